@@ -1,0 +1,333 @@
+//! The `Store` port: what a replica needs kept, and what it may rely on.
+//!
+//! Two areas with different promises, as measured in the storage study behind `design.md` §6:
+//!
+//! - the *ledger* is the truth: bodies, and which body was decided at each height with its
+//!   certificate. Every write there is durable when the call returns.
+//! - the *index* is derived: state records, log tiles, look-up tables, tree nodes. A write there
+//!   is visible at once and durable with the next index checkpoint; after a crash the index may
+//!   be behind the ledger (the replica catches up) but never ahead of it.
+//!
+//! Beside them stand the *attachments*: personal data that never reaches the ledger.
+//!
+//! An implementation owns threads, files and key prefixes; it knows nothing of blocks' contents.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use chain::block::BlockId;
+use chain::hash::Hash;
+
+/// A fault of the store: the disk, the database, or a promise of theirs that does not hold.
+///
+/// Never the caller's mistake. What reached the disk is unknown; the process stops, and only
+/// `recover` decides what is true.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFault {
+    /// The operating system or the database failed.
+    #[error("{operation} failed")]
+    Io {
+        /// What was being done, for the log.
+        operation: &'static str,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Bytes are not what was written.
+    #[error("{place} is damaged: expected {expected}, found {found}")]
+    Damaged {
+        /// Where: table, key or height.
+        place: String,
+        /// What should stand there.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// The background checkpoint ended without a result.
+    #[error("index checkpoint {number} ended without a result: {reason}")]
+    CheckpointLost {
+        /// The checkpoint's number.
+        number: u64,
+        /// What the background thread left behind.
+        reason: String,
+    },
+    /// The disk is full. Nothing was acknowledged; writes may be tried again when there is room.
+    #[error("no room left for {operation}")]
+    Full {
+        /// What was being done.
+        operation: &'static str,
+    },
+    /// Another process holds the directory.
+    #[error("{place} is held by another process")]
+    Held {
+        /// The directory.
+        place: String,
+    },
+}
+
+/// A table of the index. The store maps each to a key prefix; keys inside are the replica's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// State records, under (kind, id): what the rules read, and what the state tree commits to.
+    State,
+    /// Tiles of the log, under (level, index).
+    LogTile,
+    /// Where a leaf stands in the ledger, under its leaf index.
+    Leaf,
+    /// Where a statement stands, under its id.
+    Statement,
+    /// What was decided at a height, under the height.
+    Height,
+    /// Live nonces, under (organisation, nonce).
+    Nonce,
+    /// When a nonce stops being live, under (time, organisation, nonce).
+    NonceExpiry,
+    /// The leaves of one subject, under (subject, leaf index).
+    SubjectLeaf,
+    /// The invoices of one party, under (party, side, leaf index).
+    PartyInvoice,
+    /// Nodes of the state tree. Written by checkpoints alone.
+    TreeNode,
+    /// Which tree nodes a checkpoint made stale, under (checkpoint, node). Written by checkpoints alone.
+    TreeStale,
+    /// Single records of the replica about the index itself.
+    Meta,
+}
+
+impl Table {
+    /// Every table, in the order of their prefixes.
+    pub const ALL: [Table; 12] = [
+        Table::State,
+        Table::LogTile,
+        Table::Leaf,
+        Table::Statement,
+        Table::Height,
+        Table::Nonce,
+        Table::NonceExpiry,
+        Table::SubjectLeaf,
+        Table::PartyInvoice,
+        Table::TreeNode,
+        Table::TreeStale,
+        Table::Meta,
+    ];
+}
+
+/// Where one write of the index goes.
+pub type IndexKey = (Table, Vec<u8>);
+
+/// Writes of the index, sorted: a value to put, or `None` to delete.
+pub type IndexWrites = BTreeMap<IndexKey, Option<Vec<u8>>>;
+
+/// One row of a scan: key and value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// What was decided at a height.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The block.
+    pub id: BlockId,
+    /// Its certificate, encoded.
+    pub certificate: Vec<u8>,
+}
+
+/// In which direction a scan goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Ascending keys.
+    Forward,
+    /// Descending keys.
+    Backward,
+}
+
+/// A range of keys inside one table.
+pub type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
+/// How far the index has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexTip {
+    /// The last height applied, in memory.
+    pub height: u64,
+    /// The newest checkpoint that is complete and durable.
+    pub checkpoint: CheckpointMark,
+}
+
+/// A durable checkpoint of the index: everything up to `height`, and the tree root of the state there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointMark {
+    /// 0 for genesis, then counting up.
+    pub number: u64,
+    /// The height after which the state stood so.
+    pub height: u64,
+    /// The root of the state tree.
+    pub root: Hash,
+}
+
+/// What a checkpoint's computation may read while commits go on.
+pub trait CheckpointView {
+    /// A value as of the *previous* checkpoint: below everything this checkpoint writes.
+    fn previous(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault>;
+    /// Rows as of the previous checkpoint.
+    fn previous_rows(&self, table: Table, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault>;
+    /// The writes this checkpoint makes durable.
+    fn frozen(&self) -> &IndexWrites;
+}
+
+/// What a checkpoint's computation adds: the root, and writes of its own (tree nodes).
+#[derive(Debug)]
+pub struct CheckpointOutput {
+    /// The root of the state tree.
+    pub root: Hash,
+    /// Rows to write with the checkpoint; only [`Table::TreeNode`] and [`Table::TreeStale`].
+    pub writes: IndexWrites,
+}
+
+/// Computes a checkpoint from what the view shows. Runs on the store's thread.
+pub type Compute = Box<dyn FnOnce(&dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> + Send>;
+
+/// A checkpoint to be made.
+pub struct CheckpointJob {
+    /// Its number; the one before it must have been begun.
+    pub number: u64,
+    /// The height whose state it fixes: the height applied last.
+    pub height: u64,
+    /// How root and tree nodes come about.
+    pub compute: Compute,
+}
+
+impl std::fmt::Debug for CheckpointJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CheckpointJob")
+            .field("number", &self.number)
+            .field("height", &self.height)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a replica keeps, and where.
+///
+/// Implementations are shared between the one thread that commits and any number of readers. A
+/// reader may see some rows of a commit that is being applied and not yet others; what must be
+/// read together is immutable (leaves, tiles of complete subtrees) or one row.
+pub trait Store: Send + Sync + 'static {
+    // --- ledger -------------------------------------------------------------------------------
+
+    /// Keeps a body under its block id. Durable when this returns; writing it again is a no-op.
+    fn put_body(&self, height: u64, id: &BlockId, body: &[u8]) -> Result<(), StoreFault>;
+
+    /// A body, whole.
+    fn body(&self, id: &BlockId) -> Result<Option<Vec<u8>>, StoreFault>;
+
+    /// `len` bytes of a body from `offset`, without decompressing the rest. `None` when there is no
+    /// such body or it is shorter.
+    fn body_part(&self, id: &BlockId, offset: u32, len: u32) -> Result<Option<Vec<u8>>, StoreFault>;
+
+    /// Records what was decided at `height` in one atomic batch and one flush. Durable when this
+    /// returns. Bodies of other proposals at or below `height` may be dropped from here on.
+    ///
+    /// `height` is one above the ledger's tip, and the body is there.
+    fn append(&self, height: u64, decided: &Decided) -> Result<(), StoreFault>;
+
+    /// What was decided at a height.
+    fn decided(&self, height: u64) -> Result<Option<Decided>, StoreFault>;
+
+    /// The highest decided height; 0 when there is none.
+    fn ledger_tip(&self) -> Result<u64, StoreFault>;
+
+    // --- index --------------------------------------------------------------------------------
+
+    /// How far the index has come; `None` when there is none, or it was found missing or half
+    /// written and has been emptied for a rebuild from the ledger.
+    fn index_tip(&self) -> Result<Option<IndexTip>, StoreFault>;
+
+    /// Empties the index, to be rebuilt from the ledger.
+    fn reset_index(&self) -> Result<(), StoreFault>;
+
+    /// Applies the writes of one height. Visible at once, durable with the next checkpoint.
+    fn apply(&self, height: u64, writes: IndexWrites) -> Result<(), StoreFault>;
+
+    /// A value of the index.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault>;
+
+    /// At most `limit` rows of a range of one table.
+    fn scan(&self, table: Table, range: KeyRange, direction: Direction, limit: usize) -> Result<Vec<Row>, StoreFault>;
+
+    /// Freezes what was applied since the last checkpoint and begins to make it durable in the
+    /// background. Returns at once, unless the checkpoint before is still under way: then it
+    /// waits for that one.
+    fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault>;
+
+    /// Waits until checkpoint `number` is durable, and returns its mark. `None` when it was never
+    /// begun in this process and is not the newest on disk.
+    fn await_checkpoint(&self, number: u64) -> Result<Option<CheckpointMark>, StoreFault>;
+
+    // --- attachments --------------------------------------------------------------------------
+
+    /// Keeps an attachment under its hash, until it is erased. Durable when this returns.
+    fn put_attachment(&self, hash: &Hash, bytes: &[u8]) -> Result<(), StoreFault>;
+
+    /// An attachment, when this node holds it.
+    fn attachment(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault>;
+
+    /// Erases an attachment. Durable when this returns; erasing what is not there is a no-op.
+    fn erase_attachment(&self, hash: &Hash) -> Result<(), StoreFault>;
+
+    // --- end ----------------------------------------------------------------------------------
+
+    /// Waits for what is under way and flushes. Called once, before the process ends in order.
+    fn close(&self) -> Result<(), StoreFault>;
+}
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn put_body(&self, height: u64, id: &BlockId, body: &[u8]) -> Result<(), StoreFault> {
+        (**self).put_body(height, id, body)
+    }
+    fn body(&self, id: &BlockId) -> Result<Option<Vec<u8>>, StoreFault> {
+        (**self).body(id)
+    }
+    fn body_part(&self, id: &BlockId, offset: u32, len: u32) -> Result<Option<Vec<u8>>, StoreFault> {
+        (**self).body_part(id, offset, len)
+    }
+    fn append(&self, height: u64, decided: &Decided) -> Result<(), StoreFault> {
+        (**self).append(height, decided)
+    }
+    fn decided(&self, height: u64) -> Result<Option<Decided>, StoreFault> {
+        (**self).decided(height)
+    }
+    fn ledger_tip(&self) -> Result<u64, StoreFault> {
+        (**self).ledger_tip()
+    }
+    fn index_tip(&self) -> Result<Option<IndexTip>, StoreFault> {
+        (**self).index_tip()
+    }
+    fn reset_index(&self) -> Result<(), StoreFault> {
+        (**self).reset_index()
+    }
+    fn apply(&self, height: u64, writes: IndexWrites) -> Result<(), StoreFault> {
+        (**self).apply(height, writes)
+    }
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        (**self).get(table, key)
+    }
+    fn scan(&self, table: Table, range: KeyRange, direction: Direction, limit: usize) -> Result<Vec<Row>, StoreFault> {
+        (**self).scan(table, range, direction, limit)
+    }
+    fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault> {
+        (**self).begin_checkpoint(job)
+    }
+    fn await_checkpoint(&self, number: u64) -> Result<Option<CheckpointMark>, StoreFault> {
+        (**self).await_checkpoint(number)
+    }
+    fn put_attachment(&self, hash: &Hash, bytes: &[u8]) -> Result<(), StoreFault> {
+        (**self).put_attachment(hash, bytes)
+    }
+    fn attachment(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault> {
+        (**self).attachment(hash)
+    }
+    fn erase_attachment(&self, hash: &Hash) -> Result<(), StoreFault> {
+        (**self).erase_attachment(hash)
+    }
+    fn close(&self) -> Result<(), StoreFault> {
+        (**self).close()
+    }
+}
