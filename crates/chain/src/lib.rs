@@ -2,4 +2,9 @@
 //! verification up to the log. It never says what the events mean.
 
 pub mod block;
+pub mod encoding;
 pub mod hash;
+pub mod identity;
+pub mod key;
+pub mod merkle;
+pub mod suite;
