@@ -144,3 +144,11 @@ fn pure_floors_take_time_and_the_world_as_values() {
         pure::floors(&Tree::load()),
     );
 }
+
+#[test]
+fn clippy_files_of_pure_floors_repeat_the_root() {
+    expect_none(
+        "a clippy.toml that loses what the root's says",
+        pure::clippy_files(&Tree::load()),
+    );
+}

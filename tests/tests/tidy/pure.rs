@@ -33,6 +33,45 @@ const STD_MODULES: [(&str, &str); 6] = [
     ("thread", "no threads below the line"),
 ];
 
+/// Each pure floor has a `clippy.toml`, which replaces the root's and so repeats it.
+pub(crate) fn clippy_files(tree: &Tree) -> Vec<Finding> {
+    let parse = |path: &str| {
+        tree.files
+            .iter()
+            .find(|file| file.path == path)
+            .map(|file| table(&file.text))
+    };
+    let root = parse(".clippy.toml").expect("the root has a `.clippy.toml`");
+    let mut findings = Vec::new();
+    for room in PURE_FLOORS {
+        let path = format!("crates/{room}/clippy.toml");
+        let Some(own) = parse(&path) else {
+            findings.push(Finding::new(&path, 1, "is missing"));
+            continue;
+        };
+        let lost = root
+            .iter()
+            .filter(|(key, value)| !own.get(*key).is_some_and(|own| includes(own, value)));
+        findings.extend(lost.map(|(key, _)| Finding::new(&path, 1, format!("does not repeat the root's `{key}`"))));
+        if !own.contains_key("disallowed-types") {
+            findings.push(Finding::new(&path, 1, "disallows no types"));
+        }
+    }
+    findings
+}
+
+fn table(text: &str) -> toml::Table {
+    text.parse().expect("a tool file of the project is TOML")
+}
+
+/// Whether a value is the other, or a list that holds all of its entries.
+fn includes(own: &toml::Value, other: &toml::Value) -> bool {
+    match (own.as_array(), other.as_array()) {
+        (Some(own), Some(other)) => other.iter().all(|entry| own.contains(entry)),
+        _ => own == other,
+    }
+}
+
 /// The code that ships on the pure floors names none of [`WORDS`] and [`STD_MODULES`].
 pub(crate) fn floors(tree: &Tree) -> Vec<Finding> {
     let sources: Vec<(&File, String)> = tree
@@ -165,4 +204,25 @@ fn tests_and_the_upper_floors_are_free() {
         ("crates/chain/src/tests/deep.rs", "use std::env;"),
     ]);
     assert_eq!(floors(&tree), []);
+}
+
+#[test]
+fn a_clippy_file_that_forgets_the_root_is_found() {
+    let room = "disallowed-types = []\nlimit = 2\nlist = [1]\n";
+    let tree = Tree::of(&[
+        (".clippy.toml", "limit = 1\nlist = [1]\n"),
+        ("crates/chain/clippy.toml", room),
+        ("crates/invoice/clippy.toml", "limit = 1\nlist = [2, 1]\n"),
+        (
+            "crates/ledger/clippy.toml",
+            "disallowed-types = []\nlimit = 1\nlist = [2, 1]\n",
+        ),
+    ]);
+    let found: Vec<String> = clippy_files(&tree).iter().map(ToString::to_string).collect();
+    let expected = [
+        "crates/chain/clippy.toml:1: does not repeat the root's `limit`",
+        "crates/invoice/clippy.toml:1: disallows no types",
+        "crates/replica/clippy.toml:1: is missing",
+    ];
+    assert_eq!(found, expected);
 }
