@@ -6,6 +6,9 @@
 //!
 //! There is no public "sign these bytes": each purpose has a named function in its own module.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::Hasher;

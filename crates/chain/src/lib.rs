@@ -2,9 +2,13 @@
 //! verification up to the log. It never says what the events mean.
 
 pub mod block;
+pub mod catalogue;
 pub mod encoding;
 pub mod hash;
 pub mod identity;
+pub mod json;
+pub mod jws;
 pub mod key;
 pub mod merkle;
+pub mod statement;
 pub mod suite;
