@@ -8,6 +8,7 @@
 mod files;
 mod findings;
 mod packages;
+mod protos;
 mod pure;
 mod rust;
 mod sources;
@@ -151,4 +152,14 @@ fn clippy_files_of_pure_floors_repeat_the_root() {
         "a clippy.toml that loses what the root's says",
         pure::clippy_files(&Tree::load()),
     );
+}
+
+#[test]
+fn protobuf_files_explain_everything_in_them() {
+    expect_none("a declaration without a comment", protos::comments(&Tree::load()));
+}
+
+#[test]
+fn protobuf_names_are_of_one_style() {
+    expect_none("a name out of style", protos::names(&Tree::load()));
 }
