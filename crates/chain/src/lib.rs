@@ -3,7 +3,9 @@
 
 pub mod block;
 pub mod catalogue;
+pub mod certificate;
 pub mod encoding;
+pub mod genesis;
 pub mod hash;
 pub mod identity;
 pub mod json;
@@ -12,3 +14,7 @@ pub mod key;
 pub mod merkle;
 pub mod statement;
 pub mod suite;
+pub mod validators;
+
+#[cfg(test)]
+mod fixture;
