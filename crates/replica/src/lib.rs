@@ -1,4 +1,18 @@
 //! The replica: what one node does with the ledger, without clock, disk or network.
+//!
+//! It owns the mempool, building, checking and committing blocks, recovery, and reads; and the
+//! [`port::Store`] behind which everything is kept. It knows no consensus protocol: an engine on
+//! top calls `propose`, `check`, `commit`, and a single validator is an engine of one vote.
 #![forbid(unsafe_code)]
 
+mod checkpoint;
+pub mod index;
+pub mod mempool;
 pub mod port;
+pub mod query;
+mod recover;
+pub mod replica;
+mod view;
+
+pub use recover::Recovering;
+pub use view::{StoreTiles, StoreView};

@@ -1,0 +1,374 @@
+//! Admission: what makes a statement wrong in itself.
+//!
+//! A block that holds a statement which is not admitted is invalid, so the door, the proposer and
+//! every checker ask the same function. What is wrong in itself is *rejected*: never on the
+//! ledger, and it burns no nonce. What only the state says no to is *refused* by execution.
+
+use std::collections::BTreeSet;
+
+use chain::catalogue::{CodeEntry, Kind};
+use chain::hash::Hash;
+use chain::identity::{ChainId, OrganisationId};
+use chain::key::PublicKey;
+use chain::statement::{self, Statement};
+use invoice::date::Date;
+use invoice::violation::Violation;
+
+use crate::event::Event;
+use crate::organisation::{Organisation, Purpose};
+use crate::parameters::Parameters;
+use crate::record::{RefusalBudgetRecord, refusal_hour};
+use crate::state::{Fault, Nonce, StateKey, View, read, require};
+
+/// Why a statement is not admitted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: expected {expected}, found {found}")]
+pub struct Rejection {
+    /// The stable code.
+    pub code: &'static str,
+    /// Where: a JSON pointer or a header field; empty for the statement as a whole.
+    pub path: String,
+    /// What was expected there.
+    pub expected: String,
+    /// What stands there.
+    pub found: String,
+    /// What is wrong in documents, all of it; paths start at the payload's root.
+    pub violations: Vec<Violation>,
+}
+
+impl Rejection {
+    fn new(code: &'static str, path: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { code, path: path.to_owned(), expected: expected.into(), found: found.into(), violations: Vec::new() }
+    }
+}
+
+impl From<statement::StatementError> for Rejection {
+    fn from(error: statement::StatementError) -> Self {
+        Self {
+            code: error.code(),
+            path: error.path().to_owned(),
+            expected: error.expected().to_owned(),
+            found: error.found().to_owned(),
+            violations: Vec::new(),
+        }
+    }
+}
+
+const EVENT_MALFORMED: &str = "event.malformed";
+const DOCUMENT_INVALID: &str = "document.invalid";
+const WORK: &str = "statement.too-much-work";
+const WRONG_CHAIN: &str = "statement.wrong-chain";
+const EXPIRED: &str = "statement.expired";
+const TOO_FAR_AHEAD: &str = "statement.too-far-ahead";
+const UNKNOWN_KEY: &str = "statement.unknown-key";
+const KEY_INACTIVE: &str = "statement.key-inactive";
+const KEY_PURPOSE: &str = "statement.key-purpose";
+const NONCE_REUSED: &str = "statement.nonce-reused";
+const REFUSALS_SPENT: &str = "statement.refusals-spent";
+
+/// The catalogue of what admission rejects.
+pub const CODES: &[CodeEntry] = &[
+    CodeEntry {
+        code: EVENT_MALFORMED,
+        kind: Kind::Malformed,
+        summary: "An event is not what the ledger knows: an unknown kind, an unknown or missing field, a value of the wrong form.",
+        cure: "See the path, and the schema of events in the API description.",
+    },
+    CodeEntry {
+        code: DOCUMENT_INVALID,
+        kind: Kind::Violation,
+        summary: "A document breaks rules of documents; all violations are listed.",
+        cure: "Mend every violation listed; nothing was recorded and the nonce is still free.",
+    },
+    CodeEntry {
+        code: WORK,
+        kind: Kind::Limit,
+        summary: "The statement alone would spend the work budget of a block.",
+        cure: "Send fewer or smaller events in one statement.",
+    },
+    CodeEntry {
+        code: WRONG_CHAIN,
+        kind: Kind::Malformed,
+        summary: "The statement was signed for another chain.",
+        cure: "Sign with the chain id that this node shows under /v1/limits.",
+    },
+    CodeEntry {
+        code: EXPIRED,
+        kind: Kind::Malformed,
+        summary: "The statement's `exp` is past.",
+        cure: "Sign it again with a later `exp`; the same nonce may be used.",
+    },
+    CodeEntry {
+        code: TOO_FAR_AHEAD,
+        kind: Kind::Malformed,
+        summary: "The statement's `exp` is further ahead than the nonce window.",
+        cure: "Choose an `exp` at most 24 hours ahead.",
+    },
+    CodeEntry {
+        code: UNKNOWN_KEY,
+        kind: Kind::Unauthenticated,
+        summary: "The ledger knows no such organisation or key.",
+        cure: "Check `kid`; it is <organisation>/<key>.",
+    },
+    CodeEntry {
+        code: KEY_INACTIVE,
+        kind: Kind::Unauthenticated,
+        summary: "The key was revoked.",
+        cure: "Sign with an active key.",
+    },
+    CodeEntry {
+        code: KEY_PURPOSE,
+        kind: Kind::Unauthenticated,
+        summary: "The key may not sign statements.",
+        cure: "Sign with a key whose purposes include `statement`.",
+    },
+    CodeEntry {
+        code: NONCE_REUSED,
+        kind: Kind::Conflict,
+        summary: "The organisation used the nonce in the last 24 hours for another payload.",
+        cure: "Use a nonce of its own for every statement; repeat one only to ask for the first answer.",
+    },
+    CodeEntry {
+        code: REFUSALS_SPENT,
+        kind: Kind::Limit,
+        summary: "The organisation has had too many refused events in this hour of block time.",
+        cure: "Wait for the next hour, and find out why so much is refused.",
+    },
+];
+
+/// A statement whose events have been read. Depends on its bytes alone.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    statement: Statement,
+    events: Vec<Event>,
+    work: u32,
+}
+
+impl Parsed {
+    /// Reads a statement and its events, strictly.
+    ///
+    /// # Errors
+    /// The first thing that is not as it must be, with its place.
+    pub fn read(bytes: &[u8]) -> Result<Self, Rejection> {
+        let statement = Statement::parse(bytes, &statement::Limits::default())?;
+        let mut events = Vec::with_capacity(statement.event_count());
+        let mut work = 0_u32;
+        for index in 0..statement.event_count() {
+            let event: Event = chain::json::from_checked_slice(statement.event(index)).map_err(|error| Rejection {
+                code: EVENT_MALFORMED,
+                path: format!("/events/{index}{}", error.path()),
+                expected: error.expected().to_owned(),
+                found: error.found().to_owned(),
+                violations: Vec::new(),
+            })?;
+            work = work.saturating_add(event.work());
+            events.push(event);
+        }
+        Ok(Self { statement, events, work })
+    }
+
+    /// The statement.
+    pub const fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// Its events.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// What executing it costs at most, in units of the block's budget.
+    pub const fn work(&self) -> u32 {
+        self.work
+    }
+
+    /// What is wrong in its documents on a day, all of it.
+    pub fn violations(&self, parameters: &Parameters, date: Date) -> Vec<Violation> {
+        let mut found = Vec::new();
+        for (index, event) in self.events.iter().enumerate() {
+            if let Event::Issue(issue) = event {
+                let validation = issue.document.validate(&parameters.rules, date);
+                found.extend(validation.violations.into_iter().map(|mut violation| {
+                    violation.path = format!("/events/{index}/issue/document{}", violation.path);
+                    violation
+                }));
+            }
+        }
+        found
+    }
+}
+
+/// What was found in order once, so that it is not looked at twice: the signature, and the
+/// documents for one day under one set of parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The key the signature was verified with.
+    pub key: PublicKey,
+    /// The day the documents were judged on.
+    pub date: Date,
+    /// Hash of the parameters they were judged by.
+    pub parameters: Hash,
+}
+
+/// Where and when a statement is judged: the tip for the door, the parent for a block.
+pub struct Court<'v> {
+    view: &'v dyn View,
+    chain: ChainId,
+    time_ms: i64,
+    date: Date,
+    parameters: Parameters,
+    parameters_hash: Hash,
+    /// Nonces used earlier in the same block: live, though not in the view yet.
+    used: BTreeSet<(OrganisationId, String)>,
+}
+
+/// The verdict on a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be in a block here and now.
+    Admitted(Verified),
+    /// It was decided before, under the same nonce with the same payload.
+    Repeated(Nonce),
+    /// It is wrong in itself.
+    Rejected(Box<Rejection>),
+}
+
+impl<'v> Court<'v> {
+    /// Sits on a state, at a time (ms UTC).
+    ///
+    /// # Errors
+    /// A fault of the view.
+    pub fn sit(view: &'v dyn View, chain: ChainId, time_ms: i64) -> Result<Self, Fault> {
+        let key = StateKey::parameters();
+        let stored = view.get(&key)?.ok_or_else(|| Fault::Missing { key: key.to_string() })?;
+        Ok(Self {
+            view,
+            chain,
+            time_ms,
+            date: Date::from_unix_ms(time_ms).map_err(|error| Fault::Read(error.into()))?,
+            parameters: require(view, &key)?,
+            parameters_hash: Hash::of(&stored),
+            used: BTreeSet::new(),
+        })
+    }
+
+    /// The parameters in force.
+    pub const fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Judges a statement. `before` is what was verified earlier, if it was.
+    ///
+    /// # Errors
+    /// A fault of the view.
+    pub fn judge(&self, parsed: &Parsed, before: Option<&Verified>) -> Result<Verdict, Fault> {
+        let header = parsed.statement().header();
+        if let Err(rejection) = self.judge_header(parsed) {
+            return Ok(Verdict::Rejected(Box::new(rejection)));
+        }
+        let key = match self.judge_key(parsed)? {
+            Ok(key) => key,
+            Err(rejection) => return Ok(Verdict::Rejected(Box::new(rejection))),
+        };
+        // The signature before the nonce: what a nonce was used for is for its owner alone.
+        if before.is_none_or(|before| before.key != key) {
+            if let Err(error) = parsed.statement().verify(&key) {
+                return Ok(Verdict::Rejected(Box::new(error.into())));
+            }
+        }
+        if let Some(verdict) = self.judge_nonce(parsed)? {
+            return Ok(verdict);
+        }
+        let budget_key = StateKey::refusal_budget(&header.organisation);
+        if let Some(budget) = read::<RefusalBudgetRecord>(self.view, &budget_key)? {
+            let max = self.parameters.limits.refusals_an_hour_max;
+            if budget.hour == refusal_hour(self.time_ms) && budget.refused >= max {
+                let expected = format!("fewer than {max} refused events in an hour");
+                let rejection = Rejection::new(REFUSALS_SPENT, "", expected, budget.refused.to_string());
+                return Ok(Verdict::Rejected(Box::new(rejection)));
+            }
+        }
+        let judged =
+            before.is_some_and(|before| before.date == self.date && before.parameters == self.parameters_hash);
+        if !judged {
+            let violations = parsed.violations(&self.parameters, self.date);
+            if !violations.is_empty() {
+                let found = format!("{} violations", violations.len());
+                let mut rejection = Rejection::new(DOCUMENT_INVALID, "/events", "documents that keep the rules", found);
+                rejection.violations = violations;
+                return Ok(Verdict::Rejected(Box::new(rejection)));
+            }
+        }
+        Ok(Verdict::Admitted(Verified { key, date: self.date, parameters: self.parameters_hash }))
+    }
+
+    /// Counts an admitted statement as part of the block: its nonce is live for those after it.
+    pub fn take(&mut self, parsed: &Parsed) {
+        let header = parsed.statement().header();
+        self.used.insert((header.organisation.clone(), header.nonce.clone()));
+    }
+
+    fn judge_header(&self, parsed: &Parsed) -> Result<(), Rejection> {
+        let header = parsed.statement().header();
+        if header.chain != self.chain {
+            return Err(Rejection::new(WRONG_CHAIN, "chain", self.chain.to_string(), header.chain.to_string()));
+        }
+        let expires_ms = i64::try_from(header.expires_at).ok().and_then(|seconds| seconds.checked_mul(1_000));
+        let latest_ms = self.time_ms.saturating_add(self.parameters.limits.nonce_window_ms());
+        match expires_ms {
+            Some(expires_ms) if expires_ms < self.time_ms => {
+                let expected = format!("at least {}", self.time_ms.div_euclid(1_000));
+                Err(Rejection::new(EXPIRED, "exp", expected, header.expires_at.to_string()))
+            }
+            Some(expires_ms) if expires_ms <= latest_ms => {
+                let max = self.parameters.limits.block_work_max;
+                if parsed.work() > max {
+                    return Err(Rejection::new(WORK, "/events", format!("at most {max}"), parsed.work().to_string()));
+                }
+                Ok(())
+            }
+            Some(_) | None => {
+                let expected = format!("at most {}", latest_ms.div_euclid(1_000));
+                Err(Rejection::new(TOO_FAR_AHEAD, "exp", expected, header.expires_at.to_string()))
+            }
+        }
+    }
+
+    fn judge_key(&self, parsed: &Parsed) -> Result<Result<PublicKey, Rejection>, Fault> {
+        let header = parsed.statement().header();
+        let kid = format!("{}/{}", header.organisation, header.key);
+        let Some(organisation) = read::<Organisation>(self.view, &StateKey::organisation(&header.organisation))? else {
+            return Ok(Err(Rejection::new(UNKNOWN_KEY, "kid", "an organisation on the ledger", kid)));
+        };
+        let Some(key) = organisation.key(&header.key) else {
+            return Ok(Err(Rejection::new(UNKNOWN_KEY, "kid", "a key of the organisation", kid)));
+        };
+        if !key.purposes.contains(&Purpose::Statement) {
+            return Ok(Err(Rejection::new(KEY_PURPOSE, "kid", "a key that signs statements", kid)));
+        }
+        if !key.active {
+            return Ok(Err(Rejection::new(KEY_INACTIVE, "kid", "an active key", kid)));
+        }
+        Ok(Ok(key.public.clone()))
+    }
+
+    fn judge_nonce(&self, parsed: &Parsed) -> Result<Option<Verdict>, Fault> {
+        let header = parsed.statement().header();
+        let reused = || {
+            let rejection =
+                Rejection::new(NONCE_REUSED, "nonce", "a nonce not used in the last 24 hours", header.nonce.clone());
+            Some(Verdict::Rejected(Box::new(rejection)))
+        };
+        if self.used.contains(&(header.organisation.clone(), header.nonce.clone())) {
+            return Ok(reused());
+        }
+        let Some(nonce) = self.view.nonce(&header.organisation, &header.nonce)? else { return Ok(None) };
+        if nonce.live_until_ms <= self.time_ms {
+            return Ok(None);
+        }
+        if nonce.payload_hash == parsed.statement().payload_hash() {
+            return Ok(Some(Verdict::Repeated(nonce)));
+        }
+        Ok(reused())
+    }
+}

@@ -1,0 +1,239 @@
+//! Events: what a statement's payload holds, one JSON object each.
+//!
+//! Externally tagged, so that the kind stands in front and unknown kinds and fields are refused
+//! by the reader itself: `{"lock":{"invoice":"…","enterprise":"…","claim":"…"}}`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use chain::identity::OrganisationId;
+use invoice::date::Period;
+use invoice::document::{Document, RateTotal};
+use invoice::id::InvoiceId;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::party::PersonId;
+
+/// One step in the life of an invoice, as its author signed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// Issue an invoice; the ledger assigns code, number and time.
+    Issue(Box<Issue>),
+    /// Hand an invoice to another holder.
+    Transfer(Transfer),
+    /// Lock an invoice for a claim.
+    Lock(Lock),
+    /// Extend the lease of a lock.
+    Renew(Renew),
+    /// Give a lock up.
+    Unlock(Unlock),
+    /// Close: reimbursed, once and for all.
+    Close(Close),
+    /// Take an invoice back in the month of issue.
+    Void(Void),
+    /// File a seller's ended month.
+    File(File),
+}
+
+impl Event {
+    /// The event's kind, as it is written.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Issue(_) => "issue",
+            Self::Transfer(_) => "transfer",
+            Self::Lock(_) => "lock",
+            Self::Renew(_) => "renew",
+            Self::Unlock(_) => "unlock",
+            Self::Close(_) => "close",
+            Self::Void(_) => "void",
+            Self::File(_) => "file",
+        }
+    }
+
+    /// Every kind, in order.
+    pub const KINDS: [&'static str; 8] =
+        ["issue", "transfer", "lock", "renew", "unlock", "close", "void", "file"];
+
+    /// What executing it costs at most, in units of the block's budget.
+    pub fn work(&self) -> u32 {
+        const EVENT: u32 = 10;
+        let extra = match self {
+            Self::Issue(issue) => issue.document.work_units(),
+            Self::File(file) => u64::try_from(file.output.len()).unwrap_or(u64::MAX),
+            Self::Transfer(_) | Self::Lock(_) | Self::Renew(_) | Self::Unlock(_) | Self::Close(_) | Self::Void(_) => 0,
+        };
+        EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))
+    }
+}
+
+/// Issue an invoice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issue {
+    /// The document, without code, number and time.
+    pub document: Document,
+}
+
+/// To whom an invoice goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recipient {
+    /// An organisation on the ledger.
+    Organisation(OrganisationId),
+    /// A natural person, under an opaque id.
+    Person(PersonId),
+}
+
+/// Hand an invoice to another holder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// The new holder.
+    pub to: Recipient,
+}
+
+/// Lock an invoice for a claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// The enterprise that reimburses: the invoice's holder.
+    pub enterprise: OrganisationId,
+    /// The platform's own id of the claim.
+    pub claim: ClaimId,
+    /// For how long, in seconds; the longest term when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_seconds: Option<u32>,
+}
+
+/// Extend the lease of a lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renew {
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// The claim it was locked for.
+    pub claim: ClaimId,
+    /// The lock's fencing token.
+    pub token: u64,
+    /// For how long from now, in seconds; the longest term when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_seconds: Option<u32>,
+}
+
+/// Give a lock up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unlock {
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// The claim it was locked for.
+    pub claim: ClaimId,
+    /// The lock's fencing token.
+    pub token: u64,
+}
+
+/// Close an invoice: reimbursed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Close {
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// The claim it was locked for.
+    pub claim: ClaimId,
+    /// The lock's fencing token.
+    pub token: u64,
+}
+
+/// Why an invoice is taken back. A closed list, because free text would carry personal data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[borsh(use_discriminant = true)]
+pub enum VoidReason {
+    /// Issued in error.
+    IssueError = 1,
+    /// Goods came back.
+    SalesReturn = 2,
+    /// The service was stopped.
+    ServiceSuspension = 3,
+    /// A discount was granted afterwards.
+    SalesDiscount = 4,
+}
+
+/// Take an invoice back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Void {
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// Why.
+    pub reason: VoidReason,
+}
+
+/// File a seller's ended month.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// The seller.
+    pub seller: OrganisationId,
+    /// The month, in UTC+8.
+    pub period: Period,
+    /// How many invoices stand (voided ones do not count).
+    pub invoices: u64,
+    /// Their net and tax by rate, ascending; rates that sum to nothing may be left out.
+    pub output: Vec<RateTotal>,
+}
+
+/// A platform's own id of a claim: 1 to 64 printable ASCII characters without space.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, Serialize)]
+#[serde(transparent)]
+pub struct ClaimId(String);
+
+/// A text that is no claim id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected 1 to 64 printable ASCII characters without space, found {found:?}")]
+pub struct ClaimIdError {
+    /// The text, cut at 80 characters.
+    pub found: String,
+}
+
+impl ClaimId {
+    /// The id as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClaimId {
+    type Err = ClaimIdError;
+
+    fn from_str(text: &str) -> Result<Self, ClaimIdError> {
+        let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits { Ok(Self(text.to_owned())) } else { Err(ClaimIdError { found: text.chars().take(80).collect() }) }
+    }
+}
+
+impl fmt::Display for ClaimId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClaimId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl BorshDeserialize for ClaimId {
+    fn deserialize_reader<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
+        String::deserialize_reader(reader)?
+            .parse()
+            .map_err(|error: ClaimIdError| borsh::io::Error::new(borsh::io::ErrorKind::InvalidData, error.to_string()))
+    }
+}

@@ -1,0 +1,217 @@
+//! Issue: number, record, reference, and the months of seller and buyer.
+
+use chain::hash::{Hash, StatementId};
+use chain::identity::OrganisationId;
+use invoice::date::Period;
+use invoice::document::{Document, Profile, RateTotal};
+use invoice::id::{InvoiceId, InvoiceNumber, blockchain_code, digital_number};
+use invoice::lifecycle::Validity;
+
+use super::{Accepted, Change, Decision, Executor, Involvement, permit, refuse, role};
+use crate::event::Issue;
+use crate::organisation::{Organisation, Role, Scope};
+use crate::outcome::Record;
+use crate::party::{Party, Side};
+use crate::record::{AccumulatorRecord, Claim, CounterRecord, InvoiceRecord, LeafRef, ReferenceRecord, SumOverflow};
+use crate::refusal::{Reason, Refusal, Standing};
+use crate::state::{Fault, StateKey, read};
+
+/// An invoice about to be issued: everything but the leaf.
+pub(super) struct Issuing {
+    id: InvoiceId,
+    series: String,
+    number: u64,
+    content: Hash,
+    record: InvoiceRecord,
+}
+
+/// The number an invoice gets: its id, and the counter it comes from.
+struct Assigned {
+    id: InvoiceId,
+    series: String,
+    number: u64,
+}
+
+/// Batches of one year's codes: digit 10 of the code.
+const BATCHES: std::ops::RangeInclusive<u8> = 1..=9;
+
+impl Executor<'_> {
+    pub(super) fn decide_issue(&self, actor: &Organisation, issue: &Issue) -> Decision {
+        let document = &issue.document;
+        permit!(role(actor, &[Role::Enterprise, Role::ServiceProvider]));
+        let seller = permit!(self.seller(document)?);
+        permit!(self.mandated(actor, &seller.id, Scope::Issue)?);
+        if seller.name != document.seller.name {
+            let (expected, found) = (seller.name.clone(), document.seller.name.clone());
+            return refuse(Refusal::new(Reason::SellerNameDiffers, expected, found));
+        }
+        if seller.taxpayer_id.check_registered(seller.taxpayer_kind).is_err() {
+            let found = seller.taxpayer_id.to_string();
+            return refuse(Refusal::new(Reason::SellerTaxpayerId, "a code whose check digit fits", found));
+        }
+        let content = Hash::from_bytes(*document.content_hash().as_bytes());
+        let key = StateKey::reference(&seller.id, &document.reference);
+        if let Some(reference) = read::<ReferenceRecord>(&self.state, &key)? {
+            return self.issued_before(&seller.id, &reference, content);
+        }
+        let assigned = match self.assign(document.profile)? {
+            Some(assigned) => assigned,
+            None => return refuse(Refusal::new(Reason::NumbersExhausted, "a number left in this year", "none")),
+        };
+        let record = permit!(self.record(&seller, document));
+        permit!(self.sums_fit(&record)?);
+        let Assigned { id, series, number } = assigned;
+        Ok(Ok(Accepted {
+            record: Record::Issued {
+                invoice: id,
+                issued_ms: self.context.time_ms,
+                holder: record.holder.clone(),
+            },
+            change: Change::Issue(Box::new(Issuing { id, series, number, content, record })),
+        }))
+    }
+
+    fn seller(&self, document: &Document) -> Result<Result<Organisation, Refusal>, Fault> {
+        let taxpayer = &document.seller.taxpayer_id;
+        let id = read::<OrganisationId>(&self.state, &StateKey::taxpayer(taxpayer))?;
+        let seller = match id {
+            Some(id) => self.organisation(&id)?,
+            None => None,
+        };
+        Ok(match seller {
+            Some(seller) if !seller.is(Role::Enterprise) => {
+                Err(Refusal::new(Reason::RoleMissing, "a seller that is an enterprise", seller.id.to_string()))
+            }
+            Some(seller) if seller.standing == crate::organisation::Standing::Suspended => {
+                Err(Refusal::new(Reason::Suspended, "an active seller", seller.id.to_string()))
+            }
+            Some(seller) => Ok(seller),
+            None => Err(Refusal::new(Reason::OrganisationUnknown, "a seller on the ledger", taxpayer.to_string())),
+        })
+    }
+
+    /// The same document again is answered with the first; another under its reference is refused.
+    fn issued_before(&self, seller: &OrganisationId, reference: &ReferenceRecord, content: Hash) -> Decision {
+        if reference.content == content {
+            return Ok(Ok(Accepted {
+                record: Record::Repeated { original: reference.issue },
+                change: Change::None,
+            }));
+        }
+        let since_ms = read::<InvoiceRecord>(&self.state, &StateKey::invoice(&reference.invoice))?
+            .map_or(self.context.time_ms, |invoice| invoice.issued_ms);
+        let standing = Standing { organisation: seller.clone(), since_ms, until_ms: None, leaf: reference.issue };
+        let found = format!("{}, issued with other content", reference.invoice);
+        refuse(Refusal::new(Reason::ReferenceReused, "a reference not used before", found).because_of(standing))
+    }
+
+    /// The next number, without a gap: one counter per code.
+    fn assign(&self, profile: Profile) -> Result<Option<Assigned>, Fault> {
+        let year = self.context.today.year_of_century();
+        let numbering = &self.parameters.numbering;
+        match profile {
+            Profile::BlockchainOrdinary => {
+                for batch in BATCHES {
+                    // Parameters that do not fit their digits leave no numbers to assign.
+                    let (region, copies) = (numbering.blockchain_region, numbering.blockchain_copies);
+                    let Ok(code) = blockchain_code(region, year, batch, copies) else { return Ok(None) };
+                    let series = code.to_string();
+                    let number = self.next_of(&series)?;
+                    // Eight digits; after them the next batch.
+                    if let Ok(digits) = InvoiceNumber::from_number(number) {
+                        let id = InvoiceId::Blockchain { code, number: digits };
+                        return Ok(Some(Assigned { id, series, number }));
+                    }
+                }
+                Ok(None)
+            }
+            Profile::DigitalOrdinary | Profile::DigitalSpecial => {
+                let (province, channel) = (numbering.digital_province, numbering.digital_channel);
+                let series = format!("digital:{year:02}{province:02}{channel}");
+                let number = self.next_of(&series)?;
+                Ok(digital_number(year, province, channel, number)
+                    .ok()
+                    .map(|digits| Assigned { id: InvoiceId::Digital { number: digits }, series, number }))
+            }
+        }
+    }
+
+    fn next_of(&self, series: &str) -> Result<u64, Fault> {
+        Ok(read::<CounterRecord>(&self.state, &StateKey::counter(series))?.map_or(1, |counter| counter.next))
+    }
+
+    fn record(&self, seller: &Organisation, document: &Document) -> Result<InvoiceRecord, Refusal> {
+        let buyer = Party::buyer(&document.buyer);
+        let by_rate = document
+            .totals_by_rate()
+            .map_err(|_| Refusal::new(Reason::SumOverflow, "sums that fit", "the document's lines"))?;
+        Ok(InvoiceRecord {
+            profile: document.profile,
+            seller: seller.id.clone(),
+            seller_party: Party::Taxpayer(seller.taxpayer_id.clone()),
+            holder: buyer.clone(),
+            buyer,
+            reference: document.reference.clone(),
+            issued_ms: self.context.time_ms,
+            period: self.context.today.period(),
+            totals: document.totals.clone(),
+            by_rate,
+            // The leaf is not known yet; `apply_issue` sets it.
+            issue: LeafRef { index: 0, hash: Hash::from_bytes([0; 32]) },
+            validity: Validity::Normal,
+            claim: Claim::Open,
+            locks: 0,
+        })
+    }
+
+    fn sums_fit(&self, record: &InvoiceRecord) -> Result<Result<(), Refusal>, Fault> {
+        for (party, side) in [(&record.seller_party, Side::Seller), (&record.buyer, Side::Buyer)] {
+            let mut sums = self.accumulator(record.period, side, party)?;
+            if sums.add(&record.by_rate, &Hash::from_bytes([0; 32])) == Err(SumOverflow) {
+                let found = format!("the month of {party}");
+                return Ok(Err(Refusal::new(Reason::SumOverflow, "sums that fit", found)));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn accumulator(&self, period: Period, side: Side, party: &Party) -> Result<AccumulatorRecord, Fault> {
+        let key = StateKey::accumulator(period, side, party);
+        Ok(read(&self.state, &key)?.unwrap_or_default())
+    }
+
+    /// Takes an invoice into, or out of, the month of its issue on both sides.
+    pub(super) fn accumulate(
+        &mut self,
+        record: &InvoiceRecord,
+        by: StatementId,
+        leaf: LeafRef,
+        step: fn(&mut AccumulatorRecord, &[RateTotal], &Hash) -> Result<(), SumOverflow>,
+    ) -> Result<(), Fault> {
+        for (party, side) in [(&record.seller_party, Side::Seller), (&record.buyer, Side::Buyer)] {
+            let mut sums = self.accumulator(record.period, side, party)?;
+            step(&mut sums, &record.by_rate, &leaf.hash).map_err(|SumOverflow| Fault::Sums { party: party.to_string() })?;
+            let key = StateKey::accumulator(record.period, side, party);
+            self.state.put(key, &by.hash(), &sums)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply_issue(&mut self, issuing: Issuing, by: StatementId, leaf: LeafRef) -> Result<(), Fault> {
+        let Issuing { id, series, number, content, mut record } = issuing;
+        record.issue = leaf;
+        self.accumulate(&record, by, leaf, AccumulatorRecord::add)?;
+        self.state.put(StateKey::counter(&series), &by.hash(), &CounterRecord { next: number + 1 })?;
+        let reference = ReferenceRecord { invoice: id, content, issue: leaf };
+        self.state.put(StateKey::reference(&record.seller, &record.reference), &by.hash(), &reference)?;
+        for (party, side) in [
+            (&record.seller_party, Side::Seller),
+            (&record.buyer, Side::Buyer),
+            (&record.holder, Side::Holder),
+        ] {
+            let (party, invoice) = (party.clone(), id);
+            self.involvements.push(Involvement { party, side, invoice, leaf: leaf.index });
+        }
+        self.state.put(StateKey::invoice(&id), &by.hash(), &record)
+    }
+}

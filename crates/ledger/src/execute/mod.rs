@@ -1,0 +1,349 @@
+//! Execution: what a block's statements do to the state.
+//!
+//! Each event is first *decided* (state is only read) and then, when accepted, *applied* with the
+//! leaf it got. Deciding knows no leaf; applying cannot refuse. A statement of mode `all` in which
+//! an event is refused is rolled back as a whole, and its innocent events say so.
+//!
+//! Deterministic: the same parent state, time and statements give the same outcomes and writes on
+//! every node, for ever.
+
+mod filing;
+mod invoices;
+mod issue;
+mod reimbursement;
+
+use chain::block::{Leaf, Outcome};
+use chain::hash::{Hash, StatementId};
+use chain::identity::OrganisationId;
+use chain::statement::Mode;
+use invoice::date::Date;
+use invoice::id::InvoiceId;
+
+use crate::admission::Parsed;
+use crate::event::Event;
+use crate::organisation::{Mandate, Organisation, Role, Scope, Standing as OrganisationStanding};
+use crate::outcome::{Answer, Record};
+use crate::parameters::Parameters;
+use crate::party::{Party, Side};
+use crate::record::{LeafRef, RefusalBudgetRecord, refusal_hour};
+use crate::refusal::{Reason, Refusal};
+use crate::state::{Fault, Overlay, StateKey, View, Writes, read, require};
+
+/// Where a block stands, as far as execution cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    height: u64,
+    time_ms: i64,
+    today: Date,
+    log_size: u64,
+}
+
+impl Context {
+    /// A block at a height, at a time (ms UTC), on a log of so many leaves.
+    ///
+    /// # Errors
+    /// When the time is outside the calendar.
+    pub fn new(height: u64, time_ms: i64, log_size: u64) -> Result<Self, invoice::Error> {
+        Ok(Self { height, time_ms, today: Date::from_unix_ms(time_ms)?, log_size })
+    }
+}
+
+/// That a party has to do with an invoice, for the lists of what concerns whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Involvement {
+    /// The party.
+    pub party: Party,
+    /// On which side.
+    pub side: Side,
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// The leaf that made it so.
+    pub leaf: u64,
+}
+
+/// A leaf as execution made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLeaf {
+    /// Its hash.
+    pub hash: Hash,
+    /// What it is about.
+    pub subject: String,
+}
+
+/// What executing a block produced.
+#[derive(Debug)]
+pub struct Executed {
+    /// State records written.
+    pub writes: Writes,
+    /// The leaves of the log, in order.
+    pub leaves: Vec<NewLeaf>,
+    /// Outcomes, by statement and event.
+    pub outcomes: Vec<Vec<Outcome>>,
+    /// Who has newly to do with which invoice.
+    pub involvements: Vec<Involvement>,
+}
+
+/// Executes the statements of one block, in order.
+pub struct Executor<'v> {
+    state: Overlay<'v>,
+    context: Context,
+    parameters: Parameters,
+    leaves: Vec<NewLeaf>,
+    outcomes: Vec<Vec<Outcome>>,
+    involvements: Vec<Involvement>,
+}
+
+/// What an accepted event changes, once its leaf is known.
+enum Change {
+    /// Nothing: it had been accepted before.
+    None,
+    /// An invoice is issued.
+    Issue(Box<issue::Issuing>),
+    /// An invoice is written again.
+    Invoice(Box<invoices::Rewrite>),
+    /// A month is filed.
+    File(Box<filing::FilingChange>),
+}
+
+/// An accepted event, before it has its leaf.
+struct Accepted {
+    record: Record,
+    change: Change,
+}
+
+/// What deciding an event gives.
+type Decision = Result<Result<Accepted, Refusal>, Fault>;
+
+/// Refuses: state says no.
+const fn refuse(refusal: Refusal) -> Decision {
+    Ok(Err(refusal))
+}
+
+/// Takes the value of a step that may have been refused, or ends the decision with the refusal.
+macro_rules! permit {
+    ($step:expr) => {
+        match $step {
+            Ok(value) => value,
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+    };
+}
+use permit;
+
+impl<'v> Executor<'v> {
+    /// An executor on the parent's state.
+    ///
+    /// # Errors
+    /// A fault of the view.
+    pub fn new(view: &'v dyn View, context: Context) -> Result<Self, Fault> {
+        Ok(Self {
+            parameters: require(view, &StateKey::parameters())?,
+            state: Overlay::new(view),
+            context,
+            leaves: Vec::new(),
+            outcomes: Vec::new(),
+            involvements: Vec::new(),
+        })
+    }
+
+    /// Executes an admitted statement: one outcome and one leaf for each event.
+    ///
+    /// # Errors
+    /// A fault of the view. The executor is of no use after one.
+    pub fn execute(&mut self, parsed: &Parsed) -> Result<(), Fault> {
+        let actor = self.actor(parsed)?;
+        let (leaves, involvements) = (self.leaves.len(), self.involvements.len());
+        self.state.begin();
+        let mut answers = Vec::with_capacity(parsed.events().len());
+        for (index, event) in parsed.events().iter().enumerate() {
+            answers.push(self.event(parsed, &actor, index, event)?);
+        }
+        let refused = answers.iter().filter(|answer| answer.result.is_err()).count();
+        let taken_back = refused > 0 && parsed.statement().mode() == Mode::All;
+        if taken_back {
+            self.state.roll_back();
+            self.leaves.truncate(leaves);
+            self.involvements.truncate(involvements);
+            self.refuse_the_innocent(parsed, &mut answers);
+        }
+        let refused = if taken_back { answers.len() } else { refused };
+        self.charge(&actor.id, parsed.statement().id(), refused)?;
+        self.outcomes.push(answers.iter().map(Answer::outcome).collect());
+        Ok(())
+    }
+
+    /// What the block produced.
+    pub fn finish(self) -> Executed {
+        Executed {
+            writes: self.state.into_writes(),
+            leaves: self.leaves,
+            outcomes: self.outcomes,
+            involvements: self.involvements,
+        }
+    }
+
+    fn actor(&self, parsed: &Parsed) -> Result<Organisation, Fault> {
+        // Admission found the key, so the organisation is there.
+        require(&self.state, &StateKey::organisation(&parsed.statement().header().organisation))
+    }
+
+    fn event(&mut self, parsed: &Parsed, actor: &Organisation, index: usize, event: &Event) -> Result<Answer, Fault> {
+        let decision = if actor.standing == OrganisationStanding::Suspended {
+            Err(Refusal::new(Reason::Suspended, "an active organisation", actor.id.to_string()))
+        } else {
+            self.decide(actor, event)?
+        };
+        let (result, change) = match decision {
+            Ok(accepted) => (Ok(accepted.record), accepted.change),
+            Err(refusal) => (Err(refusal), Change::None),
+        };
+        let subject = Self::subject(actor, event, &result);
+        let answer = Answer { subject, result };
+        let leaf = self.push_leaf(parsed, index, &answer);
+        match change {
+            Change::None => {}
+            Change::Issue(issuing) => self.apply_issue(*issuing, parsed.statement().id(), leaf)?,
+            Change::Invoice(rewrite) => self.apply_rewrite(*rewrite, parsed.statement().id(), leaf)?,
+            Change::File(filing) => self.apply_filing(*filing, parsed.statement().id(), leaf)?,
+        }
+        Ok(answer)
+    }
+
+    fn decide(&self, actor: &Organisation, event: &Event) -> Decision {
+        match event {
+            Event::Issue(issue) => self.decide_issue(actor, issue),
+            Event::Transfer(transfer) => self.decide_transfer(actor, transfer),
+            Event::Lock(lock) => self.decide_lock(actor, lock),
+            Event::Renew(renew) => self.decide_renew(actor, renew),
+            Event::Unlock(unlock) => self.decide_unlock(actor, unlock),
+            Event::Close(close) => self.decide_close(actor, close),
+            Event::Void(void) => self.decide_void(actor, void),
+            Event::File(file) => self.decide_file(actor, file),
+        }
+    }
+
+    /// What an outcome is about: an invoice, a reference that became none, a month.
+    fn subject(actor: &Organisation, event: &Event, result: &Result<Record, Refusal>) -> String {
+        match event {
+            Event::Issue(issue) => match result {
+                Ok(Record::Issued { invoice, .. }) => invoice.to_string(),
+                Ok(_) | Err(_) => reference_subject(&actor.id, &issue.document.reference),
+            },
+            Event::Transfer(transfer) => transfer.invoice.to_string(),
+            Event::Lock(lock) => lock.invoice.to_string(),
+            Event::Renew(renew) => renew.invoice.to_string(),
+            Event::Unlock(unlock) => unlock.invoice.to_string(),
+            Event::Close(close) => close.invoice.to_string(),
+            Event::Void(void) => void.invoice.to_string(),
+            Event::File(file) => format!("filing:{}/{}", file.seller, file.period),
+        }
+    }
+
+    fn push_leaf(&mut self, parsed: &Parsed, index: usize, answer: &Answer) -> LeafRef {
+        let outcome = answer.outcome();
+        let leaf = Leaf {
+            statement: parsed.statement().id(),
+            event: u32::try_from(index).expect("a statement has at most 1,000 events"),
+            event_hash: parsed.statement().event_hash(index),
+            code: outcome.code,
+            subject: outcome.subject,
+            height: self.context.height,
+            record_hash: Hash::of(&outcome.record),
+        };
+        let position = u64::try_from(self.leaves.len()).expect("a block has fewer than 2^64 leaves");
+        let hash = leaf.hash();
+        self.leaves.push(NewLeaf { hash, subject: leaf.subject });
+        LeafRef { index: self.context.log_size + position, hash }
+    }
+
+    fn refuse_the_innocent(&mut self, parsed: &Parsed, answers: &mut [Answer]) {
+        let guilty = answers.iter().position(|answer| answer.result.is_err()).unwrap_or_default();
+        for (index, answer) in answers.iter_mut().enumerate() {
+            if answer.result.is_ok() {
+                let found = format!("event {guilty} was refused");
+                answer.result = Err(Refusal::new(Reason::AllRefused, "every event accepted", found));
+                // A number that was assigned and taken back must not stand as the subject.
+                answer.subject =
+                    Self::subject_of_refused(&parsed.statement().header().organisation, &parsed.events()[index], answer);
+            }
+            self.push_leaf(parsed, index, answer);
+        }
+    }
+
+    fn subject_of_refused(organisation: &OrganisationId, event: &Event, answer: &Answer) -> String {
+        match event {
+            Event::Issue(issue) => reference_subject(organisation, &issue.document.reference),
+            Event::Transfer(_)
+            | Event::Lock(_)
+            | Event::Renew(_)
+            | Event::Unlock(_)
+            | Event::Close(_)
+            | Event::Void(_)
+            | Event::File(_) => answer.subject.clone(),
+        }
+    }
+
+    /// Counts refusals against the organisation's hour.
+    fn charge(&mut self, organisation: &OrganisationId, by: StatementId, refused: usize) -> Result<(), Fault> {
+        if refused == 0 {
+            return Ok(());
+        }
+        let key = StateKey::refusal_budget(organisation);
+        let hour = refusal_hour(self.context.time_ms);
+        let before = read::<RefusalBudgetRecord>(&self.state, &key)?
+            .filter(|record| record.hour == hour)
+            .map_or(0, |record| record.refused);
+        let refused = before.saturating_add(u32::try_from(refused).unwrap_or(u32::MAX));
+        self.state.put(key, &by.hash(), &RefusalBudgetRecord { hour, refused })
+    }
+
+    fn organisation(&self, id: &OrganisationId) -> Result<Option<Organisation>, Fault> {
+        read(&self.state, &StateKey::organisation(id))
+    }
+
+    /// The organisation behind a party, when it is on the ledger.
+    fn organisation_of(&self, party: &Party) -> Result<Option<OrganisationId>, Fault> {
+        match party {
+            Party::Taxpayer(id) => read(&self.state, &StateKey::taxpayer(id)),
+            Party::Person(_) => Ok(None),
+        }
+    }
+
+    /// Whether `actor` is `for_whom`, or holds its mandate for `scope` now.
+    fn may_act(&self, actor: &OrganisationId, for_whom: &OrganisationId, scope: Scope) -> Result<bool, Fault> {
+        if actor == for_whom {
+            return Ok(true);
+        }
+        let mandate = read::<Mandate>(&self.state, &StateKey::mandate(for_whom, actor))?;
+        Ok(mandate.is_some_and(|mandate| mandate.allows(scope, self.context.time_ms)))
+    }
+
+    /// Refuses an actor that neither is `for_whom` nor holds its mandate.
+    fn mandated(
+        &self,
+        actor: &Organisation,
+        for_whom: &OrganisationId,
+        scope: Scope,
+    ) -> Result<Result<(), Refusal>, Fault> {
+        if self.may_act(&actor.id, for_whom, scope)? {
+            return Ok(Ok(()));
+        }
+        let expected = format!("{for_whom} itself, or its mandate in force");
+        Ok(Err(Refusal::new(Reason::MandateMissing, expected, actor.id.to_string())))
+    }
+}
+
+/// Refuses an actor without a role.
+fn role(actor: &Organisation, roles: &[Role]) -> Result<(), Refusal> {
+    if roles.iter().any(|role| actor.is(*role)) {
+        return Ok(());
+    }
+    let names = |roles: &mut dyn Iterator<Item = &Role>| roles.map(|role| format!("{role:?}")).collect::<Vec<_>>().join(" or ");
+    let expected = names(&mut roles.iter());
+    Err(Refusal::new(Reason::RoleMissing, expected, names(&mut actor.roles.iter())))
+}
+
+/// The subject of an issue that became no invoice.
+fn reference_subject(organisation: &OrganisationId, reference: &str) -> String {
+    format!("reference:{organisation}/{reference}")
+}

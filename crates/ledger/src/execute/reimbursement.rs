@@ -1,0 +1,152 @@
+//! Reimbursement: lock, renew, unlock, close, with lease and fencing token.
+
+use chain::hash::Hash;
+use invoice::id::InvoiceId;
+use invoice::lifecycle::Action;
+
+use super::invoices::{Effect, Rewrite};
+use super::{Accepted, Change, Decision, Executor, permit, refuse, role};
+use crate::event::{ClaimId, Close, Lock, Renew, Unlock};
+use crate::organisation::{Organisation, Role, Scope};
+use crate::outcome::Record;
+use crate::party::Party;
+use crate::record::{Claim, ClosedRecord, InvoiceRecord, LeafRef, LockRecord};
+use crate::refusal::{Reason, Refusal};
+
+/// The leaf of an event that has none yet; `apply_rewrite` sets it.
+const NO_LEAF: LeafRef = LeafRef { index: 0, hash: Hash::from_bytes([0; 32]) };
+
+impl Executor<'_> {
+    pub(super) fn decide_lock(&self, actor: &Organisation, lock: &Lock) -> Decision {
+        permit!(role(actor, &[Role::ReimbursementPlatform]));
+        let Some(enterprise) = self.organisation(&lock.enterprise)? else {
+            let found = lock.enterprise.to_string();
+            return refuse(Refusal::new(Reason::OrganisationUnknown, "an enterprise on the ledger", found));
+        };
+        permit!(self.mandated(actor, &enterprise.id, Scope::Lock)?);
+        let mut record = permit!(self.invoice(&lock.invoice)?);
+        // A retry after the nonce window: the first answer stands.
+        if let Some(held) = record.claim.lock_at(self.context.time_ms)
+            && held.platform == actor.id
+            && held.claim == lock.claim
+        {
+            return repeated(held.leaf);
+        }
+        // Who holds a lock may be told to a platform with this enterprise's mandate only if the
+        // enterprise has to do with the invoice.
+        if record.holder != Party::Taxpayer(enterprise.taxpayer_id) {
+            let found = enterprise.id.to_string();
+            return refuse(Refusal::new(Reason::NotHolder, "the enterprise that holds the invoice", found));
+        }
+        permit!(self.allowed(Action::Lock, actor, &lock.invoice, &record)?);
+        let term_ms = permit!(self.term_ms(lock.lease_seconds));
+        let now = self.context.time_ms;
+        record.locks += 1;
+        let (token, until_ms) = (record.locks, now + term_ms);
+        record.claim = Claim::Locked(LockRecord {
+            platform: actor.id.clone(),
+            enterprise: enterprise.id,
+            claim: lock.claim.clone(),
+            token,
+            since_ms: now,
+            until_ms,
+            leaf: NO_LEAF,
+        });
+        rewritten(&lock.invoice, record, Record::Locked { token, until_ms }, Effect::Claim)
+    }
+
+    pub(super) fn decide_renew(&self, actor: &Organisation, renew: &Renew) -> Decision {
+        let mut record = permit!(self.invoice(&renew.invoice)?);
+        permit!(self.allowed(Action::Renew, actor, &renew.invoice, &record)?);
+        let mut lock = permit!(self.own_lock(actor, &record, &renew.claim, renew.token));
+        let term_ms = permit!(self.term_ms(renew.lease_seconds));
+        // A renewal never shortens: a late retry of an early one changes nothing.
+        let until_ms = lock.until_ms.max(self.context.time_ms + term_ms);
+        let latest_ms = lock.since_ms + i64::from(self.parameters.lease.total_seconds_max) * 1_000;
+        if until_ms > latest_ms {
+            let (expected, found) = (format!("an end at or before {latest_ms}"), until_ms.to_string());
+            return refuse(Refusal::new(Reason::LeaseTooLong, expected, found));
+        }
+        lock.until_ms = until_ms;
+        let token = lock.token;
+        record.claim = Claim::Locked(lock);
+        // The lock's own leaf stays: it says since when.
+        rewritten(&renew.invoice, record, Record::Renewed { token, until_ms }, Effect::None)
+    }
+
+    pub(super) fn decide_unlock(&self, actor: &Organisation, unlock: &Unlock) -> Decision {
+        let mut record = permit!(self.invoice(&unlock.invoice)?);
+        permit!(self.allowed(Action::Unlock, actor, &unlock.invoice, &record)?);
+        let lock = permit!(self.own_lock(actor, &record, &unlock.claim, unlock.token));
+        record.claim = Claim::Open;
+        rewritten(&unlock.invoice, record, Record::Unlocked { token: lock.token }, Effect::None)
+    }
+
+    pub(super) fn decide_close(&self, actor: &Organisation, close: &Close) -> Decision {
+        let mut record = permit!(self.invoice(&close.invoice)?);
+        if let Claim::Closed(closed) = &record.claim
+            && closed.platform == actor.id
+            && closed.claim == close.claim
+            && closed.token == close.token
+        {
+            return repeated(closed.leaf);
+        }
+        permit!(self.allowed(Action::Close, actor, &close.invoice, &record)?);
+        let lock = permit!(self.own_lock(actor, &record, &close.claim, close.token));
+        let (token, closed_ms) = (lock.token, self.context.time_ms);
+        record.claim = Claim::Closed(ClosedRecord {
+            platform: lock.platform,
+            enterprise: lock.enterprise,
+            claim: lock.claim,
+            token,
+            closed_ms,
+            leaf: NO_LEAF,
+        });
+        rewritten(&close.invoice, record, Record::Closed { token, closed_ms }, Effect::Claim)
+    }
+
+    /// The lock in force, when it is the actor's, for that claim, under that token.
+    fn own_lock(
+        &self,
+        actor: &Organisation,
+        record: &InvoiceRecord,
+        claim: &ClaimId,
+        token: u64,
+    ) -> Result<LockRecord, Refusal> {
+        let lock = record
+            .claim
+            .lock_at(self.context.time_ms)
+            .ok_or_else(|| Refusal::new(Reason::NotLocked, "a lock in force", "none"))?;
+        if lock.platform != actor.id {
+            // Its own lock lapsed, and another platform was faster.
+            let refusal = Refusal::new(Reason::AlreadyLocked, "a lock of yours in force", "another platform's lock");
+            return Err(refusal.because_of(lock.standing()));
+        }
+        if lock.claim != *claim {
+            return Err(Refusal::new(Reason::WrongClaim, "the claim it was locked for", claim.to_string()));
+        }
+        if lock.token != token {
+            return Err(Refusal::new(Reason::StaleToken, lock.token.to_string(), token.to_string()));
+        }
+        Ok(lock.clone())
+    }
+
+    fn term_ms(&self, asked: Option<u32>) -> Result<i64, Refusal> {
+        let max = self.parameters.lease.term_seconds_max;
+        let seconds = asked.unwrap_or(max);
+        if seconds == 0 || seconds > max {
+            let expected = format!("1 to {max} seconds");
+            return Err(Refusal::new(Reason::LeaseTooLong, expected, seconds.to_string()));
+        }
+        Ok(i64::from(seconds) * 1_000)
+    }
+}
+
+const fn repeated(original: LeafRef) -> Decision {
+    Ok(Ok(Accepted { record: Record::Repeated { original }, change: Change::None }))
+}
+
+fn rewritten(id: &InvoiceId, invoice: InvoiceRecord, record: Record, effect: Effect) -> Decision {
+    let rewrite = Rewrite { id: *id, record: invoice, effect };
+    Ok(Ok(Accepted { record, change: Change::Invoice(Box::new(rewrite)) }))
+}

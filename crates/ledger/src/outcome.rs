@@ -1,0 +1,137 @@
+//! Outcomes: what execution answered to an event, and the record that goes into its leaf.
+//!
+//! Codes are strings on the chain (`chain::block::Outcome`); records are the borsh encoding of
+//! [`Record`]. Both are part of what is hashed: new variants go at the end, old ones stay.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use chain::block::Outcome;
+use chain::hash::Hash;
+use invoice::date::Period;
+use invoice::id::InvoiceId;
+use serde::Serialize;
+
+use crate::party::Party;
+use crate::record::LeafRef;
+use crate::refusal::{Refusal, Standing};
+
+/// The code of an accepted event.
+pub const ACCEPTED: &str = "accepted";
+/// The code of an event that had been accepted before: nothing changed, the first answer stands.
+pub const REPEATED: &str = "repeated";
+
+/// What execution added to an event.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Record {
+    /// State refused it.
+    Refused(RefusedRecord),
+    /// It had been accepted before.
+    Repeated {
+        /// The leaf of the first answer.
+        original: LeafRef,
+    },
+    /// An invoice was issued.
+    Issued {
+        /// Its id: code and number, or the 20 digits.
+        invoice: InvoiceId,
+        /// Block time of issue, ms UTC.
+        issued_ms: i64,
+        /// Who holds it now.
+        holder: Party,
+    },
+    /// An invoice changed hands.
+    Transferred {
+        /// Who held it.
+        from: Party,
+        /// Who holds it now.
+        to: Party,
+    },
+    /// An invoice was locked.
+    Locked {
+        /// The fencing token.
+        token: u64,
+        /// End of the lease, ms UTC.
+        until_ms: i64,
+    },
+    /// A lease was extended.
+    Renewed {
+        /// The fencing token.
+        token: u64,
+        /// End of the lease, ms UTC.
+        until_ms: i64,
+    },
+    /// A lock was given up.
+    Unlocked {
+        /// The fencing token.
+        token: u64,
+    },
+    /// Reimbursed.
+    Closed {
+        /// The fencing token it was closed under.
+        token: u64,
+        /// Block time, ms UTC.
+        closed_ms: i64,
+    },
+    /// Taken back.
+    Voided {
+        /// Block time, ms UTC.
+        voided_ms: i64,
+    },
+    /// A month was filed.
+    Filed {
+        /// The month.
+        period: Period,
+        /// How many invoices it covers.
+        invoices: u64,
+        /// The accumulator's chain over the month.
+        chain: Hash,
+    },
+}
+
+/// Why state refused an event, as it stands on the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct RefusedRecord {
+    /// What the rule expected.
+    pub expected: String,
+    /// What it found.
+    pub found: String,
+    /// What stands in the way, if an earlier event does.
+    pub standing: Option<Standing>,
+}
+
+impl Record {
+    /// Decodes a record from an outcome or receipt.
+    ///
+    /// # Errors
+    /// When the bytes are no record.
+    pub fn decode(bytes: &[u8]) -> Result<Self, std::io::Error> {
+        Self::try_from_slice(bytes)
+    }
+
+    /// Encodes the record.
+    pub fn encode(&self) -> Vec<u8> {
+        borsh::to_vec(self).expect("writing to a vector cannot fail")
+    }
+}
+
+/// An answer, before it has its leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What the event is about.
+    pub subject: String,
+    /// The record, or the refusal.
+    pub result: Result<Record, Refusal>,
+}
+
+impl Answer {
+    /// The outcome as the chain keeps it.
+    pub fn outcome(&self) -> Outcome {
+        let (code, record) = match &self.result {
+            Ok(record @ Record::Repeated { .. }) => (REPEATED, record.encode()),
+            Ok(record) => (ACCEPTED, record.encode()),
+            Err(refusal) => (refusal.code(), Record::Refused(refusal.record()).encode()),
+        };
+        Outcome { code: code.to_owned(), subject: self.subject.clone(), record }
+    }
+}
+

@@ -1,0 +1,132 @@
+//! Parameters of the ledger: what the rules read, and genesis or a vote sets.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use chain::identity::OrganisationId;
+use invoice::rules::Rules;
+use serde::{Deserialize, Serialize};
+
+/// Parameters of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The agency that is the tax bureau.
+    pub tax_bureau: OrganisationId,
+    /// How numbers are formed.
+    #[serde(default)]
+    pub numbering: Numbering,
+    /// The rules of documents: rates, tolerances, lengths.
+    #[serde(default)]
+    pub rules: Rules,
+    /// Limits of statements and blocks.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The reimbursement lease.
+    #[serde(default)]
+    pub lease: Lease,
+    /// When state checkpoints are due.
+    #[serde(default)]
+    pub checkpoints: Checkpoints,
+}
+
+impl Parameters {
+    /// The defaults, under a tax bureau.
+    pub fn new(tax_bureau: OrganisationId) -> Self {
+        Self {
+            tax_bureau,
+            numbering: Numbering::default(),
+            rules: Rules::default(),
+            limits: Limits::default(),
+            lease: Lease::default(),
+            checkpoints: Checkpoints::default(),
+        }
+    }
+}
+
+/// How numbers are formed (`domain.md` §1.3, Shenzhen Tax Bureau Announcement 2018 No. 11).
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Numbering {
+    /// Digits 2 to 5 of a blockchain code: the region. Shenzhen: 4403.
+    pub blockchain_region: u16,
+    /// Digit 11 of a blockchain code: copies.
+    pub blockchain_copies: u8,
+    /// Digits 3 and 4 of a fully digital number: province. Guangdong: 44.
+    pub digital_province: u8,
+    /// Digit 5 of a fully digital number: channel.
+    pub digital_channel: u8,
+}
+
+impl Default for Numbering {
+    fn default() -> Self {
+        Self {
+            blockchain_region: 4403,
+            blockchain_copies: 1,
+            digital_province: 44,
+            digital_channel: 2,
+        }
+    }
+}
+
+/// Limits of statements and blocks (`design.md` §8).
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of all statements of a block.
+    pub block_bytes_max: u32,
+    /// Work units of a block: a line of a document is one, an event ten.
+    pub block_work_max: u32,
+    /// Refused events an organisation may put on the ledger in an hour.
+    pub refusals_an_hour_max: u32,
+    /// For how long a nonce is live, and how far ahead a statement may expire. Seconds.
+    pub nonce_window_seconds: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            block_bytes_max: 4 * 1024 * 1024,
+            block_work_max: 200_000,
+            refusals_an_hour_max: 10_000,
+            nonce_window_seconds: 24 * 60 * 60,
+        }
+    }
+}
+
+impl Limits {
+    /// The nonce window in milliseconds.
+    pub fn nonce_window_ms(&self) -> i64 {
+        i64::from(self.nonce_window_seconds) * 1_000
+    }
+}
+
+/// The reimbursement lease.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lease {
+    /// What a lock or renewal gets that asks for nothing, and the most one may ask for. Seconds.
+    pub term_seconds_max: u32,
+    /// From the lock to the end of the last renewal. Seconds.
+    pub total_seconds_max: u32,
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self { term_seconds_max: 30 * 24 * 60 * 60, total_seconds_max: 90 * 24 * 60 * 60 }
+    }
+}
+
+/// When state checkpoints are due.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Checkpoints {
+    /// Block time since the due block before.
+    pub interval_ms: u32,
+    /// Leaves since the due block before.
+    pub interval_leaves: u32,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self { interval_ms: 10_000, interval_leaves: 200_000 }
+    }
+}

@@ -1,0 +1,269 @@
+//! State records of invoices, numbers, months and filings.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use chain::hash::Hash;
+use chain::identity::OrganisationId;
+use invoice::amount::Amount;
+use invoice::date::Period;
+use invoice::document::{Profile, RateTotal, Totals};
+use invoice::id::InvoiceId;
+use invoice::lifecycle::{Reimbursement, Validity};
+use serde::Serialize;
+
+use crate::event::ClaimId;
+use crate::party::Party;
+use crate::refusal::Standing;
+
+/// A leaf of the log, by index and hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct LeafRef {
+    /// Its index in the log.
+    pub index: u64,
+    /// Its hash.
+    pub hash: Hash,
+}
+
+/// An invoice, as the rules know it. The document itself stands in the block that issued it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct InvoiceRecord {
+    /// Its profile.
+    pub profile: Profile,
+    /// The seller.
+    pub seller: OrganisationId,
+    /// The seller under its taxpayer id.
+    pub seller_party: Party,
+    /// The buyer.
+    pub buyer: Party,
+    /// The seller's own document number.
+    pub reference: String,
+    /// Block time of issue, ms UTC.
+    pub issued_ms: i64,
+    /// The month of issue, in UTC+8.
+    pub period: Period,
+    /// Net, tax, gross.
+    pub totals: Totals,
+    /// Net and tax by rate, ascending.
+    pub by_rate: Vec<RateTotal>,
+    /// The leaf of its issue.
+    pub issue: LeafRef,
+    /// Whether it stands.
+    pub validity: Validity,
+    /// Who holds it.
+    pub holder: Party,
+    /// Its reimbursement.
+    pub claim: Claim,
+    /// How many locks it has had: the fencing token of the newest.
+    pub locks: u64,
+}
+
+/// Where an invoice's reimbursement stands.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Claim {
+    /// Nobody claims it.
+    Open,
+    /// A lock, in force until its lease ends.
+    Locked(LockRecord),
+    /// Reimbursed.
+    Closed(ClosedRecord),
+}
+
+impl Claim {
+    /// The status at a time: a lock whose lease has ended is open again by itself.
+    pub fn at(&self, time_ms: i64) -> Reimbursement {
+        match self {
+            Self::Open => Reimbursement::Open,
+            Self::Locked(lock) if time_ms < lock.until_ms => Reimbursement::Locked,
+            Self::Locked(_) => Reimbursement::Open,
+            Self::Closed(_) => Reimbursement::Closed,
+        }
+    }
+
+    /// The lock in force at a time.
+    pub fn lock_at(&self, time_ms: i64) -> Option<&LockRecord> {
+        match self {
+            Self::Locked(lock) if time_ms < lock.until_ms => Some(lock),
+            Self::Open | Self::Locked(_) | Self::Closed(_) => None,
+        }
+    }
+}
+
+/// A lock.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct LockRecord {
+    /// The platform that holds it.
+    pub platform: OrganisationId,
+    /// The enterprise it locked for.
+    pub enterprise: OrganisationId,
+    /// The platform's claim.
+    pub claim: ClaimId,
+    /// The fencing token: whoever acts under an older one is late.
+    pub token: u64,
+    /// Block time of the lock, ms UTC.
+    pub since_ms: i64,
+    /// End of the lease, ms UTC; open again at that very instant.
+    pub until_ms: i64,
+    /// The leaf of the lock.
+    pub leaf: LeafRef,
+}
+
+impl LockRecord {
+    /// The lock as a reason to refuse: who and since when, never what for.
+    pub fn standing(&self) -> Standing {
+        Standing {
+            organisation: self.platform.clone(),
+            since_ms: self.since_ms,
+            until_ms: Some(self.until_ms),
+            leaf: self.leaf,
+        }
+    }
+}
+
+impl ClosedRecord {
+    /// The close as a reason to refuse: who and since when, never what for.
+    pub fn standing(&self) -> Standing {
+        Standing { organisation: self.platform.clone(), since_ms: self.closed_ms, until_ms: None, leaf: self.leaf }
+    }
+}
+
+/// A closed reimbursement.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ClosedRecord {
+    /// The platform that closed it.
+    pub platform: OrganisationId,
+    /// The enterprise that reimbursed.
+    pub enterprise: OrganisationId,
+    /// The platform's claim.
+    pub claim: ClaimId,
+    /// The token it was closed under.
+    pub token: u64,
+    /// Block time of the close, ms UTC.
+    pub closed_ms: i64,
+    /// The leaf of the close.
+    pub leaf: LeafRef,
+}
+
+/// The invoice of a seller's own document number.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ReferenceRecord {
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// Hash of the document's content, however its JSON was written.
+    pub content: Hash,
+    /// The leaf of its issue.
+    pub issue: LeafRef,
+}
+
+/// The next number of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct CounterRecord {
+    /// The number the next invoice gets.
+    pub next: u64,
+}
+
+/// What a party sold or bought in a month, and proof that a list of it is complete.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct AccumulatorRecord {
+    /// How many invoices stand: issued and not voided.
+    pub invoices: u64,
+    /// Net and tax by rate of those, ascending.
+    pub by_rate: Vec<RateTotal>,
+    /// How many leaves went into `chain`.
+    pub leaves: u64,
+    /// SHA-256(chain before ‖ leaf hash) over the party's outcomes in order; zeros before the first.
+    pub chain: Hash,
+}
+
+impl Default for AccumulatorRecord {
+    fn default() -> Self {
+        Self { invoices: 0, by_rate: Vec::new(), leaves: 0, chain: Hash::from_bytes([0; 32]) }
+    }
+}
+
+/// Sums of a month beyond what an amount can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SumOverflow;
+
+impl AccumulatorRecord {
+    /// Takes an issued invoice in.
+    ///
+    /// # Errors
+    /// When a sum would not fit.
+    pub fn add(&mut self, by_rate: &[RateTotal], leaf: &Hash) -> Result<(), SumOverflow> {
+        self.invoices = self.invoices.checked_add(1).ok_or(SumOverflow)?;
+        self.merge(by_rate, Amount::checked_add)?;
+        self.extend(leaf)
+    }
+
+    /// Takes a voided invoice out.
+    ///
+    /// # Errors
+    /// When a sum would not fit, or the invoice never went in.
+    pub fn remove(&mut self, by_rate: &[RateTotal], leaf: &Hash) -> Result<(), SumOverflow> {
+        self.invoices = self.invoices.checked_sub(1).ok_or(SumOverflow)?;
+        self.merge(by_rate, Amount::checked_sub)?;
+        self.extend(leaf)
+    }
+
+    fn merge<E>(
+        &mut self,
+        by_rate: &[RateTotal],
+        combine: impl Fn(Amount, Amount) -> Result<Amount, E>,
+    ) -> Result<(), SumOverflow> {
+        for total in by_rate {
+            let place = match self.by_rate.binary_search_by(|own| own.treatment.cmp(&total.treatment)) {
+                Ok(place) => place,
+                Err(place) => {
+                    let empty = RateTotal { treatment: total.treatment, net: Amount::ZERO, tax: Amount::ZERO };
+                    self.by_rate.insert(place, empty);
+                    place
+                }
+            };
+            let own = &mut self.by_rate[place];
+            own.net = combine(own.net, total.net).map_err(|_| SumOverflow)?;
+            own.tax = combine(own.tax, total.tax).map_err(|_| SumOverflow)?;
+        }
+        Ok(())
+    }
+
+    fn extend(&mut self, leaf: &Hash) -> Result<(), SumOverflow> {
+        self.leaves = self.leaves.checked_add(1).ok_or(SumOverflow)?;
+        self.chain = Hash::of_parts(&[self.chain.as_bytes(), leaf.as_bytes()]);
+        Ok(())
+    }
+
+    /// Net and tax by rate, without rates that sum to nothing.
+    pub fn output(&self) -> Vec<RateTotal> {
+        self.by_rate.iter().filter(|total| total.net != Amount::ZERO || total.tax != Amount::ZERO).cloned().collect()
+    }
+}
+
+/// A filed month.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct FilingRecord {
+    /// Block time of the filing, ms UTC.
+    pub filed_ms: i64,
+    /// How many invoices stood.
+    pub invoices: u64,
+    /// Their net and tax by rate.
+    pub output: Vec<RateTotal>,
+    /// The accumulator's chain when it was filed.
+    pub chain: Hash,
+    /// Who filed.
+    pub by: OrganisationId,
+    /// The leaf of the filing.
+    pub leaf: LeafRef,
+}
+
+/// How many refusals an organisation has had in an hour of block time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RefusalBudgetRecord {
+    /// Hours since 1970 UTC.
+    pub hour: i64,
+    /// Refused events in it.
+    pub refused: u32,
+}
+
+/// The hour a refusal counts in.
+pub const fn refusal_hour(time_ms: i64) -> i64 {
+    time_ms.div_euclid(60 * 60 * 1_000)
+}

@@ -1,0 +1,159 @@
+//! Refusals: what state says no to. Each is an outcome on the ledger, with its reason.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use chain::catalogue::{CodeEntry, Kind};
+use chain::identity::OrganisationId;
+use serde::Serialize;
+
+use crate::outcome::RefusedRecord;
+use crate::record::LeafRef;
+
+/// What stands in the way of a refused event: who and since when, never what for.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct Standing {
+    /// The organisation whose event stands in the way.
+    pub organisation: OrganisationId,
+    /// Since when, ms UTC.
+    pub since_ms: i64,
+    /// Until when, ms UTC; `None` for ever.
+    pub until_ms: Option<i64>,
+    /// The leaf of that event.
+    pub leaf: LeafRef,
+}
+
+/// Why an event was refused: which rule, and what it expected and found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The rule.
+    pub reason: Reason,
+    /// What the rule expected.
+    pub expected: String,
+    /// What it found.
+    pub found: String,
+    /// What stands in the way, if an earlier event does.
+    pub standing: Option<Standing>,
+}
+
+impl Refusal {
+    /// A refusal without an earlier event in the way.
+    pub fn new(reason: Reason, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { reason, expected: expected.into(), found: found.into(), standing: None }
+    }
+
+    /// Adds what stands in the way.
+    #[must_use]
+    pub fn because_of(mut self, standing: Standing) -> Self {
+        self.standing = Some(standing);
+        self
+    }
+
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        self.reason.code()
+    }
+
+    /// The refusal as it goes into the outcome.
+    pub fn record(&self) -> RefusedRecord {
+        RefusedRecord { expected: self.expected.clone(), found: self.found.clone(), standing: self.standing.clone() }
+    }
+}
+
+macro_rules! reasons {
+    ($($variant:ident, $code:literal, $kind:ident, $summary:literal, $cure:literal;)*) => {
+        /// Which rule refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Reason {
+            $(#[doc = $summary] $variant,)*
+        }
+
+        impl Reason {
+            /// The stable code.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+        }
+
+        /// The catalogue of refusals.
+        pub const CODES: &[CodeEntry] = &[
+            $(CodeEntry { code: $code, kind: Kind::$kind, summary: $summary, cure: $cure },)*
+        ];
+    };
+}
+
+reasons! {
+    AllRefused, "statement.all-refused", Lifecycle,
+        "Another event of the statement was refused, and its mode is `all`.",
+        "Mend or leave out the event that has a code of its own, and send the statement again under a new nonce.";
+    Suspended, "organisation.suspended", Forbidden,
+        "The organisation is suspended.",
+        "Ask the tax bureau why.";
+    RoleMissing, "organisation.role-missing", Forbidden,
+        "The organisation does not have the role that the event needs.",
+        "Have an organisation with that role sign the event.";
+    OrganisationUnknown, "organisation.unknown", NotFound,
+        "No organisation on the ledger has that id or taxpayer id.",
+        "Check the id; the tax bureau admits organisations.";
+    MandateMissing, "mandate.missing", Forbidden,
+        "No mandate in force lets the organisation act for that enterprise.",
+        "Have the enterprise give a mandate with that scope.";
+    SellerNameDiffers, "issue.seller-name-differs", Lifecycle,
+        "The document names the seller otherwise than the ledger does.",
+        "Use the registered name.";
+    SellerTaxpayerId, "issue.seller-taxpayer-id", Lifecycle,
+        "The seller is registered under a unified social credit code whose check digit is wrong.",
+        "Have the tax bureau correct the registration.";
+    ReferenceReused, "issue.reference-reused", Conflict,
+        "The seller used that reference for another document.",
+        "Give the document a reference of its own. The standing event is the issue of the first.";
+    NumbersExhausted, "issue.numbers-exhausted", Limit,
+        "All numbers of the year's codes are used.",
+        "Tell the tax bureau.";
+    SumOverflow, "issue.sum-overflow", Limit,
+        "The month's sums would no longer fit the ledger's amounts.",
+        "Issue in the next month, and tell the tax bureau.";
+    InvoiceUnknown, "invoice.unknown", NotFound,
+        "No such invoice was issued.",
+        "Check code and number; leading zeros count.";
+    InvoiceVoid, "invoice.void", Lifecycle,
+        "The seller took the invoice back.",
+        "Ask the seller for a new invoice.";
+    NotPermitted, "invoice.not-permitted", Forbidden,
+        "The organisation has no part in the invoice that allows this.",
+        "Have the holder, the seller, or a platform with the holder's mandate do it.";
+    NotHolder, "reimbursement.not-holder", Lifecycle,
+        "The enterprise named does not hold the invoice.",
+        "Name the holder, or have the invoice handed to the enterprise first.";
+    AlreadyLocked, "reimbursement.already-locked", Lifecycle,
+        "A platform has locked the invoice.",
+        "Wait until the lease ends, or ask that platform to unlock.";
+    AlreadyClosed, "reimbursement.already-closed", Lifecycle,
+        "The invoice has been reimbursed.",
+        "An invoice is reimbursed once.";
+    NotLocked, "reimbursement.not-locked", Lifecycle,
+        "No lock is in force: never taken, given up, or its lease has ended.",
+        "Lock the invoice again.";
+    WrongClaim, "reimbursement.wrong-claim", Lifecycle,
+        "The lock is for another claim.",
+        "Name the claim the invoice was locked for.";
+    StaleToken, "reimbursement.stale-token", Lifecycle,
+        "The fencing token is not that of the lock in force.",
+        "Somebody of yours locked again since; use the newest token.";
+    LeaseTooLong, "reimbursement.lease-too-long", Lifecycle,
+        "The lease would be longer than the ledger allows.",
+        "Ask for less; a lock can be renewed until its total is used up.";
+    VoidPeriodEnded, "void.period-ended", Lifecycle,
+        "An invoice can be taken back only in the month of issue.",
+        "Issue a red letter instead.";
+    PeriodFiled, "void.period-filed", Lifecycle,
+        "The seller has filed the month of issue.",
+        "Issue a red letter instead.";
+    PeriodOpen, "filing.period-open", Lifecycle,
+        "The month has not ended in UTC+8.",
+        "File after the month's last day.";
+    AlreadyFiled, "filing.already-filed", Conflict,
+        "The month has been filed with other totals.",
+        "Amend the filing; a month is filed once.";
+    TotalsDiffer, "filing.totals-differ", Lifecycle,
+        "The declared totals are not those of the ledger.",
+        "Compare the invoices of the month; what is found is what the ledger holds.";
+}

@@ -1,0 +1,329 @@
+//! The state: records under typed keys, read through a view, written through an overlay.
+//!
+//! A record is stored as *creator ‖ body*: 32 bytes that name the statement which created it (the
+//! genesis hash for what genesis holds), then the borsh encoding. The creator salts the state
+//! tree: a proof of absence shows neighbours, and nobody outside can guess a statement's id.
+//! Records are never deleted.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use chain::hash::{Hash, StatementId};
+use chain::identity::OrganisationId;
+use invoice::date::Period;
+use invoice::id::InvoiceId;
+use invoice::taxpayer::TaxpayerId;
+
+use crate::party::{Party, Side};
+
+/// Kinds of state records. The number is the first byte of the key: changing one forks the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The parameters.
+    Parameters = 1,
+    /// The validator set for the next block.
+    Validators = 2,
+    /// An organisation.
+    Organisation = 3,
+    /// Which organisation has a taxpayer id.
+    Taxpayer = 4,
+    /// A mandate between two organisations.
+    Mandate = 5,
+    /// The next number of a series.
+    Counter = 6,
+    /// The invoice of a seller's own document number.
+    Reference = 7,
+    /// An invoice.
+    Invoice = 8,
+    /// What a party sold or bought in a month.
+    Accumulator = 9,
+    /// A filed month.
+    Filing = 10,
+    /// How many refusals an organisation has had this hour.
+    RefusalBudget = 11,
+}
+
+/// The key of a state record: kind, then id.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StateKey(Vec<u8>);
+
+impl StateKey {
+    fn new(kind: Kind, parts: &[&[u8]]) -> Self {
+        let mut bytes = vec![kind as u8];
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                // No id contains a zero byte, so the parts stay apart.
+                bytes.push(0);
+            }
+            bytes.extend_from_slice(part);
+        }
+        Self(bytes)
+    }
+
+    /// The parameters.
+    pub fn parameters() -> Self {
+        Self::new(Kind::Parameters, &[])
+    }
+
+    /// The validator set for the next block.
+    pub fn validators() -> Self {
+        Self::new(Kind::Validators, &[])
+    }
+
+    /// An organisation.
+    pub fn organisation(id: &OrganisationId) -> Self {
+        Self::new(Kind::Organisation, &[id.as_str().as_bytes()])
+    }
+
+    /// The organisation with a taxpayer id.
+    pub fn taxpayer(id: &TaxpayerId) -> Self {
+        Self::new(Kind::Taxpayer, &[id.as_str().as_bytes()])
+    }
+
+    /// The mandate between two organisations.
+    pub fn mandate(from: &OrganisationId, to: &OrganisationId) -> Self {
+        Self::new(Kind::Mandate, &[from.as_str().as_bytes(), to.as_str().as_bytes()])
+    }
+
+    /// The counter of a series of numbers.
+    pub fn counter(series: &str) -> Self {
+        Self::new(Kind::Counter, &[series.as_bytes()])
+    }
+
+    /// The invoice of a seller's own document number.
+    pub fn reference(seller: &OrganisationId, reference: &str) -> Self {
+        Self::new(Kind::Reference, &[seller.as_str().as_bytes(), reference.as_bytes()])
+    }
+
+    /// An invoice.
+    pub fn invoice(id: &InvoiceId) -> Self {
+        Self::new(Kind::Invoice, &[id.to_string().as_bytes()])
+    }
+
+    /// What a party sold or bought in a month.
+    pub fn accumulator(period: Period, side: Side, party: &Party) -> Self {
+        Self::new(Kind::Accumulator, &[period.to_string().as_bytes(), &[side as u8], party.key().as_bytes()])
+    }
+
+    /// A filed month of a seller.
+    pub fn filing(seller: &OrganisationId, period: Period) -> Self {
+        Self::new(Kind::Filing, &[period.to_string().as_bytes(), seller.as_str().as_bytes()])
+    }
+
+    /// The refusals of an organisation.
+    pub fn refusal_budget(organisation: &OrganisationId) -> Self {
+        Self::new(Kind::RefusalBudget, &[organisation.as_str().as_bytes()])
+    }
+
+    /// A key from its bytes, as a store gives them back.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The key's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The key's bytes.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl fmt::Display for StateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_first() {
+            Some((kind, id)) => write!(f, "{kind}:{}", id.escape_ascii()),
+            None => f.write_str("(empty)"),
+        }
+    }
+}
+
+impl fmt::Debug for StateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A fault while reading state: never the caller's mistake.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The store behind the view failed.
+    #[error("failed to read state")]
+    Read(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A record is not what the rules wrote.
+    #[error("state record {key} is damaged")]
+    Damaged {
+        /// The record.
+        key: String,
+        /// What the decoder said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A record that every state has is missing.
+    #[error("state record {key} is missing")]
+    Missing {
+        /// The record.
+        key: String,
+    },
+    /// Sums that execution found to fit do not: state changed between deciding and applying.
+    #[error("the sums of {party} left their range")]
+    Sums {
+        /// The party.
+        party: String,
+    },
+    /// The state tree failed.
+    #[error("the state tree failed: {reason}")]
+    Tree {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// A live nonce: what an organisation said under it, and where the answer stands.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Nonce {
+    /// The statement.
+    pub statement: StatementId,
+    /// SHA-256 of its payload: the same again is a retry, another is a mistake.
+    pub payload_hash: Hash,
+    /// Until when it is live, ms UTC of block time; live at that very instant no more.
+    pub live_until_ms: i64,
+}
+
+/// What rules may read: the state after some block.
+pub trait View {
+    /// A record, as stored.
+    fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, Fault>;
+    /// A nonce that was used, live or not.
+    fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault>;
+}
+
+const CREATOR_BYTES: usize = 32;
+
+/// Decodes a stored record.
+///
+/// # Errors
+/// [`Fault::Damaged`] when the bytes are not one whole record.
+pub fn decode<T: BorshDeserialize>(key: &StateKey, stored: &[u8]) -> Result<T, Fault> {
+    let damaged = |source| Fault::Damaged { key: key.to_string(), source };
+    let body = stored
+        .get(CREATOR_BYTES..)
+        .ok_or_else(|| damaged(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "shorter than its creator")))?;
+    T::try_from_slice(body).map_err(damaged)
+}
+
+/// Reads and decodes a record.
+///
+/// # Errors
+/// A fault of the view.
+pub fn read<T: BorshDeserialize>(view: &(impl View + ?Sized), key: &StateKey) -> Result<Option<T>, Fault> {
+    view.get(key)?.map(|stored| decode(key, &stored)).transpose()
+}
+
+/// Reads a record that every state has.
+///
+/// # Errors
+/// A fault of the view; [`Fault::Missing`].
+pub fn require<T: BorshDeserialize>(view: &(impl View + ?Sized), key: &StateKey) -> Result<T, Fault> {
+    read(view, key)?.ok_or_else(|| Fault::Missing { key: key.to_string() })
+}
+
+/// Encodes a record with its creator.
+pub fn encode<T: BorshSerialize>(creator: &Hash, record: &T) -> Vec<u8> {
+    let mut stored = creator.as_bytes().to_vec();
+    borsh::to_writer(&mut stored, record).expect("writing to a vector cannot fail");
+    stored
+}
+
+/// Writes of a block, sorted by key.
+pub type Writes = BTreeMap<StateKey, Vec<u8>>;
+
+/// Hash of a block's writes: SHA-256 over a tag and, for each record in order of keys, the key
+/// (with its length, 4 bytes big-endian) and the hash of the stored value.
+///
+/// It stands in every header, so that validators whose states differ notice at once. Changing
+/// this forks the chain.
+pub fn writes_hash(writes: &Writes) -> Hash {
+    let mut bytes = b"einvoice/writes/1".to_vec();
+    for (key, value) in writes {
+        let length = u32::try_from(key.as_bytes().len()).expect("keys are short");
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(key.as_bytes());
+        bytes.extend_from_slice(Hash::of(value).as_bytes());
+    }
+    Hash::of(&bytes)
+}
+
+/// A view with writes on top, and one level of undo.
+pub struct Overlay<'v> {
+    base: &'v dyn View,
+    writes: Writes,
+    /// What was read below, so that a hot record is fetched once a block.
+    fetched: RefCell<BTreeMap<StateKey, Option<Vec<u8>>>>,
+    /// What the overlay held before each write since [`Overlay::begin`].
+    undo: Vec<(StateKey, Option<Vec<u8>>)>,
+}
+
+impl<'v> Overlay<'v> {
+    /// An overlay without writes.
+    pub fn new(base: &'v dyn View) -> Self {
+        Self { base, writes: Writes::new(), fetched: RefCell::default(), undo: Vec::new() }
+    }
+
+    /// Starts a unit of writes that [`Overlay::roll_back`] takes back.
+    pub fn begin(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Takes back what was written since [`Overlay::begin`].
+    pub fn roll_back(&mut self) {
+        for (key, before) in self.undo.drain(..).rev() {
+            match before {
+                Some(value) => self.writes.insert(key, value),
+                None => self.writes.remove(&key),
+            };
+        }
+    }
+
+    /// Writes a record; a new one is created by `creator`.
+    ///
+    /// # Errors
+    /// A fault of the view below.
+    pub fn put<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) -> Result<(), Fault> {
+        let creator = match self.get(&key)? {
+            Some(stored) => stored.first_chunk::<CREATOR_BYTES>().map_or(*creator, |bytes| Hash::from_bytes(*bytes)),
+            None => *creator,
+        };
+        let stored = encode(&creator, record);
+        let before = self.writes.insert(key.clone(), stored);
+        self.undo.push((key, before));
+        Ok(())
+    }
+
+    /// The writes.
+    pub fn into_writes(self) -> Writes {
+        self.writes
+    }
+}
+
+impl View for Overlay<'_> {
+    fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, Fault> {
+        if let Some(value) = self.writes.get(key) {
+            return Ok(Some(value.clone()));
+        }
+        if let Some(value) = self.fetched.borrow().get(key) {
+            return Ok(value.clone());
+        }
+        let value = self.base.get(key)?;
+        self.fetched.borrow_mut().insert(key.clone(), value.clone());
+        Ok(value)
+    }
+
+    fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault> {
+        self.base.nonce(organisation, nonce)
+    }
+}

@@ -1,0 +1,136 @@
+//! The state tree: a Jellyfish Merkle tree (crate `jmt`, SHA-256) over the state records.
+//!
+//! Key = SHA-256(kind ‖ id); value = SHA-256(creator ‖ record), that is, of the stored bytes. It is
+//! computed once per state checkpoint, never per block. Values are not kept here: a proof takes
+//! the record from the state as of the same checkpoint.
+//!
+//! This module computes; where nodes are kept is the caller's.
+
+use std::collections::BTreeMap;
+
+use chain::hash::Hash;
+use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
+use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue, Version};
+
+use crate::state::{Fault, StateKey};
+
+/// How many versions of the tree are kept.
+pub const VERSIONS_KEPT: u64 = 256;
+
+/// Where nodes are read from.
+pub trait Nodes {
+    /// The node under a key of [`node_key_bytes`].
+    fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
+}
+
+/// What one version of the tree adds.
+#[derive(Debug)]
+pub struct TreeUpdate {
+    /// The root of the new version.
+    pub root: Hash,
+    /// New nodes, by key.
+    pub nodes: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Keys of nodes that no version from this one on reaches.
+    pub stale: Vec<Vec<u8>>,
+}
+
+/// The key of a node: version (8 bytes big-endian, so that keys are ordered by age), then its path.
+fn node_key_bytes(key: &NodeKey) -> Vec<u8> {
+    let encoded = borsh::to_vec(key).expect("writing to a vector cannot fail");
+    // jmt writes the version first, as 8 bytes little-endian.
+    let mut bytes = key.version().to_be_bytes().to_vec();
+    bytes.extend_from_slice(&encoded[8..]);
+    bytes
+}
+
+struct Reader<'n>(&'n dyn Nodes);
+
+impl TreeReader for Reader<'_> {
+    fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
+        let bytes = self.0.node(&node_key_bytes(key))?;
+        Ok(bytes.map(|bytes| borsh::from_slice::<Node>(&bytes)).transpose()?)
+    }
+
+    fn get_value_option(&self, _max_version: Version, _key: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
+        // Values are not kept in the tree, and an update does not ask for them.
+        Ok(None)
+    }
+
+    fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
+        // Asked only when a tree is restored from a stream, which this ledger does not do.
+        Ok(None)
+    }
+}
+
+/// Computes the next version of the tree. `version` counts up from 0 without gaps; `changes` must
+/// not be empty. A change is a state key and the stored value.
+///
+/// # Errors
+/// A fault of the reader, or of the tree (a node that should be there is not).
+pub fn update<'a>(
+    nodes: &dyn Nodes,
+    version: u64,
+    changes: impl IntoIterator<Item = (&'a StateKey, &'a [u8])>,
+) -> Result<TreeUpdate, Fault> {
+    let reader = Reader(nodes);
+    let tree = JellyfishMerkleTree::<_, sha2::Sha256>::new(&reader);
+    let values = changes.into_iter().map(|(key, stored)| {
+        let key = KeyHash(*Hash::of(key.as_bytes()).as_bytes());
+        (key, Some(Hash::of(stored).as_bytes().to_vec()))
+    });
+    let (root, batch) =
+        tree.put_value_set(values, version).map_err(|error| Fault::Tree { reason: format!("{error:#}") })?;
+    let encode = |node: &Node| borsh::to_vec(node).expect("writing to a vector cannot fail");
+    Ok(TreeUpdate {
+        root: Hash::from_bytes(root.0),
+        nodes: batch.node_batch.nodes().iter().map(|(key, node)| (node_key_bytes(key), encode(node))).collect(),
+        stale: batch.stale_node_index_batch.iter().map(|index| node_key_bytes(&index.node_key)).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Memory(BTreeMap<Vec<u8>, Vec<u8>>);
+
+    impl Nodes for Memory {
+        fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+            Ok(self.0.get(key).cloned())
+        }
+    }
+
+    fn key(index: u32) -> StateKey {
+        StateKey::counter(&index.to_string())
+    }
+
+    #[test]
+    fn the_root_depends_on_the_state_and_not_on_the_way_there() {
+        let mut at_once = Memory::default();
+        let records: Vec<_> = (0..200_u32).map(|index| (key(index), vec![u8::try_from(index).unwrap(); 40])).collect();
+        let whole = update(&at_once, 0, records.iter().map(|(key, value)| (key, value.as_slice()))).unwrap();
+        at_once.0.extend(whole.nodes);
+
+        let mut in_steps = Memory::default();
+        let mut root = None;
+        for (version, part) in records.chunks(7).enumerate() {
+            let part = part.iter().map(|(key, value)| (key, value.as_slice()));
+            let step = update(&in_steps, u64::try_from(version).unwrap(), part).unwrap();
+            in_steps.0.extend(step.nodes);
+            // Stale nodes may go: the newest version never needs them.
+            for stale in &step.stale {
+                in_steps.0.remove(stale);
+            }
+            root = Some(step.root);
+        }
+        assert_eq!(root, Some(whole.root));
+    }
+
+    #[test]
+    fn a_missing_node_is_a_fault_and_not_another_root() {
+        let value = [1_u8; 40];
+        let result = update(&Memory::default(), 3, [(&key(1), value.as_slice())]);
+        assert!(matches!(result, Err(Fault::Tree { .. })), "{result:?}");
+    }
+}

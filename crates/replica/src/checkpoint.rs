@@ -1,0 +1,123 @@
+//! State checkpoints: when a due block is committed, the index is frozen and the tree's next
+//! version is computed from the frozen writes, in the background, on the store's thread.
+
+use std::ops::Bound;
+
+use chain::block::StateCheckpoint;
+use ledger::state::{Fault as StateFault, StateKey};
+use ledger::tree::{self, Nodes, VERSIONS_KEPT};
+
+use crate::index::Progress;
+use crate::port::{
+    CheckpointJob, CheckpointOutput, CheckpointView, Direction, IndexWrites, Store, StoreFault, Table,
+};
+use crate::replica::Fault;
+
+/// The key of the tree's newest version and root. Node keys begin with a version, which never
+/// comes near this.
+const NEWEST: &[u8] = &[0xff];
+
+/// Expired nonces removed with one block at most.
+const EXPIRED_MAX: usize = 10_000;
+
+/// Stale nodes removed with one checkpoint at most; more than one checkpoint adds in the long run.
+const PRUNED_MAX: usize = 2_000_000;
+
+/// Starts the checkpoint of the due block just applied.
+pub(crate) fn begin<S: Store + ?Sized>(store: &S, progress: &Progress) -> Result<(), StoreFault> {
+    store.begin_checkpoint(CheckpointJob {
+        number: progress.schedule.number,
+        height: progress.height,
+        compute: Box::new(compute),
+    })
+}
+
+/// The checkpoint that headers begin to carry: waits until it is there.
+pub(crate) fn published<S: Store + ?Sized>(store: &S, number: u64) -> Result<StateCheckpoint, Fault> {
+    let mark = store.await_checkpoint(number)?.ok_or_else(|| StoreFault::CheckpointLost {
+        number,
+        reason: "it was never begun in this process, and is not the newest on disk".to_owned(),
+    })?;
+    Ok(StateCheckpoint { height: mark.height, root: mark.root })
+}
+
+/// Adds the removal of nonces that are no longer live at a block's time.
+pub(crate) fn expire_nonces<S: Store + ?Sized>(
+    store: &S,
+    time_ms: i64,
+    rows: &mut IndexWrites,
+) -> Result<(), StoreFault> {
+    let end = Bound::Excluded(time_ms.saturating_add(1).max(0).to_be_bytes().to_vec());
+    let expired = store.scan(Table::NonceExpiry, (Bound::Unbounded, end), Direction::Forward, EXPIRED_MAX)?;
+    for (key, _) in expired {
+        let nonce = key.get(8..).unwrap_or_default().to_vec();
+        // A nonce used again in this very block is live again: its row was just written.
+        rows.entry((Table::Nonce, nonce)).or_insert(None);
+        rows.insert((Table::NonceExpiry, key), None);
+    }
+    Ok(())
+}
+
+struct Previous<'v>(&'v dyn CheckpointView);
+
+impl Nodes for Previous<'_> {
+    fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
+        self.0.previous(Table::TreeNode, key).map_err(|fault| StateFault::Read(Box::new(fault)))
+    }
+}
+
+fn damaged(found: impl ToString) -> StoreFault {
+    StoreFault::Damaged {
+        place: "the state tree".to_owned(),
+        expected: "every node of its newest version".to_owned(),
+        found: found.to_string(),
+    }
+}
+
+/// Computes the tree's next version and what may be forgotten.
+fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
+    let newest = view.previous(Table::TreeNode, NEWEST)?;
+    let newest: Option<(u64, chain::hash::Hash)> =
+        newest.map(|bytes| borsh::from_slice(&bytes)).transpose().map_err(damaged)?;
+    let changes: Vec<(StateKey, &[u8])> = view
+        .frozen()
+        .iter()
+        .filter(|((table, _), _)| *table == Table::State)
+        .filter_map(|((_, key), value)| Some((StateKey::from_bytes(key.clone()), value.as_deref()?)))
+        .collect();
+    let mut writes = IndexWrites::new();
+    let (version, root) = match newest {
+        // Nothing changed: the tree stands, and so does its version.
+        Some((version, root)) if changes.is_empty() => (version, root),
+        _ => {
+            let version = newest.map_or(0, |(version, _)| version + 1);
+            let changes = changes.iter().map(|(key, value)| (key, *value));
+            let update = tree::update(&Previous(view), version, changes).map_err(damaged)?;
+            for (key, node) in update.nodes {
+                writes.insert((Table::TreeNode, key), Some(node));
+            }
+            for key in update.stale {
+                let stale = [version.to_be_bytes().as_slice(), &key].concat();
+                writes.insert((Table::TreeStale, stale), Some(Vec::new()));
+            }
+            (version, update.root)
+        }
+    };
+    prune(view, version, &mut writes)?;
+    let record = borsh::to_vec(&(version, root)).expect("writing to a vector cannot fail");
+    writes.insert((Table::TreeNode, NEWEST.to_vec()), Some(record));
+    Ok(CheckpointOutput { root, writes })
+}
+
+/// Removes nodes that only versions older than the kept ones reach.
+fn prune(view: &dyn CheckpointView, version: u64, writes: &mut IndexWrites) -> Result<(), StoreFault> {
+    let Some(oldest_kept) = version.checked_sub(VERSIONS_KEPT - 1) else { return Ok(()) };
+    // A node that became stale with version v is needed by v−1 and older.
+    let end = Bound::Excluded((oldest_kept + 1).to_be_bytes().to_vec());
+    for (key, _) in view.previous_rows(Table::TreeStale, (Bound::Unbounded, end), PRUNED_MAX)? {
+        let node = key.get(8..).unwrap_or_default().to_vec();
+        writes.insert((Table::TreeNode, node), None);
+        writes.insert((Table::TreeStale, key), None);
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! The index: which rows a block leaves behind, and how their keys are formed.
+//!
+//! Keys that grow with time are big-endian and come first wherever it matters, so that a database
+//! appends instead of rewriting. Everything here can be rebuilt from the ledger.
+//!
+//! | Table | Key | Value |
+//! | --- | --- | --- |
+//! | `State` | kind ‖ id | creator ‖ record |
+//! | `LogTile` | level (1) ‖ tile (8) | up to 64 hashes |
+//! | `Leaf` | leaf index (8) | [`LeafRow`] |
+//! | `Statement` | statement id (32) | [`StatementRow`] |
+//! | `Height` | height (8) | [`HeightRow`] |
+//! | `Nonce` | organisation ‖ 0 ‖ nonce | `ledger::state::Nonce` |
+//! | `NonceExpiry` | end, ms (8) ‖ organisation ‖ 0 ‖ nonce | empty |
+//! | `SubjectLeaf` | subject ‖ 0 ‖ leaf index (8) | empty |
+//! | `PartyInvoice` | party ‖ 0 ‖ side (1) ‖ leaf index (8) | invoice id |
+//! | `Meta` | `progress` | [`Progress`] |
+//! | `Meta` | `set` ‖ height (8) | empty: the block at that height changed the validator set |
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use chain::block::{BlockId, Body, StateCheckpoint};
+use chain::hash::{Hash, StatementId};
+use chain::identity::OrganisationId;
+use chain::tile::TileId;
+use ledger::execute::{Executed, Involvement};
+use ledger::party::{Party, Side};
+use ledger::schedule::Schedule;
+use ledger::state::Nonce;
+
+use crate::port::{IndexWrites, StoreFault, Table};
+
+/// Where a leaf stands in the ledger: the statement and the outcome inside the block's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct LeafRow {
+    /// The block.
+    pub height: u64,
+    /// The event inside its statement.
+    pub event: u32,
+    /// Where the statement's bytes begin in the body.
+    pub statement_offset: u32,
+    /// How many bytes it has.
+    pub statement_len: u32,
+    /// Where the outcome begins in the body.
+    pub outcome_offset: u32,
+    /// How many bytes it has.
+    pub outcome_len: u32,
+}
+
+/// Where a statement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct StatementRow {
+    /// The block.
+    pub height: u64,
+    /// The leaf of its first event.
+    pub first_leaf: u64,
+    /// How many events it has.
+    pub events: u32,
+}
+
+/// What was decided at a height.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct HeightRow {
+    /// The block.
+    pub id: BlockId,
+    /// Its time, ms UTC.
+    pub time_ms: i64,
+    /// The log's size after it.
+    pub log_size: u64,
+}
+
+/// How far the index has come, written with every block.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Progress {
+    /// The height applied last.
+    pub height: u64,
+    /// Its block; the genesis hash at height 0.
+    pub id: BlockId,
+    /// Its time, ms UTC.
+    pub time_ms: i64,
+    /// The log's size after it.
+    pub log_size: u64,
+    /// The log's root after it.
+    pub log_root: Hash,
+    /// The due block reached last.
+    pub schedule: Schedule,
+    /// The state checkpoint its header carries.
+    pub state_checkpoint: StateCheckpoint,
+}
+
+/// The key of [`Progress`].
+pub const PROGRESS: &[u8] = b"progress";
+
+const SET: &[u8] = b"set";
+
+/// The key that marks a height at which the validator set changed.
+pub fn set_change_key(height: u64) -> Vec<u8> {
+    [SET, &height.to_be_bytes()].concat()
+}
+
+/// The height in a key of [`set_change_key`].
+pub fn set_change_height(key: &[u8]) -> Option<u64> {
+    key.strip_prefix(SET)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The key of a tile.
+pub fn tile_key(id: TileId) -> Vec<u8> {
+    let mut key = vec![id.level];
+    key.extend_from_slice(&id.index.to_be_bytes());
+    key
+}
+
+/// The key of a nonce.
+pub fn nonce_key(organisation: &OrganisationId, nonce: &str) -> Vec<u8> {
+    [organisation.as_str().as_bytes(), &[0], nonce.as_bytes()].concat()
+}
+
+/// The key under which a nonce expires. Block times are positive, so big-endian keeps their order.
+pub fn nonce_expiry_key(live_until_ms: i64, nonce_key: &[u8]) -> Vec<u8> {
+    [live_until_ms.max(0).to_be_bytes().as_slice(), nonce_key].concat()
+}
+
+/// The prefix of a subject's leaves.
+pub fn subject_prefix(subject: &str) -> Vec<u8> {
+    [subject.as_bytes(), &[0]].concat()
+}
+
+/// The prefix of a party's invoices on one side.
+pub fn party_prefix(party: &Party, side: Side) -> Vec<u8> {
+    [party.key().as_bytes(), &[0, side as u8]].concat()
+}
+
+/// A prefix followed by a leaf index.
+pub fn with_leaf(mut prefix: Vec<u8>, leaf: u64) -> Vec<u8> {
+    prefix.extend_from_slice(&leaf.to_be_bytes());
+    prefix
+}
+
+/// The leaf index at the end of a key.
+pub fn leaf_of(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+/// Encodes a row.
+pub fn encode<T: BorshSerialize>(row: &T) -> Vec<u8> {
+    borsh::to_vec(row).expect("writing to a vector cannot fail")
+}
+
+/// Decodes a row.
+///
+/// # Errors
+/// [`StoreFault::Damaged`] when the bytes are not one whole row.
+pub fn decode<T: BorshDeserialize>(table: Table, bytes: &[u8]) -> Result<T, StoreFault> {
+    T::try_from_slice(bytes).map_err(|error| StoreFault::Damaged {
+        place: format!("a row of {table:?}"),
+        expected: "the encoding of this version".to_owned(),
+        found: error.to_string(),
+    })
+}
+
+/// A statement of a block, as the rows need it.
+pub struct StatementRef {
+    /// Its id.
+    pub id: StatementId,
+    /// Its organisation.
+    pub organisation: OrganisationId,
+    /// Its nonce.
+    pub nonce: String,
+    /// The hash of its payload.
+    pub payload_hash: Hash,
+}
+
+/// What the rows of a block are made from.
+pub struct BlockRows<'b> {
+    /// The block with its outcomes.
+    pub body: &'b Body,
+    /// Its statements, in order.
+    pub statements: &'b [StatementRef],
+    /// What execution produced.
+    pub executed: &'b Executed,
+    /// Tiles of the log that changed.
+    pub tiles: Vec<(TileId, Vec<u8>)>,
+    /// How far the index has come with it.
+    pub progress: &'b Progress,
+    /// For how long a nonce is live, ms.
+    pub nonce_window_ms: i64,
+}
+
+impl BlockRows<'_> {
+    /// The rows.
+    pub fn rows(self) -> IndexWrites {
+        let mut rows = IndexWrites::new();
+        for (key, value) in &self.executed.writes {
+            rows.insert((Table::State, key.as_bytes().to_vec()), Some(value.clone()));
+        }
+        self.statement_rows(&mut rows);
+        let first_leaf = self.first_leaf();
+        for (index, leaf) in (first_leaf..).zip(&self.executed.leaves) {
+            rows.insert((Table::SubjectLeaf, with_leaf(subject_prefix(&leaf.subject), index)), Some(Vec::new()));
+        }
+        for Involvement { party, side, invoice, leaf } in &self.executed.involvements {
+            rows.insert((Table::PartyInvoice, with_leaf(party_prefix(party, *side), *leaf)), Some(encode(invoice)));
+        }
+        let header = &self.body.block.header;
+        let height = HeightRow { id: self.progress.id, time_ms: header.time_ms, log_size: header.log_size };
+        rows.insert((Table::Height, header.height.to_be_bytes().to_vec()), Some(encode(&height)));
+        if self.body.block.next_validators.is_some() {
+            rows.insert((Table::Meta, set_change_key(header.height)), Some(Vec::new()));
+        }
+        rows.insert((Table::Meta, PROGRESS.to_vec()), Some(encode(self.progress)));
+        for (tile, hashes) in self.tiles {
+            rows.insert((Table::LogTile, tile_key(tile)), Some(hashes));
+        }
+        rows
+    }
+
+    fn first_leaf(&self) -> u64 {
+        let count = u64::try_from(self.executed.leaves.len()).expect("a block has fewer than 2^64 leaves");
+        self.body.block.header.log_size - count
+    }
+
+    fn statement_rows(&self, rows: &mut IndexWrites) {
+        let header = &self.body.block.header;
+        let live_until_ms = header.time_ms + self.nonce_window_ms;
+        let mut leaf = self.first_leaf();
+        for (statement, place) in self.statements.iter().zip(self.body.layout()) {
+            let events = u32::try_from(place.outcomes.len()).expect("a statement has at most 1,000 events");
+            let row = StatementRow { height: header.height, first_leaf: leaf, events };
+            rows.insert((Table::Statement, statement.id.as_bytes().to_vec()), Some(encode(&row)));
+            let nonce = Nonce { statement: statement.id, payload_hash: statement.payload_hash, live_until_ms };
+            let key = nonce_key(&statement.organisation, &statement.nonce);
+            rows.insert((Table::NonceExpiry, nonce_expiry_key(live_until_ms, &key)), Some(Vec::new()));
+            rows.insert((Table::Nonce, key), Some(encode(&nonce)));
+            for (event, (outcome_offset, outcome_len)) in (0..).zip(place.outcomes) {
+                let row = LeafRow {
+                    height: header.height,
+                    event,
+                    statement_offset: place.offset,
+                    statement_len: place.len,
+                    outcome_offset,
+                    outcome_len,
+                };
+                rows.insert((Table::Leaf, leaf.to_be_bytes().to_vec()), Some(encode(&row)));
+                leaf += 1;
+            }
+        }
+    }
+}

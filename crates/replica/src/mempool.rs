@@ -1,0 +1,282 @@
+//! The mempool: statements that were admitted and wait for a block.
+//!
+//! Bounded in count and bytes; at most a quarter of it one organisation's, and blocks are filled
+//! round-robin over organisations, so that one that sends ten times everybody else waits behind
+//! nobody but itself. A statement leaves when a block that holds it is committed, when it is found
+//! to be no longer admissible, or when executing it panicked (quarantine).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use chain::hash::{Hash, StatementId};
+use chain::identity::OrganisationId;
+use ledger::admission::{Parsed, Verified};
+
+/// Limits of a mempool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Statements in all.
+    pub statements_max: usize,
+    /// Bytes of statements in all.
+    pub bytes_max: usize,
+    /// Of both, the part one organisation may hold, in percent.
+    pub organisation_percent_max: usize,
+    /// Quarantined statements remembered.
+    pub quarantine_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            statements_max: 50_000,
+            bytes_max: 64 * 1024 * 1024,
+            organisation_percent_max: 25,
+            quarantine_max: 1_000,
+        }
+    }
+}
+
+/// A statement that was admitted.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The statement, read.
+    pub parsed: Parsed,
+    /// What was verified when it was admitted.
+    pub verified: Verified,
+}
+
+impl Entry {
+    fn id(&self) -> StatementId {
+        self.parsed.statement().id()
+    }
+
+    fn organisation(&self) -> &OrganisationId {
+        &self.parsed.statement().header().organisation
+    }
+
+    fn bytes(&self) -> usize {
+        self.parsed.statement().bytes().len()
+    }
+
+    fn nonce(&self) -> (OrganisationId, String) {
+        (self.organisation().clone(), self.parsed.statement().header().nonce.clone())
+    }
+}
+
+/// What became of a statement put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It waits.
+    Queued,
+    /// One with the same nonce and payload waits already: this one.
+    Waiting(StatementId),
+}
+
+/// Why a statement was not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// Another payload waits under the same nonce.
+    #[error("another payload waits under the same nonce")]
+    NonceReused,
+    /// The mempool is full.
+    #[error("the mempool holds {held} of {max} {unit}")]
+    Pool {
+        /// How much it holds.
+        held: usize,
+        /// How much it may hold.
+        max: usize,
+        /// Of what.
+        unit: &'static str,
+    },
+    /// The organisation's part is full.
+    #[error("the organisation holds {held} of its {max} {unit} in the mempool")]
+    Organisation {
+        /// How much it holds.
+        held: usize,
+        /// How much it may hold.
+        max: usize,
+        /// Of what.
+        unit: &'static str,
+    },
+    /// Executing it panicked before.
+    #[error("the statement is quarantined")]
+    Quarantined,
+}
+
+#[derive(Default)]
+struct Queue {
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Inner {
+    queues: BTreeMap<OrganisationId, Queue>,
+    nonces: BTreeMap<(OrganisationId, String), (StatementId, Hash)>,
+    count: usize,
+    bytes: usize,
+    /// The organisation whose turn was last.
+    last: Option<OrganisationId>,
+    quarantine: BTreeSet<StatementId>,
+}
+
+/// The mempool. Shared by everybody who submits and the one who proposes.
+pub struct Mempool {
+    limits: Limits,
+    inner: Mutex<Inner>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Mempool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mempool").field("limits", &self.limits).field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Mempool {
+    /// An empty mempool; `wake` is called whenever a statement comes in.
+    pub fn new(limits: Limits, wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { limits, inner: Mutex::default(), wake: Box::new(wake) }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("nothing panics while it holds the mempool")
+    }
+
+    /// How many statements wait.
+    pub fn len(&self) -> usize {
+        self.inner().count
+    }
+
+    /// How many bytes of statements wait.
+    pub fn bytes(&self) -> usize {
+        self.inner().bytes
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes a statement in.
+    ///
+    /// # Errors
+    /// Why it was not.
+    pub fn insert(&self, entry: Entry) -> Result<Inserted, Full> {
+        let inserted = self.inner().insert(&self.limits, entry)?;
+        if inserted == Inserted::Queued {
+            (self.wake)();
+        }
+        Ok(inserted)
+    }
+
+    /// Statements for a block, fairly ordered: one of each organisation in turn, until `bytes_max`
+    /// or `work_max` would be passed. They stay in the pool.
+    pub fn candidates(&self, bytes_max: usize, work_max: u32) -> Vec<Arc<Entry>> {
+        self.inner().candidates(bytes_max, work_max)
+    }
+
+    /// Removes statements: decided, or no longer admissible.
+    pub fn remove<'i>(&self, ids: impl IntoIterator<Item = &'i StatementId>) {
+        let ids: BTreeSet<_> = ids.into_iter().copied().collect();
+        if !ids.is_empty() {
+            self.inner().remove(&ids);
+        }
+    }
+
+    /// Removes a statement and never takes it in again.
+    pub fn quarantine(&self, id: StatementId) {
+        let mut inner = self.inner();
+        inner.remove(&BTreeSet::from([id]));
+        if inner.quarantine.len() < self.limits.quarantine_max {
+            inner.quarantine.insert(id);
+        }
+    }
+}
+
+impl Inner {
+    fn insert(&mut self, limits: &Limits, entry: Entry) -> Result<Inserted, Full> {
+        let (id, bytes, nonce) = (entry.id(), entry.bytes(), entry.nonce());
+        if self.quarantine.contains(&id) {
+            return Err(Full::Quarantined);
+        }
+        if let Some((waiting, payload)) = self.nonces.get(&nonce) {
+            let same = *payload == entry.parsed.statement().payload_hash();
+            return if same { Ok(Inserted::Waiting(*waiting)) } else { Err(Full::NonceReused) };
+        }
+        let room = |held: usize, more: usize, max: usize| held.saturating_add(more) <= max;
+        if !room(self.count, 1, limits.statements_max) {
+            return Err(Full::Pool { held: self.count, max: limits.statements_max, unit: "statements" });
+        }
+        if !room(self.bytes, bytes, limits.bytes_max) {
+            return Err(Full::Pool { held: self.bytes, max: limits.bytes_max, unit: "bytes" });
+        }
+        let queue = self.queues.entry(entry.organisation().clone()).or_default();
+        let part = |max: usize| max / 100 * limits.organisation_percent_max;
+        if !room(queue.entries.len(), 1, part(limits.statements_max)) {
+            let max = part(limits.statements_max);
+            return Err(Full::Organisation { held: queue.entries.len(), max, unit: "statements" });
+        }
+        if !room(queue.bytes, bytes, part(limits.bytes_max)) {
+            return Err(Full::Organisation { held: queue.bytes, max: part(limits.bytes_max), unit: "bytes" });
+        }
+        self.nonces.insert(nonce, (id, entry.parsed.statement().payload_hash()));
+        queue.bytes += bytes;
+        queue.entries.push_back(Arc::new(entry));
+        self.count += 1;
+        self.bytes += bytes;
+        Ok(Inserted::Queued)
+    }
+
+    fn candidates(&mut self, bytes_max: usize, work_max: u32) -> Vec<Arc<Entry>> {
+        let organisations: Vec<_> = self.queues.keys().cloned().collect();
+        let start = match &self.last {
+            Some(last) => organisations.partition_point(|organisation| organisation <= last),
+            None => 0,
+        };
+        let mut chosen = Vec::new();
+        let (mut bytes, mut work) = (0_usize, 0_u32);
+        let order: Vec<_> = organisations.iter().cycle().skip(start).take(organisations.len()).collect();
+        let mut depth = 0;
+        loop {
+            let mut any = false;
+            for organisation in &order {
+                let Some(entry) = self.queues.get(*organisation).and_then(|queue| queue.entries.get(depth)) else {
+                    continue;
+                };
+                any = true;
+                bytes = bytes.saturating_add(entry.bytes());
+                work = work.saturating_add(entry.parsed.work());
+                if bytes > bytes_max || work > work_max {
+                    self.last = chosen.last().map(|entry: &Arc<Entry>| entry.organisation().clone());
+                    return chosen;
+                }
+                chosen.push(Arc::clone(entry));
+            }
+            if !any {
+                return chosen;
+            }
+            depth += 1;
+        }
+    }
+
+    fn remove(&mut self, ids: &BTreeSet<StatementId>) {
+        let (mut count, mut bytes) = (0, 0);
+        let nonces = &mut self.nonces;
+        for queue in self.queues.values_mut() {
+            queue.entries.retain(|entry| {
+                if !ids.contains(&entry.id()) {
+                    return true;
+                }
+                nonces.remove(&entry.nonce());
+                count += 1;
+                bytes += entry.bytes();
+                queue.bytes -= entry.bytes();
+                false
+            });
+        }
+        self.queues.retain(|_, queue| !queue.entries.is_empty());
+        self.count -= count;
+        self.bytes -= bytes;
+    }
+}

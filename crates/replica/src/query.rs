@@ -1,0 +1,493 @@
+//! Reads: what facades ask. Shared by any number of threads, never in the way of commits.
+//!
+//! What is read together is immutable (leaves, bodies, tiles) or one row, so no snapshot is needed.
+//! Every list has a limit and a cursor.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use chain::block::{BlockId, Header, Outcome};
+use chain::certificate::CommitCertificate;
+use chain::genesis::Genesis;
+use chain::hash::{Hash, StatementId};
+use chain::identity::{ChainId, OrganisationId};
+use chain::receipt::{Receipt, ReceiptParts, ValidatorChange};
+use chain::statement::Statement;
+use invoice::document::Document;
+use invoice::id::InvoiceId;
+use ledger::admission::{Court, Parsed, Rejection, Verdict, Verified};
+use ledger::event::Event;
+use ledger::organisation::{Mandate, Organisation, Scope};
+use ledger::outcome::Record;
+use ledger::party::{Party, Side};
+use ledger::record::{AccumulatorRecord, FilingRecord, InvoiceRecord};
+use ledger::state::{StateKey, read};
+
+use crate::index::{self, HeightRow, LeafRow, StatementRow};
+use crate::port::{Direction, Store, StoreFault, Table};
+use crate::replica::{Fault, Replica, SharedTip, Tip};
+use crate::view::{StoreTiles, StoreView};
+
+/// Rows a filtered list looks at before it hands back a cursor, found or not.
+pub const SCANNED_MAX: usize = 5_000;
+
+/// Bytes of a body in which its header stands.
+const HEADER_BYTES_MAX: u32 = 1_024;
+
+/// Reads on one node's replica.
+pub struct Query<S: Store> {
+    store: Arc<S>,
+    tip: SharedTip,
+    genesis: Arc<Genesis>,
+    chain: ChainId,
+}
+
+impl<S: Store> Clone for Query<S> {
+    fn clone(&self) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            tip: Arc::clone(&self.tip),
+            genesis: Arc::clone(&self.genesis),
+            chain: self.chain.clone(),
+        }
+    }
+}
+
+/// What the door says to a statement.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    /// It may go into the mempool.
+    Admitted(Box<Parsed>, Verified),
+    /// It was decided before; this is the statement whose outcome stands.
+    Decided(StatementId),
+}
+
+/// Why the door does not take a statement.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// It is wrong in itself.
+    #[error(transparent)]
+    Rejected(Box<Rejection>),
+    /// This node failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// One event with what became of it.
+#[derive(Clone, Debug)]
+pub struct EventView {
+    /// Its leaf in the log.
+    pub leaf: u64,
+    /// The block.
+    pub height: u64,
+    /// Block time, ms UTC.
+    pub time_ms: i64,
+    /// The statement it stands in.
+    pub statement: Statement,
+    /// Which event of that statement it is.
+    pub index: u32,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+impl EventView {
+    /// The event, read.
+    ///
+    /// # Errors
+    /// When a committed event cannot be read: damage.
+    pub fn event(&self) -> Result<Event, Fault> {
+        let slice = self.statement.event(usize::try_from(self.index).unwrap_or(usize::MAX));
+        chain::json::from_checked_slice(slice).map_err(|error| self.damaged(&error))
+    }
+
+    /// What execution added, read.
+    ///
+    /// # Errors
+    /// When a committed record cannot be read: damage.
+    pub fn record(&self) -> Result<Record, Fault> {
+        Record::decode(&self.outcome.record).map_err(|error| self.damaged(&error))
+    }
+
+    fn damaged(&self, error: &dyn std::fmt::Display) -> Fault {
+        Fault::Ledger { height: self.height, what: format!("leaf {}: {error}", self.leaf) }
+    }
+}
+
+/// Where a decided statement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatementView {
+    /// The statement.
+    pub id: StatementId,
+    /// The block.
+    pub height: u64,
+    /// The leaf of its first event.
+    pub first_leaf: u64,
+    /// How many events it has.
+    pub events: u32,
+}
+
+/// A block without its statements.
+#[derive(Clone, Debug)]
+pub struct BlockView {
+    /// Its header.
+    pub header: Header,
+    /// Its certificate, as this node holds it.
+    pub certificate: CommitCertificate,
+}
+
+/// A page of invoices.
+#[derive(Clone, Debug)]
+pub struct InvoicePage {
+    /// The invoices with the cursor of each.
+    pub rows: Vec<(InvoiceId, InvoiceRecord)>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
+impl<S: Store> Query<S> {
+    /// Reads on a replica.
+    pub fn new(replica: &Replica<S>, genesis: Arc<Genesis>) -> Self {
+        Self {
+            store: Arc::clone(replica.store()),
+            tip: replica.shared_tip(),
+            genesis,
+            chain: replica.chain().clone(),
+        }
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &ChainId {
+        &self.chain
+    }
+
+    /// The genesis.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<S> {
+        &self.store
+    }
+
+    /// Where the chain stands.
+    pub fn tip(&self) -> Arc<Tip> {
+        Arc::clone(&self.tip.read().expect("nothing panics while it holds the tip"))
+    }
+
+    fn view(&self) -> StoreView<'_, S> {
+        StoreView(&*self.store)
+    }
+
+    /// Judges a statement at the tip, as if a block were made at `now_ms`.
+    ///
+    /// # Errors
+    /// A rejection, or a fault of ours.
+    pub fn admit(&self, bytes: &[u8], now_ms: i64) -> Result<Admission, AdmitError> {
+        let parsed = Parsed::read(bytes).map_err(|rejection| AdmitError::Rejected(Box::new(rejection)))?;
+        let time_ms = now_ms.max(self.tip().progress.time_ms + 1);
+        let view = self.view();
+        let court = Court::sit(&view, self.chain.clone(), time_ms).map_err(Fault::from)?;
+        match court.judge(&parsed, None).map_err(Fault::from)? {
+            Verdict::Admitted(verified) => Ok(Admission::Admitted(Box::new(parsed), verified)),
+            Verdict::Repeated(nonce) => Ok(Admission::Decided(nonce.statement)),
+            Verdict::Rejected(rejection) => Err(AdmitError::Rejected(rejection)),
+        }
+    }
+
+    /// An organisation.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn organisation(&self, id: &OrganisationId) -> Result<Option<Organisation>, Fault> {
+        Ok(read(&self.view(), &StateKey::organisation(id))?)
+    }
+
+    /// The organisation behind a party, when it is on the ledger.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn organisation_of(&self, party: &Party) -> Result<Option<OrganisationId>, Fault> {
+        match party {
+            Party::Taxpayer(id) => Ok(read(&self.view(), &StateKey::taxpayer(id))?),
+            Party::Person(_) => Ok(None),
+        }
+    }
+
+    /// Whether `to` may act for `from` in any of the scopes now.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn mandated(&self, from: &OrganisationId, to: &OrganisationId, scopes: &[Scope]) -> Result<bool, Fault> {
+        let mandate = read::<Mandate>(&self.view(), &StateKey::mandate(from, to))?;
+        let now_ms = self.tip().progress.time_ms;
+        Ok(mandate.is_some_and(|mandate| scopes.iter().any(|scope| mandate.allows(*scope, now_ms))))
+    }
+
+    /// An invoice as the rules know it.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn invoice(&self, id: &InvoiceId) -> Result<Option<InvoiceRecord>, Fault> {
+        Ok(read(&self.view(), &StateKey::invoice(id))?)
+    }
+
+    /// The document of an invoice, as its issuer signed it.
+    ///
+    /// # Errors
+    /// A fault of ours: an invoice always has its document.
+    pub fn document(&self, record: &InvoiceRecord) -> Result<Document, Fault> {
+        let leaf = record.issue.index;
+        let missing = || Fault::Ledger { height: 0, what: format!("leaf {leaf} is no issue") };
+        match self.event(leaf)?.ok_or_else(missing)?.event()? {
+            Event::Issue(issue) => Ok(issue.document),
+            _ => Err(missing()),
+        }
+    }
+
+    /// What a party sold or bought in a month.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn month(&self, period: invoice::Period, side: Side, party: &Party) -> Result<AccumulatorRecord, Fault> {
+        Ok(read(&self.view(), &StateKey::accumulator(period, side, party))?.unwrap_or_default())
+    }
+
+    /// A filed month of a seller.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn filing(&self, seller: &OrganisationId, period: invoice::Period) -> Result<Option<FilingRecord>, Fault> {
+        Ok(read(&self.view(), &StateKey::filing(seller, period))?)
+    }
+
+    /// Where a statement stands, once it is decided.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn statement(&self, id: &StatementId) -> Result<Option<StatementView>, Fault> {
+        let Some(bytes) = self.store.get(Table::Statement, id.as_bytes())? else { return Ok(None) };
+        let StatementRow { height, first_leaf, events } = index::decode(Table::Statement, &bytes)?;
+        Ok(Some(StatementView { id: *id, height, first_leaf, events }))
+    }
+
+    fn height_row(&self, height: u64) -> Result<Option<HeightRow>, Fault> {
+        let bytes = self.store.get(Table::Height, &height.to_be_bytes())?;
+        Ok(bytes.map(|bytes| index::decode(Table::Height, &bytes)).transpose()?)
+    }
+
+    /// The id of the block at a height.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn block_id(&self, height: u64) -> Result<Option<BlockId>, Fault> {
+        Ok(self.height_row(height)?.map(|row| row.id))
+    }
+
+    /// A block's header and certificate.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn block(&self, height: u64) -> Result<Option<BlockView>, Fault> {
+        let Some(decided) = self.store.decided(height)? else { return Ok(None) };
+        let damaged = |what: String| Fault::Ledger { height, what };
+        let gone = || damaged(format!("the body of {} is gone", decided.id));
+        // A header is short; a body shorter than this is read whole.
+        let start = match self.store.body_part(&decided.id, 0, HEADER_BYTES_MAX)? {
+            Some(start) => start,
+            None => self.store.body(&decided.id)?.ok_or_else(gone)?,
+        };
+        let header = Header::decode_prefix(&start).map_err(|error| damaged(error.to_string()))?;
+        let certificate =
+            CommitCertificate::decode(&decided.certificate).map_err(|error| damaged(error.to_string()))?;
+        Ok(Some(BlockView { header, certificate }))
+    }
+
+    /// An event and what became of it, by its leaf.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn event(&self, leaf: u64) -> Result<Option<EventView>, Fault> {
+        let Some(bytes) = self.store.get(Table::Leaf, &leaf.to_be_bytes())? else { return Ok(None) };
+        let row: LeafRow = index::decode(Table::Leaf, &bytes)?;
+        let damaged = |what: String| Fault::Ledger { height: row.height, what };
+        let height = self.height_row(row.height)?.ok_or_else(|| damaged("the height has no row".to_owned()))?;
+        let part = |offset, len| {
+            self.store.body_part(&height.id, offset, len)?.ok_or_else(|| damaged(format!("the body ends before {offset}")))
+        };
+        let statement = Statement::parse(
+            part(row.statement_offset, row.statement_len)?.as_slice(),
+            &chain::statement::Limits::default(),
+        )
+        .map_err(|error| damaged(error.to_string()))?;
+        let outcome = Outcome::decode(&part(row.outcome_offset, row.outcome_len)?)
+            .map_err(|error| damaged(error.to_string()))?;
+        Ok(Some(EventView {
+            leaf,
+            height: row.height,
+            time_ms: height.time_ms,
+            statement,
+            index: row.event,
+            outcome,
+        }))
+    }
+
+    /// Leaves about a subject, oldest first, after a leaf.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn subject_leaves(&self, subject: &str, after: Option<u64>, limit: usize) -> Result<Vec<u64>, Fault> {
+        let prefix = index::subject_prefix(subject);
+        let start = match after {
+            Some(leaf) => Bound::Excluded(index::with_leaf(prefix.clone(), leaf)),
+            None => Bound::Included(index::with_leaf(prefix.clone(), 0)),
+        };
+        let end = Bound::Included(index::with_leaf(prefix, u64::MAX));
+        let rows = self.store.scan(Table::SubjectLeaf, (start, end), Direction::Forward, limit)?;
+        Ok(rows.iter().filter_map(|(key, _)| index::leaf_of(key)).collect())
+    }
+
+    /// Invoices of a party on one side, newest first, that `keep` keeps.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn party_invoices(
+        &self,
+        party: &Party,
+        side: Side,
+        cursor: Option<&[u8]>,
+        limit: usize,
+        keep: impl Fn(&InvoiceId, &InvoiceRecord) -> bool,
+    ) -> Result<InvoicePage, Fault> {
+        let prefix = index::party_prefix(party, side);
+        let start = Bound::Included(index::with_leaf(prefix.clone(), 0));
+        let end = match cursor.and_then(index::leaf_of) {
+            Some(leaf) => Bound::Excluded(index::with_leaf(prefix, leaf)),
+            None => Bound::Included(index::with_leaf(prefix, u64::MAX)),
+        };
+        let rows = self.store.scan(Table::PartyInvoice, (start, end), Direction::Backward, SCANNED_MAX)?;
+        let mut page = InvoicePage { rows: Vec::new(), next: None };
+        let whole = rows.len() < SCANNED_MAX;
+        for (key, value) in rows {
+            let cursor = index::leaf_of(&key).map(|leaf| leaf.to_be_bytes().to_vec());
+            if page.rows.len() == limit {
+                return Ok(page);
+            }
+            let id: InvoiceId = index::decode(Table::PartyInvoice, &value)?;
+            // A party may have come to an invoice more than once: as holder twice, say.
+            if let Some(record) = self.invoice(&id)?
+                && keep(&id, &record)
+                && !page.rows.iter().any(|(known, _)| *known == id)
+            {
+                page.rows.push((id, record));
+            }
+            page.next = cursor;
+        }
+        if whole {
+            page.next = None;
+        }
+        Ok(page)
+    }
+
+    /// All invoices in order of their ids, that `keep` keeps.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn all_invoices(
+        &self,
+        cursor: Option<&[u8]>,
+        limit: usize,
+        keep: impl Fn(&InvoiceId, &InvoiceRecord) -> bool,
+    ) -> Result<InvoicePage, Fault> {
+        let prefix = vec![ledger::state::Kind::Invoice as u8];
+        let start = match cursor {
+            Some(id) => Bound::Excluded([prefix.as_slice(), id].concat()),
+            None => Bound::Included(prefix.clone()),
+        };
+        let end = Bound::Excluded(vec![ledger::state::Kind::Invoice as u8 + 1]);
+        let rows = self.store.scan(Table::State, (start, end), Direction::Forward, SCANNED_MAX)?;
+        let mut page = InvoicePage { rows: Vec::new(), next: None };
+        let whole = rows.len() < SCANNED_MAX;
+        for (key, value) in rows {
+            if page.rows.len() == limit {
+                return Ok(page);
+            }
+            let id_text = key[1..].to_vec();
+            let key = StateKey::from_bytes(key);
+            let id = std::str::from_utf8(&id_text).ok().and_then(|text| text.parse::<InvoiceId>().ok());
+            let id = id.ok_or_else(|| StoreFault::Damaged {
+                place: key.to_string(),
+                expected: "an invoice id".to_owned(),
+                found: "something else".to_owned(),
+            })?;
+            let record: InvoiceRecord = ledger::state::decode(&key, &value)?;
+            if keep(&id, &record) {
+                page.rows.push((id, record));
+            }
+            page.next = Some(id_text);
+        }
+        if whole {
+            page.next = None;
+        }
+        Ok(page)
+    }
+
+    /// The receipt of a leaf: under the header of the block that decided it.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn receipt(&self, leaf: u64) -> Result<Option<Receipt>, Fault> {
+        let Some(event) = self.event(leaf)? else { return Ok(None) };
+        let missing = || Fault::Ledger { height: event.height, what: "its block is gone".to_owned() };
+        let BlockView { header, certificate } = self.block(event.height)?.ok_or_else(missing)?;
+        let nodes = chain::tile::TileNodes::new(StoreTiles(&*self.store));
+        let inclusion = chain::merkle::inclusion_proof(&nodes, leaf, header.log_size)
+            .map_err(|error| Fault::Ledger { height: event.height, what: error.to_string() })?;
+        let event_index = usize::try_from(event.index).unwrap_or(usize::MAX);
+        let validator_changes = self.validator_changes(event.height)?;
+        Ok(Some(Receipt::new(ReceiptParts {
+            leaf: chain::block::Leaf {
+                statement: event.statement.id(),
+                event: event.index,
+                event_hash: event.statement.event_hash(event_index),
+                code: event.outcome.code,
+                subject: event.outcome.subject,
+                height: event.height,
+                record_hash: Hash::of(&event.outcome.record),
+            },
+            record: event.outcome.record,
+            leaf_index: leaf,
+            inclusion,
+            header,
+            certificate,
+            validator_changes,
+        })))
+    }
+
+    /// Every change of the validator set before a height, with its proof.
+    fn validator_changes(&self, before: u64) -> Result<Vec<ValidatorChange>, Fault> {
+        let range = (Bound::Included(index::set_change_key(0)), Bound::Excluded(index::set_change_key(before)));
+        let rows = self.store.scan(Table::Meta, range, Direction::Forward, SCANNED_MAX)?;
+        let mut changes = Vec::with_capacity(rows.len());
+        for height in rows.iter().filter_map(|(key, _)| index::set_change_height(key)) {
+            let body = crate::recover::decided_body(&*self.store, height)?;
+            let certificate = self.block(height)?.map(|block| block.certificate);
+            if let (Some(certificate), Some(next_validators)) = (certificate, body.block.next_validators) {
+                changes.push(ValidatorChange { header: body.block.header, certificate, next_validators });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// A committed block with everything an archive holds of it.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn committed_block(&self, height: u64) -> Result<Option<chain::block::CommittedBlock>, Fault> {
+        let Some(decided) = self.store.decided(height)? else { return Ok(None) };
+        let body = crate::recover::decided_body(&*self.store, height)?;
+        let certificate = CommitCertificate::decode(&decided.certificate)
+            .map_err(|error| Fault::Ledger { height, what: error.to_string() })?;
+        Ok(Some(chain::block::CommittedBlock { body, certificate }))
+    }
+}

@@ -1,0 +1,143 @@
+//! Recovery: what is true after a start, however the process ended before.
+//!
+//! The ledger is the truth. The index is taken as far as its newest whole checkpoint and brought up
+//! to the ledger's tip by the ordinary path of a commit; one that is missing or half written is
+//! rebuilt from genesis the same way. An index ahead of the ledger means that the ledger lost data:
+//! the node refuses to start.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use chain::block::{BlockId, Body, StateCheckpoint};
+use chain::genesis::Genesis;
+use chain::merkle;
+use chain::tile::RightEdge;
+use ledger::genesis::LedgerGenesis;
+use ledger::schedule::Schedule;
+
+use crate::checkpoint;
+use crate::index::{self, HeightRow, PROGRESS, Progress};
+use crate::port::{IndexWrites, Store, StoreFault, Table};
+use crate::replica::{Fault, Replica, identity, tip_from};
+use crate::view::StoreTiles;
+
+/// How a recovery goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovering {
+    /// The height applied last.
+    pub height: u64,
+    /// The ledger's tip.
+    pub tip: u64,
+}
+
+impl<S: Store> Replica<S> {
+    /// Starts from genesis or from what the store holds, and catches the index up with the ledger.
+    ///
+    /// # Errors
+    /// A fault: damage, a ledger that lost data, another genesis.
+    pub fn recover(
+        genesis: &Genesis,
+        store: Arc<S>,
+        mut progress: impl FnMut(Recovering),
+    ) -> Result<Self, Fault> {
+        let ledger_tip = store.ledger_tip()?;
+        check_genesis(genesis, &*store, ledger_tip)?;
+        let start = match store.index_tip()? {
+            Some(index) if index.height > ledger_tip => {
+                let what = format!("the index has height {} and the ledger only {ledger_tip}", index.height);
+                return Err(Fault::Ledger { height: ledger_tip, what });
+            }
+            Some(index) => {
+                let mut progress = require_progress(&*store)?;
+                if progress.height == 0 {
+                    // Checkpoint 0 was computed from the very rows that would name its root.
+                    progress.state_checkpoint = StateCheckpoint { height: 0, root: index.checkpoint.root };
+                }
+                progress
+            }
+            None => plant_genesis(genesis, &*store)?,
+        };
+        let (chain, suite) = identity(genesis);
+        let edge = RightEdge::load(&StoreTiles(&*store), start.log_size)?;
+        if edge.root() != start.log_root {
+            return Err(StoreFault::Damaged {
+                place: format!("the tiles of the log at height {}", start.height),
+                expected: start.log_root.to_string(),
+                found: edge.root().to_string(),
+            }
+            .into());
+        }
+        let first = start.height;
+        let tip = Arc::new(tip_from(&*store, start)?);
+        let shared = Arc::new(RwLock::new(Arc::clone(&tip)));
+        let mut replica = Self { store, chain, suite, edge, tip, shared, checked: BTreeMap::new() };
+        for height in first + 1..=ledger_tip {
+            let body = decided_body(&*replica.store, height)?;
+            let checked = replica.execute_decided(&body)?;
+            replica.apply(checked)?;
+            progress(Recovering { height, tip: ledger_tip });
+        }
+        Ok(replica)
+    }
+}
+
+/// A store belongs to one genesis: its first block names it.
+fn check_genesis<S: Store>(genesis: &Genesis, store: &S, ledger_tip: u64) -> Result<(), Fault> {
+    if ledger_tip == 0 {
+        return Ok(());
+    }
+    let parent = decided_body(store, 1)?.block.header.parent;
+    if parent == BlockId::from(genesis.hash()) {
+        return Ok(());
+    }
+    let what = format!("it grew from genesis {parent}, and the genesis given is {}", genesis.hash());
+    Err(Fault::Ledger { height: 1, what })
+}
+
+fn require_progress<S: Store>(store: &S) -> Result<Progress, Fault> {
+    let bytes = store.get(Table::Meta, PROGRESS)?.ok_or_else(|| StoreFault::Damaged {
+        place: "the index".to_owned(),
+        expected: "a row that says how far it has come".to_owned(),
+        found: "none".to_owned(),
+    })?;
+    Ok(index::decode(Table::Meta, &bytes)?)
+}
+
+/// The body of a decided block, held against its id.
+pub(crate) fn decided_body<S: Store + ?Sized>(store: &S, height: u64) -> Result<Body, Fault> {
+    let damaged = |what: String| Fault::Ledger { height, what };
+    let decided = store.decided(height)?.ok_or_else(|| damaged("no block is recorded".to_owned()))?;
+    let bytes = store.body(&decided.id)?.ok_or_else(|| damaged(format!("the body of {} is gone", decided.id)))?;
+    let body = Body::decode(&bytes).map_err(|error| damaged(error.to_string()))?;
+    if body.block.header.id() != decided.id {
+        return Err(damaged(format!("the body under {} is that of {}", decided.id, body.block.header.id())));
+    }
+    Ok(body)
+}
+
+/// Writes the state at height 0, with checkpoint 0.
+fn plant_genesis<S: Store>(genesis: &Genesis, store: &S) -> Result<Progress, Fault> {
+    let ledger = LedgerGenesis::read(genesis)?;
+    let time_ms = genesis.body().time_ms;
+    let mut progress = Progress {
+        height: 0,
+        id: BlockId::from(genesis.hash()),
+        time_ms,
+        log_size: 0,
+        log_root: merkle::root(&[]),
+        schedule: Schedule::genesis(time_ms),
+        state_checkpoint: StateCheckpoint { height: 0, root: merkle::root(&[]) },
+    };
+    let mut rows = IndexWrites::new();
+    for (key, value) in ledger.state(genesis) {
+        rows.insert((Table::State, key.into_bytes()), Some(value));
+    }
+    let row = HeightRow { id: progress.id, time_ms, log_size: 0 };
+    rows.insert((Table::Height, 0_u64.to_be_bytes().to_vec()), Some(index::encode(&row)));
+    rows.insert((Table::Meta, PROGRESS.to_vec()), Some(index::encode(&progress)));
+    store.apply(0, rows)?;
+    checkpoint::begin(store, &progress)?;
+    // Block 1 carries checkpoint 0.
+    progress.state_checkpoint = checkpoint::published(store, 0)?;
+    Ok(progress)
+}
