@@ -41,12 +41,7 @@ pub struct CodeEntry {
     pub cure: &'static str,
 }
 
-const fn entry(
-    code: &'static str,
-    kind: Kind,
-    summary: &'static str,
-    cure: &'static str,
-) -> CodeEntry {
+const fn entry(code: &'static str, kind: Kind, summary: &'static str, cure: &'static str) -> CodeEntry {
     CodeEntry {
         code,
         kind,
@@ -210,12 +205,7 @@ mod tests {
             let (area, situation) = entry.code.split_once('.').unwrap();
             assert!(["statement", "login"].contains(&area), "{}", entry.code);
             assert!(!situation.is_empty());
-            assert!(
-                entry
-                    .code
-                    .bytes()
-                    .all(|byte| matches!(byte, b'a'..=b'z' | b'-' | b'.'))
-            );
+            assert!(entry.code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'-' | b'.')));
             assert!(entry.summary.ends_with('.') && entry.cure.ends_with('.'));
         }
     }

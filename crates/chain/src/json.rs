@@ -136,8 +136,12 @@ impl fmt::Display for JsonErrorKind {
 /// Refuses every JSON text that two parsers could read differently.
 ///
 /// One pass; memory in proportion to the keys of the objects still open.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "limits are passed alike everywhere, however small"
+)]
 pub fn check(bytes: &[u8], limits: &JsonLimits) -> Result<(), JsonError> {
-    scan::scan(bytes, limits)
+    scan::scan(bytes, *limits)
 }
 
 /// Checks a text with the default limits, then reads it.

@@ -9,9 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::encoding::{
-    Base64Error, decode_base64url, decode_base64url_array, deserialize_from_str, encode_base64url,
-};
+use crate::encoding::{Base64Error, decode_base64url, decode_base64url_array, deserialize_from_str, encode_base64url};
 use crate::identity::{IdentityError, KeyId, OrganisationId};
 use crate::json::{self, JsonError};
 use crate::key::Signature;
@@ -83,18 +81,12 @@ impl JwsError {
         match self {
             JwsError::Base64 { offset, source, .. } => {
                 let within = match source {
-                    Base64Error::Alphabet { offset } | Base64Error::TrailingBits { offset } => {
-                        *offset
-                    }
-                    Base64Error::Padding
-                    | Base64Error::Length { .. }
-                    | Base64Error::Size { .. } => 0,
+                    Base64Error::Alphabet { offset } | Base64Error::TrailingBits { offset } => *offset,
+                    Base64Error::Padding | Base64Error::Length { .. } | Base64Error::Size { .. } => 0,
                 };
                 offset.checked_add(within)
             }
-            JwsError::TooLarge { .. }
-            | JwsError::Segments { .. }
-            | JwsError::HeaderTooLarge { .. } => None,
+            JwsError::TooLarge { .. } | JwsError::Segments { .. } | JwsError::HeaderTooLarge { .. } => None,
         }
     }
 }
@@ -148,10 +140,8 @@ impl<'a> Compact<'a> {
             });
         }
         let header = decode_base64url(header).map_err(wrong(Segment::Header, 0))?;
-        let signature = decode_base64url_array(signature)
-            .map_err(wrong(Segment::Signature, signature_offset))?;
-        let payload =
-            decode_base64url(payload).map_err(wrong(Segment::Payload, payload_offset))?;
+        let signature = decode_base64url_array(signature).map_err(wrong(Segment::Signature, signature_offset))?;
+        let payload = decode_base64url(payload).map_err(wrong(Segment::Payload, payload_offset))?;
         let (signing_input, _) = bytes
             .split_at_checked(signature_offset - 1)
             .ok_or(JwsError::Segments { found })?;
@@ -272,9 +262,7 @@ impl FromStr for KeyReference {
     fn from_str(text: &str) -> Result<Self, KeyReferenceError> {
         let (organisation, key) = text.split_once('/').ok_or(KeyReferenceError::Slash)?;
         Ok(Self {
-            organisation: organisation
-                .parse()
-                .map_err(KeyReferenceError::Organisation)?,
+            organisation: organisation.parse().map_err(KeyReferenceError::Organisation)?,
             key: key.parse().map_err(KeyReferenceError::Key)?,
         })
     }
@@ -323,15 +311,9 @@ mod tests {
         let jws = parse(RFC_8037_A4).unwrap();
         assert_eq!(jws.header, br#"{"alg":"EdDSA"}"#);
         assert_eq!(jws.payload, b"Example of Ed25519 signing");
-        assert_eq!(
-            read_header::<Bare>(&jws.header).unwrap().alg,
-            Algorithm::EdDsa
-        );
-        let key: PublicKey = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
-            .parse()
-            .unwrap();
-        key.verify_strict(jws.signing_input, &jws.signature)
-            .unwrap();
+        assert_eq!(read_header::<Bare>(&jws.header).unwrap().alg, Algorithm::EdDsa);
+        let key: PublicKey = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".parse().unwrap();
+        key.verify_strict(jws.signing_input, &jws.signature).unwrap();
         let text = signing_input(&jws.header, &jws.payload);
         assert_eq!(complete(&text, &jws.signature), RFC_8037_A4);
     }
@@ -403,16 +385,11 @@ mod tests {
             format!(" {RFC_8037_A4}"),
         ] {
             if text != RFC_8037_A4 {
-                assert!(
-                    matches!(parse(&text), Err(JwsError::Base64 { .. })),
-                    "{text}"
-                );
+                assert!(matches!(parse(&text), Err(JwsError::Base64 { .. })), "{text}");
             }
         }
         assert_eq!(
-            parse(&RFC_8037_A4.replace("pbmc.", "pbmd."))
-                .unwrap_err()
-                .offset(),
+            parse(&RFC_8037_A4.replace("pbmc.", "pbmd.")).unwrap_err().offset(),
             Some(start.len() - 1)
         );
     }

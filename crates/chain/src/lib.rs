@@ -11,10 +11,14 @@ pub mod identity;
 pub mod json;
 pub mod jws;
 pub mod key;
+pub mod login;
 pub mod merkle;
 pub mod statement;
 pub mod suite;
+pub mod tile;
 pub mod validators;
 
 #[cfg(test)]
 mod fixture;
+
+pub use catalogue::CODES;

@@ -39,6 +39,7 @@ pub const NONCE_CHARS_MAX: usize = 64;
 
 /// The limits of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "a bound says that it is one, by its last word")]
 pub struct Limits {
     /// How many bytes an event may have, as it stands in the payload.
     pub event_bytes_max: usize,
@@ -314,9 +315,7 @@ impl Statement {
 
     /// The exact bytes of an event, without the whitespace around it; nothing beyond the last.
     pub fn event(&self, index: usize) -> Option<&[u8]> {
-        self.parsed
-            .payload
-            .get(self.parsed.events.get(index)?.clone())
+        self.parsed.payload.get(self.parsed.events.get(index)?.clone())
     }
 
     /// The exact bytes of each event, in order.
@@ -335,10 +334,7 @@ impl Statement {
     /// Reads an event. Its JSON is checked already; paths and offsets count from the event.
     ///
     /// `T` must refuse unknown fields. There is no event beyond the last, so that is `None`.
-    pub fn read_event<'a, T: Deserialize<'a>>(
-        &'a self,
-        index: usize,
-    ) -> Option<Result<T, JsonError>> {
+    pub fn read_event<'a, T: Deserialize<'a>>(&'a self, index: usize) -> Option<Result<T, JsonError>> {
         self.event(index).map(json::from_checked_slice)
     }
 
@@ -375,19 +371,16 @@ impl Eq for Statement {}
 
 fn read_header(bytes: &[u8]) -> Result<StatementHeader, StatementError> {
     let raw: RawHeader<'_> = json::from_slice(bytes).map_err(StatementError::Header)?;
-    raw.alg
-        .parse::<Algorithm>()
-        .map_err(StatementError::Algorithm)?;
+    raw.alg.parse::<Algorithm>().map_err(StatementError::Algorithm)?;
     if raw.typ != STATEMENT_TYPE {
         return Err(StatementError::Type {
             found: json::excerpt(&raw.typ),
         });
     }
-    let KeyReference { organisation, key } =
-        raw.kid.parse().map_err(|source| StatementError::KeyId {
-            found: json::excerpt(&raw.kid),
-            source,
-        })?;
+    let KeyReference { organisation, key } = raw.kid.parse().map_err(|source| StatementError::KeyId {
+        found: json::excerpt(&raw.kid),
+        source,
+    })?;
     let chain = raw.chain.parse().map_err(|source| StatementError::ChainId {
         found: json::excerpt(&raw.chain),
         source,
@@ -396,8 +389,7 @@ fn read_header(bytes: &[u8]) -> Result<StatementHeader, StatementError> {
         found: json::excerpt(&raw.nonce),
         source,
     })?;
-    let expires_at =
-        u64::try_from(raw.exp).map_err(|_| StatementError::Expiry { found: raw.exp })?;
+    let expires_at = u64::try_from(raw.exp).map_err(|_| StatementError::Expiry { found: raw.exp })?;
     Ok(StatementHeader {
         organisation,
         key,
@@ -408,13 +400,9 @@ fn read_header(bytes: &[u8]) -> Result<StatementHeader, StatementError> {
 }
 
 /// Checks the whole payload once, and finds where its events stand.
-fn read_payload(
-    bytes: &[u8],
-    limits: &Limits,
-) -> Result<(Mode, Vec<Range<usize>>), StatementError> {
+fn read_payload(bytes: &[u8], limits: &Limits) -> Result<(Mode, Vec<Range<usize>>), StatementError> {
     json::check(bytes, &JsonLimits::default()).map_err(StatementError::Json)?;
-    let raw: RawPayload<'_> =
-        json::from_checked_slice(bytes).map_err(StatementError::Payload)?;
+    let raw: RawPayload<'_> = json::from_checked_slice(bytes).map_err(StatementError::Payload)?;
     let mode = match &*raw.mode {
         "all" => Mode::All,
         "each" => Mode::Each,

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::{JsonError, JsonErrorKind, JsonLimits, NUMBER_MAX, push_segment};
 
 /// Scans a whole text.
-pub(super) fn scan(bytes: &[u8], limits: &JsonLimits) -> Result<(), JsonError> {
+pub(super) fn scan(bytes: &[u8], limits: JsonLimits) -> Result<(), JsonError> {
     if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
         return Err(at_top(0, JsonErrorKind::ByteOrderMark));
     }

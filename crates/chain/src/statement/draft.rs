@@ -26,11 +26,7 @@ pub struct Draft {
 
 impl Draft {
     /// Drafts a statement. The payload is taken as it is; [`payload`] makes one.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a draft takes over what it is made of"
-    )]
-    pub fn new(header: StatementHeader, payload: Vec<u8>) -> Self {
+    pub fn new(header: StatementHeader, payload: impl AsRef<[u8]>) -> Self {
         let fields = HeaderFields {
             alg: Algorithm::EdDsa,
             typ: STATEMENT_TYPE,
@@ -44,7 +40,7 @@ impl Draft {
         };
         let header = serde_json::to_vec(&fields).expect("strings and a number always serialise");
         Self {
-            signing_input: jws::signing_input(&header, &payload),
+            signing_input: jws::signing_input(&header, payload.as_ref()),
         }
     }
 

@@ -139,9 +139,9 @@ impl From<JwsError> for StatementError {
     fn from(error: JwsError) -> Self {
         match error {
             JwsError::TooLarge { bytes_max, found } => Self::TooLarge { bytes_max, found },
-            JwsError::Segments { .. }
-            | JwsError::Base64 { .. }
-            | JwsError::HeaderTooLarge { .. } => Self::Malformed(error),
+            JwsError::Segments { .. } | JwsError::Base64 { .. } | JwsError::HeaderTooLarge { .. } => {
+                Self::Malformed(error)
+            }
         }
     }
 }
@@ -213,9 +213,7 @@ impl StatementError {
         match self {
             Self::Malformed(error) => error.offset(),
             Self::Header(error) | Self::Json(error) | Self::Payload(error) => Some(error.offset),
-            Self::EventNotObject { offset, .. } | Self::EventTooLarge { offset, .. } => {
-                Some(*offset)
-            }
+            Self::EventNotObject { offset, .. } | Self::EventTooLarge { offset, .. } => Some(*offset),
             Self::TooLarge { .. }
             | Self::Algorithm(_)
             | Self::Type { .. }
@@ -261,13 +259,13 @@ impl StatementError {
             }
             Self::Malformed(error) => error.to_string(),
             Self::Header(error) | Self::Json(error) | Self::Payload(error) => error.to_string(),
-            Self::Algorithm(error) => error.found.clone(),
+            Self::Algorithm(error) => format!("{:?}", error.found),
             Self::Type { found }
             | Self::KeyId { found, .. }
             | Self::ChainId { found, .. }
             | Self::Nonce { found, .. }
-            | Self::Mode { found }
-            | Self::EventNotObject { found, .. } => found.clone(),
+            | Self::Mode { found } => format!("{found:?}"),
+            Self::EventNotObject { found, .. } => found.clone(),
             Self::Expiry { found } => found.to_string(),
             Self::EventCount { found, .. } => format!("{found} events"),
             Self::Signature { .. } => "a signature that does not".to_owned(),
