@@ -251,3 +251,6 @@ impl Document {
         BASE.saturating_add(lines)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -356,10 +356,10 @@ impl Reader {
         }
     }
 
-    fn discount(&mut self, line: &Map<String, Value>, at: &str) -> bool {
+    fn discount(&mut self, line: &Map<String, Value>, at: &str) -> Option<bool> {
         match line.get("discount") {
-            None => false,
-            Some(Value::Bool(discount)) => *discount,
+            None => Some(false),
+            Some(Value::Bool(discount)) => Some(*discount),
             Some(other) => {
                 self.note(
                     format!("{at}/discount"),
@@ -367,7 +367,7 @@ impl Reader {
                     "true or false",
                     kind_of(other),
                 );
-                false
+                None
             }
         }
     }
@@ -413,3 +413,6 @@ fn kind_of(value: &Value) -> String {
         Value::Object(_) => "an object".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

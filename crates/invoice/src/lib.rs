@@ -17,13 +17,16 @@ pub mod document;
 pub mod draft;
 pub mod error;
 pub mod id;
+pub mod lifecycle;
 pub mod rate;
 pub mod rules;
+pub mod samples;
 pub mod taxpayer;
 mod text;
 mod validate;
 mod view;
 pub mod violation;
+pub mod wechat;
 
 pub use amount::Amount;
 pub use attachment::{Attachment, Personal};

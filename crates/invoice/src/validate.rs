@@ -118,14 +118,4 @@ fn exact_text(value: i128, scale: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exact_numbers_keep_two_decimals_at_least() {
-        assert_eq!(exact_text(4_945_746, 4), "494.5746");
-        assert_eq!(exact_text(4_945_000, 4), "494.50");
-        assert_eq!(exact_text(-5, 2), "-0.05");
-        assert_eq!(exact_text(7, 0), "7");
-    }
-}
+mod tests;

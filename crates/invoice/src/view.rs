@@ -91,7 +91,8 @@ pub(crate) struct LineView<'a> {
     pub(crate) net: Option<Amount>,
     pub(crate) tax: Option<TaxTreatment>,
     pub(crate) tax_amount: Option<Amount>,
-    pub(crate) discount: bool,
+    /// None when it cannot be read; then no sign is right or wrong.
+    pub(crate) discount: Option<bool>,
     pub(crate) preferential: Option<&'a str>,
 }
 
@@ -107,7 +108,7 @@ impl LineView<'_> {
         net: None,
         tax: None,
         tax_amount: None,
-        discount: false,
+        discount: None,
         preferential: None,
     };
 }
@@ -154,7 +155,7 @@ impl<'a> From<&'a Line> for LineView<'a> {
             net: Some(line.net),
             tax: Some(line.tax),
             tax_amount: Some(line.tax_amount),
-            discount: line.discount,
+            discount: Some(line.discount),
             preferential: line.preferential.as_deref(),
         }
     }

@@ -32,10 +32,10 @@ pub(super) fn check(findings: &mut Findings<'_>, view: &View<'_>) {
         if special && line.tax == Some(TaxTreatment::Exempt) {
             findings.violation(Path::Line(index, "tax"), rule::SPECIAL_EXEMPT, "a taxed sale", "exempt");
         }
-        if line.discount {
-            discount(findings, index, line, before);
-        } else {
-            sale(findings, index, line);
+        match line.discount {
+            Some(true) => discount(findings, index, line, before),
+            Some(false) => sale(findings, index, line),
+            None => {}
         }
         before = Some(line);
     }
@@ -88,7 +88,7 @@ fn numbers(findings: &mut Findings<'_>, index: usize, line: &LineView<'_>) {
         (true, true) | (false, false) => {}
     }
     if let (Given::Known(quantity), Given::Known(unit_price), Some(net)) = (line.quantity, line.unit_price, line.net)
-        && !line.discount
+        && line.discount == Some(false)
     {
         net_of_price(findings, index, quantity, unit_price, net);
     }
@@ -242,7 +242,7 @@ fn discount(findings: &mut Findings<'_>, index: usize, line: &LineView<'_>, befo
             tax_amount.to_string(),
         );
     }
-    let Some(sale) = before.filter(|before| !before.discount) else {
+    let Some(sale) = before.filter(|before| before.discount != Some(true)) else {
         let actual = if before.is_some() {
             "a discount line before it"
         } else {
