@@ -1,1 +1,66 @@
-//! The `wire` room.
+//! The `wire` room: what travels between programs as protobuf.
+//!
+//! Owns the generated messages (`proto/`, compiled by `build.rs`) and their conversions to and from
+//! the values of the pure floors. Outwards a conversion cannot fail; inwards it checks every field,
+//! names the one that is wrong, and never panics. It knows no network and no service: who may send
+//! what to whom is decided elsewhere.
+//!
+//! Nothing is hashed or signed as protobuf. Ids, roots and signatures cover the encodings of `chain`,
+//! and are computed from the converted values.
+
+mod block;
+mod certificate;
+mod error;
+mod field;
+mod outcome;
+mod validators;
+
+pub use error::{CODES, Error};
+
+/// The messages, as generated from `proto/`.
+#[expect(clippy::pedantic, reason = "generated code")]
+pub mod generated {
+    include!(concat!(env!("OUT_DIR"), "/einvoice.v1.rs"));
+}
+
+/// A value of the pure floors that has a message.
+pub trait Portable: Sized + TryFrom<Self::Message, Error = Error> {
+    /// The message; it can carry any such value.
+    type Message: prost::Message + Default + for<'a> From<&'a Self>;
+    /// The message's name, for errors.
+    const NAME: &'static str;
+    /// How many bytes the message may have, whoever sends it.
+    const BYTES_MAX: usize;
+}
+
+/// How many bytes the message of a value may have whose encoding in `chain` has at most this many.
+///
+/// Protobuf takes at most an eighth more than borsh for an entry of any list here (a tag and a
+/// length of up to four bytes against a length of four bytes, and no entry is empty), and what
+/// stands once, such as a chain id in text, fits into the rest.
+const fn message_bytes_max(encoded_bytes_max: usize) -> usize {
+    encoded_bytes_max + encoded_bytes_max / 8 + 1024
+}
+
+/// A value as the bytes of its message.
+pub fn encode<T: Portable>(value: &T) -> Vec<u8> {
+    prost::Message::encode_to_vec(&T::Message::from(value))
+}
+
+/// The value that the bytes of a message stand for.
+///
+/// Fields that this program does not know are passed over, as protobuf wants it.
+pub fn decode<T: Portable>(bytes: &[u8]) -> Result<T, Error> {
+    if bytes.len() > T::BYTES_MAX {
+        return Err(Error::TooLarge {
+            message: T::NAME,
+            bytes_max: T::BYTES_MAX,
+            found: bytes.len(),
+        });
+    }
+    let message: T::Message = prost::Message::decode(bytes).map_err(|source| Error::NotProtobuf {
+        message: T::NAME,
+        source,
+    })?;
+    message.try_into()
+}
