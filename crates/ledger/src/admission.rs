@@ -46,16 +46,18 @@ impl From<statement::StatementError> for Rejection {
     fn from(error: statement::StatementError) -> Self {
         Self {
             code: error.code(),
-            path: error.path().to_owned(),
-            expected: error.expected().to_owned(),
-            found: error.found().to_owned(),
+            path: error.path(),
+            expected: error.expected(),
+            found: error.found(),
             violations: Vec::new(),
         }
     }
 }
 
-const EVENT_MALFORMED: &str = "event.malformed";
-const DOCUMENT_INVALID: &str = "document.invalid";
+/// The code of an event that is not what the ledger knows.
+pub const EVENT_MALFORMED: &str = "event.malformed";
+/// The code of documents that break rules of documents.
+pub const DOCUMENT_INVALID: &str = "document.invalid";
 const WORK: &str = "statement.too-much-work";
 const WRONG_CHAIN: &str = "statement.wrong-chain";
 const EXPIRED: &str = "statement.expired";
@@ -153,12 +155,13 @@ impl Parsed {
         let statement = Statement::parse(bytes, &statement::Limits::default())?;
         let mut events = Vec::with_capacity(statement.event_count());
         let mut work = 0_u32;
-        for index in 0..statement.event_count() {
-            let event: Event = chain::json::from_checked_slice(statement.event(index)).map_err(|error| Rejection {
+        for (index, bytes) in statement.events().enumerate() {
+            // The whole payload was read strictly before it was cut into events.
+            let event: Event = chain::json::from_checked_slice(bytes).map_err(|error| Rejection {
                 code: EVENT_MALFORMED,
-                path: format!("/events/{index}{}", error.path()),
-                expected: error.expected().to_owned(),
-                found: error.found().to_owned(),
+                path: format!("/events/{index}{}", error.path),
+                expected: "an event as the API description has it".to_owned(),
+                found: error.kind.to_string(),
                 violations: Vec::new(),
             })?;
             work = work.saturating_add(event.work());
@@ -219,7 +222,7 @@ pub struct Court<'v> {
     parameters: Parameters,
     parameters_hash: Hash,
     /// Nonces used earlier in the same block: live, though not in the view yet.
-    used: BTreeSet<(OrganisationId, String)>,
+    used: BTreeSet<(OrganisationId, statement::Nonce)>,
 }
 
 /// The verdict on a statement.
@@ -349,20 +352,21 @@ impl<'v> Court<'v> {
         if !key.active {
             return Ok(Err(Rejection::new(KEY_INACTIVE, "kid", "an active key", kid)));
         }
-        Ok(Ok(key.public.clone()))
+        let point = key.public.point().map_err(|error| Fault::Read(error.into()))?;
+        Ok(Ok(point))
     }
 
     fn judge_nonce(&self, parsed: &Parsed) -> Result<Option<Verdict>, Fault> {
         let header = parsed.statement().header();
         let reused = || {
             let rejection =
-                Rejection::new(NONCE_REUSED, "nonce", "a nonce not used in the last 24 hours", header.nonce.clone());
+                Rejection::new(NONCE_REUSED, "nonce", "a nonce not used in the last 24 hours", header.nonce.as_str());
             Some(Verdict::Rejected(Box::new(rejection)))
         };
         if self.used.contains(&(header.organisation.clone(), header.nonce.clone())) {
             return Ok(reused());
         }
-        let Some(nonce) = self.view.nonce(&header.organisation, &header.nonce)? else { return Ok(None) };
+        let Some(nonce) = self.view.nonce(&header.organisation, header.nonce.as_str())? else { return Ok(None) };
         if nonce.live_until_ms <= self.time_ms {
             return Ok(None);
         }

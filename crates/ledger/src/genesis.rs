@@ -65,9 +65,9 @@ impl LedgerGenesis {
     pub fn read(genesis: &Genesis) -> Result<Self, GenesisError> {
         let read: Self = chain::json::from_slice(genesis.ledger_json().as_bytes()).map_err(|error| {
             GenesisError::Malformed {
-                path: format!("/ledger{}", error.path()),
-                expected: error.expected().to_owned(),
-                found: error.found().to_owned(),
+                path: format!("/ledger{}", error.path),
+                expected: "the ledger's part of genesis".to_owned(),
+                found: error.kind.to_string(),
             }
         })?;
         read.check()?;

@@ -11,6 +11,8 @@
 pub mod admission;
 pub mod event;
 pub mod execute;
+#[cfg(test)]
+mod fixture;
 pub mod genesis;
 pub mod organisation;
 pub mod outcome;
@@ -20,4 +22,6 @@ pub mod record;
 pub mod refusal;
 pub mod schedule;
 pub mod state;
+#[cfg(test)]
+mod tests;
 pub mod tree;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use chain::identity::{KeyId, OrganisationId};
-use chain::key::PublicKey;
+use chain::encoding::encode_base64url;
+use chain::key::{KeyError, PublicKey};
 use invoice::taxpayer::{TaxpayerId, TaxpayerKind};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What an organisation may be. One may be several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -65,6 +66,53 @@ pub enum Custody {
     HostedBy(OrganisationId),
 }
 
+/// The bytes of a public key that was admitted when it came onto the ledger.
+///
+/// Admitting a key costs more than verifying a signature under it, and a point costs more than its
+/// bytes, so state keeps the bytes and nobody admits them twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub struct AdmittedKey([u8; 32]);
+
+impl AdmittedKey {
+    /// The key as a point, to verify under.
+    ///
+    /// # Errors
+    /// When the bytes are no key: the record is damaged.
+    pub fn point(&self) -> Result<PublicKey, KeyError> {
+        PublicKey::from_admitted_bytes(&self.0)
+    }
+
+    /// The key's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<PublicKey> for AdmittedKey {
+    fn from(key: PublicKey) -> Self {
+        Self(*key.as_bytes())
+    }
+}
+
+impl std::fmt::Display for AdmittedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&encode_base64url(&self.0))
+    }
+}
+
+impl Serialize for AdmittedKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AdmittedKey {
+    /// Reads what somebody wrote, so it is admitted here.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <PublicKey as Deserialize>::deserialize(deserializer).map(Self::from)
+    }
+}
+
 /// A key of an organisation.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,7 +120,7 @@ pub struct Key {
     /// Unique inside the organisation, for ever.
     pub id: KeyId,
     /// The public half.
-    pub public: PublicKey,
+    pub public: AdmittedKey,
     /// What it may sign.
     pub purposes: BTreeSet<Purpose>,
     /// Who holds the private half.

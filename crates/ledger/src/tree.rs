@@ -43,6 +43,12 @@ fn node_key_bytes(key: &NodeKey) -> Vec<u8> {
     bytes
 }
 
+/// The key of a version's root: the version and an empty path.
+fn root_key(version: u64) -> Vec<u8> {
+    const EMPTY_PATH: [u8; 12] = [0; 12];
+    [version.to_be_bytes().as_slice(), &EMPTY_PATH].concat()
+}
+
 struct Reader<'n>(&'n dyn Nodes);
 
 impl TreeReader for Reader<'_> {
@@ -72,6 +78,12 @@ pub fn update<'a>(
     version: u64,
     changes: impl IntoIterator<Item = (&'a StateKey, &'a [u8])>,
 ) -> Result<TreeUpdate, Fault> {
+    if let Some(before) = version.checked_sub(1)
+        && nodes.node(&root_key(before))?.is_none()
+    {
+        // jmt would begin an empty tree here without a word.
+        return Err(Fault::Tree { reason: format!("the root of version {before} is missing") });
+    }
     let reader = Reader(nodes);
     let tree = JellyfishMerkleTree::<_, sha2::Sha256>::new(&reader);
     let values = changes.into_iter().map(|(key, stored)| {
@@ -116,7 +128,9 @@ mod tests {
         let mut root = None;
         for (version, part) in records.chunks(7).enumerate() {
             let part = part.iter().map(|(key, value)| (key, value.as_slice()));
-            let step = update(&in_steps, u64::try_from(version).unwrap(), part).unwrap();
+            let version = u64::try_from(version).unwrap();
+            let step = update(&in_steps, version, part).unwrap();
+            assert!(step.nodes.contains_key(&root_key(version)), "the root is where it will be looked for");
             in_steps.0.extend(step.nodes);
             // Stale nodes may go: the newest version never needs them.
             for stale in &step.stale {

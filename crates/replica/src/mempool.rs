@@ -59,7 +59,7 @@ impl Entry {
     }
 
     fn nonce(&self) -> (OrganisationId, String) {
-        (self.organisation().clone(), self.parsed.statement().header().nonce.clone())
+        (self.organisation().clone(), self.parsed.statement().header().nonce.to_string())
     }
 }
 

@@ -96,7 +96,8 @@ impl EventView {
     /// # Errors
     /// When a committed event cannot be read: damage.
     pub fn event(&self) -> Result<Event, Fault> {
-        let slice = self.statement.event(usize::try_from(self.index).unwrap_or(usize::MAX));
+        let index = usize::try_from(self.index).unwrap_or(usize::MAX);
+        let slice = self.statement.event(index).ok_or_else(|| self.damaged(&"the statement has no such event"))?;
         chain::json::from_checked_slice(slice).map_err(|error| self.damaged(&error))
     }
 
@@ -297,7 +298,7 @@ impl<S: Store> Query<S> {
             Some(start) => start,
             None => self.store.body(&decided.id)?.ok_or_else(gone)?,
         };
-        let header = Header::decode_prefix(&start).map_err(|error| damaged(error.to_string()))?;
+        let header = chain::block::Body::decode_header(&start).map_err(|error| damaged(error.to_string()))?;
         let certificate =
             CommitCertificate::decode(&decided.certificate).map_err(|error| damaged(error.to_string()))?;
         Ok(Some(BlockView { header, certificate }))
@@ -320,7 +321,8 @@ impl<S: Store> Query<S> {
             &chain::statement::Limits::default(),
         )
         .map_err(|error| damaged(error.to_string()))?;
-        let outcome = Outcome::decode(&part(row.outcome_offset, row.outcome_len)?)
+        let outcome = part(row.outcome_offset, row.outcome_len)?;
+        let outcome = chain::encoding::decode_exact::<Outcome>("outcome", &outcome, outcome.len())
             .map_err(|error| damaged(error.to_string()))?;
         Ok(Some(EventView {
             leaf,
@@ -440,16 +442,18 @@ impl<S: Store> Query<S> {
         let Some(event) = self.event(leaf)? else { return Ok(None) };
         let missing = || Fault::Ledger { height: event.height, what: "its block is gone".to_owned() };
         let BlockView { header, certificate } = self.block(event.height)?.ok_or_else(missing)?;
-        let nodes = chain::tile::TileNodes::new(StoreTiles(&*self.store));
+        let tiles = StoreTiles(&*self.store);
+        let nodes = chain::tile::TileNodes::new(&tiles);
         let inclusion = chain::merkle::inclusion_proof(&nodes, leaf, header.log_size)
             .map_err(|error| Fault::Ledger { height: event.height, what: error.to_string() })?;
-        let event_index = usize::try_from(event.index).unwrap_or(usize::MAX);
+        let event_hash = usize::try_from(event.index).ok().and_then(|index| event.statement.event_hash(index));
+        let event_hash = event_hash.ok_or_else(|| event.damaged(&"the statement has no such event"))?;
         let validator_changes = self.validator_changes(event.height)?;
         Ok(Some(Receipt::new(ReceiptParts {
             leaf: chain::block::Leaf {
                 statement: event.statement.id(),
                 event: event.index,
-                event_hash: event.statement.event_hash(event_index),
+                event_hash,
                 code: event.outcome.code,
                 subject: event.outcome.subject,
                 height: event.height,

@@ -58,7 +58,8 @@ impl<S: Store> Replica<S> {
             None => plant_genesis(genesis, &*store)?,
         };
         let (chain, suite) = identity(genesis);
-        let edge = RightEdge::load(&StoreTiles(&*store), start.log_size)?;
+        let edge = RightEdge::open(start.log_size, &StoreTiles(&*store))
+            .map_err(|error| Fault::Ledger { height: start.height, what: error.to_string() })?;
         if edge.root() != start.log_root {
             return Err(StoreFault::Damaged {
                 place: format!("the tiles of the log at height {}", start.height),

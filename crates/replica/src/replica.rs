@@ -408,7 +408,7 @@ impl<S: Store> Replica<S> {
         let Place { height, time_ms, schedule, state_checkpoint } = place;
         let mut edge = self.edge.clone();
         for leaf in &executed.leaves {
-            edge.append(leaf.hash);
+            edge.append(leaf.hash).expect("a log of 2^64 leaves is out of reach");
         }
         let statements: Vec<Vec<u8>> = parsed.iter().map(|parsed| parsed.statement().bytes().to_vec()).collect();
         let validators_hash = self.tip.validators.hash();
@@ -559,7 +559,7 @@ fn statement_ref(parsed: &Parsed) -> StatementRef {
     StatementRef {
         id: statement.id(),
         organisation: statement.header().organisation.clone(),
-        nonce: statement.header().nonce.clone(),
+        nonce: statement.header().nonce.to_string(),
         payload_hash: statement.payload_hash(),
     }
 }

@@ -244,7 +244,7 @@ impl<'v> Executor<'v> {
         let leaf = Leaf {
             statement: parsed.statement().id(),
             event: u32::try_from(index).expect("a statement has at most 1,000 events"),
-            event_hash: parsed.statement().event_hash(index),
+            event_hash: parsed.statement().event_hash(index).expect("the event was read from this statement"),
             code: outcome.code,
             subject: outcome.subject,
             height: self.context.height,

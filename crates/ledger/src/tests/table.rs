@@ -1,0 +1,74 @@
+//! The full table of status × event × role, by executing every one of them. Changing the golden
+//! file is a decision about the rules, never a fix: run with `UPDATE_GOLDEN=1` and read the diff.
+
+use std::fmt::Write as _;
+
+use crate::fixture::*;
+use crate::outcome::ACCEPTED;
+
+const GOLDEN: &str = include_str!("table.txt");
+
+const ACTORS: [&str; 8] = [SELLER, PROVIDER, BUYER, PLATFORM_A, PLATFORM_B, OUTSIDER, BUREAU, AUDITOR];
+const EVENTS: [&str; 8] = ["issue", "transfer", "lock", "renew", "unlock", "close", "void", "file"];
+const STATUSES: [&str; 9] = [
+    "open", "locked by platform-a", "lapsed lock of platform-a", "closed by platform-a", "void", "held by a person",
+    "open, month filed", "locked by platform-a, month filed", "closed by platform-a, month filed",
+];
+
+/// A ledger with one invoice in a status, and that invoice.
+fn ledger_in(status: &str) -> (Ledger, String) {
+    let mut ledger = Ledger::new();
+    let person = status == "held by a person";
+    let event = if person { issue_to("first", r#"{"person":{"id":"p1"}}"#) } else { issue("first") };
+    let id = ledger.event(SELLER, event).subject;
+    let mut accepted = |actor: &str, event: String| {
+        let outcome = ledger.event(actor, event);
+        assert_eq!(outcome.code, ACCEPTED, "{status}");
+    };
+    if status.contains("lapsed") {
+        accepted(PLATFORM_A, lock(&id, "c").replace("\"claim\"", "\"lease_seconds\":1,\"claim\""));
+    } else if status.contains("platform-a") {
+        accepted(PLATFORM_A, lock(&id, "c"));
+    }
+    if status.starts_with("closed") {
+        accepted(PLATFORM_A, claim_event("close", &id, "c", 1));
+    }
+    if status == "void" {
+        accepted(SELLER, void(&id));
+    }
+    if status.contains("filed") {
+        ledger.time_ms = MONTH_END;
+        assert_eq!(ledger.event(SELLER, file("2026-11", 1, "100.00", "13.00")).code, ACCEPTED);
+    }
+    (ledger, id)
+}
+
+fn event(kind: &str, id: &str) -> String {
+    match kind {
+        "issue" => issue("second"),
+        "transfer" => transfer(id, OUTSIDER),
+        "lock" => lock(id, "d"),
+        "void" => void(id),
+        "file" => file("2026-11", 1, "100.00", "13.00"),
+        other => claim_event(other, id, "c", 1),
+    }
+}
+
+#[test]
+fn the_table_of_status_event_and_role_is_what_it_was() {
+    let mut table = String::from("# status | event | actor: outcome\n");
+    for status in STATUSES {
+        for kind in EVENTS {
+            writeln!(table, "\n{status} | {kind}").unwrap();
+            for actor in ACTORS {
+                let (mut ledger, id) = ledger_in(status);
+                writeln!(table, "  {actor:<10} {}", ledger.event(actor, event(kind, &id)).code).unwrap();
+            }
+        }
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/table.txt"), &table).unwrap();
+        return;
+    }
+    assert!(table == GOLDEN, "the table changed; run with UPDATE_GOLDEN=1 and read the diff");
+}
