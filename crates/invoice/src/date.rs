@@ -252,7 +252,7 @@ fn date_of_days(days: i64) -> Option<Date> {
     if !(0..days_before_year(i64::from(YEAR_MAX) + 1)).contains(&days) {
         return None;
     }
-    // Never above the year sought by more than nothing, and below it by at most one: the average year is longer than 365 days.
+    // A guess by the average length of a year is off by one at most; the loops settle it.
     let mut year = 1970 + days * 400 / 146_097;
     while days_before_year(year) > days {
         year -= 1;

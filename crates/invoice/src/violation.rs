@@ -60,7 +60,7 @@ impl Validation {
     }
 }
 
-/// One rule of the catalogue.
+/// One rule of the catalogue, or one code of this room's errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RuleEntry {
     /// Stable code.

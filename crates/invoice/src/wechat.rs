@@ -21,7 +21,7 @@ use crate::taxpayer;
 use crate::violation::{Violation, rule};
 
 use source::Cursor;
-pub use source::{ConvertError, Kind};
+pub use source::{CODES, ConvertError, Kind};
 
 /// Most fapiao in one application.
 const FAPIAO_MAX: usize = 5;

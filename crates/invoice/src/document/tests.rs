@@ -1,3 +1,5 @@
+//! The document: its one binary encoding, its JSON, and that any document survives both.
+
 use proptest::prelude::*;
 
 use super::*;

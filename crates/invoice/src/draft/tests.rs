@@ -1,3 +1,5 @@
+//! Drafts: every kind of mistake at once, and no JSON that panics.
+
 use proptest::prelude::*;
 use serde_json::json;
 

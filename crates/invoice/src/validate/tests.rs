@@ -1,3 +1,5 @@
+//! The rules, each on the smallest change of a good document that breaks it.
+
 use super::*;
 use crate::document::{Buyer, Document, Person, Profile};
 use crate::rate::TaxTreatment;

@@ -1,12 +1,18 @@
 //! Reading the foreign JSON: what kind it is, and values with a path for every complaint.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::text::shown;
+use crate::violation::RuleEntry;
+
+/// Deepest nesting that is read; applications have five levels.
+const DEPTH_MAX: usize = 32;
 
 /// What a WeChat Pay document about fapiao is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +39,54 @@ impl fmt::Display for Kind {
             Kind::Notification => "a notification with enciphered content",
         })
     }
+}
+
+/// The codes of [`ConvertError`]; all are the sender's to mend.
+pub const CODES: &[RuleEntry] = &[
+    entry(
+        "source.not-json",
+        "The input is JSON that can be read one way only.",
+        "Export the application again.",
+    ),
+    entry(
+        "source.reversal",
+        "A reversal is not an application to issue.",
+        "Give the application; reversals are red-letter invoices.",
+    ),
+    entry(
+        "source.query-result",
+        "A query result is not an application to issue.",
+        "Give the application; what was issued elsewhere is not issued again.",
+    ),
+    entry(
+        "source.card-insertion",
+        "A request to fill a card wallet is not an application to issue.",
+        "Give the application.",
+    ),
+    entry(
+        "source.notification",
+        "A notification is not an application to issue.",
+        "Give the application.",
+    ),
+    entry(
+        "source.unrecognised",
+        "The input is a WeChat Pay fapiao application.",
+        "Give an application with buyer_information and fapiao_information, or a document of our own shape.",
+    ),
+    entry(
+        "source.unexpected-value",
+        "Every value of an application can be read exactly.",
+        "Correct the value at the path.",
+    ),
+    entry(
+        "source.personal-too-large",
+        "The personal fields of an application fit an attachment.",
+        "Shorten them.",
+    ),
+];
+
+const fn entry(code: &'static str, summary: &'static str, cure: &'static str) -> RuleEntry {
+    RuleEntry { code, summary, cure }
 }
 
 /// Why a foreign document gives no invoice.
@@ -104,10 +158,13 @@ impl ConvertError {
 
 /// Reads JSON, refusing a field that is given twice.
 pub(super) fn read(json: &[u8]) -> Result<Value, ConvertError> {
-    let Unique(value) = serde_json::from_slice(json).map_err(|error| ConvertError::NotJson {
+    let read = || {
+        check_unique(serde_json::from_slice(json)?, 1)?;
+        serde_json::from_slice(json)
+    };
+    read().map_err(|error: serde_json::Error| ConvertError::NotJson {
         reason: shown(&error.to_string()),
-    })?;
-    Ok(value)
+    })
 }
 
 /// What the document is, by the fields that only its kind has.
@@ -255,69 +312,51 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// JSON in which no object gives a field twice.
-struct Unique(Value);
+/// Refuses an object that gives a field twice, at any depth.
+///
+/// A [`Value`] keeps the last of two fields without a word; another reader may keep the first.
+fn check_unique(raw: &RawValue, depth: usize) -> Result<(), serde_json::Error> {
+    if depth > DEPTH_MAX {
+        return Err(serde_json::Error::custom(format!("more than {DEPTH_MAX} levels")));
+    }
+    let values = match raw.get().as_bytes().first() {
+        Some(b'{') => serde_json::from_str::<Fields<'_>>(raw.get())?.0,
+        Some(b'[') => serde_json::from_str::<Vec<&RawValue>>(raw.get())?,
+        _ => return Ok(()),
+    };
+    values.into_iter().try_for_each(|value| check_unique(value, depth + 1))
+}
 
-impl<'de> Deserialize<'de> for Unique {
+/// The values of an object whose names are all different.
+struct Fields<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct UniqueVisitor;
+        struct FieldsVisitor;
 
-        impl<'de> Visitor<'de> for UniqueVisitor {
-            type Value = Unique;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any JSON")
+                f.write_str("an object")
             }
 
-            fn visit_unit<E>(self) -> Result<Unique, E> {
-                Ok(Unique(Value::Null))
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Unique, E> {
-                Ok(Unique(value.into()))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Unique, E> {
-                Ok(Unique(value.into()))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Unique, E> {
-                Ok(Unique(value.into()))
-            }
-
-            // Never calculated with: kept so that the complaint can show it.
-            fn visit_f64<E>(self, value: f64) -> Result<Unique, E> {
-                Ok(Unique(value.into()))
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<Unique, E> {
-                Ok(Unique(value.into()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Unique, A::Error> {
-                let mut array = Vec::new();
-                while let Some(Unique(value)) = elements.next_element()? {
-                    array.push(value);
-                }
-                Ok(Unique(Value::Array(array)))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Unique, A::Error> {
-                let mut object = Map::new();
-                while let Some(name) = fields.next_key::<String>()? {
-                    if object.contains_key(&name) {
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Fields<'de>, A::Error> {
+                let mut names = BTreeSet::new();
+                let mut values = Vec::new();
+                while let Some((name, value)) = fields.next_entry::<String, &'de RawValue>()? {
+                    values.push(value);
+                    if let Some(name) = names.replace(name) {
                         return Err(A::Error::custom(format!(
                             "the field \"{}\" is given twice",
                             shown(&name)
                         )));
                     }
-                    let Unique(value) = fields.next_value()?;
-                    object.insert(name, value);
                 }
-                Ok(Unique(Value::Object(object)))
+                Ok(Fields(values))
             }
         }
 
-        deserializer.deserialize_any(UniqueVisitor)
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }

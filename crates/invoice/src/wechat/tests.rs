@@ -1,3 +1,5 @@
+//! WeChat Pay applications: shapes, marks, prices, and what is refused as what it is.
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -456,6 +458,7 @@ fn what_is_no_application_is_named_for_what_it_is() {
     let check = |value: Value, code: &str| {
         let refused = convert_with(&value, TotalsFrom::Stated).unwrap_err();
         assert_eq!(refused.code(), code, "{refused}");
+        assert!(CODES.iter().any(|entry| entry.code == code));
     };
     check(
         json!({ "reverse_reason": "退款", "fapiao_information": [{ "fapiao_id": "F1" }] }),
