@@ -1,1 +1,153 @@
-//! The `store` room.
+//! The store: what a replica keeps, kept in sled and in plain files.
+//!
+//! Implements the port [`replica::port::Store`]. It owns threads, files and key prefixes; what the
+//! bytes mean it does not know.
+//!
+//! ```text
+//! DIRECTORY/
+//!   lock              held while a process has the store open; names the last holder
+//!   ledger/           sled: bodies and decisions, flushed before they count   (see `ledger`)
+//!   index/            sled: what is derived, flushed once a checkpoint        (see `index`)
+//!   index-evidence    what the newest checkpoint changed, to tell half a one from a whole one
+//!   index-suspect     left behind when damage was met: the next start empties the index
+//!   attachments/      personal data in a file it can be erased from           (see `attachments`)
+//! ```
+//!
+//! - Durable first: [`Store::put_body`] and [`Store::append`] return after a flush.
+//! - A ledger that is damaged stays closed, and the fault names the place. An index that is damaged
+//!   is emptied. Nothing is repaired.
+//! - Writes are refused with [`StoreFault::Full`] while there is still room for what is under way;
+//!   reads go on.
+//! - How sled behaves, and what that asks of us, stands in `database` and `metadata`.
+#![forbid(unsafe_code)]
+
+mod attachments;
+mod database;
+mod fault;
+mod index;
+mod ledger;
+mod lock;
+mod metadata;
+mod options;
+mod room;
+
+use chain::block::BlockId;
+use chain::hash::Hash;
+use replica::port::{
+    CheckpointJob, CheckpointMark, Decided, Direction, IndexTip, IndexWrites, KeyRange, Row, Store, StoreFault, Table,
+};
+
+use attachments::Attachments;
+use index::Index;
+use ledger::Ledger;
+use lock::DirectoryLock;
+pub use options::Options;
+use room::Room;
+
+/// The store of one node, in one directory.
+#[derive(Debug)]
+pub struct SledStore {
+    // In the order in which they are dropped: the lock last.
+    index: Index,
+    ledger: Ledger,
+    attachments: Attachments,
+    _lock: DirectoryLock,
+}
+
+impl SledStore {
+    /// Opens the store in `options.directory`, or makes an empty one there.
+    ///
+    /// Takes the directory's lock, or answers [`StoreFault::Held`]. An index that is missing, half
+    /// written or damaged is emptied ([`Store::index_tip`] is `None`); damage to the ledger or to
+    /// the attachments' places is [`StoreFault::Damaged`].
+    pub fn open(options: &Options) -> Result<Self, StoreFault> {
+        let directory = &options.directory;
+        std::fs::create_dir_all(directory).map_err(|error| fault::io("making the store's directory", error))?;
+        let lock = DirectoryLock::take(directory)?;
+        let room = Room::new(directory, options.reserve_bytes);
+        let ledger = Ledger::open(options, room.clone())?;
+        let attachments = Attachments::open(options, room.clone())?;
+        let index = Index::open(options, &room)?;
+        Ok(Self {
+            index,
+            ledger,
+            attachments,
+            _lock: lock,
+        })
+    }
+}
+
+impl Store for SledStore {
+    fn put_body(&self, height: u64, id: &BlockId, body: &[u8]) -> Result<(), StoreFault> {
+        self.ledger.put_body(height, id, body, self.index.room_needed_bytes())
+    }
+
+    fn body(&self, id: &BlockId) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.ledger.body(id)
+    }
+
+    fn body_part(&self, id: &BlockId, offset: u32, len: u32) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.ledger.body_part(id, offset, len)
+    }
+
+    fn append(&self, height: u64, decided: &Decided) -> Result<(), StoreFault> {
+        self.ledger.append(height, decided)
+    }
+
+    fn decided(&self, height: u64) -> Result<Option<Decided>, StoreFault> {
+        self.ledger.decided(height)
+    }
+
+    fn ledger_tip(&self) -> Result<u64, StoreFault> {
+        Ok(self.ledger.tip())
+    }
+
+    fn index_tip(&self) -> Result<Option<IndexTip>, StoreFault> {
+        Ok(self.index.tip())
+    }
+
+    fn reset_index(&self) -> Result<(), StoreFault> {
+        self.index.reset()
+    }
+
+    fn apply(&self, height: u64, writes: IndexWrites) -> Result<(), StoreFault> {
+        self.index.apply(height, writes)
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.index.get(table, key)
+    }
+
+    fn scan(&self, table: Table, range: KeyRange, direction: Direction, limit: usize) -> Result<Vec<Row>, StoreFault> {
+        self.index.scan(table, range, direction, limit)
+    }
+
+    fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault> {
+        self.index.begin_checkpoint(job)
+    }
+
+    fn await_checkpoint(&self, number: u64) -> Result<Option<CheckpointMark>, StoreFault> {
+        self.index.await_checkpoint(number)
+    }
+
+    fn put_attachment(&self, hash: &Hash, bytes: &[u8]) -> Result<(), StoreFault> {
+        self.attachments.put(hash, bytes)
+    }
+
+    fn attachment(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.attachments.get(hash)
+    }
+
+    fn erase_attachment(&self, hash: &Hash) -> Result<(), StoreFault> {
+        self.attachments.erase(hash)
+    }
+
+    fn close(&self) -> Result<(), StoreFault> {
+        // Each is closed in any case; the first failure is the one that is told.
+        let outcomes = [self.index.close(), self.ledger.close(), self.attachments.close()];
+        outcomes.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! How failures of files become faults of the port.
+
+use std::any::Any;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use replica::port::StoreFault;
+
+/// A fault of the operating system.
+pub(crate) fn io(operation: &'static str, source: io::Error) -> StoreFault {
+    StoreFault::Io { operation, source }
+}
+
+/// Bytes that are not what was written.
+pub(crate) fn damaged(place: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> StoreFault {
+    StoreFault::Damaged {
+        place: place.into(),
+        expected: expected.into(),
+        found: found.into(),
+    }
+}
+
+/// Whether an error says that bytes are wrong, rather than that the machine failed.
+pub(crate) fn says_damage(kind: ErrorKind) -> bool {
+    kind == ErrorKind::InvalidData || kind == ErrorKind::UnexpectedEof
+}
+
+/// The words of a panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+/// Makes the entries of a directory durable: a file that was made, renamed or removed in it.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    std::fs::File::open(directory)?.sync_all()
+}

@@ -1,0 +1,314 @@
+//! The thread that makes checkpoints, and how far it has come.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use replica::port::{
+    CheckpointJob, CheckpointMark, CheckpointOutput, CheckpointView, Direction, IndexKey, IndexWrites, KeyRange, Row,
+    StoreFault, Table,
+};
+
+use super::Shared;
+use super::evidence::{self, Evidence, RowEvidence};
+use super::layout::{self, BEGIN_KEY, END_KEY, Marks};
+use crate::fault;
+
+/// Rows of one batch. A batch holds the locks of its pages, and readers wait for them.
+const BATCH_ROWS: usize = 512;
+
+/// Marks that are remembered for those who ask late.
+const MARKS_KEPT_MAX: usize = 1_024;
+
+/// How often the thread looks whether there is room again.
+const ROOM_CHECK: Duration = Duration::from_secs(1);
+
+/// Room a row of a checkpoint may need, in bytes: its share of the pages that are written anew
+/// beside the old ones. Several times what was measured.
+pub(super) const ROW_ROOM_BYTES: u64 = 1024;
+
+const WRITING: &str = "writing an index checkpoint";
+
+/// A checkpoint to be made of a frozen memtable.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) job: CheckpointJob,
+    pub(super) frozen: Arc<IndexWrites>,
+}
+
+/// How far checkpoints have come.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    waiting: Option<Task>,
+    busy: bool,
+    /// The thread waits for room on the disk.
+    without_room: bool,
+    stopping: bool,
+    begun: Option<u64>,
+    /// Marks of finished checkpoints, the newest last.
+    marks: BTreeMap<u64, CheckpointMark>,
+    lost: Option<(u64, String)>,
+}
+
+impl Progress {
+    /// Nothing under way; `mark` is what the database holds.
+    pub(super) fn starting_at(mark: Option<CheckpointMark>) -> Self {
+        Self {
+            begun: mark.as_ref().map(|mark| mark.number),
+            marks: mark.into_iter().map(|mark| (mark.number, mark)).collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn newest(&self) -> Option<CheckpointMark> {
+        self.marks.last_key_value().map(|(_, mark)| mark.clone())
+    }
+
+    pub(super) fn mark(&self, number: u64) -> Option<CheckpointMark> {
+        self.marks.get(&number).cloned()
+    }
+
+    pub(super) fn is_begun(&self, number: u64) -> bool {
+        self.busy && self.begun == Some(number)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    pub(super) fn check_not_lost(&self) -> Result<(), StoreFault> {
+        match &self.lost {
+            None => Ok(()),
+            Some((number, reason)) => Err(StoreFault::CheckpointLost {
+                number: *number,
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    pub(super) fn check_room(&self) -> Result<(), StoreFault> {
+        if self.without_room {
+            return Err(StoreFault::Full { operation: WRITING });
+        }
+        Ok(())
+    }
+
+    pub(super) fn begin(&mut self, task: Task) {
+        if let Some(begun) = self.begun {
+            assert_eq!(
+                Some(task.job.number),
+                begun.checked_add(1),
+                "a checkpoint that does not follow the last"
+            );
+        }
+        self.begun = Some(task.job.number);
+        self.busy = true;
+        self.waiting = Some(task);
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    fn finish(&mut self, mark: CheckpointMark) {
+        self.marks.insert(mark.number, mark);
+        if self.marks.len() > MARKS_KEPT_MAX {
+            self.marks.pop_first();
+        }
+    }
+}
+
+/// The view of a checkpoint's computation: the database is the state of the checkpoint before.
+struct View<'a> {
+    shared: &'a Shared,
+    frozen: &'a IndexWrites,
+}
+
+impl CheckpointView for View<'_> {
+    fn previous(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.shared.read(table, key)
+    }
+
+    fn previous_rows(&self, table: Table, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        self.shared.read_rows(table, &range, Direction::Forward, limit)
+    }
+
+    fn frozen(&self) -> &IndexWrites {
+        self.frozen
+    }
+}
+
+/// One row to write: key in the tree, and value or deletion.
+type TreeWrite<'a> = (Vec<u8>, Option<&'a [u8]>);
+
+impl Shared {
+    /// The life of the thread: one checkpoint after the other, until it is told to stop.
+    pub(super) fn run(&self) {
+        while let Some(task) = self.next_task() {
+            let number = task.job.number;
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.make(task)));
+            let reason = match outcome {
+                Ok(Ok(())) => None,
+                Ok(Err(fault)) => Some(with_causes(&fault)),
+                Err(panic) => Some(fault::panic_text(panic.as_ref())),
+            };
+            let mut progress = self.progress();
+            if let Some(reason) = reason {
+                tracing::error!(checkpoint = number, reason, "lost an index checkpoint");
+                progress.lost = Some((number, reason));
+            }
+            progress.busy = false;
+            drop(progress);
+            self.changed.notify_all();
+        }
+    }
+
+    fn next_task(&self) -> Option<Task> {
+        let mut progress = self.progress();
+        loop {
+            if let Some(task) = progress.waiting.take() {
+                return Some(task);
+            }
+            if progress.stopping {
+                return None;
+            }
+            progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Makes one checkpoint durable and takes the frozen memtable away.
+    fn make(&self, task: Task) -> Result<(), StoreFault> {
+        let Task { job, frozen } = task;
+        let view = View {
+            shared: self,
+            frozen: &frozen,
+        };
+        let output = (job.compute)(&view)?;
+        let root = output.root;
+        let writes = tree_writes(&frozen, &output)?;
+        self.wait_for_room(&writes)?;
+        let evidence = self.gather(job.number, &writes)?;
+        let bytes = evidence.encode();
+        let mark = CheckpointMark {
+            number: job.number,
+            height: job.height,
+            root,
+        };
+        let marks = Marks {
+            mark: mark.clone(),
+            rows: evidence.rows,
+            evidence: evidence::digest(&bytes),
+        };
+        evidence::write(&self.directory, &bytes)?;
+        drop((bytes, evidence));
+        self.write_rows(&marks, &writes)?;
+        // The instant of truth: before it the database holds the last checkpoint, after it this one.
+        self.database.flush()?;
+        drop(writes);
+        self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
+        self.progress().finish(mark);
+        self.changed.notify_all();
+        self.reopen_when_heavy()
+    }
+
+    /// What stands, and will stand, in every n-th row.
+    fn gather(&self, number: u64, writes: &[TreeWrite<'_>]) -> Result<Evidence, StoreFault> {
+        let stride = writes.len().div_ceil(self.evidence_rows_max).max(1);
+        let mut sample = Vec::with_capacity(writes.len() / stride + 1);
+        for (key, after) in writes.iter().step_by(stride) {
+            let before = self.database.get(|| "index, a row before a checkpoint".to_owned(), key);
+            let before = before.inspect_err(|fault| self.suspect(fault))?;
+            sample.push(RowEvidence {
+                key: key.clone(),
+                before: evidence::stand(before.as_deref()),
+                after: evidence::stand(*after),
+            });
+        }
+        let rows = u64::try_from(writes.len()).expect("a count of rows in memory fits 64 bits");
+        Ok(Evidence { number, rows, sample })
+    }
+
+    /// Writes the rows between the marks, none of it durable yet.
+    fn write_rows(&self, marks: &Marks, writes: &[TreeWrite<'_>]) -> Result<(), StoreFault> {
+        self.database.write([(BEGIN_KEY, Some(marks.begin_row().as_slice()))])?;
+        for batch in writes.chunks(BATCH_ROWS) {
+            let puts = batch.iter().filter(|(_, value)| value.is_some());
+            self.database.write(puts.map(|(key, value)| (key.as_slice(), *value)))?;
+            let deletions = batch.iter().filter(|(_, value)| value.is_none());
+            self.database.remove(deletions.map(|(key, _)| key.as_slice()))?;
+        }
+        self.database.write([(END_KEY, Some(marks.end_row().as_slice()))])
+    }
+
+    /// Waits until there is room for a checkpoint; whoever waits for it is told so meanwhile.
+    fn wait_for_room(&self, writes: &[TreeWrite<'_>]) -> Result<(), StoreFault> {
+        let rows = u64::try_from(writes.len()).unwrap_or(u64::MAX);
+        let needed = rows.saturating_mul(ROW_ROOM_BYTES);
+        loop {
+            let outcome = self.room.check(WRITING, needed);
+            let mut progress = self.progress();
+            progress.without_room = matches!(outcome, Err(StoreFault::Full { .. }));
+            self.changed.notify_all();
+            match outcome {
+                Err(StoreFault::Full { .. }) if !progress.stopping => {
+                    let waited = self.changed.wait_timeout(progress, ROOM_CHECK);
+                    drop(waited.unwrap_or_else(PoisonError::into_inner));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Gives back the memory of written pages. Readers that come to the database wait meanwhile.
+    fn reopen_when_heavy(&self) -> Result<(), StoreFault> {
+        let held_bytes = self.database.held_bytes();
+        if held_bytes < self.reopen_bytes {
+            return Ok(());
+        }
+        tracing::debug!(held_bytes, "reopening the index database");
+        self.database.reopen()
+    }
+}
+
+/// Frozen and computed writes in the order of the tree.
+fn tree_writes<'a>(frozen: &'a IndexWrites, output: &'a CheckpointOutput) -> Result<Vec<TreeWrite<'a>>, StoreFault> {
+    let outside = |(table, _): &&IndexKey| *table != Table::TreeNode && *table != Table::TreeStale;
+    if let Some((table, _)) = output.writes.keys().find(outside) {
+        let place = "output of a checkpoint's computation";
+        return Err(fault::damaged(
+            place,
+            "rows of TreeNode and TreeStale",
+            format!("a row of {table:?}"),
+        ));
+    }
+    let writes = frozen.iter().chain(&output.writes);
+    let mut writes: Vec<TreeWrite<'a>> = writes
+        .map(|((table, key), value)| (layout::row_key(*table, key), value.as_deref()))
+        .collect();
+    // Two sorted runs; a stable sort keeps the computed write after a frozen one of the same row.
+    writes.sort_by(|one, other| one.0.cmp(&other.0));
+    writes.dedup_by(|later, earlier| {
+        let same = later.0 == earlier.0;
+        if same {
+            earlier.1 = later.1;
+        }
+        same
+    });
+    Ok(writes)
+}
+
+/// A fault with its causes, for it crosses to another thread as text.
+fn with_causes(fault: &StoreFault) -> String {
+    let mut text = fault.to_string();
+    let mut cause = std::error::Error::source(fault);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

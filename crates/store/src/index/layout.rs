@@ -1,0 +1,133 @@
+//! Keys and marks of the index database.
+//!
+//! ```text
+//! 00               -> begin mark: number (8) | height (8) | rows (8)
+//! 10 + table | key -> value
+//! ff               -> end mark: number (8) | height (8) | rows (8) | state root (32)
+//!                     | SHA-256 of the checkpoint's evidence (32)
+//! ```
+//!
+//! The marks stand in the first and in the last page of the tree, and both are written by every
+//! checkpoint, in one flush with its rows.
+
+use std::ops::Bound;
+
+use chain::hash::Hash;
+use replica::port::{CheckpointMark, KeyRange, Table};
+
+pub(super) const BEGIN_KEY: &[u8] = &[0x00];
+pub(super) const END_KEY: &[u8] = &[0xFF];
+const TABLES: u8 = 0x10;
+
+/// The key of a row in the tree.
+pub(super) fn row_key(table: Table, key: &[u8]) -> Vec<u8> {
+    let mut row_key = Vec::with_capacity(key.len() + 1);
+    row_key.push(prefix(table));
+    row_key.extend_from_slice(key);
+    row_key
+}
+
+fn prefix(table: Table) -> u8 {
+    let position = match table {
+        Table::State => 0,
+        Table::LogTile => 1,
+        Table::Leaf => 2,
+        Table::Statement => 3,
+        Table::Height => 4,
+        Table::Nonce => 5,
+        Table::NonceExpiry => 6,
+        Table::SubjectLeaf => 7,
+        Table::PartyInvoice => 8,
+        Table::TreeNode => 9,
+        Table::TreeStale => 10,
+        Table::Meta => 11,
+    };
+    TABLES + position
+}
+
+/// The range of a table's keys as a range of the tree's.
+pub(super) fn tree_range(table: Table, range: &KeyRange) -> KeyRange {
+    let from = match &range.0 {
+        Bound::Included(key) => Bound::Included(row_key(table, key)),
+        Bound::Excluded(key) => Bound::Excluded(row_key(table, key)),
+        Bound::Unbounded => Bound::Included(vec![prefix(table)]),
+    };
+    let to = match &range.1 {
+        Bound::Included(key) => Bound::Included(row_key(table, key)),
+        Bound::Excluded(key) => Bound::Excluded(row_key(table, key)),
+        Bound::Unbounded => Bound::Excluded(vec![prefix(table) + 1]),
+    };
+    (from, to)
+}
+
+/// What the marks of a checkpoint say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub(super) mark: CheckpointMark,
+    /// How many rows the checkpoint wrote or deleted.
+    pub(super) rows: u64,
+    /// SHA-256 of its evidence.
+    pub(super) evidence: [u8; 32],
+}
+
+impl Marks {
+    pub(super) fn begin_row(&self) -> Vec<u8> {
+        [self.mark.number, self.mark.height, self.rows]
+            .map(u64::to_be_bytes)
+            .concat()
+    }
+
+    pub(super) fn end_row(&self) -> Vec<u8> {
+        [self.begin_row().as_slice(), self.mark.root.as_bytes(), &self.evidence].concat()
+    }
+
+    /// Reads the end mark, and checks that the begin mark is its own.
+    pub(super) fn read(begin_row: &[u8], end_row: &[u8]) -> Option<Self> {
+        let (number, rest) = end_row.split_first_chunk::<8>()?;
+        let (height, rest) = rest.split_first_chunk::<8>()?;
+        let (rows, rest) = rest.split_first_chunk::<8>()?;
+        let (root, rest) = rest.split_first_chunk::<32>()?;
+        let marks = Self {
+            mark: CheckpointMark {
+                number: u64::from_be_bytes(*number),
+                height: u64::from_be_bytes(*height),
+                root: Hash::from_bytes(*root),
+            },
+            rows: u64::from_be_bytes(*rows),
+            evidence: rest.try_into().ok()?,
+        };
+        (marks.begin_row() == begin_row).then_some(marks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_stand_in_the_order_of_the_port() {
+        let prefixes = Table::ALL.map(prefix);
+        assert!(prefixes.is_sorted_by(|one, next| one + 1 == *next), "{prefixes:?}");
+        assert!(Table::ALL.is_sorted());
+    }
+
+    #[test]
+    fn marks_come_back_and_belong_together() {
+        let marks = Marks {
+            mark: CheckpointMark {
+                number: 3,
+                height: 700,
+                root: Hash::from_bytes([9; 32]),
+            },
+            rows: 12,
+            evidence: [4; 32],
+        };
+        assert_eq!(Marks::read(&marks.begin_row(), &marks.end_row()), Some(marks.clone()));
+        let other = Marks {
+            rows: 13,
+            ..marks.clone()
+        };
+        assert_eq!(Marks::read(&other.begin_row(), &marks.end_row()), None);
+        assert_eq!(Marks::read(&marks.begin_row(), &marks.end_row()[1..]), None);
+    }
+}

@@ -1,0 +1,343 @@
+//! The index area: what is derived from the ledger, fast to write and cheap to lose.
+//!
+//! Writes go into a memtable and are durable only with the next checkpoint. A checkpoint freezes
+//! the memtable; a thread computes the state tree from it, writes frozen and computed rows to the
+//! database, flushes once, and takes the frozen memtable away. Reads go memtable, frozen memtable,
+//! database, in that order, so a half written database shows through nowhere.
+//!
+//! Key layout: [`layout`]. Whole or absent after a crash: [`evidence`]. The thread: [`checkpoint`].
+//!
+//! The index is never repaired. In doubt it is emptied, and the replica rebuilds it from the
+//! ledger.
+
+mod checkpoint;
+mod evidence;
+mod layout;
+mod overlay;
+mod verdict;
+
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use replica::port::{
+    CheckpointJob, CheckpointMark, Direction, IndexTip, IndexWrites, KeyRange, Row, StoreFault, Table,
+};
+
+use crate::database::{self, Database, Profile};
+use crate::fault;
+use crate::options::Options;
+use crate::room::Room;
+use checkpoint::{Progress, Task};
+use overlay::Layers;
+use verdict::Verdict;
+
+/// Compression of pages: rows are small and alike.
+const PAGE_LEVEL: i32 = 1;
+
+/// The index database, its layers and its thread.
+#[derive(Debug)]
+pub(crate) struct Index {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What callers and the checkpoint thread share.
+#[derive(Debug)]
+struct Shared {
+    directory: PathBuf,
+    database: Database,
+    room: Room,
+    evidence_rows_max: usize,
+    reopen_bytes: u64,
+    layers: RwLock<Layers>,
+    progress: Mutex<Progress>,
+    /// Told whenever `progress` changes.
+    changed: Condvar,
+}
+
+impl Index {
+    /// Opens the index. One that is missing, half written or damaged is emptied.
+    pub(crate) fn open(options: &Options, room: &Room) -> Result<Self, StoreFault> {
+        let directory = options.directory.clone();
+        let (database, mark) = open_or_empty(options)?;
+        let applied = mark.as_ref().map(|mark| mark.height);
+        let shared = Arc::new(Shared {
+            database,
+            room: room.half_reserve(),
+            evidence_rows_max: options.evidence_rows_max.max(1),
+            reopen_bytes: options.index_reopen_bytes,
+            layers: RwLock::new(Layers {
+                applied,
+                ..Layers::default()
+            }),
+            progress: Mutex::new(Progress::starting_at(mark)),
+            changed: Condvar::new(),
+            directory,
+        });
+        let worker = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("index-checkpoint".to_owned())
+            .spawn(move || worker.run())
+            .map_err(|error| fault::io("starting the checkpoint thread", error))?;
+        Ok(Self {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    pub(crate) fn tip(&self) -> Option<IndexTip> {
+        let checkpoint = self.shared.progress().newest()?;
+        let applied = self.shared.layers().applied;
+        Some(IndexTip {
+            height: applied.unwrap_or(checkpoint.height),
+            checkpoint,
+        })
+    }
+
+    pub(crate) fn reset(&self) -> Result<(), StoreFault> {
+        let mut progress = self.shared.wait_while_busy(self.shared.progress())?;
+        let shared = &*self.shared;
+        shared.database.recreate(&discarded(&shared.directory))?;
+        remove_traces(&shared.directory)?;
+        *shared.layers.write().unwrap_or_else(PoisonError::into_inner) = Layers::default();
+        *progress = Progress::starting_at(None);
+        Ok(())
+    }
+
+    pub(crate) fn apply(&self, height: u64, writes: IndexWrites) -> Result<(), StoreFault> {
+        self.shared.progress().check_not_lost()?;
+        let mut layers = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(applied) = layers.applied {
+            assert_eq!(
+                Some(height),
+                applied.checked_add(1),
+                "writes that do not follow the index's tip"
+            );
+        }
+        layers.memtable.extend(writes);
+        layers.applied = Some(height);
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        let index_key = (table, key.to_vec());
+        let layered = self.shared.layers().get(&index_key).cloned();
+        match layered {
+            Some(value) => Ok(value),
+            None => self.shared.read(table, key),
+        }
+    }
+
+    pub(crate) fn scan(
+        &self,
+        table: Table,
+        range: KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreFault> {
+        if limit == 0 || overlay::is_empty(&range) {
+            return Ok(Vec::new());
+        }
+        let layered = self.shared.layers().range(table, &range, direction, limit);
+        let range = layered.narrow(range, direction);
+        let rows = self
+            .shared
+            .read_rows(table, &range, direction, layered.rows_max(limit))?;
+        Ok(layered.over(rows, direction, limit))
+    }
+
+    /// Room that the checkpoints of what is applied so far will need, in bytes.
+    pub(crate) fn room_needed_bytes(&self) -> u64 {
+        let layers = self.shared.layers();
+        let rows = layers.memtable.len() + layers.frozen.as_ref().map_or(0, |frozen| frozen.len());
+        u64::try_from(rows)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(checkpoint::ROW_ROOM_BYTES)
+    }
+
+    pub(crate) fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault> {
+        let shared = &*self.shared;
+        let mut progress = shared.wait_while_busy(shared.progress())?;
+        progress.check_not_lost()?;
+        let mut layers = shared.layers.write().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(
+            Some(job.height),
+            layers.applied,
+            "a checkpoint of another height than the one applied last"
+        );
+        let frozen = Arc::new(std::mem::take(&mut layers.memtable));
+        layers.frozen = Some(Arc::clone(&frozen));
+        drop(layers);
+        progress.begin(Task { job, frozen });
+        shared.changed.notify_all();
+        Ok(())
+    }
+
+    pub(crate) fn await_checkpoint(&self, number: u64) -> Result<Option<CheckpointMark>, StoreFault> {
+        let mut progress = self.shared.progress();
+        loop {
+            if let Some(mark) = progress.mark(number) {
+                return Ok(Some(mark));
+            }
+            progress.check_not_lost()?;
+            if !progress.is_begun(number) {
+                return Ok(None);
+            }
+            progress.check_room()?;
+            progress = self
+                .shared
+                .changed
+                .wait(progress)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits for the checkpoint under way and ends the thread. What was applied since is given
+    /// up: the replica takes it from the ledger again.
+    pub(crate) fn close(&self) -> Result<(), StoreFault> {
+        self.stop();
+        let lost = self.shared.progress().check_not_lost();
+        // Half a checkpoint is never in the database here, so this flush has nothing to write;
+        // it finds out whether the database still answers.
+        let flushed = if lost.is_ok() {
+            self.shared.database.flush()
+        } else {
+            Ok(())
+        };
+        self.shared.database.close();
+        lost.and(flushed)
+    }
+
+    fn stop(&self) {
+        self.shared.progress().stop();
+        self.shared.changed.notify_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the thread was caught and recorded before it ended.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn layers(&self) -> std::sync::RwLockReadGuard<'_, Layers> {
+        self.layers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the checkpoint under way, or says that there is no room for it.
+    fn wait_while_busy<'a>(
+        &self,
+        mut progress: MutexGuard<'a, Progress>,
+    ) -> Result<MutexGuard<'a, Progress>, StoreFault> {
+        while progress.is_busy() {
+            progress.check_room()?;
+            progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(progress)
+    }
+
+    /// A value of the database alone.
+    fn read(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        let place = || format!("index, table {table:?}");
+        self.database
+            .get(place, &layout::row_key(table, key))
+            .inspect_err(|fault| self.suspect(fault))
+    }
+
+    /// Rows of the database alone.
+    fn read_rows(
+        &self,
+        table: Table,
+        range: &KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreFault> {
+        if overlay::is_empty(range) {
+            return Ok(Vec::new());
+        }
+        let (from, to) = layout::tree_range(table, range);
+        let range: (Bound<&[u8]>, Bound<&[u8]>) = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+        let rows = self
+            .database
+            .rows(|| format!("index, table {table:?}"), range, direction, limit)
+            .inspect_err(|fault| self.suspect(fault))?;
+        let without_prefix = |(key, value): Row| (key.get(1..).unwrap_or_default().to_vec(), value);
+        Ok(rows.into_iter().map(without_prefix).collect())
+    }
+
+    /// Leaves word for the next start that the index holds damage somewhere, for that start
+    /// looks only at a sample.
+    fn suspect(&self, fault: &StoreFault) {
+        if matches!(fault, StoreFault::Damaged { .. })
+            && let Err(error) = std::fs::write(suspicion(&self.directory), fault.to_string())
+        {
+            tracing::warn!(%error, "could not leave word that the index is damaged");
+        }
+    }
+}
+
+/// Opens the database and judges it; empties it when it is in doubt.
+fn open_or_empty(options: &Options) -> Result<(Database, Option<CheckpointMark>), StoreFault> {
+    let directory = &options.directory;
+    let profile = Profile {
+        name: "index",
+        directory: directory.join("index"),
+        cache_bytes: options.index_cache_bytes,
+        zstd_level: PAGE_LEVEL,
+        expansion: 4,
+    };
+    let word = std::fs::read_to_string(suspicion(directory)).ok();
+    let doubt = match (word, Database::open(profile.clone())) {
+        (Some(word), _) => word,
+        (None, Ok(database)) => match verdict::judge(&database, directory)? {
+            Verdict::Empty => {
+                remove_traces(directory)?;
+                return Ok((database, None));
+            }
+            Verdict::Whole(mark) => return Ok((database, Some(mark))),
+            Verdict::Doubt(reason) => reason,
+        },
+        (None, Err(fault @ StoreFault::Damaged { .. })) => fault.to_string(),
+        (None, Err(fault)) => return Err(fault),
+    };
+    tracing::warn!(reason = doubt, "emptying the index, to be rebuilt from the ledger");
+    database::discard(&profile.directory, &discarded(directory))?;
+    remove_traces(directory)?;
+    Ok((Database::open(profile)?, None))
+}
+
+fn discarded(directory: &Path) -> PathBuf {
+    directory.join("index.discarded")
+}
+
+fn suspicion(directory: &Path) -> PathBuf {
+    directory.join("index-suspect")
+}
+
+/// Removes what speaks about an index that is no longer there.
+fn remove_traces(directory: &Path) -> Result<(), StoreFault> {
+    for path in [evidence::path(directory), suspicion(directory)] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(fault::io("emptying the index", error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    fault::sync_directory(directory).map_err(|error| fault::io("emptying the index", error))
+}
+
+#[cfg(test)]
+mod tests;

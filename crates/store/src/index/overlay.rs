@@ -1,0 +1,216 @@
+//! What is applied and not yet in the database: memtable over frozen memtable.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use replica::port::{Direction, IndexKey, IndexWrites, KeyRange, Row, Table};
+
+/// A range of index keys.
+type Limits = (Bound<IndexKey>, Bound<IndexKey>);
+
+/// The layers above the database.
+#[derive(Debug, Default)]
+pub(super) struct Layers {
+    /// What was applied since the last checkpoint was begun.
+    pub(super) memtable: IndexWrites,
+    /// What the checkpoint under way makes durable. Kept until it is in the database.
+    pub(super) frozen: Option<Arc<IndexWrites>>,
+    /// The height applied last.
+    pub(super) applied: Option<u64>,
+}
+
+/// What the layers know of a range: the newest write of each key, puts and deletions.
+#[derive(Debug, Default)]
+pub(super) struct RangeWrites {
+    /// Keys and values in ascending order; `None` hides a row of the database.
+    pub(super) writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// When the layers alone have as many rows as were asked for: the last key that matters.
+    pub(super) last: Option<Vec<u8>>,
+}
+
+impl Layers {
+    /// The newest write of a key, if the layers have one.
+    pub(super) fn get(&self, key: &IndexKey) -> Option<&Option<Vec<u8>>> {
+        let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.get(key));
+        self.memtable.get(key).or_else(frozen)
+    }
+
+    /// The writes in a range of a table, from its beginning in the given direction, until they
+    /// hold `limit` puts. The range must not be empty by its bounds.
+    pub(super) fn range(&self, table: Table, range: &KeyRange, direction: Direction, limit: usize) -> RangeWrites {
+        let limits = limits(table, range);
+        let newer = self.memtable.range(limits.clone());
+        let older = self.frozen.as_deref().map(|frozen| frozen.range(limits));
+        match direction {
+            Direction::Forward => merge(newer, older.into_iter().flatten(), |one, other| one < other, limit),
+            Direction::Backward => {
+                let older = older.into_iter().flat_map(Iterator::rev);
+                merge(newer.rev(), older, |one, other| one > other, limit)
+            }
+        }
+    }
+}
+
+/// Whether no key can be in a range: `BTreeMap` and sled want to be spared such ones.
+pub(super) fn is_empty(range: &KeyRange) -> bool {
+    match (&range.0, &range.1) {
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => from >= to,
+    }
+}
+
+fn limits(table: Table, range: &KeyRange) -> Limits {
+    let of = |bound: &Bound<Vec<u8>>| bound.as_ref().map(|key| (table, key.clone()));
+    let from = match of(&range.0) {
+        Bound::Unbounded => Bound::Included((table, Vec::new())),
+        bound @ (Bound::Included(_) | Bound::Excluded(_)) => bound,
+    };
+    let next = Table::ALL.into_iter().find(|next| *next > table);
+    let to = match (of(&range.1), next) {
+        (Bound::Unbounded, Some(next)) => Bound::Excluded((next, Vec::new())),
+        (bound, _) => bound,
+    };
+    (from, to)
+}
+
+type Write<'a> = (&'a IndexKey, &'a Option<Vec<u8>>);
+
+/// Merges two layers in the order `before` says, the newer one hiding the older.
+fn merge<'a>(
+    newer: impl Iterator<Item = Write<'a>>,
+    older: impl Iterator<Item = Write<'a>>,
+    before: impl Fn(&IndexKey, &IndexKey) -> bool,
+    limit: usize,
+) -> RangeWrites {
+    let (mut newer, mut older) = (newer.peekable(), older.peekable());
+    let mut found = RangeWrites::default();
+    let mut puts = 0;
+    while puts < limit {
+        let older_first = match (newer.peek(), older.peek()) {
+            (None, None) => return found,
+            (None, Some(_)) => true,
+            (Some(_), None) => false,
+            (Some((one, _)), Some((other, _))) => {
+                if one == other {
+                    older.next();
+                    false
+                } else {
+                    before(other, one)
+                }
+            }
+        };
+        let next = if older_first { older.next() } else { newer.next() };
+        let Some(((_, key), value)) = next else {
+            return found;
+        };
+        puts += usize::from(value.is_some());
+        found.writes.insert(key.clone(), value.clone());
+        if puts == limit {
+            found.last = Some(key.clone());
+        }
+    }
+    found
+}
+
+impl RangeWrites {
+    /// The range of which the database still has to be asked: none of it beyond the last key.
+    pub(super) fn narrow(&self, range: KeyRange, direction: Direction) -> KeyRange {
+        match (&self.last, direction) {
+            (None, _) => range,
+            (Some(last), Direction::Forward) => (range.0, Bound::Included(last.clone())),
+            (Some(last), Direction::Backward) => (Bound::Included(last.clone()), range.1),
+        }
+    }
+
+    /// How many rows the database may have to give, so that `limit` are left when the layers
+    /// have hidden theirs.
+    pub(super) fn rows_max(&self, limit: usize) -> usize {
+        limit.saturating_add(self.writes.len())
+    }
+
+    /// The rows of database and layers together.
+    pub(super) fn over(mut self, rows: Vec<Row>, direction: Direction, limit: usize) -> Vec<Row> {
+        for (key, value) in rows {
+            self.writes.entry(key).or_insert(Some(value));
+        }
+        let rows = self
+            .writes
+            .into_iter()
+            .filter_map(|(key, value)| value.map(|value| (key, value)));
+        match direction {
+            Direction::Forward => rows.take(limit).collect(),
+            Direction::Backward => rows.rev().take(limit).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: Table = Table::State;
+
+    fn writes(writes: &[(&str, Option<&str>)]) -> IndexWrites {
+        let owned = |(key, value): &(&str, Option<&str>)| {
+            (
+                (TABLE, key.as_bytes().to_vec()),
+                value.map(|value| value.as_bytes().to_vec()),
+            )
+        };
+        writes.iter().map(owned).collect()
+    }
+
+    /// Scans layers over a database that holds `a` to `f`, each with its own name as value.
+    fn check(direction: Direction, limit: usize, expected: &[(&str, &str)]) {
+        let layers = Layers {
+            memtable: writes(&[("b", None), ("c", Some("memtable")), ("g", Some("memtable"))]),
+            frozen: Some(Arc::new(writes(&[
+                ("b", Some("frozen")),
+                ("c", None),
+                ("d", None),
+                ("e", Some("frozen")),
+            ]))),
+            applied: None,
+        };
+        let range = (Bound::Unbounded, Bound::Unbounded);
+        let found = layers.range(TABLE, &range, direction, limit);
+        let (from, to) = found.narrow(range, direction);
+        let database = ["a", "b", "c", "d", "e", "f"].map(|name| (name.as_bytes().to_vec(), name.as_bytes().to_vec()));
+        let inside = |row: &Row| std::ops::RangeBounds::contains(&(from.clone(), to.clone()), &row.0);
+        let rows = database.into_iter().filter(inside).collect();
+        let rows = found.over(rows, direction, limit);
+        let expected: Vec<Row> = expected
+            .iter()
+            .map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()))
+            .collect();
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn newer_layers_hide_older_ones_in_both_directions() {
+        let all = [
+            ("a", "a"),
+            ("c", "memtable"),
+            ("e", "frozen"),
+            ("f", "f"),
+            ("g", "memtable"),
+        ];
+        for limit in 1..7 {
+            check(Direction::Forward, limit, &all[..limit.min(5)]);
+            let backward: Vec<_> = all.into_iter().rev().take(limit).collect();
+            check(Direction::Backward, limit, &backward);
+        }
+    }
+
+    #[test]
+    fn ranges_without_keys_are_known() {
+        let at = |key: u8| vec![key];
+        assert!(is_empty(&(Bound::Included(at(2)), Bound::Included(at(1)))));
+        assert!(is_empty(&(Bound::Included(at(1)), Bound::Excluded(at(1)))));
+        assert!(is_empty(&(Bound::Excluded(at(1)), Bound::Excluded(at(1)))));
+        assert!(!is_empty(&(Bound::Included(at(1)), Bound::Included(at(1)))));
+        assert!(!is_empty(&(Bound::Unbounded, Bound::Excluded(at(0)))));
+    }
+}

@@ -1,0 +1,761 @@
+//! One suite for every implementation of the `Store` port: what a replica relies on, asked of the
+//! sled store and of the one in memory, and a random life in which both must answer alike.
+
+use std::ops::Bound;
+use std::sync::mpsc;
+
+use chain::block::BlockId;
+use chain::hash::Hash;
+use proptest::prelude::*;
+use replica::memory::MemoryStore;
+use replica::port::{
+    CheckpointJob, CheckpointMark, CheckpointOutput, Decided, Direction, IndexWrites, KeyRange, Row, Store, StoreFault,
+    Table,
+};
+use store::{Options, SledStore};
+use tempfile::TempDir;
+
+/// A kind of store, and how to kill it and open it again.
+trait Subject {
+    type Store: Store;
+    fn fresh() -> Self;
+    fn store(&self) -> &Self::Store;
+    /// Ends in order, and starts again.
+    fn restart(&mut self);
+}
+
+struct Sled {
+    store: Option<SledStore>,
+    directory: TempDir,
+}
+
+/// Small pages of everything, so that a short life meets every boundary.
+fn options(directory: &TempDir) -> Options {
+    Options {
+        segment_bytes: 4 * 1024,
+        segment_cache_bytes: 16 * 1024,
+        ledger_cache_bytes: 64 * 1024,
+        index_cache_bytes: 64 * 1024,
+        ledger_reopen_bytes: 64 * 1024,
+        index_reopen_bytes: 64 * 1024,
+        evidence_rows_max: 64,
+        reserve_bytes: 0,
+        ..Options::new(directory.path())
+    }
+}
+
+impl Subject for Sled {
+    type Store = SledStore;
+
+    fn fresh() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Some(SledStore::open(&options(&directory)).unwrap());
+        Self { store, directory }
+    }
+
+    fn store(&self) -> &SledStore {
+        self.store.as_ref().expect("open between two restarts")
+    }
+
+    fn restart(&mut self) {
+        self.store().close().unwrap();
+        self.store = None;
+        self.store = Some(SledStore::open(&options(&self.directory)).unwrap());
+    }
+}
+
+struct Memory(MemoryStore);
+
+impl Subject for Memory {
+    type Store = MemoryStore;
+
+    fn fresh() -> Self {
+        Self(MemoryStore::new())
+    }
+
+    fn store(&self) -> &MemoryStore {
+        &self.0
+    }
+
+    fn restart(&mut self) {
+        self.0.close().unwrap();
+        self.0.crash();
+    }
+}
+
+/// Makes a test for each implementation.
+macro_rules! conformance {
+    ($($name:ident),* $(,)?) => {
+        mod sled_store { $(#[test] fn $name() { super::$name::<super::Sled>(); })* }
+        mod memory_store { $(#[test] fn $name() { super::$name::<super::Memory>(); })* }
+    };
+}
+
+conformance!(
+    an_empty_store_knows_nothing,
+    a_body_is_kept_once_and_read_whole_and_in_parts,
+    a_decision_moves_the_tip_and_survives,
+    a_large_body_survives,
+    other_proposals_may_go_when_a_height_is_decided,
+    writes_are_visible_at_once_and_durable_with_a_checkpoint,
+    scans_keep_to_their_table_range_direction_and_limit,
+    newer_writes_hide_older_ones_across_checkpoints,
+    a_checkpoint_sees_the_one_before_and_what_it_freezes,
+    checkpoints_are_awaited_by_number,
+    a_failed_checkpoint_shows_at_the_next_call,
+    a_panicking_checkpoint_shows_at_the_next_call,
+    a_reset_index_starts_over,
+    attachments_are_kept_until_they_are_erased,
+    readers_run_beside_commits_and_checkpoints,
+);
+
+fn id(seed: u8) -> BlockId {
+    BlockId::from(hash(seed))
+}
+
+fn hash(seed: u8) -> Hash {
+    Hash::from_bytes([seed; 32])
+}
+
+fn decided(seed: u8) -> Decided {
+    Decided {
+        id: id(seed),
+        certificate: vec![seed; 300],
+    }
+}
+
+fn bytes(length: u32) -> Vec<u8> {
+    (0..length)
+        .flat_map(|position| (position / 5).wrapping_mul(2_654_435_761).to_le_bytes())
+        .take(length as usize)
+        .collect()
+}
+
+fn put(table: Table, key: &str, value: &str) -> IndexWrites {
+    IndexWrites::from([((table, key.as_bytes().to_vec()), Some(value.as_bytes().to_vec()))])
+}
+
+fn delete(table: Table, key: &str) -> IndexWrites {
+    IndexWrites::from([((table, key.as_bytes().to_vec()), None)])
+}
+
+/// A checkpoint that writes nothing of its own.
+fn job(number: u64, height: u64) -> CheckpointJob {
+    CheckpointJob {
+        number,
+        height,
+        compute: Box::new(move |_| {
+            Ok(CheckpointOutput {
+                root: hash(u8::try_from(number % 251).unwrap()),
+                writes: IndexWrites::new(),
+            })
+        }),
+    }
+}
+
+fn mark(number: u64, height: u64) -> CheckpointMark {
+    CheckpointMark {
+        number,
+        height,
+        root: hash(u8::try_from(number % 251).unwrap()),
+    }
+}
+
+fn checkpoint(store: &impl Store, number: u64, height: u64) {
+    store.begin_checkpoint(job(number, height)).unwrap();
+    assert_eq!(store.await_checkpoint(number).unwrap(), Some(mark(number, height)));
+}
+
+fn get(store: &impl Store, table: Table, key: &str) -> Option<String> {
+    let value = store.get(table, key.as_bytes()).unwrap();
+    value.map(|value| String::from_utf8(value).unwrap())
+}
+
+const EVERYTHING: KeyRange = (Bound::Unbounded, Bound::Unbounded);
+
+/// The keys of a scan, in one string.
+fn keys(rows: &[Row]) -> String {
+    rows.iter()
+        .flat_map(|(key, _)| key.iter().map(|byte| char::from(*byte)))
+        .collect()
+}
+
+fn an_empty_store_knows_nothing<S: Subject>() {
+    let subject = S::fresh();
+    let store = subject.store();
+    assert_eq!(store.ledger_tip().unwrap(), 0);
+    assert_eq!(store.index_tip().unwrap(), None);
+    assert_eq!(store.body(&id(1)).unwrap(), None);
+    assert_eq!(store.body_part(&id(1), 0, 0).unwrap(), None);
+    assert_eq!(store.decided(0).unwrap(), None);
+    assert_eq!(store.decided(1).unwrap(), None);
+    assert_eq!(store.get(Table::State, b"key").unwrap(), None);
+    assert_eq!(
+        store.scan(Table::State, EVERYTHING, Direction::Forward, 10).unwrap(),
+        Vec::new()
+    );
+    assert_eq!(store.await_checkpoint(0).unwrap(), None);
+    assert_eq!(store.attachment(&hash(1)).unwrap(), None);
+    store.erase_attachment(&hash(1)).unwrap();
+}
+
+fn a_body_is_kept_once_and_read_whole_and_in_parts<S: Subject>() {
+    let mut subject = S::fresh();
+    let body = bytes(10_000);
+    for _ in 0..2 {
+        subject.store().put_body(1, &id(1), &body).unwrap();
+    }
+    subject.store().put_body(1, &id(2), &[]).unwrap();
+    for _ in 0..2 {
+        let store = subject.store();
+        assert_eq!(store.body(&id(1)).unwrap(), Some(body.clone()));
+        for (offset, len) in [
+            (0, 0),
+            (0, 1),
+            (0, 10_000),
+            (4095, 2),
+            (4096, 4096),
+            (4095, 4098),
+            (9_999, 1),
+            (10_000, 0),
+        ] {
+            let expected = body[offset as usize..(offset + len) as usize].to_vec();
+            assert_eq!(
+                store.body_part(&id(1), offset, len).unwrap(),
+                Some(expected),
+                "{offset}+{len}"
+            );
+        }
+        for (offset, len) in [(0, 10_001), (10_000, 1), (10_001, 0), (u32::MAX, 1), (1, u32::MAX)] {
+            assert_eq!(store.body_part(&id(1), offset, len).unwrap(), None, "{offset}+{len}");
+        }
+        assert_eq!(store.body(&id(2)).unwrap(), Some(Vec::new()));
+        assert_eq!(store.body_part(&id(2), 0, 0).unwrap(), Some(Vec::new()));
+        assert_eq!(store.body(&id(3)).unwrap(), None);
+        // What was kept and not decided is there after a restart.
+        subject.restart();
+    }
+}
+
+fn a_decision_moves_the_tip_and_survives<S: Subject>() {
+    let mut subject = S::fresh();
+    for height in 1..=70_u8 {
+        subject
+            .store()
+            .put_body(height.into(), &id(height), &bytes(height.into()))
+            .unwrap();
+        subject.store().append(height.into(), &decided(height)).unwrap();
+        assert_eq!(subject.store().ledger_tip().unwrap(), u64::from(height));
+    }
+    for _ in 0..2 {
+        let store = subject.store();
+        assert_eq!(store.ledger_tip().unwrap(), 70);
+        for height in 1..=70_u8 {
+            assert_eq!(store.decided(height.into()).unwrap(), Some(decided(height)));
+            assert_eq!(store.body(&id(height)).unwrap(), Some(bytes(height.into())));
+        }
+        assert_eq!(store.decided(0).unwrap(), None);
+        assert_eq!(store.decided(71).unwrap(), None);
+        subject.restart();
+    }
+}
+
+fn a_large_body_survives<S: Subject>() {
+    let mut subject = S::fresh();
+    let body = bytes(4 * 1024 * 1024 + 17);
+    subject.store().put_body(1, &id(1), &body).unwrap();
+    subject.store().append(1, &decided(1)).unwrap();
+    subject.restart();
+    assert!(subject.store().body(&id(1)).unwrap().as_ref() == Some(&body));
+    let part = subject.store().body_part(&id(1), 4 * 1024 * 1024, 17).unwrap();
+    assert_eq!(part, Some(body[4 * 1024 * 1024..].to_vec()));
+}
+
+fn other_proposals_may_go_when_a_height_is_decided<S: Subject>() {
+    let mut subject = S::fresh();
+    let store = subject.store();
+    for seed in [1, 2, 3] {
+        store.put_body(1, &id(seed), &bytes(9_000)).unwrap();
+    }
+    store.put_body(2, &id(4), &bytes(50)).unwrap();
+    store.append(1, &decided(2)).unwrap();
+    for _ in 0..2 {
+        let store = subject.store();
+        assert_eq!(store.body(&id(2)).unwrap(), Some(bytes(9_000)));
+        assert_eq!(store.body(&id(4)).unwrap(), Some(bytes(50)));
+        subject.restart();
+    }
+    subject.store().append(2, &decided(4)).unwrap();
+    assert_eq!(subject.store().body(&id(2)).unwrap(), Some(bytes(9_000)));
+}
+
+fn writes_are_visible_at_once_and_durable_with_a_checkpoint<S: Subject>() {
+    let mut subject = S::fresh();
+    let store = subject.store();
+    store.apply(0, put(Table::State, "a", "genesis")).unwrap();
+    assert_eq!(get(store, Table::State, "a").as_deref(), Some("genesis"));
+    assert_eq!(store.index_tip().unwrap(), None);
+    checkpoint(store, 0, 0);
+    store.apply(1, put(Table::State, "b", "one")).unwrap();
+    store.apply(2, put(Table::State, "c", "two")).unwrap();
+    let tip = store.index_tip().unwrap().unwrap();
+    assert_eq!((tip.height, tip.checkpoint), (2, mark(0, 0)));
+    subject.restart();
+    let store = subject.store();
+    let tip = store.index_tip().unwrap().unwrap();
+    assert_eq!((tip.height, tip.checkpoint), (0, mark(0, 0)));
+    assert_eq!(get(store, Table::State, "a").as_deref(), Some("genesis"));
+    assert_eq!(get(store, Table::State, "b"), None);
+    store.apply(1, put(Table::State, "b", "again")).unwrap();
+    checkpoint(store, 1, 1);
+    subject.restart();
+    let store = subject.store();
+    let tip = store.index_tip().unwrap().unwrap();
+    assert_eq!((tip.height, tip.checkpoint), (1, mark(1, 1)));
+    assert_eq!(get(store, Table::State, "b").as_deref(), Some("again"));
+}
+
+fn scans_keep_to_their_table_range_direction_and_limit<S: Subject>() {
+    let subject = S::fresh();
+    let store = subject.store();
+    for (height, key) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
+        let mut writes = put(Table::Leaf, key, "value");
+        writes.append(&mut put(Table::LogTile, "x", "neighbour"));
+        writes.append(&mut put(Table::Statement, "y", "neighbour"));
+        store.apply(height as u64, writes).unwrap();
+        if height == 2 {
+            checkpoint(store, 0, 2);
+        }
+    }
+    let check = |range: (Bound<&str>, Bound<&str>), limit, forward: &str, backward: &str| {
+        let owned = |bound: Bound<&str>| bound.map(|key| key.as_bytes().to_vec());
+        let range = (owned(range.0), owned(range.1));
+        let found = store
+            .scan(Table::Leaf, range.clone(), Direction::Forward, limit)
+            .unwrap();
+        assert_eq!(keys(&found), forward);
+        let found = store.scan(Table::Leaf, range, Direction::Backward, limit).unwrap();
+        assert_eq!(keys(&found), backward);
+    };
+    check((Bound::Unbounded, Bound::Unbounded), 9, "abcde", "edcba");
+    check((Bound::Unbounded, Bound::Unbounded), 2, "ab", "ed");
+    check((Bound::Unbounded, Bound::Unbounded), 0, "", "");
+    check((Bound::Included("b"), Bound::Included("d")), 9, "bcd", "dcb");
+    check((Bound::Excluded("b"), Bound::Excluded("d")), 9, "c", "c");
+    check((Bound::Included("b"), Bound::Unbounded), 3, "bcd", "edc");
+    check((Bound::Included("bb"), Bound::Excluded("e")), 9, "cd", "dc");
+    check((Bound::Included("c"), Bound::Included("c")), 9, "c", "c");
+    check((Bound::Included("c"), Bound::Excluded("c")), 9, "", "");
+    check((Bound::Excluded("c"), Bound::Excluded("c")), 9, "", "");
+    check((Bound::Included("d"), Bound::Included("b")), 9, "", "");
+    check((Bound::Included("f"), Bound::Unbounded), 9, "", "");
+}
+
+fn newer_writes_hide_older_ones_across_checkpoints<S: Subject>() {
+    let subject = S::fresh();
+    let store = subject.store();
+    let all = |store: &S::Store| keys(&store.scan(Table::Nonce, EVERYTHING, Direction::Forward, 9).unwrap());
+    let mut writes = put(Table::Nonce, "a", "old");
+    writes.append(&mut put(Table::Nonce, "b", "old"));
+    writes.append(&mut put(Table::Nonce, "c", "old"));
+    store.apply(0, writes).unwrap();
+    checkpoint(store, 0, 0);
+    store.apply(1, delete(Table::Nonce, "b")).unwrap();
+    assert_eq!((get(store, Table::Nonce, "b"), all(store)), (None, "ac".to_owned()));
+    checkpoint(store, 1, 1);
+    assert_eq!((get(store, Table::Nonce, "b"), all(store)), (None, "ac".to_owned()));
+    store.apply(2, put(Table::Nonce, "b", "new")).unwrap();
+    store.apply(3, put(Table::Nonce, "a", "new")).unwrap();
+    store.apply(4, delete(Table::Nonce, "c")).unwrap();
+    assert_eq!(
+        (get(store, Table::Nonce, "b").as_deref(), all(store)),
+        (Some("new"), "ab".to_owned())
+    );
+    checkpoint(store, 2, 4);
+    assert_eq!(
+        (get(store, Table::Nonce, "a").as_deref(), all(store)),
+        (Some("new"), "ab".to_owned())
+    );
+}
+
+fn a_checkpoint_sees_the_one_before_and_what_it_freezes<S: Subject>() {
+    let mut subject = S::fresh();
+    let store = subject.store();
+    store.apply(0, put(Table::State, "a", "before")).unwrap();
+    checkpoint(store, 0, 0);
+    store.apply(1, put(Table::State, "a", "now")).unwrap();
+    let compute = |view: &dyn replica::port::CheckpointView| {
+        assert_eq!(view.previous(Table::State, b"a")?, Some(b"before".to_vec()));
+        assert_eq!(view.previous(Table::State, b"b")?, None);
+        let rows = view.previous_rows(Table::State, EVERYTHING, 9)?;
+        assert_eq!(rows, vec![(b"a".to_vec(), b"before".to_vec())]);
+        assert_eq!(view.previous_rows(Table::State, EVERYTHING, 0)?, Vec::new());
+        assert_eq!(*view.frozen(), put(Table::State, "a", "now"));
+        Ok(CheckpointOutput {
+            root: hash(1),
+            writes: put(Table::TreeNode, "node", "computed"),
+        })
+    };
+    let job = CheckpointJob {
+        number: 1,
+        height: 1,
+        compute: Box::new(compute),
+    };
+    store.begin_checkpoint(job).unwrap();
+    assert_eq!(store.await_checkpoint(1).unwrap(), Some(mark(1, 1)));
+    for _ in 0..2 {
+        assert_eq!(get(subject.store(), Table::State, "a").as_deref(), Some("now"));
+        assert_eq!(
+            get(subject.store(), Table::TreeNode, "node").as_deref(),
+            Some("computed")
+        );
+        subject.restart();
+    }
+}
+
+fn checkpoints_are_awaited_by_number<S: Subject>() {
+    let mut subject = S::fresh();
+    let store = subject.store();
+    for number in 0..3 {
+        store.apply(number, put(Table::Meta, "height", "value")).unwrap();
+        store.begin_checkpoint(job(number, number)).unwrap();
+    }
+    for number in 0..3 {
+        assert_eq!(store.await_checkpoint(number).unwrap(), Some(mark(number, number)));
+    }
+    assert_eq!(store.await_checkpoint(3).unwrap(), None);
+    subject.restart();
+    assert_eq!(subject.store().await_checkpoint(1).unwrap(), None);
+    assert_eq!(subject.store().await_checkpoint(2).unwrap(), Some(mark(2, 2)));
+}
+
+/// After a checkpoint that was lost, waiting, beginning and applying say so, until the index is
+/// emptied.
+fn check_lost<S: Subject>(compute: replica::port::Compute) {
+    let mut subject = S::fresh();
+    let store = subject.store();
+    store.apply(0, put(Table::State, "a", "genesis")).unwrap();
+    checkpoint(store, 0, 0);
+    store.apply(1, put(Table::State, "a", "one")).unwrap();
+    let job = CheckpointJob {
+        number: 1,
+        height: 1,
+        compute,
+    };
+    store.begin_checkpoint(job).unwrap();
+    let lost = |outcome: Result<(), StoreFault>| {
+        assert!(
+            matches!(outcome, Err(StoreFault::CheckpointLost { number: 1, .. })),
+            "{outcome:?}"
+        );
+    };
+    lost(store.await_checkpoint(1).map(drop));
+    lost(store.begin_checkpoint(self::job(2, 1)));
+    lost(store.apply(2, IndexWrites::new()));
+    assert_eq!(get(store, Table::State, "a").as_deref(), Some("one"));
+    store.reset_index().unwrap();
+    store.apply(0, put(Table::State, "a", "again")).unwrap();
+    checkpoint(store, 0, 0);
+    subject.restart();
+    assert_eq!(get(subject.store(), Table::State, "a").as_deref(), Some("again"));
+}
+
+fn a_failed_checkpoint_shows_at_the_next_call<S: Subject>() {
+    check_lost::<S>(Box::new(|_| {
+        Err(StoreFault::Io {
+            operation: "computing",
+            source: std::io::Error::other("a reason"),
+        })
+    }));
+}
+
+fn a_panicking_checkpoint_shows_at_the_next_call<S: Subject>() {
+    check_lost::<S>(Box::new(|_| panic!("a test's panic, to be caught")));
+}
+
+fn a_reset_index_starts_over<S: Subject>() {
+    let mut subject = S::fresh();
+    let store = subject.store();
+    store.apply(0, put(Table::State, "a", "genesis")).unwrap();
+    checkpoint(store, 0, 0);
+    store.apply(1, put(Table::State, "b", "one")).unwrap();
+    store.reset_index().unwrap();
+    assert_eq!(store.index_tip().unwrap(), None);
+    assert_eq!(
+        store.scan(Table::State, EVERYTHING, Direction::Backward, 9).unwrap(),
+        Vec::new()
+    );
+    store.apply(0, put(Table::State, "c", "genesis")).unwrap();
+    checkpoint(store, 0, 0);
+    subject.restart();
+    assert_eq!(subject.store().index_tip().unwrap().unwrap().checkpoint, mark(0, 0));
+    assert_eq!(get(subject.store(), Table::State, "a"), None);
+    assert_eq!(get(subject.store(), Table::State, "c").as_deref(), Some("genesis"));
+}
+
+fn attachments_are_kept_until_they_are_erased<S: Subject>() {
+    let mut subject = S::fresh();
+    let store = subject.store();
+    std::thread::scope(|threads| {
+        for seed in 0..40_u8 {
+            threads.spawn(move || {
+                store
+                    .put_attachment(&hash(seed), &vec![seed; usize::from(seed) * 100])
+                    .unwrap()
+            });
+        }
+    });
+    store.put_attachment(&hash(1), &[1; 100]).unwrap();
+    store.erase_attachment(&hash(7)).unwrap();
+    store.erase_attachment(&hash(7)).unwrap();
+    for _ in 0..2 {
+        for seed in 0..40_u8 {
+            let expected = (seed != 7).then(|| vec![seed; usize::from(seed) * 100]);
+            assert_eq!(subject.store().attachment(&hash(seed)).unwrap(), expected);
+        }
+        subject.restart();
+    }
+    subject.store().put_attachment(&hash(7), b"again").unwrap();
+    assert_eq!(
+        subject.store().attachment(&hash(7)).unwrap().as_deref(),
+        Some(b"again".as_slice())
+    );
+}
+
+fn readers_run_beside_commits_and_checkpoints<S: Subject>() {
+    const HEIGHTS: u64 = 60;
+    let subject = S::fresh();
+    let store = subject.store();
+    let key = |number: u64| number.to_be_bytes().to_vec();
+    let (told, heights) = mpsc::channel::<u64>();
+    std::thread::scope(|threads| {
+        threads.spawn(move || {
+            for height in 0..HEIGHTS {
+                let rows = height * 50..(height + 1) * 50;
+                let writes = rows.map(|row| ((Table::Leaf, key(row)), Some(key(row)))).collect();
+                store.apply(height, writes).unwrap();
+                store.begin_checkpoint(job(height, height)).unwrap();
+                told.send(height).unwrap();
+            }
+        });
+        let reader = |height: u64| {
+            // Everything up to an applied height is there, in whichever layer it is by now.
+            let count = usize::try_from((height + 1) * 50).unwrap();
+            let rows = store.scan(Table::Leaf, EVERYTHING, Direction::Forward, count).unwrap();
+            assert_eq!(rows.len(), count);
+            let range = (Bound::Unbounded, Bound::Included(key(height)));
+            let rows = store.scan(Table::Leaf, range, Direction::Backward, 1).unwrap();
+            assert_eq!(rows, vec![(key(height), key(height))]);
+            assert_eq!(
+                store.get(Table::Leaf, &key(height * 50)).unwrap(),
+                Some(key(height * 50))
+            );
+        };
+        for height in heights {
+            threads.spawn(move || reader(height));
+        }
+    });
+    assert_eq!(
+        store.await_checkpoint(HEIGHTS - 1).unwrap(),
+        Some(mark(HEIGHTS - 1, HEIGHTS - 1))
+    );
+}
+
+/// One step of a random life.
+#[derive(Clone, Debug)]
+enum Step {
+    Apply(Vec<(Table, u16, Option<u8>)>),
+    Checkpoint(Vec<(u16, Option<u8>)>),
+    Commit {
+        proposals: u8,
+        chosen: u8,
+        length: u16,
+    },
+    Scan {
+        table: Table,
+        range: (u16, u16),
+        backward: bool,
+        limit: usize,
+    },
+    Reset,
+    Restart,
+}
+
+fn table() -> impl Strategy<Value = Table> {
+    prop_oneof![Just(Table::State), Just(Table::LogTile), Just(Table::Meta)]
+}
+
+/// Few keys, so that writes meet each other; enough of them for several pages.
+fn key() -> impl Strategy<Value = u16> {
+    0_u16..400
+}
+
+fn value() -> impl Strategy<Value = Option<u8>> {
+    proptest::option::weighted(0.6, any::<u8>())
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => proptest::collection::vec((table(), key(), value()), 0..120).prop_map(Step::Apply),
+        3 => proptest::collection::vec((key(), value()), 0..60).prop_map(Step::Checkpoint),
+        2 => (1_u8..4, any::<u8>(), 0_u16..20_000).prop_map(|(proposals, chosen, length)| Step::Commit { proposals, chosen, length }),
+        6 => (table(), (key(), key()), any::<bool>(), 0_usize..300)
+            .prop_map(|(table, range, backward, limit)| Step::Scan { table, range, backward, limit }),
+        1 => Just(Step::Restart),
+        1 => prop_oneof![4 => Just(Step::Restart), 1 => Just(Step::Reset)],
+    ]
+}
+
+fn index_value(number: Option<u8>) -> Option<Vec<u8>> {
+    number.map(|number| vec![number; usize::from(number) * 3])
+}
+
+fn index_key(number: u16) -> Vec<u8> {
+    // Of two lengths, so that one key is the beginning of another.
+    let bytes = (number / 2).to_be_bytes();
+    if number % 2 == 0 {
+        bytes.to_vec()
+    } else {
+        [&bytes[..], &[0]].concat()
+    }
+}
+
+/// A life lived by the sled store and by the one in memory, side by side.
+struct Life {
+    sled: Sled,
+    memory: Memory,
+    next_height: u64,
+    next_checkpoint: u64,
+    tip: u64,
+}
+
+impl Life {
+    fn both<T: PartialEq + std::fmt::Debug>(&self, ask: impl Fn(&dyn Store) -> Result<T, StoreFault>) -> T {
+        let (sled, memory) = (ask(self.sled.store()).unwrap(), ask(self.memory.store()).unwrap());
+        assert_eq!(sled, memory);
+        sled
+    }
+
+    fn live(&mut self, step: &Step) {
+        match step {
+            Step::Apply(writes) => {
+                let writes: IndexWrites = writes
+                    .iter()
+                    .map(|(table, key, value)| ((*table, index_key(*key)), index_value(*value)))
+                    .collect();
+                self.both(|store| store.apply(self.next_height, writes.clone()));
+                self.next_height += 1;
+            }
+            Step::Checkpoint(nodes) if self.next_height > 0 => self.checkpoint(nodes),
+            Step::Checkpoint(_) => {}
+            Step::Commit {
+                proposals,
+                chosen,
+                length,
+            } => self.commit(*proposals, chosen % proposals, *length),
+            Step::Scan {
+                table,
+                range,
+                backward,
+                limit,
+            } => {
+                let range = (Bound::Included(index_key(range.0)), Bound::Excluded(index_key(range.1)));
+                let direction = if *backward {
+                    Direction::Backward
+                } else {
+                    Direction::Forward
+                };
+                self.both(|store| store.scan(*table, range.clone(), direction, *limit));
+            }
+            Step::Reset => {
+                self.both(|store| store.reset_index());
+                (self.next_height, self.next_checkpoint) = (0, 0);
+            }
+            Step::Restart => {
+                self.await_begun();
+                self.sled.restart();
+                self.memory.restart();
+                let tip = self.both(|store| store.index_tip());
+                self.next_height = tip.as_ref().map_or(0, |tip| tip.height + 1);
+                self.next_checkpoint = tip.map_or(0, |tip| tip.checkpoint.number + 1);
+                self.check();
+            }
+        }
+    }
+
+    fn checkpoint(&mut self, nodes: &[(u16, Option<u8>)]) {
+        let writes: IndexWrites = nodes
+            .iter()
+            .map(|(key, value)| ((Table::TreeNode, index_key(*key)), index_value(*value)))
+            .collect();
+        let (number, height) = (self.next_checkpoint, self.next_height - 1);
+        self.both(|store| {
+            let writes = writes.clone();
+            store.begin_checkpoint(CheckpointJob {
+                number,
+                height,
+                compute: Box::new(move |_| Ok(CheckpointOutput { root: hash(9), writes })),
+            })
+        });
+        self.next_checkpoint += 1;
+    }
+
+    fn commit(&mut self, proposals: u8, chosen: u8, length: u16) {
+        let height = self.tip + 1;
+        let id = |proposal: u8| {
+            let mut bytes = [proposal; 32];
+            bytes[..8].copy_from_slice(&height.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+            BlockId::from(Hash::from_bytes(bytes))
+        };
+        for proposal in 0..proposals {
+            let body = bytes(u32::from(length) + u32::from(proposal));
+            self.both(|store| store.put_body(height, &id(proposal), &body));
+        }
+        let decided = Decided {
+            id: id(chosen),
+            certificate: vec![chosen; 100],
+        };
+        self.both(|store| store.append(height, &decided));
+        self.tip = height;
+        self.both(|store| store.body_part(&decided.id, u32::from(length / 2), u32::from(length / 4)));
+    }
+
+    /// The store in memory computes at once; waits until the other has come as far.
+    fn await_begun(&self) {
+        if let Some(begun) = self.next_checkpoint.checked_sub(1) {
+            self.both(|store| store.await_checkpoint(begun));
+        }
+    }
+
+    /// Compares everything.
+    fn check(&self) {
+        self.await_begun();
+        for table in Table::ALL {
+            for direction in [Direction::Forward, Direction::Backward] {
+                self.both(|store| store.scan(table, EVERYTHING, direction, usize::MAX));
+            }
+        }
+        for number in 0..400 {
+            self.both(|store| store.get(Table::State, &index_key(number)));
+        }
+        assert_eq!(self.both(|store| store.ledger_tip()), self.tip);
+        for height in 0..=self.tip {
+            if let Some(decided) = self.both(|store| store.decided(height)) {
+                self.both(|store| store.body(&decided.id));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_stores_answer_alike_all_their_lives(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut life = Life { sled: Sled::fresh(), memory: Memory::fresh(), next_height: 0, next_checkpoint: 0, tip: 0 };
+        for step in &steps {
+            life.live(step);
+        }
+        life.check();
+    }
+}
