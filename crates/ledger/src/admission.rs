@@ -38,7 +38,13 @@ pub struct Rejection {
 
 impl Rejection {
     fn new(code: &'static str, path: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { code, path: path.to_owned(), expected: expected.into(), found: found.into(), violations: Vec::new() }
+        Self {
+            code,
+            path: path.to_owned(),
+            expected: expected.into(),
+            found: found.into(),
+            violations: Vec::new(),
+        }
     }
 }
 
@@ -167,7 +173,11 @@ impl Parsed {
             work = work.saturating_add(event.work());
             events.push(event);
         }
-        Ok(Self { statement, events, work })
+        Ok(Self {
+            statement,
+            events,
+            work,
+        })
     }
 
     /// The statement.
@@ -274,10 +284,10 @@ impl<'v> Court<'v> {
             Err(rejection) => return Ok(Verdict::Rejected(Box::new(rejection))),
         };
         // The signature before the nonce: what a nonce was used for is for its owner alone.
-        if before.is_none_or(|before| before.key != key) {
-            if let Err(error) = parsed.statement().verify(&key) {
-                return Ok(Verdict::Rejected(Box::new(error.into())));
-            }
+        if before.is_none_or(|before| before.key != key)
+            && let Err(error) = parsed.statement().verify(&key)
+        {
+            return Ok(Verdict::Rejected(Box::new(error.into())));
         }
         if let Some(verdict) = self.judge_nonce(parsed)? {
             return Ok(verdict);
@@ -291,8 +301,7 @@ impl<'v> Court<'v> {
                 return Ok(Verdict::Rejected(Box::new(rejection)));
             }
         }
-        let judged =
-            before.is_some_and(|before| before.date == self.date && before.parameters == self.parameters_hash);
+        let judged = before.is_some_and(|before| before.date == self.date && before.parameters == self.parameters_hash);
         if !judged {
             let violations = parsed.violations(&self.parameters, self.date);
             if !violations.is_empty() {
@@ -302,7 +311,11 @@ impl<'v> Court<'v> {
                 return Ok(Verdict::Rejected(Box::new(rejection)));
             }
         }
-        Ok(Verdict::Admitted(Verified { key, date: self.date, parameters: self.parameters_hash }))
+        Ok(Verdict::Admitted(Verified {
+            key,
+            date: self.date,
+            parameters: self.parameters_hash,
+        }))
     }
 
     /// Counts an admitted statement as part of the block: its nonce is live for those after it.
@@ -314,9 +327,16 @@ impl<'v> Court<'v> {
     fn judge_header(&self, parsed: &Parsed) -> Result<(), Rejection> {
         let header = parsed.statement().header();
         if header.chain != self.chain {
-            return Err(Rejection::new(WRONG_CHAIN, "chain", self.chain.to_string(), header.chain.to_string()));
+            return Err(Rejection::new(
+                WRONG_CHAIN,
+                "chain",
+                self.chain.to_string(),
+                header.chain.to_string(),
+            ));
         }
-        let expires_ms = i64::try_from(header.expires_at).ok().and_then(|seconds| seconds.checked_mul(1_000));
+        let expires_ms = i64::try_from(header.expires_at)
+            .ok()
+            .and_then(|seconds| seconds.checked_mul(1_000));
         let latest_ms = self.time_ms.saturating_add(self.parameters.limits.nonce_window_ms());
         match expires_ms {
             Some(expires_ms) if expires_ms < self.time_ms => {
@@ -326,13 +346,23 @@ impl<'v> Court<'v> {
             Some(expires_ms) if expires_ms <= latest_ms => {
                 let max = self.parameters.limits.block_work_max;
                 if parsed.work() > max {
-                    return Err(Rejection::new(WORK, "/events", format!("at most {max}"), parsed.work().to_string()));
+                    return Err(Rejection::new(
+                        WORK,
+                        "/events",
+                        format!("at most {max}"),
+                        parsed.work().to_string(),
+                    ));
                 }
                 Ok(())
             }
             Some(_) | None => {
                 let expected = format!("at most {}", latest_ms.div_euclid(1_000));
-                Err(Rejection::new(TOO_FAR_AHEAD, "exp", expected, header.expires_at.to_string()))
+                Err(Rejection::new(
+                    TOO_FAR_AHEAD,
+                    "exp",
+                    expected,
+                    header.expires_at.to_string(),
+                ))
             }
         }
     }
@@ -341,13 +371,28 @@ impl<'v> Court<'v> {
         let header = parsed.statement().header();
         let kid = format!("{}/{}", header.organisation, header.key);
         let Some(organisation) = read::<Organisation>(self.view, &StateKey::organisation(&header.organisation))? else {
-            return Ok(Err(Rejection::new(UNKNOWN_KEY, "kid", "an organisation on the ledger", kid)));
+            return Ok(Err(Rejection::new(
+                UNKNOWN_KEY,
+                "kid",
+                "an organisation on the ledger",
+                kid,
+            )));
         };
         let Some(key) = organisation.key(&header.key) else {
-            return Ok(Err(Rejection::new(UNKNOWN_KEY, "kid", "a key of the organisation", kid)));
+            return Ok(Err(Rejection::new(
+                UNKNOWN_KEY,
+                "kid",
+                "a key of the organisation",
+                kid,
+            )));
         };
         if !key.purposes.contains(&Purpose::Statement) {
-            return Ok(Err(Rejection::new(KEY_PURPOSE, "kid", "a key that signs statements", kid)));
+            return Ok(Err(Rejection::new(
+                KEY_PURPOSE,
+                "kid",
+                "a key that signs statements",
+                kid,
+            )));
         }
         if !key.active {
             return Ok(Err(Rejection::new(KEY_INACTIVE, "kid", "an active key", kid)));
@@ -359,14 +404,20 @@ impl<'v> Court<'v> {
     fn judge_nonce(&self, parsed: &Parsed) -> Result<Option<Verdict>, Fault> {
         let header = parsed.statement().header();
         let reused = || {
-            let rejection =
-                Rejection::new(NONCE_REUSED, "nonce", "a nonce not used in the last 24 hours", header.nonce.as_str());
+            let rejection = Rejection::new(
+                NONCE_REUSED,
+                "nonce",
+                "a nonce not used in the last 24 hours",
+                header.nonce.as_str(),
+            );
             Some(Verdict::Rejected(Box::new(rejection)))
         };
         if self.used.contains(&(header.organisation.clone(), header.nonce.clone())) {
             return Ok(reused());
         }
-        let Some(nonce) = self.view.nonce(&header.organisation, header.nonce.as_str())? else { return Ok(None) };
+        let Some(nonce) = self.view.nonce(&header.organisation, header.nonce.as_str())? else {
+            return Ok(None);
+        };
         if nonce.live_until_ms <= self.time_ms {
             return Ok(None);
         }

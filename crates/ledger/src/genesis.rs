@@ -63,13 +63,12 @@ impl LedgerGenesis {
     /// # Errors
     /// What is wrong with it.
     pub fn read(genesis: &Genesis) -> Result<Self, GenesisError> {
-        let read: Self = chain::json::from_slice(genesis.ledger_json().as_bytes()).map_err(|error| {
-            GenesisError::Malformed {
+        let read: Self =
+            chain::json::from_slice(genesis.ledger_json().as_bytes()).map_err(|error| GenesisError::Malformed {
                 path: format!("/ledger{}", error.path),
                 expected: "the ledger's part of genesis".to_owned(),
                 found: error.kind.to_string(),
-            }
-        })?;
+            })?;
         read.check()?;
         for validator in &genesis.body().validators {
             read.must_be(&validator.organisation, Role::Agency, "an agency", "a validator")?;
@@ -104,7 +103,11 @@ impl LedgerGenesis {
             self.must_be(&mandate.from, Role::Enterprise, "an enterprise", &name)?;
             if self.find(&mandate.to).is_none() {
                 let organisation = mandate.to.clone();
-                return Err(GenesisError::NotThere { whose: name, organisation, expected: "an organisation" });
+                return Err(GenesisError::NotThere {
+                    whose: name,
+                    organisation,
+                    expected: "an organisation",
+                });
             }
         }
         Ok(())
@@ -123,9 +126,11 @@ impl LedgerGenesis {
     ) -> Result<(), GenesisError> {
         match self.find(id) {
             Some(organisation) if organisation.is(role) => Ok(()),
-            Some(_) | None => {
-                Err(GenesisError::NotThere { whose: whose.to_owned(), organisation: id.clone(), expected })
-            }
+            Some(_) | None => Err(GenesisError::NotThere {
+                whose: whose.to_owned(),
+                organisation: id.clone(),
+                expected,
+            }),
         }
     }
 
@@ -137,7 +142,10 @@ impl LedgerGenesis {
         writes.insert(StateKey::validators(), encode(&creator, &genesis.validator_set()));
         for organisation in &self.organisations {
             writes.insert(StateKey::organisation(&organisation.id), encode(&creator, organisation));
-            writes.insert(StateKey::taxpayer(&organisation.taxpayer_id), encode(&creator, &organisation.id));
+            writes.insert(
+                StateKey::taxpayer(&organisation.taxpayer_id),
+                encode(&creator, &organisation.id),
+            );
         }
         for mandate in &self.mandates {
             writes.insert(StateKey::mandate(&mandate.from, &mandate.to), encode(&creator, mandate));
@@ -148,11 +156,19 @@ impl LedgerGenesis {
     /// The receipt keys of the organisations, by organisation.
     pub fn keys(&self, purpose: Purpose) -> impl Iterator<Item = (&Organisation, &crate::organisation::Key)> {
         self.organisations.iter().flat_map(move |organisation| {
-            organisation.keys.iter().filter(move |key| key.purposes.contains(&purpose)).map(move |key| (organisation, key))
+            organisation
+                .keys
+                .iter()
+                .filter(move |key| key.purposes.contains(&purpose))
+                .map(move |key| (organisation, key))
         })
     }
 }
 
 fn once(what: &'static str, seen: &mut BTreeSet<String>, value: String) -> Result<(), GenesisError> {
-    if seen.insert(value.clone()) { Ok(()) } else { Err(GenesisError::Twice { what, value }) }
+    if seen.insert(value.clone()) {
+        Ok(())
+    } else {
+        Err(GenesisError::Twice { what, value })
+    }
 }

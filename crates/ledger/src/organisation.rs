@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use chain::identity::{KeyId, OrganisationId};
 use chain::encoding::encode_base64url;
+use chain::identity::{KeyId, OrganisationId};
 use chain::key::{KeyError, PublicKey};
 use invoice::taxpayer::{TaxpayerId, TaxpayerKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What an organisation may be. One may be several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 #[borsh(use_discriminant = true)]
 pub enum Role {
@@ -27,7 +29,9 @@ pub enum Role {
 }
 
 /// Whether an organisation may act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 #[borsh(use_discriminant = true)]
 pub enum Standing {
@@ -38,7 +42,9 @@ pub enum Standing {
 }
 
 /// What a key may sign. A key with one purpose is worth nothing for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 #[borsh(use_discriminant = true)]
 pub enum Purpose {
@@ -172,7 +178,9 @@ impl Organisation {
 }
 
 /// What a mandate allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 #[borsh(use_discriminant = true)]
 pub enum Scope {

@@ -111,7 +111,10 @@ pub struct Lease {
 
 impl Default for Lease {
     fn default() -> Self {
-        Self { term_seconds_max: 30 * 24 * 60 * 60, total_seconds_max: 90 * 24 * 60 * 60 }
+        Self {
+            term_seconds_max: 30 * 24 * 60 * 60,
+            total_seconds_max: 90 * 24 * 60 * 60,
+        }
     }
 }
 
@@ -127,6 +130,9 @@ pub struct Checkpoints {
 
 impl Default for Checkpoints {
     fn default() -> Self {
-        Self { interval_ms: 10_000, interval_leaves: 200_000 }
+        Self {
+            interval_ms: 10_000,
+            interval_leaves: 200_000,
+        }
     }
 }

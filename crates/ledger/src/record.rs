@@ -71,9 +71,8 @@ impl Claim {
     /// The status at a time: a lock whose lease has ended is open again by itself.
     pub fn at(&self, time_ms: i64) -> Reimbursement {
         match self {
-            Self::Open => Reimbursement::Open,
             Self::Locked(lock) if time_ms < lock.until_ms => Reimbursement::Locked,
-            Self::Locked(_) => Reimbursement::Open,
+            Self::Open | Self::Locked(_) => Reimbursement::Open,
             Self::Closed(_) => Reimbursement::Closed,
         }
     }
@@ -121,7 +120,12 @@ impl LockRecord {
 impl ClosedRecord {
     /// The close as a reason to refuse: who and since when, never what for.
     pub fn standing(&self) -> Standing {
-        Standing { organisation: self.platform.clone(), since_ms: self.closed_ms, until_ms: None, leaf: self.leaf }
+        Standing {
+            organisation: self.platform.clone(),
+            since_ms: self.closed_ms,
+            until_ms: None,
+            leaf: self.leaf,
+        }
     }
 }
 
@@ -175,7 +179,12 @@ pub struct AccumulatorRecord {
 
 impl Default for AccumulatorRecord {
     fn default() -> Self {
-        Self { invoices: 0, by_rate: Vec::new(), leaves: 0, chain: Hash::from_bytes([0; 32]) }
+        Self {
+            invoices: 0,
+            by_rate: Vec::new(),
+            leaves: 0,
+            chain: Hash::from_bytes([0; 32]),
+        }
     }
 }
 
@@ -213,7 +222,11 @@ impl AccumulatorRecord {
             let place = match self.by_rate.binary_search_by(|own| own.treatment.cmp(&total.treatment)) {
                 Ok(place) => place,
                 Err(place) => {
-                    let empty = RateTotal { treatment: total.treatment, net: Amount::ZERO, tax: Amount::ZERO };
+                    let empty = RateTotal {
+                        treatment: total.treatment,
+                        net: Amount::ZERO,
+                        tax: Amount::ZERO,
+                    };
                     self.by_rate.insert(place, empty);
                     place
                 }
@@ -233,7 +246,11 @@ impl AccumulatorRecord {
 
     /// Net and tax by rate, without rates that sum to nothing.
     pub fn output(&self) -> Vec<RateTotal> {
-        self.by_rate.iter().filter(|total| total.net != Amount::ZERO || total.tax != Amount::ZERO).cloned().collect()
+        self.by_rate
+            .iter()
+            .filter(|total| total.net != Amount::ZERO || total.tax != Amount::ZERO)
+            .copied()
+            .collect()
     }
 }
 

@@ -31,19 +31,24 @@ pub struct Refusal {
     /// What it found.
     pub found: String,
     /// What stands in the way, if an earlier event does.
-    pub standing: Option<Standing>,
+    pub standing: Option<Box<Standing>>,
 }
 
 impl Refusal {
     /// A refusal without an earlier event in the way.
     pub fn new(reason: Reason, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { reason, expected: expected.into(), found: found.into(), standing: None }
+        Self {
+            reason,
+            expected: expected.into(),
+            found: found.into(),
+            standing: None,
+        }
     }
 
     /// Adds what stands in the way.
     #[must_use]
     pub fn because_of(mut self, standing: Standing) -> Self {
-        self.standing = Some(standing);
+        self.standing = Some(Box::new(standing));
         self
     }
 
@@ -54,7 +59,11 @@ impl Refusal {
 
     /// The refusal as it goes into the outcome.
     pub fn record(&self) -> RefusedRecord {
-        RefusedRecord { expected: self.expected.clone(), found: self.found.clone(), standing: self.standing.clone() }
+        RefusedRecord {
+            expected: self.expected.clone(),
+            found: self.found.clone(),
+            standing: self.standing.as_deref().cloned(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! State checkpoints: when a due block is committed, the index is frozen and the tree's next
 //! version is computed from the frozen writes, in the background, on the store's thread.
 
+use std::fmt::Display;
 use std::ops::Bound;
 
 use chain::block::StateCheckpoint;
@@ -8,9 +9,7 @@ use ledger::state::{Fault as StateFault, StateKey};
 use ledger::tree::{self, Nodes, VERSIONS_KEPT};
 
 use crate::index::Progress;
-use crate::port::{
-    CheckpointJob, CheckpointOutput, CheckpointView, Direction, IndexWrites, Store, StoreFault, Table,
-};
+use crate::port::{CheckpointJob, CheckpointOutput, CheckpointView, Direction, IndexWrites, Store, StoreFault, Table};
 use crate::replica::Fault;
 
 /// The key of the tree's newest version and root. Node keys begin with a version, which never
@@ -34,11 +33,16 @@ pub(crate) fn begin<S: Store + ?Sized>(store: &S, progress: &Progress) -> Result
 
 /// The checkpoint that headers begin to carry: waits until it is there.
 pub(crate) fn published<S: Store + ?Sized>(store: &S, number: u64) -> Result<StateCheckpoint, Fault> {
-    let mark = store.await_checkpoint(number)?.ok_or_else(|| StoreFault::CheckpointLost {
-        number,
-        reason: "it was never begun in this process, and is not the newest on disk".to_owned(),
-    })?;
-    Ok(StateCheckpoint { height: mark.height, root: mark.root })
+    let mark = store
+        .await_checkpoint(number)?
+        .ok_or_else(|| StoreFault::CheckpointLost {
+            number,
+            reason: "it was never begun in this process, and is not the newest on disk".to_owned(),
+        })?;
+    Ok(StateCheckpoint {
+        height: mark.height,
+        root: mark.root,
+    })
 }
 
 /// Adds the removal of nonces that are no longer live at a block's time.
@@ -48,7 +52,12 @@ pub(crate) fn expire_nonces<S: Store + ?Sized>(
     rows: &mut IndexWrites,
 ) -> Result<(), StoreFault> {
     let end = Bound::Excluded(time_ms.saturating_add(1).max(0).to_be_bytes().to_vec());
-    let expired = store.scan(Table::NonceExpiry, (Bound::Unbounded, end), Direction::Forward, EXPIRED_MAX)?;
+    let expired = store.scan(
+        Table::NonceExpiry,
+        (Bound::Unbounded, end),
+        Direction::Forward,
+        EXPIRED_MAX,
+    )?;
     for (key, _) in expired {
         let nonce = key.get(8..).unwrap_or_default().to_vec();
         // A nonce used again in this very block is live again: its row was just written.
@@ -62,11 +71,13 @@ struct Previous<'v>(&'v dyn CheckpointView);
 
 impl Nodes for Previous<'_> {
     fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
-        self.0.previous(Table::TreeNode, key).map_err(|fault| StateFault::Read(Box::new(fault)))
+        self.0
+            .previous(Table::TreeNode, key)
+            .map_err(|fault| StateFault::Read(Box::new(fault)))
     }
 }
 
-fn damaged(found: impl ToString) -> StoreFault {
+fn damaged(found: &dyn Display) -> StoreFault {
     StoreFault::Damaged {
         place: "the state tree".to_owned(),
         expected: "every node of its newest version".to_owned(),
@@ -77,8 +88,10 @@ fn damaged(found: impl ToString) -> StoreFault {
 /// Computes the tree's next version and what may be forgotten.
 fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
     let newest = view.previous(Table::TreeNode, NEWEST)?;
-    let newest: Option<(u64, chain::hash::Hash)> =
-        newest.map(|bytes| borsh::from_slice(&bytes)).transpose().map_err(damaged)?;
+    let newest: Option<(u64, chain::hash::Hash)> = newest
+        .map(|bytes| borsh::from_slice(&bytes))
+        .transpose()
+        .map_err(|error| damaged(&error))?;
     let changes: Vec<(StateKey, &[u8])> = view
         .frozen()
         .iter()
@@ -92,7 +105,7 @@ fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
         _ => {
             let version = newest.map_or(0, |(version, _)| version + 1);
             let changes = changes.iter().map(|(key, value)| (key, *value));
-            let update = tree::update(&Previous(view), version, changes).map_err(damaged)?;
+            let update = tree::update(&Previous(view), version, changes).map_err(|fault| damaged(&fault))?;
             for (key, node) in update.nodes {
                 writes.insert((Table::TreeNode, key), Some(node));
             }
@@ -111,7 +124,9 @@ fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
 
 /// Removes nodes that only versions older than the kept ones reach.
 fn prune(view: &dyn CheckpointView, version: u64, writes: &mut IndexWrites) -> Result<(), StoreFault> {
-    let Some(oldest_kept) = version.checked_sub(VERSIONS_KEPT - 1) else { return Ok(()) };
+    let Some(oldest_kept) = version.checked_sub(VERSIONS_KEPT - 1) else {
+        return Ok(());
+    };
     // A node that became stale with version v is needed by v−1 and older.
     let end = Bound::Excluded((oldest_kept + 1).to_be_bytes().to_vec());
     for (key, _) in view.previous_rows(Table::TreeStale, (Bound::Unbounded, end), PRUNED_MAX)? {

@@ -13,6 +13,7 @@ use chain::identity::OrganisationId;
 use ledger::admission::{Parsed, Verified};
 
 /// Limits of a mempool.
+#[expect(clippy::struct_field_names, reason = "bounds last: the house's way to name limits")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Statements in all.
@@ -59,7 +60,10 @@ impl Entry {
     }
 
     fn nonce(&self) -> (OrganisationId, String) {
-        (self.organisation().clone(), self.parsed.statement().header().nonce.to_string())
+        (
+            self.organisation().clone(),
+            self.parsed.statement().header().nonce.to_string(),
+        )
     }
 }
 
@@ -129,14 +133,21 @@ pub struct Mempool {
 
 impl std::fmt::Debug for Mempool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mempool").field("limits", &self.limits).field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Mempool")
+            .field("limits", &self.limits)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl Mempool {
     /// An empty mempool; `wake` is called whenever a statement comes in.
     pub fn new(limits: Limits, wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { limits, inner: Mutex::default(), wake: Box::new(wake) }
+        Self {
+            limits,
+            inner: Mutex::default(),
+            wake: Box::new(wake),
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -202,23 +213,43 @@ impl Inner {
         }
         if let Some((waiting, payload)) = self.nonces.get(&nonce) {
             let same = *payload == entry.parsed.statement().payload_hash();
-            return if same { Ok(Inserted::Waiting(*waiting)) } else { Err(Full::NonceReused) };
+            return if same {
+                Ok(Inserted::Waiting(*waiting))
+            } else {
+                Err(Full::NonceReused)
+            };
         }
         let room = |held: usize, more: usize, max: usize| held.saturating_add(more) <= max;
         if !room(self.count, 1, limits.statements_max) {
-            return Err(Full::Pool { held: self.count, max: limits.statements_max, unit: "statements" });
+            return Err(Full::Pool {
+                held: self.count,
+                max: limits.statements_max,
+                unit: "statements",
+            });
         }
         if !room(self.bytes, bytes, limits.bytes_max) {
-            return Err(Full::Pool { held: self.bytes, max: limits.bytes_max, unit: "bytes" });
+            return Err(Full::Pool {
+                held: self.bytes,
+                max: limits.bytes_max,
+                unit: "bytes",
+            });
         }
         let queue = self.queues.entry(entry.organisation().clone()).or_default();
         let part = |max: usize| max / 100 * limits.organisation_percent_max;
         if !room(queue.entries.len(), 1, part(limits.statements_max)) {
             let max = part(limits.statements_max);
-            return Err(Full::Organisation { held: queue.entries.len(), max, unit: "statements" });
+            return Err(Full::Organisation {
+                held: queue.entries.len(),
+                max,
+                unit: "statements",
+            });
         }
         if !room(queue.bytes, bytes, part(limits.bytes_max)) {
-            return Err(Full::Organisation { held: queue.bytes, max: part(limits.bytes_max), unit: "bytes" });
+            return Err(Full::Organisation {
+                held: queue.bytes,
+                max: part(limits.bytes_max),
+                unit: "bytes",
+            });
         }
         self.nonces.insert(nonce, (id, entry.parsed.statement().payload_hash()));
         queue.bytes += bytes;
@@ -236,12 +267,21 @@ impl Inner {
         };
         let mut chosen = Vec::new();
         let (mut bytes, mut work) = (0_usize, 0_u32);
-        let order: Vec<_> = organisations.iter().cycle().skip(start).take(organisations.len()).collect();
+        let order: Vec<_> = organisations
+            .iter()
+            .cycle()
+            .skip(start)
+            .take(organisations.len())
+            .collect();
         let mut depth = 0;
         loop {
             let mut any = false;
             for organisation in &order {
-                let Some(entry) = self.queues.get(*organisation).and_then(|queue| queue.entries.get(depth)) else {
+                let Some(entry) = self
+                    .queues
+                    .get(*organisation)
+                    .and_then(|queue| queue.entries.get(depth))
+                else {
                     continue;
                 };
                 any = true;

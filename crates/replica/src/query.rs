@@ -97,7 +97,10 @@ impl EventView {
     /// When a committed event cannot be read: damage.
     pub fn event(&self) -> Result<Event, Fault> {
         let index = usize::try_from(self.index).unwrap_or(usize::MAX);
-        let slice = self.statement.event(index).ok_or_else(|| self.damaged(&"the statement has no such event"))?;
+        let slice = self
+            .statement
+            .event(index)
+            .ok_or_else(|| self.damaged(&"the statement has no such event"))?;
         chain::json::from_checked_slice(slice).map_err(|error| self.damaged(&error))
     }
 
@@ -110,7 +113,10 @@ impl EventView {
     }
 
     fn damaged(&self, error: &dyn std::fmt::Display) -> Fault {
-        Fault::Ledger { height: self.height, what: format!("leaf {}: {error}", self.leaf) }
+        Fault::Ledger {
+            height: self.height,
+            what: format!("leaf {}: {error}", self.leaf),
+        }
     }
 }
 
@@ -239,7 +245,10 @@ impl<S: Store> Query<S> {
     /// A fault of ours: an invoice always has its document.
     pub fn document(&self, record: &InvoiceRecord) -> Result<Document, Fault> {
         let leaf = record.issue.index;
-        let missing = || Fault::Ledger { height: 0, what: format!("leaf {leaf} is no issue") };
+        let missing = || Fault::Ledger {
+            height: 0,
+            what: format!("leaf {leaf} is no issue"),
+        };
         match self.event(leaf)?.ok_or_else(missing)?.event()? {
             Event::Issue(issue) => Ok(issue.document),
             _ => Err(missing()),
@@ -267,9 +276,20 @@ impl<S: Store> Query<S> {
     /// # Errors
     /// A fault of ours.
     pub fn statement(&self, id: &StatementId) -> Result<Option<StatementView>, Fault> {
-        let Some(bytes) = self.store.get(Table::Statement, id.as_bytes())? else { return Ok(None) };
-        let StatementRow { height, first_leaf, events } = index::decode(Table::Statement, &bytes)?;
-        Ok(Some(StatementView { id: *id, height, first_leaf, events }))
+        let Some(bytes) = self.store.get(Table::Statement, id.as_bytes())? else {
+            return Ok(None);
+        };
+        let StatementRow {
+            height,
+            first_leaf,
+            events,
+        } = index::decode(Table::Statement, &bytes)?;
+        Ok(Some(StatementView {
+            id: *id,
+            height,
+            first_leaf,
+            events,
+        }))
     }
 
     fn height_row(&self, height: u64) -> Result<Option<HeightRow>, Fault> {
@@ -290,7 +310,9 @@ impl<S: Store> Query<S> {
     /// # Errors
     /// A fault of ours.
     pub fn block(&self, height: u64) -> Result<Option<BlockView>, Fault> {
-        let Some(decided) = self.store.decided(height)? else { return Ok(None) };
+        let Some(decided) = self.store.decided(height)? else {
+            return Ok(None);
+        };
         let damaged = |what: String| Fault::Ledger { height, what };
         let gone = || damaged(format!("the body of {} is gone", decided.id));
         // A header is short; a body shorter than this is read whole.
@@ -309,12 +331,21 @@ impl<S: Store> Query<S> {
     /// # Errors
     /// A fault of ours.
     pub fn event(&self, leaf: u64) -> Result<Option<EventView>, Fault> {
-        let Some(bytes) = self.store.get(Table::Leaf, &leaf.to_be_bytes())? else { return Ok(None) };
+        let Some(bytes) = self.store.get(Table::Leaf, &leaf.to_be_bytes())? else {
+            return Ok(None);
+        };
         let row: LeafRow = index::decode(Table::Leaf, &bytes)?;
-        let damaged = |what: String| Fault::Ledger { height: row.height, what };
-        let height = self.height_row(row.height)?.ok_or_else(|| damaged("the height has no row".to_owned()))?;
+        let damaged = |what: String| Fault::Ledger {
+            height: row.height,
+            what,
+        };
+        let height = self
+            .height_row(row.height)?
+            .ok_or_else(|| damaged("the height has no row".to_owned()))?;
         let part = |offset, len| {
-            self.store.body_part(&height.id, offset, len)?.ok_or_else(|| damaged(format!("the body ends before {offset}")))
+            self.store
+                .body_part(&height.id, offset, len)?
+                .ok_or_else(|| damaged(format!("the body ends before {offset}")))
         };
         let statement = Statement::parse(
             part(row.statement_offset, row.statement_len)?.as_slice(),
@@ -345,7 +376,9 @@ impl<S: Store> Query<S> {
             None => Bound::Included(index::with_leaf(prefix.clone(), 0)),
         };
         let end = Bound::Included(index::with_leaf(prefix, u64::MAX));
-        let rows = self.store.scan(Table::SubjectLeaf, (start, end), Direction::Forward, limit)?;
+        let rows = self
+            .store
+            .scan(Table::SubjectLeaf, (start, end), Direction::Forward, limit)?;
         Ok(rows.iter().filter_map(|(key, _)| index::leaf_of(key)).collect())
     }
 
@@ -367,8 +400,13 @@ impl<S: Store> Query<S> {
             Some(leaf) => Bound::Excluded(index::with_leaf(prefix, leaf)),
             None => Bound::Included(index::with_leaf(prefix, u64::MAX)),
         };
-        let rows = self.store.scan(Table::PartyInvoice, (start, end), Direction::Backward, SCANNED_MAX)?;
-        let mut page = InvoicePage { rows: Vec::new(), next: None };
+        let rows = self
+            .store
+            .scan(Table::PartyInvoice, (start, end), Direction::Backward, SCANNED_MAX)?;
+        let mut page = InvoicePage {
+            rows: Vec::new(),
+            next: None,
+        };
         let whole = rows.len() < SCANNED_MAX;
         for (key, value) in rows {
             let cursor = index::leaf_of(&key).map(|leaf| leaf.to_be_bytes().to_vec());
@@ -407,8 +445,13 @@ impl<S: Store> Query<S> {
             None => Bound::Included(prefix.clone()),
         };
         let end = Bound::Excluded(vec![ledger::state::Kind::Invoice as u8 + 1]);
-        let rows = self.store.scan(Table::State, (start, end), Direction::Forward, SCANNED_MAX)?;
-        let mut page = InvoicePage { rows: Vec::new(), next: None };
+        let rows = self
+            .store
+            .scan(Table::State, (start, end), Direction::Forward, SCANNED_MAX)?;
+        let mut page = InvoicePage {
+            rows: Vec::new(),
+            next: None,
+        };
         let whole = rows.len() < SCANNED_MAX;
         for (key, value) in rows {
             if page.rows.len() == limit {
@@ -416,7 +459,9 @@ impl<S: Store> Query<S> {
             }
             let id_text = key[1..].to_vec();
             let key = StateKey::from_bytes(key);
-            let id = std::str::from_utf8(&id_text).ok().and_then(|text| text.parse::<InvoiceId>().ok());
+            let id = std::str::from_utf8(&id_text)
+                .ok()
+                .and_then(|text| text.parse::<InvoiceId>().ok());
             let id = id.ok_or_else(|| StoreFault::Damaged {
                 place: key.to_string(),
                 expected: "an invoice id".to_owned(),
@@ -439,14 +484,24 @@ impl<S: Store> Query<S> {
     /// # Errors
     /// A fault of ours.
     pub fn receipt(&self, leaf: u64) -> Result<Option<Receipt>, Fault> {
-        let Some(event) = self.event(leaf)? else { return Ok(None) };
-        let missing = || Fault::Ledger { height: event.height, what: "its block is gone".to_owned() };
+        let Some(event) = self.event(leaf)? else {
+            return Ok(None);
+        };
+        let missing = || Fault::Ledger {
+            height: event.height,
+            what: "its block is gone".to_owned(),
+        };
         let BlockView { header, certificate } = self.block(event.height)?.ok_or_else(missing)?;
         let tiles = StoreTiles(&*self.store);
         let nodes = chain::tile::TileNodes::new(&tiles);
-        let inclusion = chain::merkle::inclusion_proof(&nodes, leaf, header.log_size)
-            .map_err(|error| Fault::Ledger { height: event.height, what: error.to_string() })?;
-        let event_hash = usize::try_from(event.index).ok().and_then(|index| event.statement.event_hash(index));
+        let inclusion =
+            chain::merkle::inclusion_proof(&nodes, leaf, header.log_size).map_err(|error| Fault::Ledger {
+                height: event.height,
+                what: error.to_string(),
+            })?;
+        let event_hash = usize::try_from(event.index)
+            .ok()
+            .and_then(|index| event.statement.event_hash(index));
         let event_hash = event_hash.ok_or_else(|| event.damaged(&"the statement has no such event"))?;
         let validator_changes = self.validator_changes(event.height)?;
         Ok(Some(Receipt::new(ReceiptParts {
@@ -470,14 +525,21 @@ impl<S: Store> Query<S> {
 
     /// Every change of the validator set before a height, with its proof.
     fn validator_changes(&self, before: u64) -> Result<Vec<ValidatorChange>, Fault> {
-        let range = (Bound::Included(index::set_change_key(0)), Bound::Excluded(index::set_change_key(before)));
+        let range = (
+            Bound::Included(index::set_change_key(0)),
+            Bound::Excluded(index::set_change_key(before)),
+        );
         let rows = self.store.scan(Table::Meta, range, Direction::Forward, SCANNED_MAX)?;
         let mut changes = Vec::with_capacity(rows.len());
         for height in rows.iter().filter_map(|(key, _)| index::set_change_height(key)) {
             let body = crate::recover::decided_body(&*self.store, height)?;
             let certificate = self.block(height)?.map(|block| block.certificate);
             if let (Some(certificate), Some(next_validators)) = (certificate, body.block.next_validators) {
-                changes.push(ValidatorChange { header: body.block.header, certificate, next_validators });
+                changes.push(ValidatorChange {
+                    header: body.block.header,
+                    certificate,
+                    next_validators,
+                });
             }
         }
         Ok(changes)
@@ -488,10 +550,14 @@ impl<S: Store> Query<S> {
     /// # Errors
     /// A fault of ours.
     pub fn committed_block(&self, height: u64) -> Result<Option<chain::block::CommittedBlock>, Fault> {
-        let Some(decided) = self.store.decided(height)? else { return Ok(None) };
+        let Some(decided) = self.store.decided(height)? else {
+            return Ok(None);
+        };
         let body = crate::recover::decided_body(&*self.store, height)?;
-        let certificate = CommitCertificate::decode(&decided.certificate)
-            .map_err(|error| Fault::Ledger { height, what: error.to_string() })?;
+        let certificate = CommitCertificate::decode(&decided.certificate).map_err(|error| Fault::Ledger {
+            height,
+            what: error.to_string(),
+        })?;
         Ok(Some(chain::block::CommittedBlock { body, certificate }))
     }
 }

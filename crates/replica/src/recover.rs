@@ -35,31 +35,35 @@ impl<S: Store> Replica<S> {
     ///
     /// # Errors
     /// A fault: damage, a ledger that lost data, another genesis.
-    pub fn recover(
-        genesis: &Genesis,
-        store: Arc<S>,
-        mut progress: impl FnMut(Recovering),
-    ) -> Result<Self, Fault> {
+    pub fn recover(genesis: &Genesis, store: Arc<S>, mut progress: impl FnMut(Recovering)) -> Result<Self, Fault> {
         let ledger_tip = store.ledger_tip()?;
         check_genesis(genesis, &*store, ledger_tip)?;
         let start = match store.index_tip()? {
             Some(index) if index.height > ledger_tip => {
                 let what = format!("the index has height {} and the ledger only {ledger_tip}", index.height);
-                return Err(Fault::Ledger { height: ledger_tip, what });
+                return Err(Fault::Ledger {
+                    height: ledger_tip,
+                    what,
+                });
             }
             Some(index) => {
                 let mut progress = require_progress(&*store)?;
                 if progress.height == 0 {
                     // Checkpoint 0 was computed from the very rows that would name its root.
-                    progress.state_checkpoint = StateCheckpoint { height: 0, root: index.checkpoint.root };
+                    progress.state_checkpoint = StateCheckpoint {
+                        height: 0,
+                        root: index.checkpoint.root,
+                    };
                 }
                 progress
             }
             None => plant_genesis(genesis, &*store)?,
         };
         let (chain, suite) = identity(genesis);
-        let edge = RightEdge::open(start.log_size, &StoreTiles(&*store))
-            .map_err(|error| Fault::Ledger { height: start.height, what: error.to_string() })?;
+        let edge = RightEdge::open(start.log_size, &StoreTiles(&*store)).map_err(|error| Fault::Ledger {
+            height: start.height,
+            what: error.to_string(),
+        })?;
         if edge.root() != start.log_root {
             return Err(StoreFault::Damaged {
                 place: format!("the tiles of the log at height {}", start.height),
@@ -71,12 +75,23 @@ impl<S: Store> Replica<S> {
         let first = start.height;
         let tip = Arc::new(tip_from(&*store, start)?);
         let shared = Arc::new(RwLock::new(Arc::clone(&tip)));
-        let mut replica = Self { store, chain, suite, edge, tip, shared, checked: BTreeMap::new() };
+        let mut replica = Self {
+            store,
+            chain,
+            suite,
+            edge,
+            tip,
+            shared,
+            checked: BTreeMap::new(),
+        };
         for height in first + 1..=ledger_tip {
             let body = decided_body(&*replica.store, height)?;
             let checked = replica.execute_decided(&body)?;
             replica.apply(checked)?;
-            progress(Recovering { height, tip: ledger_tip });
+            progress(Recovering {
+                height,
+                tip: ledger_tip,
+            });
         }
         Ok(replica)
     }
@@ -91,7 +106,10 @@ fn check_genesis<S: Store>(genesis: &Genesis, store: &S, ledger_tip: u64) -> Res
     if parent == BlockId::from(genesis.hash()) {
         return Ok(());
     }
-    let what = format!("it grew from genesis {parent}, and the genesis given is {}", genesis.hash());
+    let what = format!(
+        "it grew from genesis {parent}, and the genesis given is {}",
+        genesis.hash()
+    );
     Err(Fault::Ledger { height: 1, what })
 }
 
@@ -107,11 +125,19 @@ fn require_progress<S: Store>(store: &S) -> Result<Progress, Fault> {
 /// The body of a decided block, held against its id.
 pub(crate) fn decided_body<S: Store + ?Sized>(store: &S, height: u64) -> Result<Body, Fault> {
     let damaged = |what: String| Fault::Ledger { height, what };
-    let decided = store.decided(height)?.ok_or_else(|| damaged("no block is recorded".to_owned()))?;
-    let bytes = store.body(&decided.id)?.ok_or_else(|| damaged(format!("the body of {} is gone", decided.id)))?;
+    let decided = store
+        .decided(height)?
+        .ok_or_else(|| damaged("no block is recorded".to_owned()))?;
+    let bytes = store
+        .body(&decided.id)?
+        .ok_or_else(|| damaged(format!("the body of {} is gone", decided.id)))?;
     let body = Body::decode(&bytes).map_err(|error| damaged(error.to_string()))?;
     if body.block.header.id() != decided.id {
-        return Err(damaged(format!("the body under {} is that of {}", decided.id, body.block.header.id())));
+        return Err(damaged(format!(
+            "the body under {} is that of {}",
+            decided.id,
+            body.block.header.id()
+        )));
     }
     Ok(body)
 }
@@ -127,13 +153,20 @@ fn plant_genesis<S: Store>(genesis: &Genesis, store: &S) -> Result<Progress, Fau
         log_size: 0,
         log_root: merkle::root(&[]),
         schedule: Schedule::genesis(time_ms),
-        state_checkpoint: StateCheckpoint { height: 0, root: merkle::root(&[]) },
+        state_checkpoint: StateCheckpoint {
+            height: 0,
+            root: merkle::root(&[]),
+        },
     };
     let mut rows = IndexWrites::new();
     for (key, value) in ledger.state(genesis) {
         rows.insert((Table::State, key.into_bytes()), Some(value));
     }
-    let row = HeightRow { id: progress.id, time_ms, log_size: 0 };
+    let row = HeightRow {
+        id: progress.id,
+        time_ms,
+        log_size: 0,
+    };
     rows.insert((Table::Height, 0_u64.to_be_bytes().to_vec()), Some(index::encode(&row)));
     rows.insert((Table::Meta, PROGRESS.to_vec()), Some(index::encode(&progress)));
     store.apply(0, rows)?;

@@ -6,6 +6,7 @@
 //! ledger (durable from here), index, tip.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, RwLock};
 
@@ -146,8 +147,12 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    pub(crate) fn new(what: &'static str, expected: impl ToString, found: impl ToString) -> Self {
-        Self { what, expected: expected.to_string(), found: found.to_string() }
+    pub(crate) fn new(what: &'static str, expected: &dyn Display, found: &dyn Display) -> Self {
+        Self {
+            what,
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }
     }
 }
 
@@ -188,7 +193,10 @@ pub struct Replica<S: Store> {
 
 impl<S: Store> std::fmt::Debug for Replica<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replica").field("chain", &self.chain).field("tip", &self.tip.progress).finish_non_exhaustive()
+        f.debug_struct("Replica")
+            .field("chain", &self.chain)
+            .field("tip", &self.tip.progress)
+            .finish_non_exhaustive()
     }
 }
 
@@ -285,7 +293,7 @@ impl<S: Store> Replica<S> {
         }
         let executed = executor.finish();
         let parsed: Vec<&Parsed> = chosen.iter().map(|entry: &Arc<Entry>| &entry.parsed).collect();
-        Ok(Ok(self.assemble(place, proposer, &parsed, executed)))
+        Ok(Ok(self.assemble(&place, proposer, &parsed, executed)))
     }
 
     /// Judges a block that somebody proposed, or that was synced.
@@ -301,7 +309,7 @@ impl<S: Store> Replica<S> {
             && header.time_ms.abs_diff(now_ms) > TIMELINESS_MS.unsigned_abs()
         {
             let expected = format!("within {TIMELINESS_MS} ms of {now_ms}");
-            return Ok(Check::Invalid(Invalid::new("time", expected, header.time_ms)));
+            return Ok(Check::Invalid(Invalid::new("time", &expected, &header.time_ms)));
         }
         if self.checked.contains_key(&header.id()) {
             return Ok(Check::Valid);
@@ -328,9 +336,15 @@ impl<S: Store> Replica<S> {
         let view = StoreView(&*self.store);
         let mut court = Court::sit(&view, self.chain.clone(), header.time_ms)?;
         let limits = court.parameters().limits.clone();
-        let work = parsed.iter().fold(0_u32, |work, parsed| work.saturating_add(parsed.work()));
+        let work = parsed
+            .iter()
+            .fold(0_u32, |work, parsed| work.saturating_add(parsed.work()));
         if work > limits.block_work_max {
-            return Ok(Err(Invalid::new("work units", format!("at most {}", limits.block_work_max), work)));
+            return Ok(Err(Invalid::new(
+                "work units",
+                &format!("at most {}", limits.block_work_max),
+                &work,
+            )));
         }
         let mut executor = Executor::new(&view, self.context(&place)?)?;
         for parsed in &parsed {
@@ -338,22 +352,22 @@ impl<S: Store> Replica<S> {
             match court.judge(parsed, None)? {
                 Verdict::Admitted(_) => {}
                 Verdict::Repeated(nonce) => {
-                    return Ok(Err(Invalid::new("statement", "a fresh nonce", nonce.statement)));
+                    return Ok(Err(Invalid::new("statement", &"a fresh nonce", &nonce.statement)));
                 }
                 Verdict::Rejected(rejection) => {
-                    return Ok(Err(Invalid::new("statement", format!("{id} admissible"), rejection)));
+                    return Ok(Err(Invalid::new("statement", &format!("{id} admissible"), &rejection)));
                 }
             }
             if let Err(Panicked(id)) = execute(&mut executor, parsed)? {
                 // Before a block is decided a panic is a verdict: this validator votes nil.
                 tracing::error!(statement = %id, "executing a proposed statement panicked");
-                return Ok(Err(Invalid::new("statement", "one that can be executed", id)));
+                return Ok(Err(Invalid::new("statement", &"one that can be executed", &id)));
             }
             court.take(parsed);
         }
         let executed = executor.finish();
         let parsed: Vec<&Parsed> = parsed.iter().collect();
-        let checked = self.assemble(place, &header.proposer, &parsed, executed);
+        let checked = self.assemble(&place, &header.proposer, &parsed, executed);
         Ok(match differing(&checked.body.block.header, header) {
             None => Ok(checked),
             Some(invalid) => Err(invalid),
@@ -365,22 +379,53 @@ impl<S: Store> Replica<S> {
         let header = &block.header;
         let parent = &self.tip.progress;
         let expect = |what, fits: bool, expected: String, found: String| {
-            if fits { Ok(()) } else { Err(Invalid { what, expected, found }) }
+            if fits {
+                Ok(())
+            } else {
+                Err(Invalid { what, expected, found })
+            }
         };
         let height = parent.height + 1;
-        expect("height", header.height == height, height.to_string(), header.height.to_string())?;
-        expect("parent", header.parent == parent.id, parent.id.to_string(), header.parent.to_string())?;
+        expect(
+            "height",
+            header.height == height,
+            height.to_string(),
+            header.height.to_string(),
+        )?;
+        expect(
+            "parent",
+            header.parent == parent.id,
+            parent.id.to_string(),
+            header.parent.to_string(),
+        )?;
         let after = format!("after {}", parent.time_ms);
-        expect("time", header.time_ms > parent.time_ms, after, header.time_ms.to_string())?;
+        expect(
+            "time",
+            header.time_ms > parent.time_ms,
+            after,
+            header.time_ms.to_string(),
+        )?;
         let calendar = invoice::Date::from_unix_ms(header.time_ms).is_ok();
-        expect("time", calendar, "a time in the calendar".to_owned(), header.time_ms.to_string())?;
+        expect(
+            "time",
+            calendar,
+            "a time in the calendar".to_owned(),
+            header.time_ms.to_string(),
+        )?;
         let member = self.tip.validators.get(&header.proposer).is_some();
-        expect("proposer", member, "a validator".to_owned(), header.proposer.to_string())?;
+        expect(
+            "proposer",
+            member,
+            "a validator".to_owned(),
+            header.proposer.to_string(),
+        )?;
         let bytes: usize = block.statements.iter().map(Vec::len).fold(0, usize::saturating_add);
         let max = self.tip.parameters.limits.block_bytes_max;
         let fits = u32::try_from(bytes).is_ok_and(|bytes| bytes <= max);
         expect("bytes of statements", fits, format!("at most {max}"), bytes.to_string())?;
-        block.check_shape().map_err(|error| Invalid::new("shape", "a well-formed block", error))
+        block
+            .check_shape()
+            .map_err(|error| Invalid::new("shape", &"a well-formed block", &error))
     }
 
     /// Time, schedule and published checkpoint of a block on the tip. Waits for a checkpoint that
@@ -391,26 +436,41 @@ impl<S: Store> Replica<S> {
         let rules = &self.tip.parameters.checkpoints;
         let schedule = parent.schedule.after(rules, height, time_ms, parent.log_size);
         let state_checkpoint = if schedule.published() == parent.schedule.published() {
-            parent.state_checkpoint.clone()
+            parent.state_checkpoint
         } else {
             checkpoint::published(&*self.store, schedule.published())?
         };
-        Ok(Place { height, time_ms, schedule, state_checkpoint })
+        Ok(Place {
+            height,
+            time_ms,
+            schedule,
+            state_checkpoint,
+        })
     }
 
     fn context(&self, place: &Place) -> Result<Context, Fault> {
-        Context::new(place.height, place.time_ms, self.tip.progress.log_size)
-            .map_err(|error| Fault::Ledger { height: place.height, what: error.to_string() })
+        Context::new(place.height, place.time_ms, self.tip.progress.log_size).map_err(|error| Fault::Ledger {
+            height: place.height,
+            what: error.to_string(),
+        })
     }
 
     /// Forms block, body and progress from what was executed.
-    fn assemble(&self, place: Place, proposer: &PublicKey, parsed: &[&Parsed], executed: Executed) -> Checked {
-        let Place { height, time_ms, schedule, state_checkpoint } = place;
+    fn assemble(&self, place: &Place, proposer: &PublicKey, parsed: &[&Parsed], executed: Executed) -> Checked {
+        let Place {
+            height,
+            time_ms,
+            schedule,
+            state_checkpoint,
+        } = *place;
         let mut edge = self.edge.clone();
         for leaf in &executed.leaves {
             edge.append(leaf.hash).expect("a log of 2^64 leaves is out of reach");
         }
-        let statements: Vec<Vec<u8>> = parsed.iter().map(|parsed| parsed.statement().bytes().to_vec()).collect();
+        let statements: Vec<Vec<u8>> = parsed
+            .iter()
+            .map(|parsed| parsed.statement().bytes().to_vec())
+            .collect();
         let validators_hash = self.tip.validators.hash();
         let header = Header {
             version: VERSION,
@@ -419,13 +479,13 @@ impl<S: Store> Replica<S> {
             height,
             parent: self.tip.progress.id,
             time_ms,
-            proposer: proposer.clone(),
+            proposer: *proposer,
             statements_root: statements_root(&statements),
             statement_count: u32::try_from(statements.len()).expect("a block has fewer than 2^32 statements"),
             log_root: edge.root(),
             log_size: edge.size(),
             writes_hash: writes_hash(&executed.writes),
-            state_checkpoint: state_checkpoint.clone(),
+            state_checkpoint,
             validators_hash,
             // No event of these rules changes the set.
             next_validators_hash: validators_hash,
@@ -439,16 +499,30 @@ impl<S: Store> Replica<S> {
             schedule,
             state_checkpoint,
         };
-        let block = Block { header, statements, next_validators: None };
-        let body = Body { block, outcomes: executed.outcomes.clone() };
+        let block = Block {
+            header,
+            statements,
+            next_validators: None,
+        };
+        let body = Body {
+            block,
+            outcomes: executed.outcomes.clone(),
+        };
         let statements = parsed.iter().map(|parsed| statement_ref(parsed)).collect();
-        Checked { body, executed, statements, edge, progress }
+        Checked {
+            body,
+            executed,
+            statements,
+            edge,
+            progress,
+        }
     }
 
     /// Makes a body durable and remembers what executing it produced.
     fn keep(&mut self, checked: Checked) -> Result<(), Fault> {
         let id = checked.progress.id;
-        self.store.put_body(checked.progress.height, &id, &checked.body.encode())?;
+        self.store
+            .put_body(checked.progress.height, &id, &checked.body.encode())?;
         if self.checked.len() >= CANDIDATES_MAX {
             self.checked.pop_first();
         }
@@ -470,7 +544,13 @@ impl<S: Store> Replica<S> {
         let id = certificate.block_id;
         let checked = self.checked.remove(&id).ok_or(Fault::NeverChecked { height, id })?;
         // From here on the block is final on this node.
-        self.store.append(height, &Decided { id, certificate: certificate.encode() })?;
+        self.store.append(
+            height,
+            &Decided {
+                id,
+                certificate: certificate.encode(),
+            },
+        )?;
         self.checked.clear();
         let statements = checked.statements.iter().map(|statement| statement.id).collect();
         let committed = Committed {
@@ -486,7 +566,13 @@ impl<S: Store> Replica<S> {
 
     /// Applies a final block to the index and moves the tip. Recovery comes this way too.
     pub(crate) fn apply(&mut self, checked: Checked) -> Result<(), Fault> {
-        let Checked { body, executed, statements, mut edge, progress } = checked;
+        let Checked {
+            body,
+            executed,
+            statements,
+            mut edge,
+            progress,
+        } = checked;
         let parameters = &self.tip.parameters;
         let window_ms = parameters.limits.nonce_window_ms();
         let tiles = edge.take_dirty();
@@ -514,8 +600,12 @@ impl<S: Store> Replica<S> {
     /// bytes are what this node wrote.
     pub(crate) fn execute_decided(&self, body: &Body) -> Result<Checked, Fault> {
         let header = &body.block.header;
-        let damaged = |what: String| Fault::Ledger { height: header.height, what };
-        self.examine_header(&body.block).map_err(|invalid| damaged(invalid.to_string()))?;
+        let damaged = |what: String| Fault::Ledger {
+            height: header.height,
+            what,
+        };
+        self.examine_header(&body.block)
+            .map_err(|invalid| damaged(invalid.to_string()))?;
         let parsed = read_statements(&body.block).map_err(|invalid| damaged(invalid.to_string()))?;
         let place = self.place(header.time_ms)?;
         let view = StoreView(&*self.store);
@@ -524,12 +614,15 @@ impl<S: Store> Replica<S> {
             executor.execute(parsed)?;
         }
         let parsed: Vec<&Parsed> = parsed.iter().collect();
-        let checked = self.assemble(place, &header.proposer, &parsed, executor.finish());
+        let checked = self.assemble(&place, &header.proposer, &parsed, executor.finish());
         match differing(&checked.body.block.header, header) {
             None => Ok(checked),
-            Some(Invalid { what, expected, found }) => {
-                Err(Fault::Diverged { height: header.height, what, ours: expected, decided: found })
-            }
+            Some(Invalid { what, expected, found }) => Err(Fault::Diverged {
+                height: header.height,
+                what,
+                ours: expected,
+                decided: found,
+            }),
         }
     }
 }
@@ -550,7 +643,7 @@ fn read_statements(block: &Block) -> Result<Vec<Parsed>, Invalid> {
     block
         .statements
         .iter()
-        .map(|bytes| Parsed::read(bytes).map_err(|error| Invalid::new("statement", "a well-formed statement", error)))
+        .map(|bytes| Parsed::read(bytes).map_err(|error| Invalid::new("statement", &"a well-formed statement", &error)))
         .collect()
 }
 
@@ -566,12 +659,18 @@ fn statement_ref(parsed: &Parsed) -> StatementRef {
 
 /// The first field in which a header differs from what this node computes.
 fn differing(ours: &Header, theirs: &Header) -> Option<Invalid> {
-    let hash = |what, ours: &Hash, theirs: &Hash| (ours != theirs).then(|| Invalid::new(what, ours, theirs));
-    let number = |what, ours: u64, theirs: u64| (ours != theirs).then(|| Invalid::new(what, ours, theirs));
+    let hash = |what, ours: &Hash, theirs: &Hash| (ours != theirs).then(|| Invalid::new(what, &ours, &theirs));
+    let number = |what, ours: u64, theirs: u64| (ours != theirs).then(|| Invalid::new(what, &ours, &theirs));
     number("version", ours.version.into(), theirs.version.into())
         .or_else(|| (ours.chain != theirs.chain).then(|| Invalid::new("chain", &ours.chain, &theirs.chain)))
         .or_else(|| hash("statements root", &ours.statements_root, &theirs.statements_root))
-        .or_else(|| number("statement count", ours.statement_count.into(), theirs.statement_count.into()))
+        .or_else(|| {
+            number(
+                "statement count",
+                ours.statement_count.into(),
+                theirs.statement_count.into(),
+            )
+        })
         .or_else(|| number("log size", ours.log_size, theirs.log_size))
         .or_else(|| hash("log root", &ours.log_root, &theirs.log_root))
         .or_else(|| hash("writes hash", &ours.writes_hash, &theirs.writes_hash))
@@ -581,7 +680,13 @@ fn differing(ours: &Header, theirs: &Header) -> Option<Invalid> {
                 .or_else(|| hash("root of the state checkpoint", &ours.root, &theirs.root))
         })
         .or_else(|| hash("validators hash", &ours.validators_hash, &theirs.validators_hash))
-        .or_else(|| hash("next validators hash", &ours.next_validators_hash, &theirs.next_validators_hash))
+        .or_else(|| {
+            hash(
+                "next validators hash",
+                &ours.next_validators_hash,
+                &theirs.next_validators_hash,
+            )
+        })
         // Whatever else a header may hold one day: the ids decide.
         .or_else(|| hash("block id", &ours.id().hash(), &theirs.id().hash()))
 }

@@ -47,16 +47,23 @@ impl Executor<'_> {
         }
         if seller.taxpayer_id.check_registered(seller.taxpayer_kind).is_err() {
             let found = seller.taxpayer_id.to_string();
-            return refuse(Refusal::new(Reason::SellerTaxpayerId, "a code whose check digit fits", found));
+            return refuse(Refusal::new(
+                Reason::SellerTaxpayerId,
+                "a code whose check digit fits",
+                found,
+            ));
         }
         let content = Hash::from_bytes(*document.content_hash().as_bytes());
         let key = StateKey::reference(&seller.id, &document.reference);
         if let Some(reference) = read::<ReferenceRecord>(&self.state, &key)? {
             return self.issued_before(&seller.id, &reference, content);
         }
-        let assigned = match self.assign(document.profile)? {
-            Some(assigned) => assigned,
-            None => return refuse(Refusal::new(Reason::NumbersExhausted, "a number left in this year", "none")),
+        let Some(assigned) = self.assign(document.profile)? else {
+            return refuse(Refusal::new(
+                Reason::NumbersExhausted,
+                "a number left in this year",
+                "none",
+            ));
         };
         let record = permit!(self.record(&seller, document));
         permit!(self.sums_fit(&record)?);
@@ -67,7 +74,13 @@ impl Executor<'_> {
                 issued_ms: self.context.time_ms,
                 holder: record.holder.clone(),
             },
-            change: Change::Issue(Box::new(Issuing { id, series, number, content, record })),
+            change: Change::Issue(Box::new(Issuing {
+                id,
+                series,
+                number,
+                content,
+                record,
+            })),
         }))
     }
 
@@ -79,14 +92,22 @@ impl Executor<'_> {
             None => None,
         };
         Ok(match seller {
-            Some(seller) if !seller.is(Role::Enterprise) => {
-                Err(Refusal::new(Reason::RoleMissing, "a seller that is an enterprise", seller.id.to_string()))
-            }
-            Some(seller) if seller.standing == crate::organisation::Standing::Suspended => {
-                Err(Refusal::new(Reason::Suspended, "an active seller", seller.id.to_string()))
-            }
+            Some(seller) if !seller.is(Role::Enterprise) => Err(Refusal::new(
+                Reason::RoleMissing,
+                "a seller that is an enterprise",
+                seller.id.to_string(),
+            )),
+            Some(seller) if seller.standing == crate::organisation::Standing::Suspended => Err(Refusal::new(
+                Reason::Suspended,
+                "an active seller",
+                seller.id.to_string(),
+            )),
             Some(seller) => Ok(seller),
-            None => Err(Refusal::new(Reason::OrganisationUnknown, "a seller on the ledger", taxpayer.to_string())),
+            None => Err(Refusal::new(
+                Reason::OrganisationUnknown,
+                "a seller on the ledger",
+                taxpayer.to_string(),
+            )),
         })
     }
 
@@ -94,13 +115,20 @@ impl Executor<'_> {
     fn issued_before(&self, seller: &OrganisationId, reference: &ReferenceRecord, content: Hash) -> Decision {
         if reference.content == content {
             return Ok(Ok(Accepted {
-                record: Record::Repeated { original: reference.issue },
+                record: Record::Repeated {
+                    original: reference.issue,
+                },
                 change: Change::None,
             }));
         }
         let since_ms = read::<InvoiceRecord>(&self.state, &StateKey::invoice(&reference.invoice))?
             .map_or(self.context.time_ms, |invoice| invoice.issued_ms);
-        let standing = Standing { organisation: seller.clone(), since_ms, until_ms: None, leaf: reference.issue };
+        let standing = Standing {
+            organisation: seller.clone(),
+            since_ms,
+            until_ms: None,
+            leaf: reference.issue,
+        };
         let found = format!("{}, issued with other content", reference.invoice);
         refuse(Refusal::new(Reason::ReferenceReused, "a reference not used before", found).because_of(standing))
     }
@@ -114,7 +142,9 @@ impl Executor<'_> {
                 for batch in BATCHES {
                     // Parameters that do not fit their digits leave no numbers to assign.
                     let (region, copies) = (numbering.blockchain_region, numbering.blockchain_copies);
-                    let Ok(code) = blockchain_code(region, year, batch, copies) else { return Ok(None) };
+                    let Ok(code) = blockchain_code(region, year, batch, copies) else {
+                        return Ok(None);
+                    };
                     let series = code.to_string();
                     let number = self.next_of(&series)?;
                     // Eight digits; after them the next batch.
@@ -131,7 +161,11 @@ impl Executor<'_> {
                 let number = self.next_of(&series)?;
                 Ok(digital_number(year, province, channel, number)
                     .ok()
-                    .map(|digits| Assigned { id: InvoiceId::Digital { number: digits }, series, number }))
+                    .map(|digits| Assigned {
+                        id: InvoiceId::Digital { number: digits },
+                        series,
+                        number,
+                    }))
             }
         }
     }
@@ -154,10 +188,13 @@ impl Executor<'_> {
             reference: document.reference.clone(),
             issued_ms: self.context.time_ms,
             period: self.context.today.period(),
-            totals: document.totals.clone(),
+            totals: document.totals,
             by_rate,
             // The leaf is not known yet; `apply_issue` sets it.
-            issue: LeafRef { index: 0, hash: Hash::from_bytes([0; 32]) },
+            issue: LeafRef {
+                index: 0,
+                hash: Hash::from_bytes([0; 32]),
+            },
             validity: Validity::Normal,
             claim: Claim::Open,
             locks: 0,
@@ -190,7 +227,9 @@ impl Executor<'_> {
     ) -> Result<(), Fault> {
         for (party, side) in [(&record.seller_party, Side::Seller), (&record.buyer, Side::Buyer)] {
             let mut sums = self.accumulator(record.period, side, party)?;
-            step(&mut sums, &record.by_rate, &leaf.hash).map_err(|SumOverflow| Fault::Sums { party: party.to_string() })?;
+            step(&mut sums, &record.by_rate, &leaf.hash).map_err(|SumOverflow| Fault::Sums {
+                party: party.to_string(),
+            })?;
             let key = StateKey::accumulator(record.period, side, party);
             self.state.put(key, &by.hash(), &sums)?;
         }
@@ -198,19 +237,42 @@ impl Executor<'_> {
     }
 
     pub(super) fn apply_issue(&mut self, issuing: Issuing, by: StatementId, leaf: LeafRef) -> Result<(), Fault> {
-        let Issuing { id, series, number, content, mut record } = issuing;
+        let Issuing {
+            id,
+            series,
+            number,
+            content,
+            mut record,
+        } = issuing;
         record.issue = leaf;
         self.accumulate(&record, by, leaf, AccumulatorRecord::add)?;
-        self.state.put(StateKey::counter(&series), &by.hash(), &CounterRecord { next: number + 1 })?;
-        let reference = ReferenceRecord { invoice: id, content, issue: leaf };
-        self.state.put(StateKey::reference(&record.seller, &record.reference), &by.hash(), &reference)?;
+        self.state.put(
+            StateKey::counter(&series),
+            &by.hash(),
+            &CounterRecord { next: number + 1 },
+        )?;
+        let reference = ReferenceRecord {
+            invoice: id,
+            content,
+            issue: leaf,
+        };
+        self.state.put(
+            StateKey::reference(&record.seller, &record.reference),
+            &by.hash(),
+            &reference,
+        )?;
         for (party, side) in [
             (&record.seller_party, Side::Seller),
             (&record.buyer, Side::Buyer),
             (&record.holder, Side::Holder),
         ] {
             let (party, invoice) = (party.clone(), id);
-            self.involvements.push(Involvement { party, side, invoice, leaf: leaf.index });
+            self.involvements.push(Involvement {
+                party,
+                side,
+                invoice,
+                leaf: leaf.index,
+            });
         }
         self.state.put(StateKey::invoice(&id), &by.hash(), &record)
     }
