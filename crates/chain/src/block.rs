@@ -248,6 +248,48 @@ impl BlockError {
             Self::OutcomesTooLarge { .. } => "block.outcomes-too-large",
         }
     }
+
+    /// What should stand in the block, for a report.
+    pub fn expected(&self) -> String {
+        match self {
+            Self::TooManyStatements { statements_max, .. } => format!("at most {statements_max} statements"),
+            Self::StatementsTooLarge { bytes_max } => format!("at most {bytes_max} bytes of statements"),
+            Self::StatementCount { expected, .. } => format!("{expected} statements"),
+            Self::StatementsRoot { expected, .. } => format!("statements root {expected}"),
+            Self::NextValidatorsMissing { expected } | Self::NextValidatorsHash { expected, .. } => {
+                format!("validator set {expected}")
+            }
+            Self::NextValidatorsUnasked { kept } => format!("no validator set, since {kept} stays"),
+            Self::OutcomeLists { statements, .. } => format!("{statements} lists of outcomes"),
+            Self::NoOutcome { statement } => format!("an outcome of statement {statement}"),
+            Self::OutcomeCode { .. } => "a code of 1 to 64 characters a-z 0-9 . -".to_owned(),
+            Self::OutcomeTooLarge { part, bytes_max, .. } => format!("a {part} of at most {bytes_max} bytes"),
+            Self::OutcomesTooLarge { bytes_max } => format!("at most {bytes_max} bytes of outcomes"),
+        }
+    }
+
+    /// What stands there, for a report.
+    pub fn found(&self) -> String {
+        match self {
+            Self::TooManyStatements { found, .. } | Self::StatementCount { found, .. } => format!("{found} statements"),
+            Self::StatementsTooLarge { .. } | Self::OutcomesTooLarge { .. } => "more".to_owned(),
+            Self::StatementsRoot { found, .. } => format!("statements root {found}"),
+            Self::NextValidatorsMissing { .. } => "no validator set".to_owned(),
+            Self::NextValidatorsUnasked { .. } => "a validator set".to_owned(),
+            Self::NextValidatorsHash { found, .. } => format!("validator set {found}"),
+            Self::OutcomeLists { found, .. } => format!("{found} lists of outcomes"),
+            Self::NoOutcome { .. } => "none".to_owned(),
+            Self::OutcomeCode { statement, event } => format!("another in outcome {event} of statement {statement}"),
+            Self::OutcomeTooLarge {
+                statement,
+                event,
+                found,
+                ..
+            } => {
+                format!("{found} bytes in outcome {event} of statement {statement}")
+            }
+        }
+    }
 }
 
 impl Block {

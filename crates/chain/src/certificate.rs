@@ -274,6 +274,32 @@ impl CertificateError {
             Self::Signature { .. } => "certificate.signature",
         }
     }
+
+    /// What should stand in the certificate, for a report.
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Suite { expected, .. } => format!("suite {expected}"),
+            Self::Height { expected, .. } => format!("height {expected}"),
+            Self::BlockId { expected, .. } => format!("block {expected}"),
+            Self::NotSorted { .. } => "signatures sorted by key, each validator once".to_owned(),
+            Self::UnknownValidator { height, .. } => format!("signatures of validators of height {height}"),
+            Self::TooLittlePower { needed, total, .. } => format!("power {needed} of {total}"),
+            Self::Signature { organisation, .. } => format!("a signature of {organisation}"),
+        }
+    }
+
+    /// What stands there, for a report.
+    pub fn found(&self) -> String {
+        match self {
+            Self::Suite { found, .. } => format!("suite {found}"),
+            Self::Height { found, .. } => format!("height {found}"),
+            Self::BlockId { found, .. } => format!("block {found}"),
+            Self::NotSorted { validator } => format!("{validator} out of place"),
+            Self::UnknownValidator { validator, .. } => format!("one of {validator}"),
+            Self::TooLittlePower { signed, .. } => format!("power {signed}"),
+            Self::Signature { validator, .. } => format!("one that does not verify under {validator}"),
+        }
+    }
 }
 
 impl CommitCertificate {

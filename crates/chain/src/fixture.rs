@@ -2,12 +2,16 @@
 
 use serde_json::value::RawValue;
 
-use crate::block::{Header, StateCheckpoint};
+use crate::archive::ArchiveWriter;
+use crate::block::{Block, Body, CommittedBlock, Header, Leaf, Outcome, StateCheckpoint, statements_root};
 use crate::certificate::{CommitCertificate, sign_precommit};
 use crate::genesis::{GENESIS_VERSION, Genesis, GenesisBody, GenesisValidator};
 use crate::hash::Hash;
 use crate::identity::{ChainName, KeyId, OrganisationId};
 use crate::key::SecretKey;
+use crate::merkle;
+use crate::receipt::{Receipt, ValidatorChange};
+use crate::statement::{Draft, Limits, Mode, Nonce, Statement, StatementHeader, payload};
 use crate::suite::Suite;
 use crate::validators::{Validator, ValidatorSet};
 
@@ -126,4 +130,184 @@ pub(crate) fn certify(header: &Header, signers: impl IntoIterator<Item = u8>) ->
         id,
         signers.into_iter().map(sign).collect(),
     )
+}
+
+/// A chain under construction, with everything that was ever put on it.
+pub(crate) struct Chain {
+    pub(crate) genesis: Genesis,
+    pub(crate) blocks: Vec<CommittedBlock>,
+    pub(crate) leaves: Vec<Leaf>,
+    pub(crate) records: Vec<Vec<u8>>,
+    /// How many agencies, 1, 2, …, decide the next height.
+    agencies: u8,
+}
+
+impl Chain {
+    /// A chain that agencies 1, 2, … begin with one vote each.
+    pub(crate) fn new(agencies: u8) -> Self {
+        let genesis = genesis(&vec![1; agencies.into()]);
+        Self {
+            genesis,
+            blocks: Vec::new(),
+            leaves: Vec::new(),
+            records: Vec::new(),
+            agencies,
+        }
+    }
+
+    /// The chain of the golden files: three blocks, of which the second is empty and changes the
+    /// validator set.
+    pub(crate) fn small() -> Self {
+        let mut chain = Self::new(1);
+        chain.push(&[&[r#"{"a":1}"#, r#"{"b":2}"#]]);
+        chain.push_change(2);
+        chain.push(&[&[r#"{"c":3}"#], &[r#"{"d":4}"#]]);
+        chain
+    }
+
+    /// Decides a block with these statements, each a list of events.
+    pub(crate) fn push(&mut self, statements: &[&[&str]]) {
+        let body = self.body(statements);
+        self.commit(body);
+    }
+
+    /// Decides an empty block from which on agencies 1, 2, … of this number decide.
+    pub(crate) fn push_change(&mut self, agencies: u8) {
+        let mut body = self.body(&[]);
+        let set = validator_set(&vec![1; agencies.into()]);
+        body.block.header.next_validators_hash = set.hash();
+        body.block.next_validators = Some(set);
+        self.commit(body);
+        self.agencies = agencies;
+    }
+
+    /// The body of a next block.
+    pub(crate) fn body(&self, statements: &[&[&str]]) -> Body {
+        let height = u64::try_from(self.blocks.len()).expect("few blocks") + 1;
+        let mut log: Vec<Hash> = self.leaves.iter().map(Leaf::hash).collect();
+        let signed: Vec<Vec<u8>> = (0..)
+            .zip(statements)
+            .map(|(number, events)| self.statement(height, number, events))
+            .collect();
+        let mut outcomes = Vec::new();
+        for (bytes, events) in signed.iter().zip(statements) {
+            let statement = Statement::parse(bytes.as_slice(), &Limits::default()).expect("a statement");
+            let mut of_statement = Vec::new();
+            for (event, bytes) in (0..).zip(*events) {
+                let outcome = outcome(log.len());
+                let leaf = Leaf::new(statement.id(), event, Hash::of(bytes.as_bytes()), &outcome, height);
+                log.push(leaf.hash());
+                of_statement.push(outcome);
+            }
+            outcomes.push(of_statement);
+        }
+        let mut header = first_header(&self.genesis);
+        header.height = height;
+        header.time_ms = GENESIS_TIME_MS + 1_000 * i64::try_from(height).expect("few blocks");
+        header.statement_count = u32::try_from(signed.len()).expect("few statements");
+        header.statements_root = statements_root(&signed);
+        header.log_root = merkle::root(&log);
+        header.log_size = u64::try_from(log.len()).expect("few leaves");
+        header.validators_hash = validator_set(&vec![1; self.agencies.into()]).hash();
+        header.next_validators_hash = header.validators_hash;
+        if let Some(before) = self.blocks.last() {
+            header.parent = before.header().id();
+        }
+        Body {
+            block: Block {
+                header,
+                statements: signed,
+                next_validators: None,
+            },
+            outcomes,
+        }
+    }
+
+    /// Lets everybody decide a body, whatever is in it.
+    pub(crate) fn commit(&mut self, body: Body) {
+        for (bytes, outcomes) in body.block.statements.iter().zip(&body.outcomes) {
+            let Ok(statement) = Statement::parse(bytes.as_slice(), &Limits::default()) else {
+                continue;
+            };
+            for ((event, bytes), outcome) in (0..).zip(statement.events()).zip(outcomes) {
+                let height = body.header().height;
+                self.leaves
+                    .push(Leaf::new(statement.id(), event, Hash::of(bytes), outcome, height));
+                self.records.push(outcome.record.clone());
+            }
+        }
+        let certificate = certify(body.header(), 1..=self.agencies);
+        self.blocks.push(CommittedBlock { body, certificate });
+    }
+
+    fn statement(&self, height: u64, number: usize, events: &[&str]) -> Vec<u8> {
+        let header = StatementHeader {
+            organisation: agency(1),
+            key: KeyId::new("statement-1").expect("a name"),
+            chain: self.genesis.chain_id(),
+            nonce: Nonce::new(format!("nonce-{height}-{number}")).expect("a nonce"),
+            expires_at: 1_735_700_000,
+        };
+        Draft::new(header, payload(Mode::Each, events)).sign(&SecretKey::from_seed([250; 32]))
+    }
+
+    /// The receipt of a leaf, in the log as the newest block left it.
+    pub(crate) fn receipt(&self, index: usize) -> Receipt {
+        let log: Vec<Hash> = self.leaves.iter().map(Leaf::hash).collect();
+        let newest = self.blocks.last().expect("a block");
+        let earlier = &self.blocks[..self.blocks.len() - 1];
+        let changes = earlier.iter().filter_map(|block| {
+            Some(ValidatorChange {
+                header: block.header().clone(),
+                certificate: block.certificate.clone(),
+                next_validators: block.body.block.next_validators.clone()?,
+            })
+        });
+        Receipt::new(
+            self.leaves[index].clone(),
+            self.records[index].clone(),
+            u64::try_from(index).expect("few leaves"),
+            path(index, &log),
+            (newest.header().clone(), newest.certificate.clone()),
+            changes.collect(),
+        )
+    }
+
+    /// The chain as an archive.
+    pub(crate) fn archive(&self) -> Vec<u8> {
+        let mut writer = ArchiveWriter::new(Vec::new(), &self.genesis).expect("memory takes every write");
+        for block in &self.blocks {
+            writer.push(block).expect("blocks in order");
+        }
+        writer.finish().expect("memory takes every write").0
+    }
+}
+
+fn outcome(leaf: usize) -> Outcome {
+    let code = if leaf == 1 {
+        "custody.not-the-holder"
+    } else {
+        Outcome::ACCEPTED
+    };
+    Outcome {
+        code: code.to_owned(),
+        subject: format!("subject-{leaf}"),
+        record: format!("record {leaf}").into_bytes(),
+    }
+}
+
+/// `PATH(index, D_n)` as RFC 9162 §2.1.3.1 writes it down.
+fn path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
+    if leaves.len() < 2 {
+        return Vec::new();
+    }
+    let split = leaves.len().next_power_of_two() / 2;
+    let (left, right) = leaves.split_at(split);
+    let (mut path, sibling) = if index < split {
+        (path(index, left), merkle::root(right))
+    } else {
+        (path(index - split, right), merkle::root(left))
+    };
+    path.push(sibling);
+    path
 }

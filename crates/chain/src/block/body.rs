@@ -50,6 +50,11 @@ impl Body {
         &self.block.header
     }
 
+    /// How many statements the body has.
+    pub fn statement_count(&self) -> u64 {
+        count(self.block.statements.len())
+    }
+
     /// How many events the body has outcomes for.
     pub fn event_count(&self) -> u64 {
         self.outcomes.iter().map(|outcomes| count(outcomes.len())).sum()
@@ -95,17 +100,6 @@ impl Body {
         let (tag, body) = decode_exact("block body", bytes, BODY_BYTES_MAX)?;
         check_tag("block body", tag, BODY_TAG)?;
         Ok(body)
-    }
-
-    /// Reads the header from the first bytes of an encoded body, which may be cut after it.
-    pub fn decode_header(start: &[u8]) -> Result<Header, DecodeError> {
-        let mut rest = start;
-        let (tag, header) = <([u8; 13], Header)>::deserialize(&mut rest).map_err(|source| DecodeError::Malformed {
-            value: "block body",
-            source,
-        })?;
-        check_tag("block body", tag, BODY_TAG)?;
-        Ok(header)
     }
 
     /// Where statements and outcomes stand in [`Body::encode`]'s bytes, one place a statement, so

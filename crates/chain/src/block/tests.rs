@@ -1,3 +1,5 @@
+//! Bytes, rules and limits of blocks.
+
 use proptest::prelude::*;
 
 use super::*;

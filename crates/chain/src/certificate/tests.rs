@@ -1,3 +1,5 @@
+//! Sign bytes, certificates, and what does not make one.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The genesis file: its bytes, its signatures, and every way to spoil it.
+
 use serde_json::value::RawValue;
 
 use super::*;

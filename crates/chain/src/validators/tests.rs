@@ -1,3 +1,5 @@
+//! Validator sets: their bytes, order, limits and quorum.
+
 use proptest::prelude::*;
 
 use super::*;
