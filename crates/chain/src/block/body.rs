@@ -102,6 +102,17 @@ impl Body {
         Ok(body)
     }
 
+    /// Reads the header from the first bytes of an encoded body, which may be cut after it.
+    pub fn decode_header(start: &[u8]) -> Result<Header, DecodeError> {
+        let mut rest = start;
+        let (tag, header) = <([u8; 13], Header)>::deserialize(&mut rest).map_err(|source| DecodeError::Malformed {
+            value: "block body",
+            source,
+        })?;
+        check_tag("block body", tag, BODY_TAG)?;
+        Ok(header)
+    }
+
     /// Where statements and outcomes stand in [`Body::encode`]'s bytes, one place a statement, so
     /// that one event can be read without the whole body.
     ///
