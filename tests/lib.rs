@@ -1,1 +1,5 @@
-//! What the tests share.
+//! What the tests share: a small consortium of one validator, its keys, and the statements its
+//! organisations sign. Keys come from names, time is set by hand, so that every run is the same.
+
+pub mod consortium;
+pub mod events;

@@ -20,7 +20,7 @@ pub mod parameters;
 pub mod party;
 pub mod record;
 pub mod refusal;
-// pub mod replay;
+pub mod replay;
 pub mod schedule;
 pub mod state;
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub mod index;
 pub mod memory;
 pub mod mempool;
 pub mod port;
-// pub mod query;
+pub mod query;
 mod recover;
 pub mod replica;
 mod view;

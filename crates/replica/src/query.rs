@@ -11,11 +11,11 @@ use chain::certificate::CommitCertificate;
 use chain::genesis::Genesis;
 use chain::hash::{Hash, StatementId};
 use chain::identity::{ChainId, OrganisationId};
-use chain::receipt::{Receipt, ReceiptParts, ValidatorChange};
+use chain::receipt::{Receipt, ValidatorChange};
 use chain::statement::Statement;
 use invoice::document::Document;
 use invoice::id::InvoiceId;
-use ledger::admission::{Court, Parsed, Rejection, Verdict, Verified};
+use ledger::admission::{Court, Parsed, Rejection, Verdict};
 use ledger::event::Event;
 use ledger::organisation::{Mandate, Organisation, Scope};
 use ledger::outcome::Record;
@@ -24,6 +24,7 @@ use ledger::record::{AccumulatorRecord, FilingRecord, InvoiceRecord};
 use ledger::state::{StateKey, read};
 
 use crate::index::{self, HeightRow, LeafRow, StatementRow};
+use crate::mempool::Entry;
 use crate::port::{Direction, Store, StoreFault, Table};
 use crate::replica::{Fault, Replica, SharedTip, Tip};
 use crate::view::{StoreTiles, StoreView};
@@ -57,7 +58,7 @@ impl<S: Store> Clone for Query<S> {
 #[derive(Clone, Debug)]
 pub enum Admission {
     /// It may go into the mempool.
-    Admitted(Box<Parsed>, Verified),
+    Admitted(Box<Entry>),
     /// It was decided before; this is the statement whose outcome stands.
     Decided(StatementId),
 }
@@ -196,7 +197,7 @@ impl<S: Store> Query<S> {
         let view = self.view();
         let court = Court::sit(&view, self.chain.clone(), time_ms).map_err(Fault::from)?;
         match court.judge(&parsed, None).map_err(Fault::from)? {
-            Verdict::Admitted(verified) => Ok(Admission::Admitted(Box::new(parsed), verified)),
+            Verdict::Admitted(verified) => Ok(Admission::Admitted(Box::new(Entry { parsed, verified }))),
             Verdict::Repeated(nonce) => Ok(Admission::Decided(nonce.statement)),
             Verdict::Rejected(rejection) => Err(AdmitError::Rejected(rejection)),
         }
@@ -251,7 +252,13 @@ impl<S: Store> Query<S> {
         };
         match self.event(leaf)?.ok_or_else(missing)?.event()? {
             Event::Issue(issue) => Ok(issue.document),
-            _ => Err(missing()),
+            Event::Transfer(_)
+            | Event::Lock(_)
+            | Event::Renew(_)
+            | Event::Unlock(_)
+            | Event::Close(_)
+            | Event::Void(_)
+            | Event::File(_) => Err(missing()),
         }
     }
 
@@ -504,23 +511,24 @@ impl<S: Store> Query<S> {
             .and_then(|index| event.statement.event_hash(index));
         let event_hash = event_hash.ok_or_else(|| event.damaged(&"the statement has no such event"))?;
         let validator_changes = self.validator_changes(event.height)?;
-        Ok(Some(Receipt::new(ReceiptParts {
-            leaf: chain::block::Leaf {
-                statement: event.statement.id(),
-                event: event.index,
-                event_hash,
-                code: event.outcome.code,
-                subject: event.outcome.subject,
-                height: event.height,
-                record_hash: Hash::of(&event.outcome.record),
-            },
-            record: event.outcome.record,
-            leaf_index: leaf,
+        let leaf_record = chain::block::Leaf {
+            statement: event.statement.id(),
+            event: event.index,
+            event_hash,
+            code: event.outcome.code,
+            subject: event.outcome.subject,
+            height: event.height,
+            record_hash: Hash::of(&event.outcome.record),
+        };
+        let record = event.outcome.record;
+        Ok(Some(Receipt::new(
+            leaf_record,
+            record,
+            leaf,
             inclusion,
-            header,
-            certificate,
+            (header, certificate),
             validator_changes,
-        })))
+        )))
     }
 
     /// Every change of the validator set before a height, with its proof.

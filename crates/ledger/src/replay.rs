@@ -1,0 +1,329 @@
+//! Replay: the deepest level of verification. Every statement's signature is checked and every
+//! event executed again, from genesis on, with the very code that validators run; what comes out
+//! must be what the archive says, block by block.
+//!
+//! It trusts nothing but the genesis. The lighter levels (links, certificates, log) are
+//! `chain::verify`'s; an auditor runs them on the same blocks. Replay ends at the first
+//! difference: what follows a wrong state means nothing.
+
+mod archive;
+mod memory;
+mod sums;
+
+use std::collections::BTreeMap;
+
+use chain::block::{CommittedBlock, Outcome};
+use chain::genesis::Genesis;
+use chain::hash::Hash;
+use chain::verify::Finding;
+use serde::Serialize;
+
+use crate::admission::{Court, Parsed, Verdict};
+use crate::execute::{Context, Executed, Executor};
+use crate::genesis::{GenesisError, LedgerGenesis};
+use crate::organisation::{Custody, Organisation};
+use crate::outcome::{ACCEPTED, REPEATED};
+use crate::parameters::Parameters;
+use crate::schedule::Schedule;
+use crate::state::{Fault, StateKey, require, writes_hash};
+
+use memory::Memory;
+
+pub use archive::{LEVEL, ReplayFailure, ReplayReport, verify_archive};
+
+/// What a replay has seen, for the report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReplaySummary {
+    /// Blocks replayed.
+    pub blocks: u64,
+    /// Statements whose signatures were verified.
+    pub statements: u64,
+    /// Events executed.
+    pub events: u64,
+    /// Of those, accepted.
+    pub accepted: u64,
+    /// Of those, answered with an earlier outcome.
+    pub repeated: u64,
+    /// Of those, refused, by code.
+    pub refused: BTreeMap<String, u64>,
+    /// Events by who holds the private half of the key that signed them: `own`, or the agency.
+    pub events_by_custody: BTreeMap<String, u64>,
+    /// Invoices issued.
+    pub invoices: u64,
+    /// Newest state checkpoint whose root was computed again and found in a header: its height.
+    pub state_checkpoint_height: u64,
+}
+
+/// Why a replay cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The archive is not what the rules give.
+    #[error("{0:?}")]
+    Finding(Box<Finding>),
+    /// The replay itself failed.
+    #[error("the replay failed")]
+    Fault(#[from] Fault),
+}
+
+/// A finding about a block.
+fn found(height: u64, rule: &'static str, expected: impl Into<String>, actual: impl Into<String>) -> Finding {
+    Finding {
+        height: Some(height),
+        offset: None,
+        statement: None,
+        rule,
+        expected: expected.into(),
+        actual: actual.into(),
+    }
+}
+
+/// Replays a chain from genesis.
+pub struct Replayer {
+    genesis: Genesis,
+    memory: Memory,
+    schedule: Schedule,
+    /// Roots of state checkpoints by number: the newest two.
+    roots: BTreeMap<u64, (u64, Hash)>,
+    time_ms: i64,
+    log_size: u64,
+    summary: ReplaySummary,
+}
+
+impl std::fmt::Debug for Replayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replayer")
+            .field("summary", &self.summary)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Replayer {
+    /// A replay that stands at genesis.
+    ///
+    /// # Errors
+    /// When the ledger cannot start from it.
+    pub fn new(genesis: &Genesis) -> Result<Self, GenesisError> {
+        let ledger = LedgerGenesis::read(genesis)?;
+        let mut memory = Memory::default();
+        memory.write(ledger.state(genesis));
+        let root = memory.checkpoint().map_err(|fault| GenesisError::Malformed {
+            path: "/ledger".to_owned(),
+            expected: "a state with a root".to_owned(),
+            found: fault.to_string(),
+        })?;
+        let time_ms = genesis.body().time_ms;
+        Ok(Self {
+            genesis: genesis.clone(),
+            memory,
+            schedule: Schedule::genesis(time_ms),
+            roots: BTreeMap::from([(0, (0, root))]),
+            time_ms,
+            log_size: 0,
+            summary: ReplaySummary::default(),
+        })
+    }
+
+    /// What was replayed so far.
+    pub const fn summary(&self) -> &ReplaySummary {
+        &self.summary
+    }
+
+    /// Replays the next block.
+    ///
+    /// # Errors
+    /// The first difference; no further block may be replayed then.
+    pub fn replay(&mut self, committed: &CommittedBlock) -> Result<(), ReplayError> {
+        let header = &committed.body.block.header;
+        let height = header.height;
+        let difference = |rule: &'static str, expected: String, actual: String| {
+            ReplayError::Finding(Box::new(found(height, rule, expected, actual)))
+        };
+        let after = format!("a time after {}", self.time_ms);
+        let context = Context::new(height, header.time_ms, self.log_size)
+            .ok()
+            .filter(|_| header.time_ms > self.time_ms)
+            .ok_or_else(|| difference("replay.time", after, header.time_ms.to_string()))?;
+        let parameters: Parameters = require(&self.memory, &StateKey::parameters())?;
+        let parsed = Self::read(committed, &parameters)?;
+        let executed = self.execute(committed, context, &parsed)?;
+        Self::compare_outcomes(committed, &parsed, &executed)?;
+        let hash = writes_hash(&executed.writes);
+        if hash != header.writes_hash {
+            return Err(difference(
+                "replay.writes-hash",
+                hash.to_string(),
+                header.writes_hash.to_string(),
+            ));
+        }
+        let schedule = self
+            .schedule
+            .after(&parameters.checkpoints, height, header.time_ms, self.log_size);
+        let carried = (header.state_checkpoint.height, header.state_checkpoint.root);
+        let published = self.roots.get(&schedule.published()).copied();
+        if published != Some(carried) {
+            let text = |(height, root): (u64, Hash)| format!("height {height}, root {root}");
+            let expected = published.map_or_else(|| "none".to_owned(), text);
+            return Err(difference("replay.state-checkpoint", expected, text(carried)));
+        }
+        self.advance(committed, schedule, &parameters, &parsed, executed)
+    }
+
+    /// Reads the statements and holds the block against its limits.
+    fn read(committed: &CommittedBlock, parameters: &Parameters) -> Result<Vec<Parsed>, ReplayError> {
+        let block = &committed.body.block;
+        let mut parsed = Vec::with_capacity(block.statements.len());
+        let (mut bytes, mut work) = (0_usize, 0_u32);
+        for (index, statement) in block.statements.iter().enumerate() {
+            let read = Parsed::read(statement).map_err(|rejection| {
+                let expected = format!("statement {index} well-formed");
+                let finding = found(block.header.height, "replay.statement", expected, rejection.to_string());
+                ReplayError::Finding(Box::new(finding))
+            })?;
+            bytes = bytes.saturating_add(statement.len());
+            work = work.saturating_add(read.work());
+            parsed.push(read);
+        }
+        let limits = &parameters.limits;
+        if u32::try_from(bytes).map_or(true, |bytes| bytes > limits.block_bytes_max) || work > limits.block_work_max {
+            let expected = format!(
+                "at most {} bytes and {} work units",
+                limits.block_bytes_max, limits.block_work_max
+            );
+            let actual = format!("{bytes} bytes, {work} work units");
+            let finding = found(block.header.height, "replay.limits", expected, actual);
+            return Err(ReplayError::Finding(Box::new(finding)));
+        }
+        Ok(parsed)
+    }
+
+    /// Judges and executes the statements, as a validator would.
+    fn execute(
+        &self,
+        committed: &CommittedBlock,
+        context: Context,
+        parsed: &[Parsed],
+    ) -> Result<Executed, ReplayError> {
+        let header = &committed.body.block.header;
+        let mut court = Court::sit(&self.memory, self.genesis.chain_id(), header.time_ms)?;
+        let mut executor = Executor::new(&self.memory, context)?;
+        for parsed in parsed {
+            let id = parsed.statement().id();
+            let actual = match court.judge(parsed, None)? {
+                Verdict::Admitted(_) => None,
+                Verdict::Repeated(nonce) => Some(format!("a nonce used for {}", nonce.statement)),
+                Verdict::Rejected(rejection) => Some(rejection.to_string()),
+            };
+            if let Some(actual) = actual {
+                let mut finding = found(header.height, "replay.statement", "an admissible statement", actual);
+                finding.statement = Some(id);
+                return Err(ReplayError::Finding(Box::new(finding)));
+            }
+            executor.execute(parsed)?;
+            court.take(parsed);
+        }
+        Ok(executor.finish())
+    }
+
+    fn compare_outcomes(committed: &CommittedBlock, parsed: &[Parsed], executed: &Executed) -> Result<(), ReplayError> {
+        let height = committed.body.block.header.height;
+        let text = |outcome: Option<&Outcome>| match outcome {
+            Some(outcome) => format!("{} {} {}", outcome.code, outcome.subject, Hash::of(&outcome.record)),
+            None => "no outcome".to_owned(),
+        };
+        for (index, parsed) in parsed.iter().enumerate() {
+            let ours = executed.outcomes.get(index).map_or(&[][..], Vec::as_slice);
+            let theirs = committed.body.outcomes.get(index).map_or(&[][..], Vec::as_slice);
+            for event in 0..ours.len().max(theirs.len()) {
+                let (ours, theirs) = (ours.get(event), theirs.get(event));
+                if ours != theirs {
+                    let expected = format!("event {event}: {}", text(ours));
+                    let mut finding = found(height, "replay.outcome", expected, text(theirs));
+                    finding.statement = Some(parsed.statement().id());
+                    return Err(ReplayError::Finding(Box::new(finding)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves on after a block that was found right.
+    fn advance(
+        &mut self,
+        committed: &CommittedBlock,
+        schedule: Schedule,
+        parameters: &Parameters,
+        parsed: &[Parsed],
+        executed: Executed,
+    ) -> Result<(), ReplayError> {
+        let header = &committed.body.block.header;
+        self.count(parsed, &executed)?;
+        let live_until_ms = header.time_ms.saturating_add(parameters.limits.nonce_window_ms());
+        self.memory.forget_nonces(header.time_ms);
+        for parsed in parsed {
+            self.memory.use_nonce(parsed.statement(), live_until_ms);
+        }
+        self.log_size += u64::try_from(executed.leaves.len()).unwrap_or(u64::MAX);
+        self.memory.write(executed.writes);
+        if schedule.is_due_at(header.height) {
+            let root = self.memory.checkpoint()?;
+            self.roots.insert(schedule.number, (header.height, root));
+            self.roots.retain(|number, _| number + 1 >= schedule.number);
+        }
+        self.summary.state_checkpoint_height = header.state_checkpoint.height;
+        self.schedule = schedule;
+        self.time_ms = header.time_ms;
+        Ok(())
+    }
+
+    fn count(&mut self, parsed: &[Parsed], executed: &Executed) -> Result<(), Fault> {
+        self.summary.blocks += 1;
+        for (parsed, outcomes) in parsed.iter().zip(&executed.outcomes) {
+            let header = parsed.statement().header();
+            let organisation: Organisation = require(&self.memory, &StateKey::organisation(&header.organisation))?;
+            let custody = match organisation.key(&header.key).map(|key| &key.custody) {
+                Some(Custody::HostedBy(agency)) => agency.to_string(),
+                Some(Custody::Own) | None => "own".to_owned(),
+            };
+            let events = u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
+            *self.summary.events_by_custody.entry(custody).or_default() += events;
+            self.summary.statements += 1;
+            self.summary.events += events;
+            for (event, outcome) in parsed.events().iter().zip(outcomes) {
+                match outcome.code.as_str() {
+                    ACCEPTED => {
+                        self.summary.accepted += 1;
+                        if matches!(event, crate::event::Event::Issue(_)) {
+                            self.summary.invoices += 1;
+                        }
+                    }
+                    REPEATED => self.summary.repeated += 1,
+                    code => *self.summary.refused.entry(code.to_owned()).or_default() += 1,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the months' sums against the invoices themselves, once all blocks are replayed.
+    ///
+    /// # Errors
+    /// The first month that does not tie.
+    pub fn finish(self) -> Result<ReplaySummary, ReplayError> {
+        match sums::differing_month(&self.memory)? {
+            None => Ok(self.summary),
+            Some((month, expected, actual)) => {
+                let expected = format!("{month}: {expected}");
+                let rule = "replay.sums";
+                let finding = Finding {
+                    height: None,
+                    offset: None,
+                    statement: None,
+                    rule,
+                    expected,
+                    actual,
+                };
+                Err(ReplayError::Finding(Box::new(finding)))
+            }
+        }
+    }
+}

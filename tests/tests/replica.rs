@@ -1,0 +1,263 @@
+//! The replica on a store: propose, check, commit, recover, read.
+
+use std::sync::Arc;
+
+use chain::statement::Mode;
+use ledger::admission::Verdict;
+use replica::memory::MemoryStore;
+use replica::port::Store;
+use replica::replica::{Check, Dropped, Replica};
+use tests::consortium::{DAY, Node, genesis, statement_id};
+use tests::events::{claim, file, issue, lock, void};
+
+fn node() -> Node<MemoryStore> {
+    Node::start(genesis(|_| {}), Arc::new(MemoryStore::default()))
+}
+
+/// A life of one invoice, with a refusal, over several state checkpoints.
+fn live<S: Store>(node: &mut Node<S>) -> String {
+    let issued = node.decide("shop", Mode::Each, &[issue("a")]).remove(0);
+    assert_eq!(issued.0, "accepted");
+    let id = issued.1;
+    assert_eq!(node.event("platform-a", &lock(&id, "c")), "accepted");
+    node.now_ms += 11_000;
+    assert_eq!(node.event("platform-b", &lock(&id, "d")), "reimbursement.already-locked");
+    assert_eq!(node.event("platform-a", &claim("close", &id, "c", 1)), "accepted");
+    node.now_ms += 11_000;
+    assert_eq!(node.event("platform-b", &lock(&id, "d")), "reimbursement.already-closed");
+    node.now_ms += 16 * DAY;
+    assert_eq!(node.event("isp", &file(1, "100.00", "13.00")), "accepted");
+    id
+}
+
+#[test]
+fn an_invoice_lives_from_issue_to_filing() {
+    let mut node = node();
+    let id = live(&mut node).parse().unwrap();
+    let record = node.query.invoice(&id).unwrap().unwrap();
+    assert_eq!(record.locks, 1);
+    assert_eq!(node.query.document(&record).unwrap().reference, "a");
+    let leaves = node.query.subject_leaves(&id.to_string(), None, 100).unwrap();
+    assert_eq!(leaves, [0, 1, 2, 3, 4], "the refused locks are part of its history");
+    assert_eq!(node.query.subject_leaves(&id.to_string(), Some(1), 2).unwrap(), [2, 3]);
+}
+
+#[test]
+fn another_validator_checks_and_commits_the_same_chain() {
+    let (mut proposer, mut follower) = (node(), node());
+    live(&mut proposer);
+    for height in 1..=proposer.replica.tip().progress.height {
+        let committed = proposer.query.committed_block(height).unwrap().unwrap();
+        follower.follow(&committed.body.block, &committed.certificate);
+    }
+    assert_eq!(follower.replica.tip().progress, proposer.replica.tip().progress);
+}
+
+#[test]
+fn a_start_on_an_old_index_catches_up_and_on_none_rebuilds() {
+    let store = Arc::new(MemoryStore::default());
+    let mut node = Node::start(genesis(|_| {}), Arc::clone(&store));
+    live(&mut node);
+    let tip = node.replica.tip().progress.clone();
+    drop(node);
+    store.crash();
+    assert!(store.index_tip().unwrap().unwrap().height < tip.height, "the index lost what no checkpoint kept");
+    let again = Node::start(genesis(|_| {}), Arc::clone(&store));
+    assert_eq!(again.replica.tip().progress, tip);
+    drop(again);
+    store.reset_index().unwrap();
+    let mut rebuilt = Node::start(genesis(|_| {}), store);
+    assert_eq!(rebuilt.replica.tip().progress, tip);
+    assert_eq!(rebuilt.event("shop", &issue("b")), "accepted");
+}
+
+#[test]
+fn a_start_on_another_genesis_is_refused() {
+    let store = Arc::new(MemoryStore::default());
+    live(&mut Node::start(genesis(|_| {}), Arc::clone(&store)));
+    let other = genesis(|parameters| parameters.lease.term_seconds_max = 1);
+    let error = Replica::recover(&other, store, |_| {}).unwrap_err();
+    assert!(error.to_string().contains("it grew from genesis"), "{error}");
+}
+
+#[test]
+fn every_changed_field_of_a_header_makes_a_block_invalid() {
+    let (mut proposer, mut follower) = (node(), node());
+    let statement = proposer.statement("shop", Mode::Each, &[issue("a")]);
+    proposer.submit(&statement);
+    let block = proposer.propose().block;
+    let other = chain::hash::Hash::of(b"other");
+    let changes: [(&str, fn(&mut chain::block::Block, chain::hash::Hash)); 11] = [
+        ("version", |block, _| block.header.version += 1),
+        ("height", |block, _| block.header.height += 1),
+        ("parent", |block, other| block.header.parent = other.into()),
+        ("time", |block, _| block.header.time_ms = 0),
+        ("time beyond the calendar", |block, _| block.header.time_ms = i64::MAX),
+        ("statements root", |block, other| block.header.statements_root = other),
+        ("log root", |block, other| block.header.log_root = other),
+        ("log size", |block, _| block.header.log_size += 1),
+        ("writes hash", |block, other| block.header.writes_hash = other),
+        ("state checkpoint", |block, other| block.header.state_checkpoint.root = other),
+        ("validators", |block, other| block.header.next_validators_hash = other),
+    ];
+    for (what, change) in changes {
+        let mut changed = block.clone();
+        change(&mut changed, other);
+        assert!(matches!(follower.replica.check(&changed, None).unwrap(), Check::Invalid(_)), "{what}");
+    }
+    assert_eq!(follower.replica.check(&block, None).unwrap(), Check::Valid);
+}
+
+#[test]
+fn a_block_with_a_statement_that_is_wrong_in_itself_is_invalid() {
+    let (mut proposer, mut follower) = (node(), node());
+    let twice = proposer.statement_under("same", "shop", Mode::Each, &[issue("a")]);
+    let again = proposer.statement_under("same", "shop", Mode::Each, &[issue("b")]);
+    proposer.submit(&twice);
+    let block = proposer.propose().block;
+    let with = |statements: Vec<Vec<u8>>| {
+        let mut changed = block.clone();
+        changed.header.statement_count = u32::try_from(statements.len()).unwrap();
+        changed.header.statements_root = chain::block::statements_root(&statements);
+        changed.statements = statements;
+        changed
+    };
+    let mut forged = twice.clone();
+    let last = forged.len() - 1;
+    forged[last - 5] = if forged[last - 5] == b'A' { b'B' } else { b'A' };
+    for (what, statements) in [
+        ("one nonce twice", vec![twice.clone(), again]),
+        ("a forged signature", vec![forged]),
+        ("no statement at all", vec![b"{}".to_vec()]),
+        ("one left out", vec![]),
+    ] {
+        let verdict = follower.replica.check(&with(statements), None).unwrap();
+        assert!(matches!(verdict, Check::Invalid(_)), "{what}: {verdict:?}");
+    }
+}
+
+#[test]
+fn timeliness_is_judged_for_fresh_proposals_alone() {
+    let (mut proposer, mut follower) = (node(), node());
+    let block = proposer.propose().block;
+    let hour_later = block.header.time_ms + 60 * 60 * 1_000;
+    assert!(matches!(follower.replica.check(&block, Some(hour_later)).unwrap(), Check::Invalid(_)));
+    assert_eq!(follower.replica.check(&block, None).unwrap(), Check::Valid);
+    assert_eq!(follower.replica.check(&block, Some(block.header.time_ms + 5_000)).unwrap(), Check::Valid);
+}
+
+#[test]
+fn a_statement_that_is_late_or_decided_by_another_block_is_dropped_with_its_reason() {
+    let mut node = node();
+    let late = node.statement("shop", Mode::Each, &[issue("a")]);
+    let late_id = node.submit(&late);
+    let first = node.statement_under("same", "isp", Mode::Each, &[issue("b")]);
+    let first_id = node.submit(&first);
+    node.now_ms += 2 * 3_600 * 1_000;
+    let proposal = node.propose();
+    let codes: Vec<_> = proposal
+        .dropped
+        .iter()
+        .map(|(id, dropped)| match dropped {
+            Dropped::Rejected(rejection) => (*id, rejection.code),
+            Dropped::Repeated(_) | Dropped::Quarantined => panic!("{dropped:?}"),
+        })
+        .collect();
+    assert_eq!(codes.len(), 2);
+    assert!(codes.contains(&(late_id, "statement.expired")) && codes.contains(&(first_id, "statement.expired")));
+    assert!(node.mempool.is_empty());
+}
+
+#[test]
+fn a_receipt_verifies_offline_and_names_its_leaf() {
+    let mut node = node();
+    let id = live(&mut node);
+    node.event("shop", &void("144032609110-00000077"));
+    for leaf in 0..node.replica.tip().progress.log_size {
+        let receipt = node.query.receipt(leaf).unwrap().unwrap();
+        let verified = receipt.verify(&node.genesis).unwrap();
+        assert_eq!(verified.header.log_size, receipt_size(&verified));
+        if leaf == 0 {
+            assert_eq!(verified.leaf.subject, id);
+        }
+    }
+    assert!(node.query.receipt(10_000).unwrap().is_none());
+}
+
+fn receipt_size(verified: &chain::receipt::Verified) -> u64 {
+    verified.header.log_size
+}
+
+#[test]
+fn the_door_answers_a_decided_nonce_with_the_first_statement() {
+    let mut node = node();
+    let statement = node.statement_under("key", "shop", Mode::Each, &[issue("a")]);
+    node.submit(&statement);
+    node.block();
+    match node.query.admit(&statement, node.now_ms).unwrap() {
+        replica::query::Admission::Decided(id) => assert_eq!(id, statement_id(&statement)),
+        replica::query::Admission::Admitted(_) => panic!("admitted twice"),
+    }
+    // And the rules say the same to a validator.
+    let view = replica::StoreView(&**node.replica.store());
+    let parsed = ledger::admission::Parsed::read(&statement).unwrap();
+    let court = ledger::admission::Court::sit(&view, node.chain(), node.now_ms).unwrap();
+    assert!(matches!(court.judge(&parsed, None).unwrap(), Verdict::Repeated(_)));
+}
+
+#[test]
+fn lists_are_paged_newest_first_and_by_id() {
+    let mut node = node();
+    let events: Vec<String> = (0..25).map(|index| issue(&format!("r{index}"))).collect();
+    node.decide("shop", Mode::All, &events);
+    let party = ledger::party::Party::Taxpayer("91350100M000100Y43".parse().unwrap());
+    let mut seen = Vec::new();
+    let mut cursor: Option<Vec<u8>> = None;
+    loop {
+        let side = ledger::party::Side::Buyer;
+        let page = node.query.party_invoices(&party, side, cursor.as_deref(), 10, |_, _| true).unwrap();
+        seen.extend(page.rows.iter().map(|(id, _)| id.to_string()));
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 25);
+    assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
+    let first = node.query.all_invoices(None, 10, |_, _| true).unwrap();
+    let second = node.query.all_invoices(first.next.as_deref(), 100, |_, _| true).unwrap();
+    assert_eq!((first.rows.len(), second.rows.len(), second.next), (10, 15, None));
+}
+
+#[test]
+fn the_mempool_is_fair_and_bounded() {
+    use replica::mempool::{Entry, Full, Inserted, Limits, Mempool};
+    let mut node = node();
+    let limits = Limits { statements_max: 40, organisation_percent_max: 25, ..Limits::default() };
+    let pool = Mempool::new(limits, || {});
+    let entry = |node: &Node<MemoryStore>, statement: &[u8]| match node.query.admit(statement, node.now_ms).unwrap() {
+        replica::query::Admission::Admitted(entry) => *entry,
+        replica::query::Admission::Decided(_) => unreachable!("nothing was decided"),
+    };
+    let mut refused = 0;
+    for index in 0..12 {
+        let statement = node.statement("shop", Mode::Each, &[issue(&format!("r{index}"))]);
+        match pool.insert(entry(&node, &statement)) {
+            Ok(inserted) => assert_eq!(inserted, Inserted::Queued),
+            Err(full) => {
+                assert!(matches!(full, Full::Organisation { max, .. } if max <= 10), "{full:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(refused, 2);
+    let other = node.statement("isp", Mode::Each, &[issue("x")]);
+    pool.insert(entry(&node, &other)).unwrap();
+    let order: Vec<_> = pool
+        .candidates(usize::MAX, u32::MAX)
+        .iter()
+        .map(|entry| entry.parsed.statement().header().organisation.to_string())
+        .collect();
+    assert_eq!(&order[..3], ["isp", "shop", "shop"], "the small one does not wait behind the large one");
+    assert_eq!(pool.insert(entry(&node, &other)), Ok(Inserted::Waiting(statement_id(&other))));
+}
