@@ -7,7 +7,7 @@ use wire::Portable;
 use super::values;
 
 /// One line a message: its name and its bytes in hexadecimal.
-const GOLDEN: &str = include_str!("golden.txt");
+const GOLDEN: &str = include_str!("../../golden/messages.txt");
 
 fn line<T: Portable>(value: &T) -> String {
     format!("{} {}\n", T::NAME, hex::encode(wire::encode(value)))
@@ -29,6 +29,8 @@ fn the_bytes_of_every_message_stay() {
         line(&values::leaf()),
         line(&block.certificate),
         line(&block),
+        line(&values::receipt()),
+        line(&values::checkpoint()),
     ];
     assert_eq!(lines.concat(), GOLDEN, "the messages are now:\n{}", lines.concat());
 }

@@ -4,6 +4,8 @@ use std::fmt::Debug;
 
 use chain::block::{Block, Body, CommittedBlock, Header, Leaf, Outcome};
 use chain::certificate::CommitCertificate;
+use chain::checkpoint::SignedCheckpoint;
+use chain::receipt::Receipt;
 use chain::validators::ValidatorSet;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -163,6 +165,51 @@ fn the_body_of_a_committed_block_is_read_strictly() {
 }
 
 #[test]
+fn a_wrong_field_deep_in_a_receipt_is_named() {
+    let receipt = values::receipt();
+    let node = |m: &mut generated::Receipt| m.inclusion[1].truncate(31);
+    refuse(&receipt, node, [MALFORMED, "inclusion[1]", "32 bytes", "31 bytes"]);
+    let grow = |m: &mut generated::Receipt| m.inclusion.resize(65, vec![0; 32]);
+    refuse(
+        &receipt,
+        grow,
+        [TOO_MANY, "inclusion", "at most 64 entries", "65 entries"],
+    );
+    let lose = |m: &mut generated::Receipt| m.validator_changes[0].header = None;
+    refuse(
+        &receipt,
+        lose,
+        [MISSING, "validator_changes[0].header", "a header", "nothing"],
+    );
+    let grow = |m: &mut generated::Receipt| m.record = vec![0; 64 * 1024 + 1];
+    refuse(
+        &receipt,
+        grow,
+        [MALFORMED, "record", "at most 65536 bytes", "65537 bytes"],
+    );
+}
+
+#[test]
+fn a_note_that_is_no_checkpoint_is_refused() {
+    let refusal = [MALFORMED, "note", "a signed log checkpoint", "line"];
+    refuse(&values::checkpoint(), |m| m.note.insert(0, '\n'), refusal);
+}
+
+#[test]
+fn an_empty_entry_of_a_list_takes_little_memory() {
+    // Two bytes on the wire each; `wire::decode` says how much they may become.
+    for size in [
+        size_of::<generated::Outcome>(),
+        size_of::<generated::StatementOutcomes>(),
+        size_of::<generated::Validator>(),
+        size_of::<generated::ValidatorChange>(),
+        size_of::<generated::CommitSignature>(),
+    ] {
+        assert!(size <= 80, "{size} bytes");
+    }
+}
+
+#[test]
 fn too_many_bytes_are_refused_before_they_are_read() {
     let bytes = vec![0; Leaf::BYTES_MAX + 1];
     let error = decode::<Leaf>(&bytes).expect_err("one byte too many");
@@ -197,6 +244,8 @@ fn decode_as_everything(bytes: &[u8]) {
     check::<ValidatorSet>(bytes);
     check::<Outcome>(bytes);
     check::<Leaf>(bytes);
+    check::<Receipt>(bytes);
+    check::<SignedCheckpoint>(bytes);
 }
 
 proptest! {
@@ -208,7 +257,7 @@ proptest! {
     #[test]
     fn no_damage_brings_the_program_down(at in any::<prop::sample::Index>(), flip in 1_u8.., cut in any::<prop::sample::Index>()) {
         let block = CommittedBlock { body: values::body(), certificate: values::certificate(2) };
-        for mut bytes in [wire::encode(&block), wire::encode(&block.body), wire::encode(&block.certificate)] {
+        for mut bytes in [wire::encode(&block), wire::encode(&block.body), wire::encode(&values::receipt())] {
             let place = at.index(bytes.len());
             bytes[place] ^= flip;
             decode_as_everything(&bytes);

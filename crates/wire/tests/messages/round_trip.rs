@@ -7,7 +7,8 @@ use wire::Portable;
 
 use super::values;
 use super::values::{
-    any_block, any_body, any_certificate, any_committed_block, any_header, any_leaf, any_outcome, any_set,
+    any_block, any_body, any_certificate, any_checkpoint, any_committed_block, any_header, any_leaf, any_outcome,
+    any_receipt, any_set,
 };
 
 fn check<T: Portable + PartialEq + Debug>(value: &T) {
@@ -59,12 +60,28 @@ proptest! {
     fn a_committed_block_comes_back(block in any_committed_block()) {
         check(&block);
     }
+
+    #[test]
+    fn a_receipt_comes_back(receipt in any_receipt()) {
+        check(&receipt);
+    }
+
+    #[test]
+    fn a_checkpoint_comes_back(checkpoint in any_checkpoint()) {
+        check(&checkpoint);
+    }
 }
 
 #[test]
 fn the_largest_lists_fit() {
     check(&values::set(128));
     check(&values::certificate(128));
+    let mut receipt = values::receipt();
+    receipt.record = vec![0; 64 * 1024];
+    let mut change = receipt.validator_changes[0].clone();
+    (change.certificate, change.next_validators) = (values::certificate(0), values::set(1));
+    receipt.validator_changes = vec![change; 4096];
+    check(&receipt);
     let mut body = values::body();
     let smallest = chain::block::Outcome {
         code: "a".to_owned(),

@@ -2,9 +2,11 @@
 
 use chain::block::{Block, Body, CommittedBlock, Header, Leaf, Outcome, StateCheckpoint};
 use chain::certificate::{CommitCertificate, CommitSignature};
+use chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use chain::hash::Hash;
 use chain::identity::{ChainId, ChainName, OrganisationId};
 use chain::key::{PublicKey, SecretKey, Signature};
+use chain::receipt::{Receipt, ValidatorChange};
 use chain::suite::Suite;
 use chain::validators::{Validator, ValidatorSet};
 use proptest::collection::vec;
@@ -88,6 +90,30 @@ pub(crate) fn body() -> Body {
 pub(crate) fn leaf() -> Leaf {
     let outcome = &body().outcomes[0][0];
     Leaf::new(digest(9).into(), 3, digest(10), outcome, 300)
+}
+
+/// A receipt that follows one change of the validator set.
+pub(crate) fn receipt() -> Receipt {
+    let change = ValidatorChange {
+        header: header(),
+        certificate: certificate(1),
+        next_validators: set(2),
+    };
+    let decided = (header(), certificate(2));
+    Receipt::new(
+        leaf(),
+        vec![1, 2, 3],
+        7,
+        vec![digest(11), digest(12)],
+        decided,
+        vec![change],
+    )
+}
+
+/// The checkpoint of the header, with one signature.
+pub(crate) fn checkpoint() -> SignedCheckpoint {
+    let organisation = OrganisationId::new("tax-bureau").expect("a name");
+    Checkpoint::of(&header()).sign(&organisation, &SecretKey::from_seed([1; 32]))
 }
 
 prop_compose! {
@@ -218,5 +244,39 @@ prop_compose! {
 prop_compose! {
     pub(crate) fn any_committed_block()(body in any_body(), certificate in any_certificate()) -> CommittedBlock {
         CommittedBlock { body, certificate }
+    }
+}
+
+prop_compose! {
+    fn any_change()(
+        header in any_header(),
+        certificate in any_certificate(),
+        next_validators in any_set(),
+    ) -> ValidatorChange {
+        ValidatorChange { header, certificate, next_validators }
+    }
+}
+
+prop_compose! {
+    pub(crate) fn any_receipt()(
+        (version, leaf_index, tree_size) in any::<(u16, u64, u64)>(),
+        (leaf, record) in (any_leaf(), vec(any::<u8>(), 0..200)),
+        inclusion in vec(any_digest(), 0..=64),
+        (header, certificate) in (any_header(), any_certificate()),
+        changes in vec(any_change(), 0..3),
+    ) -> Receipt {
+        let receipt = Receipt::new(leaf, record, leaf_index, inclusion, (header, certificate), changes);
+        Receipt { version, tree_size, ..receipt }
+    }
+}
+
+prop_compose! {
+    pub(crate) fn any_checkpoint()(header in any_header(), seeds in vec(any::<[u8; 32]>(), 1..4)) -> SignedCheckpoint {
+        let organisation = OrganisationId::new("agency").expect("a name");
+        let mut seeds = seeds.into_iter().map(SecretKey::from_seed);
+        let first = seeds.next().expect("at least one was asked for");
+        let mut signed = Checkpoint::of(&header).sign(&organisation, &first);
+        seeds.for_each(|key| signed.add_signature(&organisation, &key));
+        signed
     }
 }
