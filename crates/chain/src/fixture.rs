@@ -1,5 +1,6 @@
 //! Small chains for the tests of this crate: always the same keys, times and bytes.
 
+use proptest::test_runner::{Config, RngSeed};
 use serde_json::value::RawValue;
 
 use crate::archive::ArchiveWriter;
@@ -40,6 +41,16 @@ pub(crate) fn validator(number: u8, power: u64) -> Validator {
         key: consensus_key(number).public(),
         power,
     }
+}
+
+/// So many cases, the same in every run; `PROPTEST_RNG_SEED` asks for others.
+pub(crate) fn cases(cases: u32) -> Config {
+    let config = Config::with_cases(cases);
+    let rng_seed = match config.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(2_025),
+        chosen @ RngSeed::Fixed(_) => chosen,
+    };
+    Config { rng_seed, ..config }
 }
 
 /// The set of agencies 1, 2, … with these powers.
@@ -163,6 +174,11 @@ impl Chain {
         chain.push_change(2);
         chain.push(&[&[r#"{"c":3}"#], &[r#"{"d":4}"#]]);
         chain
+    }
+
+    /// How many agencies decide the next height.
+    pub(crate) fn agencies(&self) -> u8 {
+        self.agencies
     }
 
     /// Decides a block with these statements, each a list of events.

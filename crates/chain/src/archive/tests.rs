@@ -5,7 +5,7 @@ use std::io::Read;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixture::Chain;
+use crate::fixture::{self, Chain};
 
 /// Reads a whole archive: how many frames, or the first error.
 fn read(bytes: impl Read) -> Result<usize, ArchiveError> {
@@ -216,6 +216,8 @@ fn the_writer_takes_blocks_in_order_only() {
 }
 
 proptest! {
+    #![proptest_config(fixture::cases(256))]
+
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(read(bytes.as_slice()).is_err());

@@ -217,6 +217,17 @@ fn every_encoding_gives_the_value_back_and_is_exact() {
 }
 
 #[test]
+fn the_header_of_a_body_is_read_from_its_first_bytes() {
+    let body = body();
+    let bytes = body.encode();
+    let end = body.header().encode().len() - HEADER_TAG.len() + b"chain/body/v1".len();
+    assert_eq!(&Body::decode_header(&bytes).unwrap(), body.header());
+    assert_eq!(&Body::decode_header(&bytes[..end]).unwrap(), body.header());
+    assert!(Body::decode_header(&bytes[..end - 1]).is_err());
+    assert!(Body::decode_header(&body.block.encode()).is_err());
+}
+
+#[test]
 fn the_longest_header_and_the_longest_leaf_fit() {
     let mut header = header();
     let name = crate::identity::ChainName::new("x".repeat(63)).unwrap();
@@ -322,6 +333,8 @@ fn a_body_beyond_its_limits_is_refused() {
 }
 
 proptest! {
+    #![proptest_config(fixture::cases(256))]
+
     #[test]
     fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         let _ = CommittedBlock::decode(&bytes);

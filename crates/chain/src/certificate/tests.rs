@@ -286,7 +286,7 @@ fn a_certificate_decides_its_own_header_only() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(fixture::cases(32))]
 
     #[test]
     fn a_certificate_verifies_exactly_with_a_quorum(

@@ -1,5 +1,7 @@
 //! Checkpoints as signed notes: their text, their signatures, and what is refused.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::fixture::{self, Chain};
 
@@ -122,5 +124,24 @@ fn a_changed_byte_anywhere_in_the_note_is_noticed() {
             bad[place] ^= flip;
             assert_ne!(code(&bad), "verified", "byte {place} ^ {flip:#x}");
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(fixture::cases(64))]
+
+    #[test]
+    fn no_change_to_a_document_makes_the_reader_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bad = signed().to_note().into_bytes();
+        for (place, byte) in changes {
+            let place = place.index(bad.len());
+            bad[place] = byte;
+        }
+        let _ = SignedCheckpoint::parse(&bad).map(|signed| signed.verify(&genesis()));
+        bad.truncate(cut.index(bad.len()));
+        let _ = SignedCheckpoint::parse(&bad).map(|signed| signed.verify(&genesis()));
     }
 }

@@ -1,5 +1,6 @@
 //! The genesis file: its bytes, its signatures, and every way to spoil it.
 
+use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::*;
@@ -270,5 +271,24 @@ fn a_changed_byte_anywhere_in_the_file_is_noticed() {
     }
     for length in 0..good.len() - 1 {
         assert_ne!(code(&good[..length]), "verified", "cut at {length}");
+    }
+}
+
+proptest! {
+    #![proptest_config(fixture::cases(64))]
+
+    #[test]
+    fn no_change_to_a_document_makes_the_reader_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bad = file().into_bytes();
+        for (place, byte) in changes {
+            let place = place.index(bad.len());
+            bad[place] = byte;
+        }
+        let _ = Genesis::parse(&bad).map(|genesis| genesis.verify_countersignatures());
+        bad.truncate(cut.index(bad.len()));
+        let _ = Genesis::parse(&bad).map(|genesis| genesis.verify_countersignatures());
     }
 }

@@ -205,7 +205,7 @@ fn a_changed_byte_anywhere_in_the_receipt_is_noticed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(fixture::cases(24))]
 
     #[test]
     fn every_event_of_any_chain_has_a_receipt(sizes in prop::collection::vec(0_usize..5, 1..8)) {
@@ -218,5 +218,21 @@ proptest! {
         for index in 0..chain.leaves.len() {
             prop_assert!(chain.receipt(index).verify(&chain.genesis).is_ok());
         }
+    }
+
+    #[test]
+    fn no_change_to_a_document_makes_the_reader_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let chain = Chain::small();
+        let mut bad = chain.receipt(3).to_json().into_bytes();
+        for (place, byte) in changes {
+            let place = place.index(bad.len());
+            bad[place] = byte;
+        }
+        let _ = Receipt::parse(&bad).map(|receipt| receipt.verify(&chain.genesis));
+        bad.truncate(cut.index(bad.len()));
+        let _ = Receipt::parse(&bad).map(|receipt| receipt.verify(&chain.genesis));
     }
 }

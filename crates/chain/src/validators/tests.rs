@@ -3,20 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::key::SecretKey;
-
-fn validator(seed: u8, power: u64) -> Validator {
-    Validator {
-        organisation: OrganisationId::new(format!("agency-{seed}")).unwrap(),
-        key: SecretKey::from_seed([seed; 32]).public(),
-        power,
-    }
-}
-
-fn set(powers: &[u64]) -> ValidatorSet {
-    let validators = (1..).zip(powers).map(|(seed, &power)| validator(seed, power)).collect();
-    ValidatorSet::new(validators).unwrap()
-}
+use crate::fixture::{self, validator, validator_set as set};
 
 /// Changing these bytes forks the chain.
 #[test]
@@ -122,6 +109,8 @@ fn a_validator_is_found_by_its_key() {
 }
 
 proptest! {
+    #![proptest_config(fixture::cases(64))]
+
     #[test]
     fn the_quorum_is_the_least_power_above_two_thirds(power in 1..=TOTAL_POWER_MAX) {
         let set = set(&[power]);
