@@ -345,3 +345,62 @@ fn decode(row: &[u8]) -> Option<(Place, &[u8])> {
     };
     Some((place, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{hash, options};
+
+    fn open(directory: &std::path::Path) -> Attachments {
+        Attachments::open(&options(directory), Room::new(directory, 0)).unwrap()
+    }
+
+    #[test]
+    fn an_erasure_that_a_crash_interrupted_is_finished_by_the_next_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let attachments = open(directory.path());
+        attachments.put(&hash(1), b"secret").unwrap();
+        attachments.put(&hash(2), b"public").unwrap();
+        let (place, _) = attachments.find(&hash(1)).unwrap().unwrap();
+        let (kept, erasing, record) = (key(KEPT, &hash(1)), key(ERASING, &hash(1)), encode(place));
+        attachments
+            .database
+            .write([(kept.as_slice(), None), (erasing.as_slice(), Some(record.as_slice()))])
+            .unwrap();
+        drop(attachments);
+        let attachments = open(directory.path());
+        assert_eq!(attachments.get(&hash(1)).unwrap(), None);
+        assert_eq!(
+            attachments.get(&hash(2)).unwrap().as_deref(),
+            Some(b"public".as_slice())
+        );
+        let bytes = std::fs::read(directory.path().join("attachments/bytes")).unwrap();
+        assert_eq!(bytes, b"\0\0\0\0\0\0public");
+    }
+
+    #[test]
+    fn bytes_that_were_never_acknowledged_are_cut_off() {
+        let directory = tempfile::tempdir().unwrap();
+        let attachments = open(directory.path());
+        attachments.put(&hash(1), b"acknowledged").unwrap();
+        attachments.file.write_all_at(b"secret", 12).unwrap();
+        drop(attachments);
+        let attachments = open(directory.path());
+        let path = directory.path().join("attachments/bytes");
+        assert_eq!(std::fs::read(&path).unwrap(), b"acknowledged");
+        drop(attachments);
+        std::fs::write(&path, b"ack").unwrap();
+        let outcome = Attachments::open(&options(directory.path()), Room::new(directory.path(), 0));
+        assert!(matches!(outcome, Err(StoreFault::Damaged { .. })), "{outcome:?}");
+    }
+
+    #[test]
+    fn changed_bytes_are_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let attachments = open(directory.path());
+        attachments.put(&hash(1), b"bytes").unwrap();
+        attachments.file.write_all_at(b"B", 0).unwrap();
+        let fault = attachments.get(&hash(1)).unwrap_err();
+        assert!(matches!(fault, StoreFault::Damaged { .. }), "{fault:?}");
+    }
+}

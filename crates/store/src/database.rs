@@ -33,7 +33,8 @@ use crate::{fault, metadata};
 /// Rows of a page. Fixed for the life of a database.
 const FANOUT: usize = 64;
 
-type Db = sled::Db<FANOUT>;
+/// Boxed, for it is 20 KiB large and handed from one to the other.
+type Db = Box<sled::Db<FANOUT>>;
 
 /// A thousand years: see the module's head.
 const NEVER_MS: usize = 31_536_000_000_000;
@@ -297,7 +298,7 @@ impl Database {
         &self,
         operation: &'static str,
         place: impl FnOnce() -> String,
-        work: impl FnOnce(&Db) -> io::Result<R>,
+        work: impl FnOnce(&sled::Db<FANOUT>) -> io::Result<R>,
     ) -> Result<R, StoreFault> {
         let open = self.handles.read().unwrap_or_else(PoisonError::into_inner);
         let handles = self.usable(open.as_ref())?;
@@ -404,8 +405,8 @@ fn open_handles(profile: &Profile) -> Result<Handles, StoreFault> {
         .zstd_compression_level(profile.zstd_level)
         .flush_every_ms(Some(NEVER_MS));
     let mut tries = 0;
-    let first: Db = loop {
-        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+    let first = loop {
+        match catch_unwind(AssertUnwindSafe(|| config.open().map(Box::new))) {
             Ok(Ok(db)) => break db,
             Ok(Err(error)) if error.kind() == ErrorKind::WouldBlock && tries < LOCK_TRIES_MAX => {
                 tries += 1;

@@ -7,6 +7,7 @@
 //! DIRECTORY/
 //!   lock              held while a process has the store open; names the last holder
 //!   ledger/           sled: bodies and decisions, flushed before they count   (see `ledger`)
+//!   ledger-tip        the height decided last, to notice a ledger that lost data
 //!   index/            sled: what is derived, flushed once a checkpoint        (see `index`)
 //!   index-evidence    what the newest checkpoint changed, to tell half a one from a whole one
 //!   index-suspect     left behind when damage was met: the next start empties the index

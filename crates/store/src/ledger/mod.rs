@@ -10,7 +10,7 @@
 //! 04 | height (8) | block id (32) | 01 | chunk number (4) -> at most 4,096 compressed bytes
 //! ```
 //!
-//! - The tip is the newest row under `02`; there is no second place that could contradict it.
+//! - The tip is the newest row under `02`. A file beside the database notes it too, see `witness`.
 //! - Bodies come last because they are most of the bytes and come in order: sled fills its last
 //!   page to 62 rows of 64 but halves every other, and 62 chunks fill a slot of 256 KiB to 98 %.
 //! - A body gets its row under `03` when it is decided. Until then this process knows it by
@@ -23,6 +23,7 @@
 
 mod body;
 mod cache;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -39,6 +40,7 @@ use crate::options::Options;
 use crate::room::Room;
 use body::Directory;
 use cache::SegmentCache;
+use witness::Witness;
 
 const LAYOUT_KEY: &[u8] = &[1];
 const LAYOUT_VERSION: u8 = 1;
@@ -68,6 +70,7 @@ pub(crate) struct Ledger {
     /// One commit at a time.
     committing: Mutex<()>,
     cache: SegmentCache,
+    witness: Witness,
     room: Room,
     segment_bytes: u32,
     reopen_bytes: u64,
@@ -96,12 +99,21 @@ impl Ledger {
             undecided: RwLock::new(BTreeMap::new()),
             committing: Mutex::new(()),
             cache: SegmentCache::new(options.segment_cache_bytes),
+            witness: Witness::open(&options.directory)?,
             room,
             segment_bytes: options.segment_bytes(),
             reopen_bytes: options.ledger_reopen_bytes,
         };
         ledger.check_layout()?;
         let tip = ledger.find_tip()?;
+        if let Some(noted) = ledger.witness.height().filter(|noted| *noted > tip) {
+            let found = format!("height {tip}");
+            return Err(fault::damaged(
+                "ledger, newest decision",
+                format!("height {noted} or above"),
+                found,
+            ));
+        }
         ledger.tip.store(tip, Ordering::Release);
         ledger.find_undecided(tip)?;
         Ok(ledger)
@@ -184,6 +196,7 @@ impl Ledger {
         // From here on the block is final on this node.
         self.database.flush()?;
         self.tip.store(height, Ordering::Release);
+        self.witness.note(height, &decided.id)?;
         let mut undecided = self.undecided.write().unwrap_or_else(PoisonError::into_inner);
         for (id, _) in dropped {
             undecided.remove(&id);
@@ -238,7 +251,7 @@ impl Ledger {
     pub(crate) fn close(&self) -> Result<(), StoreFault> {
         let _one_commit = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         // Every write was flushed; this one finds out whether the database still answers.
-        let outcome = self.database.flush();
+        let outcome = self.database.flush().and_then(|()| self.witness.sync());
         self.database.close();
         outcome
     }
