@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chain::certificate::{CommitCertificate, CommitSignature, sign_precommit};
+use chain::certificate::{CommitCertificate, sign_precommit};
 use chain::genesis::{Genesis, GenesisBody, GenesisValidator};
 use chain::hash::{Hash, StatementId};
 use chain::identity::{ChainId, KeyId, OrganisationId};
@@ -61,7 +61,12 @@ fn key(organisation: &str, id: &str, purpose: Purpose) -> Key {
 
 fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
     let scopes = scopes.iter().copied().collect();
-    Mandate { from: organisation_id(from), to: organisation_id(to), scopes, expires_ms: None }
+    Mandate {
+        from: organisation_id(from),
+        to: organisation_id(to),
+        scopes,
+        expires_ms: None,
+    }
 }
 
 /// The genesis, with parameters changed as the test likes.
@@ -72,10 +77,17 @@ pub fn genesis(change: impl FnOnce(&mut Parameters)) -> Genesis {
         id: organisation_id(id),
         name: format!("{id} Ltd"),
         taxpayer_id: taxpayer.parse().unwrap(),
-        taxpayer_kind: if taxpayer.len() == 18 { TaxpayerKind::Uscc } else { TaxpayerKind::Other },
+        taxpayer_kind: if taxpayer.len() == 18 {
+            TaxpayerKind::Uscc
+        } else {
+            TaxpayerKind::Other
+        },
         roles: BTreeSet::from([*role]),
         standing: Standing::Active,
-        keys: vec![key(id, "statement", Purpose::Statement), key(id, "login", Purpose::Login)],
+        keys: vec![
+            key(id, "statement", Purpose::Statement),
+            key(id, "login", Purpose::Login),
+        ],
     });
     let ledger = LedgerGenesis {
         parameters,
@@ -106,7 +118,9 @@ pub fn genesis(change: impl FnOnce(&mut Parameters)) -> Genesis {
     };
     let mut genesis = Genesis::assemble(&body).unwrap();
     let governance = KeyId::new("governance").unwrap();
-    genesis.countersign(&bureau, &governance, &secret("tax-bureau", "governance")).unwrap();
+    genesis
+        .countersign(&bureau, &governance, &secret("tax-bureau", "governance"))
+        .unwrap();
     genesis
 }
 
@@ -134,7 +148,14 @@ impl<S: Store> Node<S> {
         let now_ms = NOON.max(replica.tip().progress.time_ms + 1);
         // Nonces of an earlier life are not used again.
         let nonces = replica.tip().progress.log_size * 1_000;
-        Self { genesis, replica, mempool: Mempool::new(Limits::default(), || {}), query, now_ms, nonces }
+        Self {
+            genesis,
+            replica,
+            mempool: Mempool::new(Limits::default(), || {}),
+            query,
+            now_ms,
+            nonces,
+        }
     }
 
     /// The chain.
@@ -176,7 +197,9 @@ impl<S: Store> Node<S> {
     /// Proposes a block from what waits.
     pub fn propose(&mut self) -> Proposal {
         self.now_ms += 1_000;
-        self.replica.propose(self.now_ms, &secret("tax-bureau", "consensus").public(), &self.mempool).unwrap()
+        self.replica
+            .propose(self.now_ms, &secret("tax-bureau", "consensus").public(), &self.mempool)
+            .unwrap()
     }
 
     /// Signs a block as the one validator.
@@ -225,12 +248,13 @@ impl<S: Store> Node<S> {
 pub fn certify(chain: &ChainId, block: &chain::block::Block) -> CommitCertificate {
     let (suite, height, id) = (Suite::Ed25519Sha256, block.header.height, block.header.id());
     let consensus = secret("tax-bureau", "consensus");
-    let signature = sign_precommit(chain, suite, height, 0, &id, &consensus);
-    let signature = CommitSignature { validator: consensus.public(), signature };
+    let signature = sign_precommit(&consensus, chain, suite, height, 0, &id);
     CommitCertificate::new(suite, height, 0, id, vec![signature])
 }
 
 /// The id of a statement.
 pub fn statement_id(statement: &[u8]) -> StatementId {
-    Statement::parse(statement, &chain::statement::Limits::default()).unwrap().id()
+    Statement::parse(statement, &chain::statement::Limits::default())
+        .unwrap()
+        .id()
 }

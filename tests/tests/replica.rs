@@ -21,10 +21,16 @@ fn live<S: Store>(node: &mut Node<S>) -> String {
     let id = issued.1;
     assert_eq!(node.event("platform-a", &lock(&id, "c")), "accepted");
     node.now_ms += 11_000;
-    assert_eq!(node.event("platform-b", &lock(&id, "d")), "reimbursement.already-locked");
+    assert_eq!(
+        node.event("platform-b", &lock(&id, "d")),
+        "reimbursement.already-locked"
+    );
     assert_eq!(node.event("platform-a", &claim("close", &id, "c", 1)), "accepted");
     node.now_ms += 11_000;
-    assert_eq!(node.event("platform-b", &lock(&id, "d")), "reimbursement.already-closed");
+    assert_eq!(
+        node.event("platform-b", &lock(&id, "d")),
+        "reimbursement.already-closed"
+    );
     node.now_ms += 16 * DAY;
     assert_eq!(node.event("isp", &file(1, "100.00", "13.00")), "accepted");
     id
@@ -58,10 +64,15 @@ fn a_start_on_an_old_index_catches_up_and_on_none_rebuilds() {
     let store = Arc::new(MemoryStore::default());
     let mut node = Node::start(genesis(|_| {}), Arc::clone(&store));
     live(&mut node);
+    // After the newest checkpoint.
+    assert_eq!(node.event("shop", &issue("later")), "accepted");
     let tip = node.replica.tip().progress.clone();
     drop(node);
     store.crash();
-    assert!(store.index_tip().unwrap().unwrap().height < tip.height, "the index lost what no checkpoint kept");
+    assert!(
+        store.index_tip().unwrap().unwrap().height < tip.height,
+        "the index lost what no checkpoint kept"
+    );
     let again = Node::start(genesis(|_| {}), Arc::clone(&store));
     assert_eq!(again.replica.tip().progress, tip);
     drop(again);
@@ -97,13 +108,18 @@ fn every_changed_field_of_a_header_makes_a_block_invalid() {
         ("log root", |block, other| block.header.log_root = other),
         ("log size", |block, _| block.header.log_size += 1),
         ("writes hash", |block, other| block.header.writes_hash = other),
-        ("state checkpoint", |block, other| block.header.state_checkpoint.root = other),
+        ("state checkpoint", |block, other| {
+            block.header.state_checkpoint.root = other
+        }),
         ("validators", |block, other| block.header.next_validators_hash = other),
     ];
     for (what, change) in changes {
         let mut changed = block.clone();
         change(&mut changed, other);
-        assert!(matches!(follower.replica.check(&changed, None).unwrap(), Check::Invalid(_)), "{what}");
+        assert!(
+            matches!(follower.replica.check(&changed, None).unwrap(), Check::Invalid(_)),
+            "{what}"
+        );
     }
     assert_eq!(follower.replica.check(&block, None).unwrap(), Check::Valid);
 }
@@ -141,9 +157,18 @@ fn timeliness_is_judged_for_fresh_proposals_alone() {
     let (mut proposer, mut follower) = (node(), node());
     let block = proposer.propose().block;
     let hour_later = block.header.time_ms + 60 * 60 * 1_000;
-    assert!(matches!(follower.replica.check(&block, Some(hour_later)).unwrap(), Check::Invalid(_)));
+    assert!(matches!(
+        follower.replica.check(&block, Some(hour_later)).unwrap(),
+        Check::Invalid(_)
+    ));
     assert_eq!(follower.replica.check(&block, None).unwrap(), Check::Valid);
-    assert_eq!(follower.replica.check(&block, Some(block.header.time_ms + 5_000)).unwrap(), Check::Valid);
+    assert_eq!(
+        follower
+            .replica
+            .check(&block, Some(block.header.time_ms + 5_000))
+            .unwrap(),
+        Check::Valid
+    );
 }
 
 #[test]
@@ -215,7 +240,10 @@ fn lists_are_paged_newest_first_and_by_id() {
     let mut cursor: Option<Vec<u8>> = None;
     loop {
         let side = ledger::party::Side::Buyer;
-        let page = node.query.party_invoices(&party, side, cursor.as_deref(), 10, |_, _| true).unwrap();
+        let page = node
+            .query
+            .party_invoices(&party, side, cursor.as_deref(), 10, |_, _| true)
+            .unwrap();
         seen.extend(page.rows.iter().map(|(id, _)| id.to_string()));
         match page.next {
             Some(next) => cursor = Some(next),
@@ -225,15 +253,22 @@ fn lists_are_paged_newest_first_and_by_id() {
     assert_eq!(seen.len(), 25);
     assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
     let first = node.query.all_invoices(None, 10, |_, _| true).unwrap();
-    let second = node.query.all_invoices(first.next.as_deref(), 100, |_, _| true).unwrap();
+    let second = node
+        .query
+        .all_invoices(first.next.as_deref(), 100, |_, _| true)
+        .unwrap();
     assert_eq!((first.rows.len(), second.rows.len(), second.next), (10, 15, None));
 }
 
 #[test]
 fn the_mempool_is_fair_and_bounded() {
-    use replica::mempool::{Entry, Full, Inserted, Limits, Mempool};
+    use replica::mempool::{Full, Inserted, Limits, Mempool};
     let mut node = node();
-    let limits = Limits { statements_max: 40, organisation_percent_max: 25, ..Limits::default() };
+    let limits = Limits {
+        statements_max: 40,
+        organisation_percent_max: 25,
+        ..Limits::default()
+    };
     let pool = Mempool::new(limits, || {});
     let entry = |node: &Node<MemoryStore>, statement: &[u8]| match node.query.admit(statement, node.now_ms).unwrap() {
         replica::query::Admission::Admitted(entry) => *entry,
@@ -258,6 +293,13 @@ fn the_mempool_is_fair_and_bounded() {
         .iter()
         .map(|entry| entry.parsed.statement().header().organisation.to_string())
         .collect();
-    assert_eq!(&order[..3], ["isp", "shop", "shop"], "the small one does not wait behind the large one");
-    assert_eq!(pool.insert(entry(&node, &other)), Ok(Inserted::Waiting(statement_id(&other))));
+    assert_eq!(
+        &order[..3],
+        ["isp", "shop", "shop"],
+        "the small one does not wait behind the large one"
+    );
+    assert_eq!(
+        pool.insert(entry(&node, &other)),
+        Ok(Inserted::Waiting(statement_id(&other)))
+    );
 }

@@ -235,7 +235,7 @@ impl Inner {
             });
         }
         let queue = self.queues.entry(entry.organisation().clone()).or_default();
-        let part = |max: usize| max / 100 * limits.organisation_percent_max;
+        let part = |max: usize| max.saturating_mul(limits.organisation_percent_max) / 100;
         if !room(queue.entries.len(), 1, part(limits.statements_max)) {
             let max = part(limits.statements_max);
             return Err(Full::Organisation {

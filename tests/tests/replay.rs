@@ -1,0 +1,186 @@
+//! Replay: what an auditor finds in chains whose validators are honest, and in those whose are not.
+
+use std::sync::Arc;
+
+use chain::archive::ArchiveWriter;
+use chain::block::{Body, CommittedBlock, Leaf, statements_root};
+use chain::genesis::Genesis;
+use chain::hash::Hash;
+use chain::merkle::Frontier;
+use chain::statement::{Mode, Statement};
+use chain::verify::{Options, Status};
+use ledger::replay::{ReplayReport, verify_archive};
+use replica::memory::MemoryStore;
+use tests::consortium::{DAY, Node, certify, genesis};
+use tests::events::{claim, file, issue, lock, void};
+
+/// A chain with a bit of everything, and its blocks.
+fn blocks() -> (Genesis, Vec<CommittedBlock>) {
+    let mut node = Node::start(genesis(|_| {}), Arc::new(MemoryStore::default()));
+    let id = node
+        .decide("shop", Mode::All, &[issue("a"), issue("b"), issue("c")])
+        .remove(0)
+        .1;
+    node.event("platform-a", &lock(&id, "claim"));
+    node.now_ms += 20_000;
+    node.event("platform-b", &lock(&id, "other"));
+    node.event("platform-a", &claim("close", &id, "claim", 1));
+    node.event("shop", &void("144032609110-00000002"));
+    node.now_ms += 16 * DAY;
+    node.event("shop", &file(2, "200.00", "26.00"));
+    node.now_ms += 20_000;
+    node.event("shop", &issue("d"));
+    let tip = node.replica.tip().progress.height;
+    let blocks = (1..=tip)
+        .map(|height| node.query.committed_block(height).unwrap().unwrap())
+        .collect();
+    (Arc::unwrap_or_clone(Arc::clone(&node.genesis)), blocks)
+}
+
+fn archive(genesis: &Genesis, blocks: &[CommittedBlock]) -> Vec<u8> {
+    let mut writer = ArchiveWriter::new(Vec::new(), genesis).unwrap();
+    for block in blocks {
+        writer.push(block).unwrap();
+    }
+    writer.finish().unwrap().0
+}
+
+fn verify(genesis: &Genesis, blocks: &[CommittedBlock]) -> ReplayReport {
+    let archive = archive(genesis, blocks);
+    verify_archive(archive.as_slice(), genesis, Options::default(), |_| {}).unwrap()
+}
+
+/// Signs a chain anew from a height on, after its validator changed what it pleased: every lighter
+/// level is satisfied.
+fn resign(genesis: &Genesis, blocks: &mut [CommittedBlock]) {
+    let mut parent = chain::block::BlockId::from(genesis.hash());
+    let mut log = Frontier::new();
+    for block in blocks {
+        let Body { block: inner, outcomes } = &mut block.body;
+        inner.header.parent = parent;
+        inner.header.statement_count = u32::try_from(inner.statements.len()).unwrap();
+        inner.header.statements_root = statements_root(&inner.statements);
+        for (bytes, outcomes) in inner.statements.iter().zip(outcomes.iter()) {
+            let statement = Statement::parse(bytes.clone(), &chain::statement::Limits::default()).unwrap();
+            for (event, outcome) in outcomes.iter().enumerate() {
+                let leaf = Leaf {
+                    statement: statement.id(),
+                    event: u32::try_from(event).unwrap(),
+                    event_hash: statement.event_hash(event).unwrap(),
+                    code: outcome.code.clone(),
+                    subject: outcome.subject.clone(),
+                    height: inner.header.height,
+                    record_hash: Hash::of(&outcome.record),
+                };
+                log.append(leaf.hash()).unwrap();
+            }
+        }
+        (inner.header.log_root, inner.header.log_size) = (log.root(), log.size());
+        parent = inner.header.id();
+        block.certificate = certify(&genesis.chain_id(), inner);
+    }
+}
+
+fn rules(report: &ReplayReport) -> Vec<&'static str> {
+    report.report.findings.iter().map(|finding| finding.rule).collect()
+}
+
+#[test]
+fn an_honest_chain_replays_and_is_counted() {
+    let (genesis, blocks) = blocks();
+    let report = verify(&genesis, &blocks);
+    assert_eq!(report.report.status, Status::Verified, "{:?}", report.report.findings);
+    let replay = &report.replay;
+    assert_eq!((replay.events, replay.accepted, replay.invoices), (9, 8, 4));
+    assert_eq!(replay.refused.get("reimbursement.already-locked"), Some(&1));
+    assert_eq!(replay.events_by_custody.get("own"), Some(&9));
+    assert!(replay.state_checkpoint_height > 0, "a root of the state was compared");
+}
+
+#[test]
+fn a_chain_signed_anew_without_a_change_is_the_same_chain() {
+    let (genesis, mut blocks) = blocks();
+    let before = blocks.clone();
+    resign(&genesis, &mut blocks);
+    assert_eq!(blocks, before);
+}
+
+#[test]
+fn what_a_dishonest_validator_changes_is_found_at_its_height() {
+    type Change = fn(&mut Vec<CommittedBlock>);
+    let changes: [(&str, &str, u64, Change); 7] = [
+        ("a refusal turned into nothing", "replay.outcome", 3, |blocks| {
+            blocks[2].body.outcomes[0][0].code = "accepted".to_owned();
+        }),
+        ("another number", "replay.outcome", 1, |blocks| {
+            blocks[0].body.outcomes[0][0].subject = "144032609110-00000009".to_owned();
+        }),
+        ("a statement left out", "replay.writes-hash", 4, |blocks| {
+            blocks[3].body.block.statements.clear();
+            blocks[3].body.outcomes.clear();
+        }),
+        ("a statement twice", "replay.statement", 5, |blocks| {
+            let (statement, outcomes) = (
+                blocks[0].body.block.statements[0].clone(),
+                blocks[0].body.outcomes[0].clone(),
+            );
+            blocks[4].body.block.statements.push(statement);
+            blocks[4].body.outcomes.push(outcomes);
+        }),
+        ("another hash of writes", "replay.writes-hash", 2, |blocks| {
+            blocks[1].body.block.header.writes_hash = Hash::of(b"other");
+        }),
+        ("another root of the state", "replay.state-checkpoint", 7, |blocks| {
+            blocks[6].body.block.header.state_checkpoint.root = Hash::of(b"other");
+        }),
+        (
+            "a block of another day, for which the statement's end is too far ahead",
+            "replay.statement",
+            6,
+            |blocks| {
+                blocks[5].body.block.header.time_ms -= 15 * DAY;
+            },
+        ),
+    ];
+    for (what, rule, height, change) in changes {
+        let (genesis, mut blocks) = blocks();
+        change(&mut blocks);
+        resign(&genesis, &mut blocks);
+        let report = verify(&genesis, &blocks);
+        assert_eq!(report.report.status, Status::Findings, "{what}");
+        let finding = report
+            .report
+            .findings
+            .iter()
+            .find(|finding| finding.rule.starts_with("replay."))
+            .expect(what);
+        assert_eq!(
+            (finding.rule, finding.height),
+            (rule, Some(height)),
+            "{what}: {:?}",
+            rules(&report)
+        );
+    }
+}
+
+#[test]
+fn no_changed_byte_of_an_archive_is_verified() {
+    let (genesis, blocks) = blocks();
+    let whole = archive(&genesis, &blocks[..2]);
+    // Every byte would take minutes with signatures; a stride that is prime to the fields' sizes
+    // reaches every kind of field. `chain` tests every byte at the lighter levels.
+    for place in (0..whole.len()).step_by(37) {
+        let mut flipped = whole.clone();
+        flipped[place] ^= 1 << (place % 8);
+        let report = verify_archive(flipped.as_slice(), &genesis, Options::default(), |_| {})
+            .unwrap()
+            .report;
+        assert_ne!(report.status, Status::Verified, "byte {place}");
+    }
+}
+
+#[test]
+fn replays_of_one_archive_say_the_same() {
+    let (genesis, blocks) = blocks();
+    assert_eq!(verify(&genesis, &blocks), verify(&genesis, &blocks));
+}

@@ -1,0 +1,81 @@
+//! The replica on sled: what is acknowledged is there again, however the process ended.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chain::statement::Mode;
+use store::{Options, SledStore};
+use tests::consortium::{Node, genesis};
+use tests::events::{issue, lock};
+
+fn open(directory: &Path) -> Arc<SledStore> {
+    Arc::new(SledStore::open(&Options::new(directory)).unwrap())
+}
+
+/// A copy of the files as they are: what a process killed now would leave behind.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill_at_any_height() {
+    let directory = tempfile::tempdir().unwrap();
+    let (live, killed) = (directory.path().join("live"), directory.path().join("killed"));
+    let mut node = Node::start(genesis(|_| {}), open(&live));
+    for round in 0..12 {
+        // Across state checkpoints, and between them.
+        node.now_ms += if round % 3 == 0 { 11_000 } else { 100 };
+        let (code, id) = node
+            .decide("shop", Mode::Each, &[issue(&format!("r{round}"))])
+            .remove(0);
+        assert_eq!(code, "accepted");
+        let image = killed.join(round.to_string());
+        copy(&live, &image);
+        let again = Node::start(genesis(|_| {}), open(&image));
+        assert_eq!(
+            again.replica.tip().progress,
+            node.replica.tip().progress,
+            "round {round}"
+        );
+        let invoice = id.parse().unwrap();
+        assert_eq!(
+            again.query.invoice(&invoice).unwrap(),
+            node.query.invoice(&invoice).unwrap()
+        );
+        again
+            .query
+            .receipt(round)
+            .unwrap()
+            .unwrap()
+            .verify(&again.genesis)
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_node_goes_on_where_it_was_closed_and_rebuilds_a_lost_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = Node::start(genesis(|_| {}), open(directory.path()));
+    let id = node.decide("shop", Mode::Each, &[issue("a")]).remove(0).1;
+    node.now_ms += 30_000;
+    assert_eq!(node.event("platform-a", &lock(&id, "c")), "accepted");
+    let progress = node.replica.tip().progress.clone();
+    replica::port::Store::close(&**node.replica.store()).unwrap();
+    drop(node);
+    std::fs::remove_dir_all(directory.path().join("index")).unwrap();
+    let mut again = Node::start(genesis(|_| {}), open(directory.path()));
+    assert_eq!(again.replica.tip().progress, progress);
+    assert_eq!(
+        again.event("platform-b", &lock(&id, "d")),
+        "reimbursement.already-locked"
+    );
+}
