@@ -13,6 +13,7 @@ use chain::key::PublicKey;
 use chain::statement::{self, Statement};
 use invoice::date::Date;
 use invoice::violation::Violation;
+use serde::Deserialize;
 
 use crate::event::Event;
 use crate::organisation::{Organisation, Purpose};
@@ -211,6 +212,19 @@ impl Parsed {
     }
 }
 
+/// An issue event whose document may be anything.
+#[derive(Deserialize)]
+struct IssueDraft<'a> {
+    #[serde(borrow)]
+    issue: DocumentDraft<'a>,
+}
+
+#[derive(Deserialize)]
+struct DocumentDraft<'a> {
+    #[serde(borrow)]
+    document: &'a serde_json::value::RawValue,
+}
+
 /// What was found in order once, so that it is not looked at twice: the signature, and the
 /// documents for one day under one set of parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -316,6 +330,31 @@ impl<'v> Court<'v> {
             date: self.date,
             parameters: self.parameters_hash,
         }))
+    }
+
+    /// Says more about a statement whose events could not be read: reading stops at the first value
+    /// of a wrong form, and an author wants to mend all of them at once. The verdict stands.
+    pub fn explain(&self, bytes: &[u8], rejection: Rejection) -> Rejection {
+        if rejection.code != EVENT_MALFORMED {
+            return rejection;
+        }
+        let Ok(statement) = Statement::parse(bytes, &statement::Limits::default()) else { return rejection };
+        let mut violations = Vec::new();
+        for (index, event) in statement.events().enumerate() {
+            let Ok(IssueDraft { issue: DocumentDraft { document } }) = serde_json::from_slice(event) else { continue };
+            let examined = invoice::draft::examine(document.get().as_bytes(), &self.parameters.rules, self.date);
+            violations.extend(examined.validation.violations.into_iter().map(|mut violation| {
+                violation.path = format!("/events/{index}/issue/document{}", violation.path);
+                violation
+            }));
+        }
+        if violations.is_empty() {
+            return rejection;
+        }
+        let found = format!("{} violations", violations.len());
+        let mut rejection = Rejection::new(DOCUMENT_INVALID, "/events", "documents that keep the rules", found);
+        rejection.violations = violations;
+        rejection
     }
 
     /// Counts an admitted statement as part of the block: its nonce is live for those after it.

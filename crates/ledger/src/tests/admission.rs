@@ -139,3 +139,19 @@ fn refusals_are_counted_by_the_hour_and_end_in_rejection() {
     let fifth = ledger.statement(SELLER, Mode::Each, &[issue("b")]);
     assert_eq!(code(&ledger.judge(&fifth)), "admitted");
 }
+
+#[test]
+fn a_document_with_ten_mistakes_gets_ten_violations_whatever_their_kind() {
+    let mut ledger = Ledger::new();
+    let document = r#"{"issue":{"document":{"profile":"blockchain-ordinary","reference":"","seller":{"name":"shop <Ltd>","taxpayer_id":"short"},
+        "buyer":{"organisation":{"name":"","taxpayer_id":"91350100M000100Y43"}},
+        "lines":[{"name":"","tax_code":"12","net":"1,00","tax":{"rate":"0.12"},"tax_amount":"13.00"}],
+        "totals":{"net":"-1.00","tax":"13.00","gross":"x"},"colour":"red"}}}"#;
+    let statement = ledger.statement(SELLER, Mode::Each, &[issue("fine"), document.to_owned()]);
+    let Err(rejection) = crate::admission::Parsed::read(&statement) else { panic!("it was read") };
+    let court = crate::admission::Court::sit(&ledger, ledger.chain.clone(), ledger.time_ms).unwrap();
+    let rejection = court.explain(&statement, rejection);
+    assert_eq!(rejection.code, "document.invalid");
+    assert!(rejection.violations.len() >= 10, "{:#?}", rejection.violations);
+    assert!(rejection.violations.iter().all(|violation| violation.path.starts_with("/events/1/issue/document/")));
+}

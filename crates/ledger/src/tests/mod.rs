@@ -2,6 +2,8 @@
 
 mod admission;
 mod filing;
+mod golden;
 mod issue;
+mod random;
 mod reimbursement;
 mod table;

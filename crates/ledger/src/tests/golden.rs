@@ -1,0 +1,72 @@
+//! Fixed bytes: everything of the ledger that is hashed. A change here forks the chain; it is a
+//! decision about the rules, never a fix. Run with `UPDATE_GOLDEN=1` and read the diff.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use chain::hash::Hash;
+use chain::statement::Mode;
+
+use crate::fixture::*;
+use crate::state::{Fault, writes_hash};
+use crate::tree::{self, Nodes};
+
+const GOLDEN: &str = include_str!("golden.txt");
+
+struct Nothing;
+
+impl Nodes for Nothing {
+    fn node(&self, _key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(None)
+    }
+}
+
+/// A life with every kind of event and outcome.
+fn life(text: &mut String) -> Ledger {
+    let mut ledger = Ledger::new();
+    let id = "144032609110-00000001";
+    let digital = issue("digital").replace("blockchain-ordinary", "digital-ordinary");
+    let person = issue_to("person", r#"{"person":{"id":"p-7f3a"}}"#);
+    let script: Vec<(&str, Mode, Vec<String>)> = vec![
+        (SELLER, Mode::All, vec![issue("a"), digital, person]),
+        (PROVIDER, Mode::Each, vec![issue("a"), issue("b"), transfer("144032609110-00000002", BUYER)]),
+        (PLATFORM_A, Mode::Each, vec![lock(id, "c")]),
+        (PLATFORM_B, Mode::All, vec![lock(id, "d"), lock("144032609110-00000003", "e")]),
+        (PLATFORM_A, Mode::Each, vec![claim_event("renew", id, "c", 1), claim_event("unlock", id, "c", 1)]),
+        (PLATFORM_B, Mode::Each, vec![lock(id, "d"), claim_event("close", id, "d", 2)]),
+        (SELLER, Mode::Each, vec![void("144032609110-00000003"), file("2026-10", 0, "0.00", "0.00")]),
+    ];
+    for (actor, mode, events) in script {
+        let statement = ledger.statement(actor, mode, &events);
+        let executed = ledger.block(&[statement]);
+        writeln!(text, "\nblock {}: writes {}", ledger.height - 1, writes_hash(&executed.writes)).unwrap();
+        for (leaf, outcome) in executed.leaves.iter().zip(executed.outcomes.iter().flatten()) {
+            let record = outcome.record.escape_ascii();
+            writeln!(text, "  {} {} {}\n    {record}", leaf.hash, outcome.code, outcome.subject).unwrap();
+        }
+    }
+    ledger
+}
+
+#[test]
+fn everything_that_is_hashed_is_what_it_was() {
+    let mut text = format!("genesis {}\n", genesis().hash());
+    let ledger = life(&mut text);
+    let root = tree::update(&Nothing, 0, ledger.state.iter().map(|(key, value)| (key, value.as_slice()))).unwrap().root;
+    writeln!(text, "\nstate root {root}\n").unwrap();
+    let mut shown: BTreeMap<u8, usize> = BTreeMap::new();
+    for (key, value) in &ledger.state {
+        writeln!(text, "{key} {}", Hash::of(value)).unwrap();
+        // Two records of each kind in full; organisations and parameters are long, their hash is enough.
+        let shown = shown.entry(key.as_bytes()[0]).or_default();
+        *shown += 1;
+        if *shown <= 2 && value.len() < 600 {
+            writeln!(text, "    {}", value.escape_ascii()).unwrap();
+        }
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/golden.txt"), &text).unwrap();
+        return;
+    }
+    assert!(text == GOLDEN, "hashed bytes changed; run with UPDATE_GOLDEN=1 and read the diff");
+}

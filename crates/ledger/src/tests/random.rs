@@ -1,0 +1,117 @@
+//! Random events by random actors, against what must always hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chain::block::Outcome;
+use chain::statement::Mode;
+use invoice::lifecycle::Validity;
+use proptest::prelude::*;
+
+use crate::fixture::*;
+use crate::outcome::{ACCEPTED, REPEATED, Record};
+use crate::record::{Claim, InvoiceRecord};
+use crate::state::{Kind, View as _, decode};
+
+const ACTORS: [&str; 7] = [SELLER, PROVIDER, BUYER, PLATFORM_A, PLATFORM_B, OUTSIDER, BUREAU];
+
+fn invoice(index: u8) -> String {
+    format!("144032609110-{:08}", index + 1)
+}
+
+fn event() -> impl Strategy<Value = String> {
+    let id = || (0_u8..6).prop_map(invoice);
+    let claim = || prop::sample::select(vec!["c1", "c2"]);
+    prop_oneof![
+        3 => (0_u8..8).prop_map(|reference| issue(&format!("r{reference}"))),
+        1 => (0_u8..4).prop_map(|reference| issue_to(&format!("p{reference}"), r#"{"person":{"id":"p1"}}"#)),
+        3 => (id(), claim(), 1_u32..100_000).prop_map(|(id, claim, seconds)| {
+            lock(&id, claim).replace("\"claim\"", &format!("\"lease_seconds\":{seconds},\"claim\""))
+        }),
+        4 => (prop::sample::select(vec!["renew", "unlock", "close"]), id(), claim(), 1_u64..4)
+            .prop_map(|(kind, id, claim, token)| claim_event(kind, &id, claim, token)),
+        1 => id().prop_map(|id| void(&id)),
+        1 => (id(), prop::sample::select(vec![BUYER, OUTSIDER])).prop_map(|(id, to)| transfer(&id, to)),
+        1 => (0_u64..4).prop_map(|count| file("2026-11", count, &format!("{}.00", count * 100), &format!("{}.00", count * 13))),
+    ]
+}
+
+type Step = (usize, bool, Vec<String>, i64);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let wait = prop_oneof![5 => Just(0_i64), 2 => 1_000..100_000_000_i64, 1 => Just(20 * DAY)];
+    prop::collection::vec((0..ACTORS.len(), any::<bool>(), prop::collection::vec(event(), 1..5), wait), 1..40)
+}
+
+/// What outsiders saw: the obvious model that the ledger is held against.
+#[derive(Default)]
+struct Seen {
+    issued: BTreeMap<String, usize>,
+    closed: BTreeSet<String>,
+    newest_token: BTreeMap<String, u64>,
+}
+
+impl Seen {
+    fn note(&mut self, outcome: &Outcome) {
+        let subject = outcome.subject.clone();
+        match (outcome.code.as_str(), record(outcome)) {
+            (ACCEPTED, Record::Issued { invoice, .. }) => {
+                let order = self.issued.len();
+                assert!(self.issued.insert(invoice.to_string(), order).is_none(), "a number given twice");
+            }
+            (ACCEPTED, Record::Locked { token, .. }) => {
+                assert!(!self.closed.contains(&subject), "locked after it was closed");
+                let newest = self.newest_token.entry(subject).or_default();
+                assert_eq!(token, *newest + 1, "tokens count locks");
+                *newest = token;
+            }
+            (ACCEPTED, Record::Closed { token, .. }) => {
+                assert_eq!(Some(&token), self.newest_token.get(&subject), "closed under an old token");
+                assert!(self.closed.insert(subject), "closed twice");
+            }
+            (REPEATED, record) => assert!(matches!(record, Record::Repeated { .. })),
+            (ACCEPTED, record) => assert!(!matches!(record, Record::Refused(_))),
+            (_, record) => assert!(matches!(record, Record::Refused(_))),
+        }
+    }
+
+    fn compare(&self, ledger: &Ledger) {
+        let mut count = 0;
+        for (key, stored) in ledger.state.iter().filter(|(key, _)| key.as_bytes()[0] == Kind::Invoice as u8) {
+            let record: InvoiceRecord = decode(key, stored).unwrap();
+            let id = String::from_utf8(key.as_bytes()[1..].to_vec()).unwrap();
+            assert!(self.issued.contains_key(&id));
+            assert_eq!(matches!(record.claim, Claim::Closed(_)), self.closed.contains(&id));
+            assert_eq!(record.locks, self.newest_token.get(&id).copied().unwrap_or_default());
+            assert!(record.validity == Validity::Normal || !self.closed.contains(&id), "void and reimbursed");
+            count += 1;
+        }
+        assert_eq!(count, self.issued.len());
+        // Without gaps: the numbers are exactly 1 to n, in order of issue.
+        for (index, id) in self.issued.keys().enumerate() {
+            assert_eq!(*id, format!("144032609110-{:08}", index + 1));
+            assert_eq!(self.issued[id], index);
+        }
+        assert!(ledger.get(&crate::state::StateKey::counter("144032609110")).is_ok());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_numbers_locks_and_closes_hold(steps in steps()) {
+        let mut ledger = Ledger::new();
+        let mut seen = Seen::default();
+        for (actor, all, events, wait) in steps {
+            // Stay in one year, so that one code holds all numbers.
+            ledger.time_ms = (ledger.time_ms + wait).min(NOON + 40 * DAY);
+            let mode = if all { Mode::All } else { Mode::Each };
+            let outcomes = ledger.events(ACTORS[actor], mode, &events);
+            prop_assert_eq!(outcomes.len(), events.len());
+            let refused = outcomes.iter().filter(|o| o.code != ACCEPTED && o.code != REPEATED).count();
+            prop_assert!(mode == Mode::Each || refused == 0 || refused == outcomes.len());
+            outcomes.iter().for_each(|outcome| seen.note(outcome));
+        }
+        seen.compare(&ledger);
+    }
+}
