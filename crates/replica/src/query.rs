@@ -195,8 +195,8 @@ impl<S: Store> Query<S> {
         let time_ms = now_ms.max(self.tip().progress.time_ms + 1);
         let view = self.view();
         let court = Court::sit(&view, self.chain.clone(), time_ms).map_err(Fault::from)?;
-        let parsed = Parsed::read(bytes)
-            .map_err(|rejection| AdmitError::Rejected(Box::new(court.explain(bytes, rejection))))?;
+        let parsed =
+            Parsed::read(bytes).map_err(|rejection| AdmitError::Rejected(Box::new(court.explain(bytes, rejection))))?;
         match court.judge(&parsed, None).map_err(Fault::from)? {
             Verdict::Admitted(verified) => Ok(Admission::Admitted(Box::new(Entry { parsed, verified }))),
             Verdict::Repeated(nonce) => Ok(Admission::Decided(nonce.statement)),

@@ -1,0 +1,217 @@
+//! Checking: whether somebody's block is what this node would decide on.
+
+use chain::block::{Block, Body, Header};
+use chain::hash::Hash;
+use ledger::admission::{Court, Parsed, Verdict};
+use ledger::execute::Executor;
+
+use super::execution::{Panicked, execute};
+use super::{Check, Checked, Fault, Invalid, Replica, TIMELINESS_MS};
+use crate::port::Store;
+use crate::view::StoreView;
+
+impl<S: Store> Replica<S> {
+    /// Judges a block that somebody proposed, or that was synced.
+    ///
+    /// `received_ms` is this node's clock for a fresh proposal (timeliness is judged once, when
+    /// `pol_round` is nil), and `None` for re-proposals and synced blocks.
+    ///
+    /// # Errors
+    /// A fault of ours; what is wrong with the block is a verdict.
+    pub fn check(&mut self, block: &Block, received_ms: Option<i64>) -> Result<Check, Fault> {
+        let header = &block.header;
+        if let Some(now_ms) = received_ms
+            && header.time_ms.abs_diff(now_ms) > TIMELINESS_MS.unsigned_abs()
+        {
+            let expected = format!("within {TIMELINESS_MS} ms of {now_ms}");
+            return Ok(Check::Invalid(Invalid::new("time", &expected, &header.time_ms)));
+        }
+        if self.checked.contains_key(&header.id()) {
+            return Ok(Check::Valid);
+        }
+        match self.examine(block)? {
+            Ok(checked) => {
+                self.keep(checked)?;
+                Ok(Check::Valid)
+            }
+            Err(invalid) => Ok(Check::Invalid(invalid)),
+        }
+    }
+
+    fn examine(&self, block: &Block) -> Result<Result<Checked, Invalid>, Fault> {
+        let header = &block.header;
+        if let Err(invalid) = self.examine_header(block) {
+            return Ok(Err(invalid));
+        }
+        let parsed = match read_statements(block) {
+            Ok(parsed) => parsed,
+            Err(invalid) => return Ok(Err(invalid)),
+        };
+        let place = self.place(header.time_ms)?;
+        let view = StoreView(&*self.store);
+        let mut court = Court::sit(&view, self.chain.clone(), header.time_ms)?;
+        let limits = court.parameters().limits.clone();
+        let work = parsed
+            .iter()
+            .fold(0_u32, |work, parsed| work.saturating_add(parsed.work()));
+        if work > limits.block_work_max {
+            return Ok(Err(Invalid::new(
+                "work units",
+                &format!("at most {}", limits.block_work_max),
+                &work,
+            )));
+        }
+        let mut executor = Executor::new(&view, self.context(&place)?)?;
+        for parsed in &parsed {
+            let id = parsed.statement().id();
+            match court.judge(parsed, None)? {
+                Verdict::Admitted(_) => {}
+                Verdict::Repeated(nonce) => {
+                    return Ok(Err(Invalid::new("statement", &"a fresh nonce", &nonce.statement)));
+                }
+                Verdict::Rejected(rejection) => {
+                    return Ok(Err(Invalid::new("statement", &format!("{id} admissible"), &rejection)));
+                }
+            }
+            if let Err(Panicked(id)) = execute(&mut executor, parsed)? {
+                // Before a block is decided a panic is a verdict: this validator votes nil.
+                tracing::error!(statement = %id, "executing a proposed statement panicked");
+                return Ok(Err(Invalid::new("statement", &"one that can be executed", &id)));
+            }
+            court.take(parsed);
+        }
+        let executed = executor.finish();
+        let parsed: Vec<&Parsed> = parsed.iter().collect();
+        let checked = self.assemble(&place, &header.proposer, &parsed, executed);
+        Ok(match differing(&checked.body.block.header, header) {
+            None => Ok(checked),
+            Some(invalid) => Err(invalid),
+        })
+    }
+
+    /// What can be told from the header alone and the parent.
+    fn examine_header(&self, block: &Block) -> Result<(), Invalid> {
+        let header = &block.header;
+        let parent = &self.tip.progress;
+        let expect = |what, fits: bool, expected: String, found: String| {
+            if fits {
+                Ok(())
+            } else {
+                Err(Invalid { what, expected, found })
+            }
+        };
+        let height = parent.height + 1;
+        expect(
+            "height",
+            header.height == height,
+            height.to_string(),
+            header.height.to_string(),
+        )?;
+        expect(
+            "parent",
+            header.parent == parent.id,
+            parent.id.to_string(),
+            header.parent.to_string(),
+        )?;
+        let after = format!("after {}", parent.time_ms);
+        expect(
+            "time",
+            header.time_ms > parent.time_ms,
+            after,
+            header.time_ms.to_string(),
+        )?;
+        let calendar = invoice::Date::from_unix_ms(header.time_ms).is_ok();
+        expect(
+            "time",
+            calendar,
+            "a time in the calendar".to_owned(),
+            header.time_ms.to_string(),
+        )?;
+        let member = self.tip.validators.get(&header.proposer).is_some();
+        expect(
+            "proposer",
+            member,
+            "a validator".to_owned(),
+            header.proposer.to_string(),
+        )?;
+        let bytes: usize = block.statements.iter().map(Vec::len).fold(0, usize::saturating_add);
+        let max = self.tip.parameters.limits.block_bytes_max;
+        let fits = u32::try_from(bytes).is_ok_and(|bytes| bytes <= max);
+        expect("bytes of statements", fits, format!("at most {max}"), bytes.to_string())?;
+        block
+            .check_shape()
+            .map_err(|error| Invalid::new("shape", &"a well-formed block", &error))
+    }
+
+    /// Executes a decided block again, without judging its statements: it was certified, and its
+    /// bytes are what this node wrote.
+    pub(crate) fn execute_decided(&self, body: &Body) -> Result<Checked, Fault> {
+        let header = &body.block.header;
+        let damaged = |what: String| Fault::Ledger {
+            height: header.height,
+            what,
+        };
+        self.examine_header(&body.block)
+            .map_err(|invalid| damaged(invalid.to_string()))?;
+        let parsed = read_statements(&body.block).map_err(|invalid| damaged(invalid.to_string()))?;
+        let place = self.place(header.time_ms)?;
+        let view = StoreView(&*self.store);
+        let mut executor = Executor::new(&view, self.context(&place)?)?;
+        for parsed in &parsed {
+            executor.execute(parsed)?;
+        }
+        let parsed: Vec<&Parsed> = parsed.iter().collect();
+        let checked = self.assemble(&place, &header.proposer, &parsed, executor.finish());
+        match differing(&checked.body.block.header, header) {
+            None => Ok(checked),
+            Some(Invalid { what, expected, found }) => Err(Fault::Diverged {
+                height: header.height,
+                what,
+                ours: expected,
+                decided: found,
+            }),
+        }
+    }
+}
+
+fn read_statements(block: &Block) -> Result<Vec<Parsed>, Invalid> {
+    block
+        .statements
+        .iter()
+        .map(|bytes| Parsed::read(bytes).map_err(|error| Invalid::new("statement", &"a well-formed statement", &error)))
+        .collect()
+}
+
+/// The first field in which a header differs from what this node computes.
+fn differing(ours: &Header, theirs: &Header) -> Option<Invalid> {
+    let hash = |what, ours: &Hash, theirs: &Hash| (ours != theirs).then(|| Invalid::new(what, &ours, &theirs));
+    let number = |what, ours: u64, theirs: u64| (ours != theirs).then(|| Invalid::new(what, &ours, &theirs));
+    number("version", ours.version.into(), theirs.version.into())
+        .or_else(|| (ours.chain != theirs.chain).then(|| Invalid::new("chain", &ours.chain, &theirs.chain)))
+        .or_else(|| hash("statements root", &ours.statements_root, &theirs.statements_root))
+        .or_else(|| {
+            number(
+                "statement count",
+                ours.statement_count.into(),
+                theirs.statement_count.into(),
+            )
+        })
+        .or_else(|| number("log size", ours.log_size, theirs.log_size))
+        .or_else(|| hash("log root", &ours.log_root, &theirs.log_root))
+        .or_else(|| hash("writes hash", &ours.writes_hash, &theirs.writes_hash))
+        .or_else(|| {
+            let (ours, theirs) = (&ours.state_checkpoint, &theirs.state_checkpoint);
+            number("height of the state checkpoint", ours.height, theirs.height)
+                .or_else(|| hash("root of the state checkpoint", &ours.root, &theirs.root))
+        })
+        .or_else(|| hash("validators hash", &ours.validators_hash, &theirs.validators_hash))
+        .or_else(|| {
+            hash(
+                "next validators hash",
+                &ours.next_validators_hash,
+                &theirs.next_validators_hash,
+            )
+        })
+        // Whatever else a header may hold one day: the ids decide.
+        .or_else(|| hash("block id", &ours.id().hash(), &theirs.id().hash()))
+}
