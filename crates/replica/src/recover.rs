@@ -34,8 +34,9 @@ impl<S: Store> Replica<S> {
     /// Starts from genesis or from what the store holds, and catches the index up with the ledger.
     ///
     /// # Errors
-    /// A fault: damage, a ledger that lost data, another genesis.
+    /// A fault: damage, a ledger that lost data, another genesis or one that not all have signed.
     pub fn recover(genesis: &Genesis, store: Arc<S>, mut progress: impl FnMut(Recovering)) -> Result<Self, Fault> {
+        genesis.verify_countersignatures().map_err(Fault::Countersignatures)?;
         let ledger_tip = store.ledger_tip()?;
         check_genesis(genesis, &*store, ledger_tip)?;
         let start = match store.index_tip()? {

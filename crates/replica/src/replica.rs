@@ -89,6 +89,9 @@ pub enum Fault {
     /// The genesis cannot be started from.
     #[error("genesis cannot be started from")]
     Genesis(#[from] ledger::genesis::GenesisError),
+    /// Not every validator of the genesis has countersigned it.
+    #[error("genesis is not countersigned by all of its validators")]
+    Countersignatures(#[source] chain::genesis::GenesisError),
 }
 
 /// Where the chain stands: what the next block is built on.
