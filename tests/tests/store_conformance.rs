@@ -613,7 +613,7 @@ fn index_value(number: Option<u8>) -> Option<Vec<u8>> {
 fn index_key(number: u16) -> Vec<u8> {
     // Of two lengths, so that one key is the beginning of another.
     let bytes = (number / 2).to_be_bytes();
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         bytes.to_vec()
     } else {
         [&bytes[..], &[0]].concat()
