@@ -105,7 +105,8 @@ fn every_changed_field_of_a_header_makes_a_block_invalid() {
     proposer.submit(&statement);
     let block = proposer.propose().block;
     let other = chain::hash::Hash::of(b"other");
-    let changes: [(&str, fn(&mut chain::block::Block, chain::hash::Hash)); 11] = [
+    type Change = fn(&mut chain::block::Block, chain::hash::Hash);
+    let changes: [(&str, Change); 11] = [
         ("version", |block, _| block.header.version += 1),
         ("height", |block, _| block.header.height += 1),
         ("parent", |block, other| block.header.parent = other.into()),
