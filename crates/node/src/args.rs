@@ -1,0 +1,68 @@
+//! The command line: its shape alone. What a command does stands in its own module.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{
+    config, demo, dev, export, field, init, keys, receipt, sign, start, status, submit, token, verify,
+};
+use crate::exit::Exit;
+use crate::output::Format;
+
+/// A permissioned consortium ledger of e-invoices: run a node, act on the ledger, verify it offline.
+#[derive(Debug, Parser)]
+#[command(name = "einvoice", version, max_term_width = 100, after_help = Exit::table(), after_long_help = Exit::table())]
+pub(crate) struct Cli {
+    /// How data is written to stdout. Talk and logs go to stderr.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub(crate) format: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole local consortium in one process, with demo organisations and a clock that can be advanced.
+    Dev(dev::Args),
+    /// Play the life of real invoices on a local consortium, step by step, then export and verify the chain.
+    Demo(demo::Args),
+    /// Run a node.
+    Start(start::Args),
+    /// Make the directory of a single validator: keys, genesis, configuration.
+    Init(init::Args),
+    /// Make keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Sign a statement; the JWS goes to stdout.
+    Sign(sign::Args),
+    /// Submit a signed statement to a node and wait until it is final.
+    Submit(submit::Args),
+    /// Make a login token for a node; it goes to stdout.
+    Token(token::Args),
+    /// Export the chain to an archive, from a directory or from a running node.
+    Export(export::Args),
+    /// Verify an archive, offline, trusting nobody but the genesis.
+    Verify(verify::Args),
+    /// Verify receipts.
+    #[command(subcommand)]
+    Receipt(receipt::Command),
+    /// Say how a node is.
+    Status(status::Args),
+    /// Check or show the configuration.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print one field of a JSON document, as plain text; for shell scripts.
+    Field(field::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

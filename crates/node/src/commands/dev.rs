@@ -1,0 +1,158 @@
+//! `einvoice dev`: a whole local consortium in one process.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use chain::identity::OrganisationId;
+use ledger::organisation::Purpose;
+use serde::Serialize;
+use tempfile::TempDir;
+
+use crate::commands::token;
+use crate::consortium::Consortium;
+use crate::exit::{Exit, Exits as _, Failure};
+use crate::files;
+use crate::keys::NamedKey;
+use crate::output::Output;
+use crate::plan::Plan;
+use crate::service::{Kind, Service};
+use crate::telemetry;
+
+/// For how long the tokens in the ready files are valid, seconds.
+const TOKEN_TTL_S: u64 = 3_600;
+
+/// Run a local consortium.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where keys, genesis and ledger live, and stay; without it a temporary directory, removed at the end.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where the REST door listens; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Writes address, chain, tokens and the paths of the keys here, as JSON, once the node serves.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Writes the same here as shell variables, to be sourced.
+    #[arg(long, value_name = "FILE")]
+    ready_env: Option<PathBuf>,
+}
+
+/// What a consortium that serves tells about itself. It holds login tokens, so its file is private.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ready {
+    url: String,
+    node_id: String,
+    chain: String,
+    genesis: PathBuf,
+    data: PathBuf,
+    /// Read tokens, valid for an hour.
+    tokens: BTreeMap<OrganisationId, String>,
+    /// Key files.
+    keys: BTreeMap<OrganisationId, ReadyKeys>,
+}
+
+/// The key files of an organisation.
+#[derive(Debug, Serialize)]
+struct ReadyKeys {
+    login: PathBuf,
+    statement: PathBuf,
+}
+
+impl Ready {
+    fn of(consortium: &Consortium, service: &Service) -> anyhow::Result<Self> {
+        let now_s = u64::try_from(service.clock().now_ms() / 1_000).unwrap_or(0);
+        let node_id = consortium.config.node.id.clone();
+        let (mut tokens, mut keys) = (BTreeMap::new(), BTreeMap::new());
+        for (organisation, own) in &consortium.keys {
+            let login = NamedKey::load(&own.login, Purpose::Login)?;
+            tokens.insert(organisation.clone(), token::mint(&login, &node_id, now_s, TOKEN_TTL_S, None, None)?);
+            keys.insert(organisation.clone(), ReadyKeys { login: own.login.clone(), statement: own.statement.clone() });
+        }
+        Ok(Self {
+            url: service.url(),
+            node_id,
+            chain: consortium.genesis.chain_id().to_string(),
+            genesis: consortium.genesis_path.clone(),
+            data: consortium.genesis_path.parent().unwrap_or_else(|| Path::new(".")).to_owned(),
+            tokens,
+            keys,
+        })
+    }
+
+    /// The same as shell variables.
+    fn env(&self) -> String {
+        let mut lines = Vec::new();
+        let mut set = |name: &str, value: &str| lines.push(format!("{name}={}\n", files::quote(value)));
+        set("EINVOICE_URL", &self.url);
+        set("EINVOICE_NODE", &self.node_id);
+        set("EINVOICE_CHAIN", &self.chain);
+        set("EINVOICE_GENESIS", &self.genesis.display().to_string());
+        set("EINVOICE_DATA", &self.data.display().to_string());
+        for (organisation, token) in &self.tokens {
+            set(&format!("{}_TOKEN", variable(organisation)), token);
+        }
+        for (organisation, keys) in &self.keys {
+            set(&format!("{}_LOGIN_KEY", variable(organisation)), &keys.login.display().to_string());
+            set(&format!("{}_STATEMENT_KEY", variable(organisation)), &keys.statement.display().to_string());
+        }
+        lines.concat()
+    }
+}
+
+/// An organisation's id as the beginning of a variable's name.
+fn variable(organisation: &OrganisationId) -> String {
+    organisation.as_str().replace('-', "_").to_ascii_uppercase()
+}
+
+/// A directory that goes away with its owner, unless somebody asked for it.
+#[derive(Debug)]
+pub(crate) enum Home {
+    /// Asked for.
+    Kept(PathBuf),
+    /// Nobody's.
+    Temporary(TempDir),
+}
+
+impl Home {
+    /// The directory asked for, or a temporary one.
+    pub(crate) fn new(asked: Option<PathBuf>) -> anyhow::Result<Self> {
+        if let Some(path) = asked {
+            return Ok(Self::Kept(path));
+        }
+        let made = tempfile::Builder::new().prefix("einvoice-").tempdir();
+        Ok(Self::Temporary(made.context("make a temporary directory")?))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(directory) => directory.path(),
+        }
+    }
+}
+
+/// Runs a consortium until a signal or a fault.
+pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
+    let home = Home::new(args.data)?;
+    let mut consortium = Consortium::establish(home.path(), &Plan::demo()?).or_exit(Exit::Usage)?;
+    consortium.config.http.listen = args.listen;
+    if !args.listen.ip().is_loopback() {
+        return Err(Failure::text(Exit::Usage, format!("listen on {}: dev serves loopback addresses only", args.listen)));
+    }
+    telemetry::start(&consortium.config.telemetry)?;
+    let service = Service::start(consortium.config.clone(), Kind::Development, output)?;
+    let ready = Ready::of(&consortium, &service)?;
+    if let Some(path) = &args.ready_env {
+        files::replace(path, ready.env().as_bytes(), true).or_exit(Exit::Usage)?;
+    }
+    if let Some(path) = &args.ready_file {
+        let json = serde_json::to_vec_pretty(&ready).context("write the ready file as JSON")?;
+        files::replace(path, &json, true).or_exit(Exit::Usage)?;
+    }
+    output.talk(&format!("the consortium serves at {}; keys and genesis are in {}", ready.url, home.path().display()));
+    service.serve()
+}

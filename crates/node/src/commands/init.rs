@@ -1,0 +1,145 @@
+//! `einvoice init`: the directory of a single validator, ready for `start`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow};
+use chain::identity::OrganisationId;
+use invoice::taxpayer::TaxpayerId;
+use ledger::genesis::LedgerGenesis;
+use ledger::organisation::{Custody, Mandate, Organisation, Purpose, Role, Standing};
+use ledger::parameters::Parameters;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::consortium::{ValidatorKeys, entry};
+use crate::exit::{Exit, Exits as _, Failure};
+use crate::files;
+use crate::keys::{self, NamedKey};
+use crate::output::{Output, Report};
+use crate::plan::Planned;
+
+/// How many bytes a file of members may have.
+const MEMBERS_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Make the directory of a single validator.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The directory; it must not hold a node yet.
+    directory: PathBuf,
+    /// The chain's short name.
+    #[arg(long, default_value = "local")]
+    chain: String,
+    /// The organisation that runs the validator: the tax bureau of this chain.
+    #[arg(long, default_value = "tax-bureau")]
+    organisation: OrganisationId,
+    /// Its registered name.
+    #[arg(long, default_value = "Tax Bureau")]
+    name: String,
+    /// Its taxpayer id.
+    #[arg(long, default_value = "11440300K31718010F")]
+    taxpayer_id: TaxpayerId,
+    /// The node's id; the organisation and a 1 when absent.
+    #[arg(long)]
+    node_id: Option<String>,
+    /// The other organisations and the mandates: JSON `{"organisations":[…],"mandates":[…]}` as in a genesis.
+    #[arg(long, value_name = "FILE")]
+    members: Option<PathBuf>,
+}
+
+/// The members of a chain besides its validator.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Members {
+    organisations: Vec<Organisation>,
+    #[serde(default)]
+    mandates: Vec<Mandate>,
+}
+
+/// What was made.
+#[derive(Debug, Serialize)]
+struct Made {
+    directory: PathBuf,
+    configuration: PathBuf,
+    genesis: PathBuf,
+    chain: String,
+    node: String,
+}
+
+impl Report for Made {
+    fn text(&self) -> String {
+        format!(
+            "chain          {}\nnode           {}\ngenesis        {}\nconfiguration  {}\nstart it with  einvoice start --config {}",
+            self.chain,
+            self.node,
+            self.genesis.display(),
+            self.configuration.display(),
+            files::quoted(&self.configuration)
+        )
+    }
+}
+
+/// Makes keys, genesis and configuration.
+pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let directory = &args.directory;
+    let context = || format!("make a node in {}", directory.display());
+    let configuration = directory.join("node.toml");
+    let genesis_path = directory.join("genesis.json");
+    if configuration.exists() || genesis_path.exists() || directory.join("keys").exists() {
+        return Err(anyhow!("there is one already")).with_context(context).or_exit(Exit::Usage);
+    }
+    let members = members(args)?;
+    files::directory(directory).or_exit(Exit::Usage)?;
+    let keys = directory.join("keys");
+    let validator = ValidatorKeys::create(&keys, &args.organisation)?;
+    files::directory(&keys.join("hosted"))?;
+    let mut organisations = vec![bureau(args, &validator)?];
+    organisations.extend(members.organisations);
+    let ledger = LedgerGenesis {
+        parameters: Parameters::new(args.organisation.clone()),
+        organisations,
+        mandates: members.mandates,
+    };
+    let genesis = validator.genesis(&args.chain, &ledger).with_context(context).or_exit(Exit::Usage)?;
+    let node = args.node_id.clone().unwrap_or_else(|| format!("{}-1", args.organisation));
+    let toml = format!("# What differs from the defaults; `einvoice config show` prints them all.\n[node]\nid = {node:?}\n");
+    files::create_public(&configuration, toml.as_bytes())?;
+    Config::load(Some(&configuration), [], &[]).with_context(context).or_exit(Exit::Usage)?;
+    files::create_public(&genesis_path, &genesis.to_bytes())?;
+    let chain = genesis.chain_id().to_string();
+    output.data(&Made { directory: directory.clone(), configuration, genesis: genesis_path, chain, node })?;
+    Ok(Exit::Done)
+}
+
+fn members(args: &Args) -> Result<Members, Failure> {
+    let Some(path) = &args.members else { return Ok(Members::default()) };
+    let bytes = files::read(path, MEMBERS_BYTES_MAX).or_exit(Exit::Usage)?;
+    chain::json::from_slice(&bytes).with_context(|| format!("read the members in {}", path.display())).or_exit(Exit::Usage)
+}
+
+/// The validator's organisation, with a login and a statement key besides those of a validator.
+fn bureau(args: &Args, validator: &ValidatorKeys) -> anyhow::Result<Organisation> {
+    let directory = args.directory.join("keys");
+    let mut listed = validator.entries();
+    for purpose in [Purpose::Login, Purpose::Statement] {
+        let name = format!("{}-1", keys::name(purpose));
+        let key = NamedKey::generate(args.organisation.clone(), name.parse()?, purpose)?;
+        key.create(&directory.join(format!("{name}.json")))?;
+        listed.push(entry(&key, Custody::Own));
+    }
+    let planned = Planned {
+        id: args.organisation.clone(),
+        name: args.name.clone(),
+        taxpayer_id: args.taxpayer_id.clone(),
+        role: Role::Agency,
+    };
+    Ok(Organisation {
+        taxpayer_kind: planned.taxpayer_kind(),
+        id: planned.id,
+        name: planned.name,
+        taxpayer_id: planned.taxpayer_id,
+        roles: BTreeSet::from([planned.role]),
+        standing: Standing::Active,
+        keys: listed,
+    })
+}

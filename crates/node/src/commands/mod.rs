@@ -1,0 +1,40 @@
+//! The commands, one module each: arguments, what it does, what it prints.
+
+pub(crate) mod config;
+pub(crate) mod demo;
+pub(crate) mod dev;
+pub(crate) mod export;
+pub(crate) mod field;
+pub(crate) mod init;
+pub(crate) mod keys;
+pub(crate) mod receipt;
+pub(crate) mod sign;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod submit;
+pub(crate) mod token;
+pub(crate) mod verify;
+
+use crate::args::Command;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+/// Does what the command line asks for.
+pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Dev(args) => dev::run(args, output),
+        Command::Demo(args) => demo::run(args, output),
+        Command::Start(args) => start::run(&args, output),
+        Command::Init(args) => init::run(&args, output),
+        Command::Keys(command) => keys::run(command, output),
+        Command::Sign(args) => sign::run(&args, output),
+        Command::Submit(args) => submit::run(&args, output),
+        Command::Token(args) => token::run(&args, output),
+        Command::Export(args) => export::run(&args, output),
+        Command::Verify(args) => verify::run(&args, output),
+        Command::Receipt(command) => receipt::run(&command, output),
+        Command::Status(args) => status::run(&args, output),
+        Command::Config(command) => config::run(&command, output),
+        Command::Field(args) => field::run(&args, output),
+    }
+}

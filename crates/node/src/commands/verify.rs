@@ -1,0 +1,155 @@
+//! `einvoice verify`: an archive against the genesis that the auditor has from elsewhere. Streams; needs no node.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use chain::checkpoint::SignedCheckpoint;
+use chain::genesis::{GENESIS_BYTES_MAX, Genesis};
+use chain::verify::{self, Options, Report as ChainReport, Status};
+use clap::ValueEnum;
+use ledger::replay::{self, ReplayFailure, ReplayReport};
+use serde::Serialize;
+
+use crate::exit::{Exit, Exits as _, Failure};
+use crate::files;
+use crate::output::{Output, Report};
+
+/// How many bytes of an archive are read at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// How many bytes a checkpoint's file may have.
+const CHECKPOINT_BYTES_MAX: u64 = 64 * 1024;
+
+/// Verify an archive.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The archive.
+    pub(crate) archive: PathBuf,
+    /// The genesis, from a source other than the archive's.
+    #[arg(long)]
+    pub(crate) genesis: PathBuf,
+    /// How deep; each level includes the ones before.
+    #[arg(long, value_enum, default_value_t = LevelName::Replay)]
+    pub(crate) level: LevelName,
+    /// The height that the chain is known to have reached; catches a tail that was cut off.
+    #[arg(long, value_name = "HEIGHT")]
+    pub(crate) at_least: Option<u64>,
+    /// A signed log checkpoint that the chain must agree with; catches another chain, and a cut tail. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Vec<PathBuf>,
+}
+
+/// A level, on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LevelName {
+    /// Heights, parents, times, counts, roots and sizes.
+    Links,
+    /// Also the commit certificates: more than two thirds of the power in force.
+    Certificates,
+    /// Also the Merkle log, rebuilt from statements and outcomes.
+    Log,
+    /// Also every signature and every rule, executed again from genesis.
+    Replay,
+}
+
+/// What a verification found.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Verdict {
+    /// Up to the log.
+    Chain(Box<ChainReport>),
+    /// With replay.
+    Replay(Box<ReplayReport>),
+}
+
+impl Verdict {
+    /// The report of the chain.
+    pub(crate) fn chain(&self) -> &ChainReport {
+        match self {
+            Self::Chain(report) => report,
+            Self::Replay(replay) => &replay.report,
+        }
+    }
+
+    /// How the process ends on it.
+    pub(crate) fn exit(&self) -> Exit {
+        match self.chain().status {
+            Status::Verified => Exit::Done,
+            Status::Findings => Exit::Findings,
+            Status::Incomplete => Exit::Incomplete,
+        }
+    }
+}
+
+impl Report for Verdict {
+    fn text(&self) -> String {
+        let mut lines = vec![self.chain().to_string().trim_end().to_owned()];
+        if let Self::Replay(replay) = self {
+            let summary = &replay.replay;
+            let refused: u64 = summary.refused.values().sum();
+            lines.push(format!(
+                "replayed    {} events: {} accepted, {} repeated, {refused} refused; {} invoices issued",
+                summary.events, summary.accepted, summary.repeated, summary.invoices
+            ));
+            let custody = summary.events_by_custody.iter();
+            lines.extend(custody.map(|(custody, events)| format!("keys of     {custody}: {events} events")));
+        }
+        lines.join("\n")
+    }
+}
+
+/// Verifies, prints the report, and ends as it says.
+pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let verdict = verify(args, output)?;
+    output.data(&verdict)?;
+    Ok(verdict.exit())
+}
+
+/// Verifies.
+pub(crate) fn verify(args: &Args, output: &Output) -> Result<Verdict, Failure> {
+    let genesis = genesis(&args.genesis)?;
+    let mut options = Options { at_least_height: args.at_least, ..Options::default() };
+    for path in &args.checkpoint {
+        let context = || format!("use the log checkpoint {}", path.display());
+        let bytes = files::read(path, CHECKPOINT_BYTES_MAX).or_exit(Exit::Usage)?;
+        let signed = SignedCheckpoint::parse(&bytes).with_context(context).or_exit(Exit::Usage)?;
+        signed.verify(&genesis).with_context(context).or_exit(Exit::Usage)?;
+        options.checkpoints.push(signed.checkpoint().clone());
+    }
+    let context = || format!("read the archive {}", args.archive.display());
+    let file = File::open(&args.archive).with_context(context).or_exit(Exit::Usage)?;
+    let bytes = file.metadata().with_context(context).or_exit(Exit::Usage)?.len();
+    let bar = output.progress("verifying", Some(bytes), true);
+    let source = BufReader::with_capacity(BUFFER_BYTES, bar.wrap_read(file));
+    let verdict = at_level(source, &genesis, args.level, options);
+    bar.finish_and_clear();
+    verdict
+}
+
+fn at_level(source: impl Read, genesis: &Genesis, level: LevelName, options: Options) -> Result<Verdict, Failure> {
+    let level = match level {
+        LevelName::Links => verify::Level::Links,
+        LevelName::Certificates => verify::Level::Certificates,
+        LevelName::Log => verify::Level::Log,
+        LevelName::Replay => {
+            let replayed = replay::verify_archive(source, genesis, options, |_| {}).map_err(|failure| {
+                let exit = match &failure {
+                    ReplayFailure::Genesis(_) => Exit::Usage,
+                    ReplayFailure::Read(_) | ReplayFailure::Fault(_) => Exit::Unexpected,
+                };
+                Failure::new(exit, anyhow::Error::new(failure).context("verify the archive"))
+            })?;
+            return Ok(Verdict::Replay(Box::new(replayed)));
+        }
+    };
+    let report = verify::verify_archive(source, genesis, level, options, |_, _, _, _| {}).context("read the archive")?;
+    Ok(Verdict::Chain(Box::new(report)))
+}
+
+/// Reads a genesis to verify against; whether all have signed it is part of the verification.
+pub(crate) fn genesis(path: &std::path::Path) -> Result<Genesis, Failure> {
+    let limit = u64::try_from(GENESIS_BYTES_MAX).unwrap_or(u64::MAX);
+    let bytes = files::read(path, limit).or_exit(Exit::Usage)?;
+    Genesis::parse(&bytes).with_context(|| format!("read the genesis {}", path.display())).or_exit(Exit::Usage)
+}

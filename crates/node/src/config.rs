@@ -1,0 +1,462 @@
+//! Configuration of a node: TOML, every key with a default, secrets only as paths.
+//!
+//! Precedence: flag, environment, file, default. `http.listen` in the environment is `EINVOICE_HTTP_LISTEN`. Paths in a
+//! file are relative to that file. [`Config`] is what was written; other rooms get their own plain option structs from
+//! it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::files;
+
+/// How many bytes a configuration file may have.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What the environment's names begin with.
+const PREFIX: &str = "EINVOICE_";
+
+/// The configuration of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Config {
+    /// Who this node is.
+    pub(crate) node: NodeConfig,
+    /// Its keys, as paths.
+    pub(crate) keys: KeysConfig,
+    /// The REST door.
+    pub(crate) http: HttpConfig,
+    /// Statements that wait.
+    pub(crate) mempool: MempoolConfig,
+    /// The store.
+    pub(crate) store: StoreConfig,
+    /// When blocks are made.
+    pub(crate) blocks: BlocksConfig,
+    /// How long each step of a shutdown may take.
+    pub(crate) shutdown: ShutdownConfig,
+    /// Logs.
+    pub(crate) telemetry: TelemetryConfig,
+}
+
+/// Who this node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct NodeConfig {
+    /// The node's id: what login tokens name as their audience.
+    pub(crate) id: String,
+    /// The genesis file.
+    pub(crate) genesis: PathBuf,
+    /// The directory of the store.
+    pub(crate) data: PathBuf,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self { id: "node-1".to_owned(), genesis: "genesis.json".into(), data: "data".into() }
+    }
+}
+
+/// The node's keys: paths of key files, never the keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct KeysConfig {
+    /// Votes for blocks.
+    pub(crate) consensus: PathBuf,
+    /// Signs log checkpoints.
+    pub(crate) receipt: PathBuf,
+    /// Secret from which the salts of attachments are derived; made when it is missing.
+    pub(crate) attachment_salt: PathBuf,
+    /// A directory of statement keys that this node holds for organisations. It may be missing.
+    pub(crate) hosted: PathBuf,
+}
+
+impl Default for KeysConfig {
+    fn default() -> Self {
+        Self {
+            consensus: "keys/consensus-1.json".into(),
+            receipt: "keys/receipt-1.json".into(),
+            attachment_salt: "keys/attachment-salt".into(),
+            hosted: "keys/hosted".into(),
+        }
+    }
+}
+
+/// The REST door.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct HttpConfig {
+    /// Where it listens. An address that is not loopback needs TLS.
+    pub(crate) listen: SocketAddr,
+    /// The certificate chain, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The certificate's key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Bytes of a request's body at most.
+    pub(crate) body_bytes_max: usize,
+    /// Rows of a page at most.
+    pub(crate) page_rows_max: usize,
+    /// How long a request waits for finality before it is told to come back, ms.
+    pub(crate) finality_wait_ms: u64,
+    /// Public checks an address may make in a minute.
+    pub(crate) verifications_a_minute: u32,
+    /// Wrong guesses of the public check about one invoice in a day.
+    pub(crate) mismatches_a_day: u8,
+    /// Open connections at most.
+    pub(crate) connections_max: usize,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls_certificate: None,
+            tls_key: None,
+            body_bytes_max: 4 * 1024 * 1024,
+            page_rows_max: 500,
+            finality_wait_ms: 10_000,
+            verifications_a_minute: 60,
+            mismatches_a_day: 5,
+            connections_max: 1_024,
+        }
+    }
+}
+
+/// Statements that wait for a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(clippy::struct_field_names, reason = "units and bounds stand last in the names of keys")]
+pub(crate) struct MempoolConfig {
+    /// Statements at most.
+    pub(crate) statements_max: usize,
+    /// Bytes of statements at most.
+    pub(crate) bytes_max: usize,
+    /// The part of both that one organisation may hold, in percent.
+    pub(crate) organisation_percent_max: usize,
+}
+
+impl Default for MempoolConfig {
+    fn default() -> Self {
+        Self { statements_max: 50_000, bytes_max: 64 * 1024 * 1024, organisation_percent_max: 25 }
+    }
+}
+
+/// The store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(clippy::struct_field_names, reason = "units and bounds stand last in the names of keys")]
+pub(crate) struct StoreConfig {
+    /// Cache of the ledger database, in bytes.
+    pub(crate) ledger_cache_bytes: usize,
+    /// Cache of the index database, in bytes.
+    pub(crate) index_cache_bytes: usize,
+    /// Free space below which nothing is written any more, in bytes.
+    pub(crate) reserve_bytes: u64,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            ledger_cache_bytes: 16 * 1024 * 1024,
+            index_cache_bytes: 128 * 1024 * 1024,
+            reserve_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// When blocks are made although nothing waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct BlocksConfig {
+    /// The heartbeat, ms.
+    pub(crate) heartbeat_ms: u64,
+    /// The heartbeat while events are not yet under a published state checkpoint, ms.
+    pub(crate) checkpoint_heartbeat_ms: u64,
+}
+
+impl Default for BlocksConfig {
+    fn default() -> Self {
+        Self { heartbeat_ms: 60_000, checkpoint_heartbeat_ms: 10_000 }
+    }
+}
+
+/// How long each step of a shutdown may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(clippy::struct_field_names, reason = "units and bounds stand last in the names of keys")]
+pub(crate) struct ShutdownConfig {
+    /// Answering what is under way, ms.
+    pub(crate) drain_ms_max: u64,
+    /// The last block, ms.
+    pub(crate) driver_ms_max: u64,
+    /// Closing the store, ms.
+    pub(crate) store_ms_max: u64,
+}
+
+impl Default for ShutdownConfig {
+    fn default() -> Self {
+        Self { drain_ms_max: 15_000, driver_ms_max: 15_000, store_ms_max: 60_000 }
+    }
+}
+
+/// The form of logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// Text on a terminal, else JSON.
+    #[default]
+    Auto,
+    /// Text.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Logs, on stderr.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct TelemetryConfig {
+    /// What is logged, as `tracing` directives: `info`, `warn,replica=debug`.
+    pub(crate) filter: String,
+    /// Its form: `auto`, `text` or `json`.
+    pub(crate) format: LogFormat,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Auto }
+    }
+}
+
+/// Keys without a default, which [`keys`] cannot find by looking at the defaults.
+const WITHOUT_DEFAULT: [(&str, &str); 2] = [("http", "tls-certificate"), ("http", "tls-key")];
+
+impl Config {
+    /// The effective configuration: flags over environment over file over defaults.
+    ///
+    /// `overrides` are the flags, each `section.key=value`.
+    pub(crate) fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        overrides: &[String],
+    ) -> anyhow::Result<Self> {
+        let mut table = match file {
+            Some(path) => {
+                let bytes = files::read(path, FILE_BYTES_MAX)?;
+                let context = || format!("read the configuration {}", path.display());
+                let text = String::from_utf8(bytes).context("it is not UTF-8").with_context(context)?;
+                let table: Table = text.parse().with_context(context)?;
+                // Checked before it is mixed with anything, so that a complaint is about the file.
+                table.clone().try_into::<Self>().with_context(context)?;
+                table
+            }
+            None => Table::new(),
+        };
+        for (name, text) in environment {
+            if let Some((section, key)) = named(&name) {
+                set(&mut table, &section, &key, &text).with_context(|| format!("read {name} in the environment"))?;
+            }
+        }
+        for text in overrides {
+            let context = || format!("read --set {text}");
+            let (path, value) = text.split_once('=').ok_or_else(|| anyhow!("expected section.key=value")).with_context(context)?;
+            let (section, key) = path.split_once('.').ok_or_else(|| anyhow!("expected section.key=value")).with_context(context)?;
+            set(&mut table, section, key, value).with_context(context)?;
+        }
+        let mut config: Self = table.try_into().context("put the configuration together")?;
+        config.validate().context("use the configuration")?;
+        config.resolve(file.and_then(Path::parent).unwrap_or_else(|| Path::new("")));
+        Ok(config)
+    }
+
+    /// What types cannot say.
+    fn validate(&self) -> anyhow::Result<()> {
+        if self.node.id.is_empty() || self.node.id.len() > 255 || !self.node.id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            bail!("node.id: expected 1 to 255 printable ASCII characters without space, found {:?}", self.node.id);
+        }
+        if self.http.tls_certificate.is_some() != self.http.tls_key.is_some() {
+            bail!("http: expected tls-certificate and tls-key together, found one of them");
+        }
+        if !self.http.listen.ip().is_loopback() && self.http.tls_key.is_none() {
+            bail!("http.listen: {} is not loopback, which needs tls-certificate and tls-key", self.http.listen);
+        }
+        if !(1..=100).contains(&self.mempool.organisation_percent_max) {
+            bail!("mempool.organisation-percent-max: expected 1 to 100, found {}", self.mempool.organisation_percent_max);
+        }
+        let positive = [
+            ("http.body-bytes-max", self.http.body_bytes_max == 0),
+            ("http.page-rows-max", self.http.page_rows_max == 0),
+            ("http.connections-max", self.http.connections_max == 0),
+            ("http.verifications-a-minute", self.http.verifications_a_minute == 0),
+            ("mempool.statements-max", self.mempool.statements_max < 100),
+            ("mempool.bytes-max", self.mempool.bytes_max < 100),
+            ("blocks.heartbeat-ms", self.blocks.heartbeat_ms < 100),
+            ("blocks.checkpoint-heartbeat-ms", self.blocks.checkpoint_heartbeat_ms < 100),
+        ];
+        match positive.iter().find(|(_, too_small)| *too_small) {
+            Some((key, _)) => bail!("{key}: the value is too small to work with"),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes paths relative to the file's directory.
+    fn resolve(&mut self, directory: &Path) {
+        let keys = &mut self.keys;
+        let paths = [
+            &mut self.node.genesis,
+            &mut self.node.data,
+            &mut keys.consensus,
+            &mut keys.receipt,
+            &mut keys.attachment_salt,
+            &mut keys.hosted,
+        ];
+        let tls = [&mut self.http.tls_certificate, &mut self.http.tls_key];
+        for path in paths.into_iter().chain(tls.into_iter().flatten()) {
+            *path = directory.join(&*path);
+        }
+    }
+
+    /// The configuration as TOML.
+    pub(crate) fn to_toml(&self) -> anyhow::Result<String> {
+        toml::to_string(self).context("write the configuration as TOML")
+    }
+
+    /// What the store needs of it.
+    pub(crate) fn store_options(&self) -> store::Options {
+        store::Options {
+            ledger_cache_bytes: self.store.ledger_cache_bytes,
+            index_cache_bytes: self.store.index_cache_bytes,
+            reserve_bytes: self.store.reserve_bytes,
+            ..store::Options::new(&self.node.data)
+        }
+    }
+
+    /// What the mempool needs of it.
+    pub(crate) fn mempool_limits(&self) -> replica::mempool::Limits {
+        replica::mempool::Limits {
+            statements_max: self.mempool.statements_max,
+            bytes_max: self.mempool.bytes_max,
+            organisation_percent_max: self.mempool.organisation_percent_max,
+            ..replica::mempool::Limits::default()
+        }
+    }
+
+    /// What the REST door needs of it.
+    pub(crate) fn api_options(&self) -> api::Options {
+        api::Options {
+            body_bytes_max: self.http.body_bytes_max,
+            page_rows_max: self.http.page_rows_max,
+            finality_wait_ms: self.http.finality_wait_ms,
+            verifications_a_minute: self.http.verifications_a_minute,
+            mismatches_an_invoice_and_day: self.http.mismatches_a_day,
+            connections_max: self.http.connections_max,
+            drain_ms: self.shutdown.drain_ms_max,
+            // Three heartbeats without a block are too many.
+            stall_ms: self.blocks.heartbeat_ms.saturating_mul(3),
+            ..api::Options::default()
+        }
+    }
+
+    /// The longest pause between blocks: while events are not under a published checkpoint, or not.
+    pub(crate) const fn heartbeat(&self, uncovered: bool) -> Duration {
+        Duration::from_millis(if uncovered { self.blocks.checkpoint_heartbeat_ms } else { self.blocks.heartbeat_ms })
+    }
+}
+
+/// Every key there is, with the type of its value by example.
+fn keys() -> impl Iterator<Item = (String, String, Value)> {
+    let defaults = Table::try_from(Config::default()).expect("the defaults are TOML");
+    let with_default = defaults.into_iter().flat_map(|(section, table)| {
+        let keys = table.as_table().cloned().unwrap_or_default();
+        keys.into_iter().map(move |(key, value)| (section.clone(), key, value))
+    });
+    let without = WITHOUT_DEFAULT
+        .map(|(section, key)| (section.to_owned(), key.to_owned(), Value::String(String::new())));
+    with_default.chain(without)
+}
+
+/// The key that a name in the environment stands for.
+fn named(name: &str) -> Option<(String, String)> {
+    let name = name.strip_prefix(PREFIX)?;
+    keys().map(|(section, key, _)| (section, key)).find(|(section, key)| {
+        format!("{section}_{key}").replace('-', "_").to_ascii_uppercase() == name
+    })
+}
+
+/// Puts a value that came as text in its place.
+fn set(table: &mut Table, section: &str, key: &str, text: &str) -> anyhow::Result<()> {
+    let (_, _, example) = keys()
+        .find(|(known_section, known_key, _)| known_section == section && known_key == key)
+        .ok_or_else(|| anyhow!("there is no key {section}.{key}"))?;
+    let value = if example.is_integer() {
+        Value::Integer(text.parse().map_err(|_| anyhow!("expected a whole number, found {text:?}"))?)
+    } else {
+        Value::String(text.to_owned())
+    };
+    let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+    let entry = entry.as_table_mut().ok_or_else(|| anyhow!("{section} is no section"))?;
+    entry.insert(key.to_owned(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> anyhow::Result<Config> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("node.toml");
+        std::fs::write(&path, file).unwrap();
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Config::load(Some(&path), environment, &flags)
+    }
+
+    #[test]
+    fn the_file_in_the_repository_is_the_defaults() {
+        let text = include_str!("../../../config/node.toml");
+        let read: Config = toml::from_str(text).unwrap();
+        assert_eq!(read, Config::default());
+        for (section, key, _) in keys() {
+            assert!(text.contains(&format!("{key} =")), "config/node.toml does not show {section}.{key}");
+        }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+        let file = "[blocks]\nheartbeat-ms = 2000\n[http]\npage-rows-max = 7\n";
+        let environment = [("EINVOICE_BLOCKS_HEARTBEAT_MS", "3000"), ("EINVOICE_HTTP_LISTEN", "127.0.0.1:9")];
+        let config = load(file, &environment, &["blocks.heartbeat-ms=4000"]).unwrap();
+        assert_eq!(config.blocks.heartbeat_ms, 4000);
+        assert_eq!(config.http.listen.port(), 9);
+        assert_eq!(config.http.page_rows_max, 7);
+        assert_eq!(config.blocks.checkpoint_heartbeat_ms, 10_000);
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = load("[node]\ngenesis = \"g.json\"\ndata = \"/var/lib/x\"\n", &[], &[]).unwrap();
+        assert!(config.node.genesis.is_absolute() && config.node.genesis.ends_with("g.json"));
+        assert_eq!(config.node.data, Path::new("/var/lib/x"));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_by_name() {
+        let check = |file: &str, flags: &[&str], expected: &str| {
+            let error = format!("{:#}", load(file, &[], flags).unwrap_err());
+            assert!(error.contains(expected), "{error}");
+        };
+        check("[http]\nlisten-on = \"x\"\n", &[], "listen-on");
+        check("[htp]\n", &[], "htp");
+        check("[http]\nlisten = \"0.0.0.0:80\"\n", &[], "not loopback");
+        check("[http]\ntls-key = \"k\"\n", &[], "together");
+        check("", &["blocks.heartbeat-ms=soon"], "whole number");
+        check("", &["blocks.heart=1"], "no key blocks.heart");
+        check("", &["blocks.heartbeat-ms=0"], "too small");
+    }
+}

@@ -1,0 +1,230 @@
+//! A development consortium: a [`Plan`] with keys and a genesis, in one directory.
+//!
+//! ```text
+//! DIRECTORY/
+//!   genesis.json
+//!   node.toml               so that `einvoice start --config` serves it too
+//!   keys/
+//!     attachment-salt
+//!     consensus-1.json …    the validator's
+//!     ORGANISATION/         login-1.json, statement-1.json: the organisation's own
+//!     hosted/               ORGANISATION.json: statement keys that the node holds
+//!   data/                   the store
+//! ```
+//!
+//! Real consortia make their keys apart (`keys new`) and countersign one genesis; here one machine plays everybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use chain::genesis::{GENESIS_BYTES_MAX, GENESIS_VERSION, Genesis, GenesisBody, GenesisValidator};
+use chain::identity::OrganisationId;
+use chain::suite::Suite;
+use ledger::genesis::LedgerGenesis;
+use ledger::organisation::{Custody, Key, Mandate, Organisation, Purpose, Standing};
+use ledger::parameters::Parameters;
+use serde_json::value::RawValue;
+
+use crate::clock;
+use crate::config::Config;
+use crate::files;
+use crate::keys::{self, NamedKey};
+use crate::plan::{Plan, Planned, TAX_BUREAU, organisation};
+
+/// The keys of one organisation that it holds itself.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnKeys {
+    /// Its login key.
+    pub(crate) login: PathBuf,
+    /// Its statement key.
+    pub(crate) statement: PathBuf,
+}
+
+/// A consortium in a directory.
+#[derive(Debug)]
+pub(crate) struct Consortium {
+    /// Its genesis.
+    pub(crate) genesis: Genesis,
+    /// Where the genesis stands.
+    pub(crate) genesis_path: PathBuf,
+    /// What a node of it is configured to.
+    pub(crate) config: Config,
+    /// The organisations' own keys.
+    pub(crate) keys: BTreeMap<OrganisationId, OwnKeys>,
+}
+
+impl Consortium {
+    /// Opens the consortium in a directory, or makes it as planned when there is none.
+    pub(crate) fn establish(directory: &Path, plan: &Plan) -> anyhow::Result<Self> {
+        files::directory(directory)?;
+        // Absolute, because the paths are handed out.
+        let directory = &directory.canonicalize().with_context(|| format!("find {}", directory.display()))?;
+        let genesis_path = directory.join("genesis.json");
+        if !genesis_path.exists() {
+            create(directory, plan).with_context(|| format!("make a consortium in {}", directory.display()))?;
+        }
+        let genesis = read_genesis(&genesis_path)?;
+        let ledger = LedgerGenesis::read(&genesis).with_context(|| format!("read {}", genesis_path.display()))?;
+        let config = Config::load(Some(&directory.join("node.toml")), [], &[])?;
+        let keys = ledger.organisations.iter().map(|member| (member.id.clone(), own_keys(directory, &member.id))).collect();
+        Ok(Self { genesis, genesis_path, config, keys })
+    }
+}
+
+/// Reads a genesis that all its validators have signed.
+pub(crate) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
+    let limit = u64::try_from(GENESIS_BYTES_MAX).unwrap_or(u64::MAX);
+    let context = || format!("read the genesis {}", path.display());
+    let genesis = Genesis::parse(&files::read(path, limit)?).with_context(context)?;
+    genesis.verify_countersignatures().with_context(context)?;
+    Ok(genesis)
+}
+
+/// The validator's keys, and the genesis body's entry for it.
+pub(crate) struct ValidatorKeys {
+    /// Votes.
+    pub(crate) consensus: NamedKey,
+    /// Countersigns genesis.
+    pub(crate) governance: NamedKey,
+    /// Signs log checkpoints.
+    pub(crate) receipt: NamedKey,
+}
+
+impl ValidatorKeys {
+    /// Makes the three keys of a validator in a directory of keys.
+    pub(crate) fn create(directory: &Path, id: &OrganisationId) -> anyhow::Result<Self> {
+        files::directory(directory)?;
+        let make = |purpose| -> anyhow::Result<NamedKey> {
+            let name = format!("{}-1", keys::name(purpose));
+            let key = NamedKey::generate(id.clone(), name.parse()?, purpose)?;
+            key.create(&directory.join(format!("{name}.json")))?;
+            Ok(key)
+        };
+        Ok(Self {
+            consensus: make(Purpose::Consensus)?,
+            governance: make(Purpose::Governance)?,
+            receipt: make(Purpose::Receipt)?,
+        })
+    }
+
+    /// The keys as the ledger lists them.
+    pub(crate) fn entries(&self) -> Vec<Key> {
+        [&self.consensus, &self.governance, &self.receipt].map(|key| entry(key, Custody::Own)).to_vec()
+    }
+
+    /// A genesis with this one validator, countersigned by it.
+    pub(crate) fn genesis(&self, name: &str, ledger: &LedgerGenesis) -> anyhow::Result<Genesis> {
+        ledger.check().context("make a genesis")?;
+        let ledger = serde_json::to_string(ledger).and_then(RawValue::from_string).context("write the ledger's genesis")?;
+        let body = GenesisBody {
+            version: GENESIS_VERSION,
+            name: name.parse().context("name the chain")?,
+            suite: Suite::Ed25519Sha256,
+            time_ms: clock::machine_ms(),
+            validators: vec![GenesisValidator {
+                organisation: self.governance.organisation.clone(),
+                power: 1,
+                consensus: self.consensus.secret.public(),
+                governance: self.governance.secret.public(),
+                receipt: self.receipt.secret.public(),
+            }],
+            ledger,
+        };
+        let mut genesis = Genesis::assemble(&body).context("assemble the genesis")?;
+        genesis
+            .countersign(&self.governance.organisation, &self.governance.key_id, &self.governance.secret)
+            .context("countersign the genesis")?;
+        LedgerGenesis::read(&genesis).context("start from the genesis")?;
+        Ok(genesis)
+    }
+}
+
+/// A key as the ledger lists it.
+pub(crate) fn entry(key: &NamedKey, custody: Custody) -> Key {
+    Key {
+        id: key.key_id.clone(),
+        public: key.secret.public().into(),
+        purposes: BTreeSet::from([key.purpose]),
+        custody,
+        active: true,
+    }
+}
+
+fn own_keys(directory: &Path, id: &OrganisationId) -> OwnKeys {
+    let own = directory.join("keys").join(id.as_str());
+    OwnKeys { login: own.join("login-1.json"), statement: own.join("statement-1.json") }
+}
+
+/// Makes keys, configuration and genesis; the genesis last, because it says that the rest is there.
+fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
+    let keys = directory.join("keys");
+    let bureau = organisation(TAX_BUREAU)?;
+    let validator = ValidatorKeys::create(&keys, &bureau)?;
+    files::directory(&keys.join("hosted"))?;
+    let mut organisations = Vec::new();
+    for planned in &plan.organisations {
+        let mut member = member(directory, planned, &bureau)?;
+        if planned.id == bureau {
+            member.keys.extend(validator.entries());
+        }
+        organisations.push(member);
+    }
+    let mandates = plan.mandates.iter().map(|planned| Mandate {
+        from: planned.from.clone(),
+        to: planned.to.clone(),
+        scopes: planned.scopes.iter().copied().collect(),
+        expires_ms: None,
+    });
+    let ledger =
+        LedgerGenesis { parameters: Parameters::new(bureau), organisations, mandates: mandates.collect() };
+    let genesis = validator.genesis("demo", &ledger)?;
+    files::replace(&directory.join("node.toml"), b"[node]\nid = \"tax-bureau-1\"\n", false)?;
+    files::replace(&directory.join("genesis.json"), &genesis.to_bytes(), false)
+}
+
+/// An organisation with two keys of its own and one that the node holds for it.
+fn member(directory: &Path, planned: &Planned, host: &OrganisationId) -> anyhow::Result<Organisation> {
+    let own = own_keys(directory, &planned.id);
+    let own_directory = own.login.parent().ok_or_else(|| anyhow!("keys stand in a directory"))?;
+    files::directory(own_directory)?;
+    let hosted = directory.join("keys/hosted").join(format!("{}.json", planned.id));
+    let mut keys = Vec::new();
+    for (name, purpose, path, custody) in [
+        ("login-1", Purpose::Login, &own.login, Custody::Own),
+        ("statement-1", Purpose::Statement, &own.statement, Custody::Own),
+        ("hosted-1", Purpose::Statement, &hosted, Custody::HostedBy(host.clone())),
+    ] {
+        let key = NamedKey::generate(planned.id.clone(), name.parse()?, purpose)?;
+        key.create(path)?;
+        keys.push(entry(&key, custody));
+    }
+    Ok(Organisation {
+        id: planned.id.clone(),
+        name: planned.name.clone(),
+        taxpayer_id: planned.taxpayer_id.clone(),
+        taxpayer_kind: planned.taxpayer_kind(),
+        roles: BTreeSet::from([planned.role]),
+        standing: Standing::Active,
+        keys,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consortium_is_made_once_and_found_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let plan = Plan::demo().unwrap();
+        let made = Consortium::establish(directory.path(), &plan).unwrap();
+        let found = Consortium::establish(directory.path(), &plan).unwrap();
+        assert_eq!(made.genesis.hash(), found.genesis.hash());
+        assert_eq!(made.keys.len(), plan.organisations.len());
+        for own in found.keys.values() {
+            NamedKey::load(&own.login, Purpose::Login).unwrap();
+            NamedKey::load(&own.statement, Purpose::Statement).unwrap();
+        }
+    }
+}

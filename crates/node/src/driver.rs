@@ -1,0 +1,208 @@
+//! The driver: the one thread that makes blocks on a node that validates alone.
+//!
+//! It sleeps until a statement waits or a heartbeat is due, proposes, signs the commit certificate with its own consensus
+//! key, and commits: an engine of one vote. It never polls. A fault ends it, and with it the process: what reached the
+//! disk is unknown then, and only recovery decides what is true.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use api::{Finality, Health};
+use chain::certificate::{CommitCertificate, sign_precommit};
+use chain::key::SecretKey;
+use chain::suite::Suite;
+use replica::mempool::Mempool;
+use replica::port::Store;
+use replica::query::Query;
+use replica::replica::{Fault, Replica};
+
+use crate::clock::NodeClock;
+use crate::config::Config;
+
+/// Why the driver woke up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    /// A statement came in.
+    Work,
+    /// A heartbeat is due.
+    Heartbeat,
+    /// It is to stop.
+    Stop,
+}
+
+#[derive(Debug, Default)]
+struct Signals {
+    work: bool,
+    stop: bool,
+}
+
+/// Wakes the driver. Shared with the mempool and whoever shuts the node down.
+#[derive(Debug, Default)]
+pub(crate) struct Wake {
+    signals: Mutex<Signals>,
+    changed: Condvar,
+}
+
+impl Wake {
+    fn signals(&self) -> MutexGuard<'_, Signals> {
+        self.signals.lock().expect("nothing panics while it holds the signals")
+    }
+
+    /// Says that a statement waits.
+    pub(crate) fn work(&self) {
+        self.signals().work = true;
+        self.changed.notify_one();
+    }
+
+    /// Says that it is time to stop.
+    pub(crate) fn stop(&self) {
+        self.signals().stop = true;
+        self.changed.notify_one();
+    }
+
+    /// Sleeps until there is a reason not to.
+    fn wait(&self, until: Instant) -> Woken {
+        let patience = until.saturating_duration_since(Instant::now());
+        let idle = |signals: &mut Signals| !signals.work && !signals.stop;
+        let (mut signals, _) = self
+            .changed
+            .wait_timeout_while(self.signals(), patience, idle)
+            .expect("nothing panics while it holds the signals");
+        if signals.stop {
+            Woken::Stop
+        } else if std::mem::take(&mut signals.work) {
+            Woken::Work
+        } else {
+            Woken::Heartbeat
+        }
+    }
+}
+
+/// Makes blocks.
+pub(crate) struct Driver<S: Store> {
+    /// What blocks are built on.
+    pub(crate) replica: Replica<S>,
+    /// Reads on it.
+    pub(crate) query: Query<S>,
+    /// Where statements wait.
+    pub(crate) mempool: Arc<Mempool>,
+    /// Where requests wait for their statements.
+    pub(crate) finality: Arc<Finality>,
+    /// How the node is.
+    pub(crate) health: Arc<Health>,
+    /// What time it is.
+    pub(crate) clock: Arc<NodeClock>,
+    /// What it votes with.
+    pub(crate) key: SecretKey,
+    /// The suite of the chain.
+    pub(crate) suite: Suite,
+    /// What wakes it.
+    pub(crate) wake: Arc<Wake>,
+    /// When heartbeats are due.
+    pub(crate) config: Config,
+}
+
+impl<S: Store> Driver<S> {
+    /// Makes blocks until it is told to stop; then those for what still waits, within the limit.
+    pub(crate) fn run(mut self) -> Result<(), Fault> {
+        let tip = self.replica.tip().progress.clone();
+        self.health.caught_up(true);
+        self.health.committed(tip.height, self.clock.now_ms());
+        let mut last = Instant::now();
+        let mut uncovered = self.uncovered()?;
+        loop {
+            let woken = self.wake.wait(last + self.config.heartbeat(uncovered));
+            match woken {
+                Woken::Stop => return self.finish(),
+                // All of what was announced may have gone into the block before.
+                Woken::Work if self.mempool.is_empty() => continue,
+                Woken::Work | Woken::Heartbeat => {}
+            }
+            if self.block(woken == Woken::Heartbeat)? {
+                last = Instant::now();
+                uncovered = self.uncovered()?;
+                // What did not fit is reason enough for the next block.
+                if !self.mempool.is_empty() {
+                    self.wake.work();
+                }
+            }
+        }
+    }
+
+    /// Makes one block and says whether it did: an empty one only for a heartbeat.
+    fn block(&mut self, even_empty: bool) -> Result<bool, Fault> {
+        let started = Instant::now();
+        let proposal = self.replica.propose(self.clock.now_ms(), &self.key.public(), &self.mempool)?;
+        self.finality.dropped(&proposal.dropped);
+        let header = &proposal.block.header;
+        if proposal.block.statements.is_empty() && !even_empty {
+            return Ok(false);
+        }
+        let vote = sign_precommit(&self.key, &header.chain, self.suite, header.height, 0, &header.id());
+        let certificate = CommitCertificate::new(self.suite, header.height, 0, header.id(), vec![vote]);
+        let committed = self.replica.commit(&certificate)?;
+        // Durable, and visible to readers. Only now may anybody be told.
+        self.mempool.remove(&committed.statements);
+        self.health.committed(committed.height, self.clock.now_ms());
+        self.finality.committed(&committed);
+        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (height, statements, events) = (committed.height, committed.statements.len(), committed.events);
+        if statements == 0 {
+            tracing::debug!(height, elapsed_ms, "committed a heartbeat");
+        } else {
+            tracing::info!(height, statements, events, elapsed_ms, "committed block");
+        }
+        Ok(true)
+    }
+
+    /// Whether events are on the ledger that no published state checkpoint covers yet.
+    fn uncovered(&self) -> Result<bool, Fault> {
+        let progress = &self.replica.tip().progress;
+        let covered = match progress.state_checkpoint.height {
+            0 => 0,
+            height => self.query.block(height)?.map_or(0, |block| block.header.log_size),
+        };
+        Ok(progress.log_size > covered)
+    }
+
+    /// Commits what still waits.
+    fn finish(&mut self) -> Result<(), Fault> {
+        let limit = Duration::from_millis(self.config.shutdown.driver_ms_max);
+        let started = Instant::now();
+        while !self.mempool.is_empty() && started.elapsed() < limit {
+            if !self.block(false)? {
+                break;
+            }
+        }
+        let left = self.mempool.len();
+        tracing::info!(left, height = self.replica.tip().progress.height, "the driver stopped");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_wakes_at_once_a_stop_wins_and_else_the_heartbeat_comes() {
+        let wake = Wake::default();
+        let now = Instant::now();
+        assert_eq!(wake.wait(now), Woken::Heartbeat);
+        wake.work();
+        assert_eq!(wake.wait(now + Duration::from_secs(600)), Woken::Work);
+        assert_eq!(wake.wait(Instant::now()), Woken::Heartbeat, "work is announced once");
+        wake.work();
+        wake.stop();
+        assert_eq!(wake.wait(now + Duration::from_secs(600)), Woken::Stop);
+    }
+
+    #[test]
+    fn a_sleeping_driver_is_woken_by_another_thread() {
+        let wake = Arc::new(Wake::default());
+        let waker = Arc::clone(&wake);
+        let thread = std::thread::spawn(move || waker.work());
+        assert_eq!(wake.wait(Instant::now() + Duration::from_secs(600)), Woken::Work);
+        thread.join().unwrap();
+    }
+}
