@@ -1,1 +1,50 @@
-//! The `api` room.
+//! The REST door: everything HTTP.
+//!
+//! It owns listening, TLS, limits, identity of callers, problems, the shapes of requests and
+//! answers, and their description in OpenAPI. It holds no rules of invoices: it reads, converts,
+//! asks the replica and converts again. It has no clock, files or process of its own; `node` hands
+//! those in.
+//!
+//! Invariants: nothing a client sends can cause a panic or a 500; no log line holds a body, a token
+//! or anything of an invoice but its id; what a caller may not see looks like what does not exist.
+
+mod access;
+mod app;
+mod attachments;
+mod auth;
+mod call;
+pub mod catalogue;
+mod cursor;
+mod docs;
+mod finality;
+mod health;
+mod hosted;
+mod layer;
+mod metrics;
+mod openapi;
+mod options;
+mod outcomes;
+mod problem;
+mod quota;
+mod routes;
+pub mod schema;
+mod server;
+mod service;
+mod stream;
+mod submit;
+mod time;
+mod tls;
+pub mod views;
+
+pub use app::{App, Clock, DevControl, HostedKey, NodeIdentity};
+pub use finality::Finality;
+pub use health::{Health, Readiness};
+pub use openapi::openapi;
+pub use options::Options;
+pub use problem::{Problem, ProblemBody};
+pub use server::{ServeError, serve};
+pub use time::{format_ms, parse_ms};
+pub use tls::Tls;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Who calls: login tokens, held against the keys on the ledger.
+//!
+//! There is no second user database: revoking a login key on the ledger revokes the login. A token
+//! for a write covers the request's body and is good for one request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use chain::identity::OrganisationId;
+use chain::login::{LoginError, LoginToken};
+use ledger::organisation::{Organisation, Purpose, Role};
+use replica::port::Store;
+use subtle::ConstantTimeEq;
+
+use crate::problem::Problem;
+use crate::service::Service;
+
+/// Somebody who has shown a login token that holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) organisation: Organisation,
+    token: LoginToken,
+}
+
+impl Caller {
+    /// The caller's id.
+    pub(crate) fn id(&self) -> &OrganisationId {
+        &self.organisation.id
+    }
+
+    /// Whether the caller reads everything.
+    pub(crate) fn sees_everything(&self) -> bool {
+        self.organisation.is(Role::Agency) || self.organisation.is(Role::Auditor)
+    }
+}
+
+impl<S: Store> Service<S> {
+    /// The caller; a login is needed.
+    pub(crate) fn login(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        self.login_if_any(headers)?.ok_or_else(|| Problem::new("auth.missing"))
+    }
+
+    /// The caller, if there is a token at all. A token that does not hold is never ignored.
+    pub(crate) fn login_if_any(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+        let Some(text) = bearer(headers)? else { return Ok(None) };
+        let token = LoginToken::parse(text).map_err(|error| rejected(&error))?;
+        let unknown = || Problem::new("auth.unknown-key");
+        let organisation = self.query().organisation(token.organisation())?.ok_or_else(unknown)?;
+        let key = organisation.key(token.key()).ok_or_else(unknown)?;
+        if !key.purposes.contains(&Purpose::Login) {
+            return Err(Problem::new("auth.key-purpose"));
+        }
+        if !key.active {
+            return Err(Problem::new("auth.key-inactive"));
+        }
+        let public = key.public.point().map_err(|damaged| Problem::fault(&damaged))?;
+        token
+            .verify(&public, &self.app.identity.id, self.now_s())
+            .map_err(|error| rejected(&error))?;
+        Ok(Some(Caller { organisation, token }))
+    }
+
+    /// Holds a write's token against the body it must cover, and uses the token up.
+    pub(crate) fn cover(&self, caller: &Caller, body: &[u8]) -> Result<(), Problem> {
+        let missing = |claim| rejected(&LoginError::BodyNotCovered { claim });
+        let jti = caller.token.jti().ok_or_else(|| missing("jti"))?;
+        let expected = caller.token.body_sha256().ok_or_else(|| missing("body_sha256"))?;
+        let found = chain::hash::Hash::of(body);
+        if !bool::from(found.as_bytes().ct_eq(expected.as_bytes())) {
+            return Err(rejected(&LoginError::BodyMismatch { expected, found }));
+        }
+        self.token_ids
+            .spend(caller.id(), jti.as_str(), caller.token.expires_at(), self.now_s())
+    }
+}
+
+/// The text of the one bearer token, if there is an Authorization header.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let malformed = || Problem::new("auth.malformed");
+    if values.next().is_some() {
+        return Err(malformed());
+    }
+    let (scheme, token) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or_else(malformed)?;
+    if scheme.eq_ignore_ascii_case("Bearer") {
+        Ok(Some(token))
+    } else {
+        Err(malformed())
+    }
+}
+
+fn rejected(error: &LoginError) -> Problem {
+    Problem::new(error.code()).at("Authorization", "a token that holds", error.to_string())
+}
+
+/// Ids of tokens that were used for a write, until they expire. Bounded, also for each organisation.
+pub(crate) struct TokenIds {
+    max: usize,
+    spent: Mutex<Spent>,
+}
+
+#[derive(Default)]
+struct Spent {
+    ids: BTreeSet<(OrganisationId, String)>,
+    by_expiry: BTreeSet<(u64, OrganisationId, String)>,
+    by_organisation: BTreeMap<OrganisationId, usize>,
+}
+
+impl TokenIds {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            max,
+            spent: Mutex::default(),
+        }
+    }
+
+    /// Uses a token up. Times are unix seconds.
+    pub(crate) fn spend(&self, of: &OrganisationId, jti: &str, expires_at: u64, now_s: u64) -> Result<(), Problem> {
+        let mut spent = self.spent.lock().expect("nothing panics while it holds the tokens");
+        spent.forget_expired(now_s);
+        let id = (of.clone(), jti.to_owned());
+        if spent.ids.contains(&id) {
+            return Err(Problem::new("auth.token-used").at("jti", "an id not used before", jti));
+        }
+        let own = spent.by_organisation.get(of).copied().unwrap_or(0);
+        if spent.ids.len() >= self.max || own >= (self.max / 4).max(1) {
+            return Err(Problem::new("auth.tokens-spent").retry_after(60));
+        }
+        spent.by_expiry.insert((expires_at, id.0.clone(), id.1.clone()));
+        *spent.by_organisation.entry(of.clone()).or_default() += 1;
+        spent.ids.insert(id);
+        Ok(())
+    }
+}
+
+impl Spent {
+    fn forget_expired(&mut self, now_s: u64) {
+        while self
+            .by_expiry
+            .first()
+            .is_some_and(|(expires_at, ..)| *expires_at <= now_s)
+        {
+            let Some((_, organisation, jti)) = self.by_expiry.pop_first() else {
+                return;
+            };
+            if let Some(own) = self.by_organisation.get_mut(&organisation) {
+                *own -= 1;
+                if *own == 0 {
+                    self.by_organisation.remove(&organisation);
+                }
+            }
+            self.ids.remove(&(organisation, jti));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_one_write_until_it_expires() {
+        let ids = TokenIds::new(8);
+        let (one, two) = (OrganisationId::new("one").unwrap(), OrganisationId::new("two").unwrap());
+        ids.spend(&one, "a", 100, 10).unwrap();
+        assert_eq!(ids.spend(&one, "a", 100, 99).unwrap_err().code(), "auth.token-used");
+        ids.spend(&two, "a", 100, 99).unwrap();
+        ids.spend(&one, "b", 100, 99).unwrap();
+        // A quarter of all places is one organisation's.
+        assert_eq!(ids.spend(&one, "c", 100, 99).unwrap_err().code(), "auth.tokens-spent");
+        ids.spend(&one, "a", 200, 100).unwrap();
+    }
+
+    #[test]
+    fn only_one_bearer_header_is_read() {
+        let headers = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, value.parse().unwrap());
+            }
+            headers
+        };
+        assert_eq!(bearer(&headers(&[])).unwrap(), None);
+        assert_eq!(bearer(&headers(&["bearer x"])).unwrap(), Some("x"));
+        for wrong in [vec!["Basic x"], vec!["Bearer"], vec!["Bearer x", "Bearer x"]] {
+            assert_eq!(bearer(&headers(&wrong)).unwrap_err().code(), "auth.malformed");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Cursors: where a list goes on. Opaque to clients, and good only for the list that made them.
+
+use chain::encoding::{decode_base64url, encode_base64url};
+use chain::hash::Hash;
+
+use crate::problem::Problem;
+
+/// The first byte, so that the form can change.
+const VERSION: u8 = 1;
+
+/// Bytes of the list's tag.
+const TAG_BYTES: usize = 8;
+
+/// Longest cursor in bytes before base64url.
+const CURSOR_BYTES_MAX: usize = 256;
+
+/// A list with its filters, as cursors know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct List {
+    tag: [u8; TAG_BYTES],
+}
+
+impl List {
+    /// The list of a name under filters.
+    pub(crate) fn new(name: &str, filters: &[&str]) -> Self {
+        let mut parts: Vec<&[u8]> = vec![name.as_bytes()];
+        for filter in filters {
+            parts.push(&[0]);
+            parts.push(filter.as_bytes());
+        }
+        let hash = Hash::of_parts(&parts);
+        let tag = hash.as_bytes().first_chunk().copied().unwrap_or_default();
+        Self { tag }
+    }
+
+    /// Writes a cursor.
+    pub(crate) fn write(&self, place: &[u8]) -> String {
+        encode_base64url(&[&[VERSION], self.tag.as_slice(), place].concat())
+    }
+
+    /// Reads a cursor of this list.
+    pub(crate) fn read(&self, text: &str) -> Result<Vec<u8>, Problem> {
+        let wrong = || Problem::new("request.cursor").at("cursor", "a cursor of this list", "another text");
+        if text.len() > CURSOR_BYTES_MAX * 2 {
+            return Err(wrong());
+        }
+        let bytes = decode_base64url(text).map_err(|_| wrong())?;
+        match bytes.split_at_checked(1 + TAG_BYTES) {
+            Some((head, place)) if head == [&[VERSION], self.tag.as_slice()].concat() => Ok(place.to_vec()),
+            Some(_) | None => Err(wrong()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_good_for_its_own_list_alone() {
+        let (mine, other) = (List::new("invoices", &["a", "b"]), List::new("invoices", &["ab", ""]));
+        let cursor = mine.write(b"place");
+        assert_eq!(mine.read(&cursor).unwrap(), b"place");
+        for (list, text) in [
+            (other, cursor.as_str()),
+            (mine, ""),
+            (mine, "AQ"),
+            (mine, &format!("{cursor}=")),
+            (mine, "é"),
+        ] {
+            assert_eq!(list.read(text).unwrap_err().code(), "request.cursor");
+        }
+        assert!(mine.read(&"A".repeat(10_000)).is_err());
+    }
+}

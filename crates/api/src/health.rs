@@ -1,0 +1,62 @@
+//! How the node is, as its driver says and its health routes show.
+
+use std::sync::{Mutex, MutexGuard};
+
+/// How far a node is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether it has come up to the tip of the chain.
+    pub caught_up: bool,
+    /// The height it has committed.
+    pub height: u64,
+    /// The node's time of the last commit, ms UTC.
+    pub last_commit_ms: i64,
+    /// Whether it was told to stop.
+    pub stopping: bool,
+    /// What went wrong, once and for all. For operators; clients never see it.
+    pub fault: Option<String>,
+}
+
+/// The health of a node, shared between its driver and the door.
+#[derive(Debug, Default)]
+pub struct Health {
+    readiness: Mutex<Readiness>,
+}
+
+impl Health {
+    /// The health of a node that has just begun: alive, not caught up.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Readiness> {
+        self.readiness.lock().expect("nothing panics while it holds the health")
+    }
+
+    /// Says whether the node has come up to the tip of the chain.
+    pub fn caught_up(&self, caught_up: bool) {
+        self.lock().caught_up = caught_up;
+    }
+
+    /// Says that a block was committed, and when by the node's clock (ms UTC).
+    pub fn committed(&self, height: u64, now_ms: i64) {
+        let mut readiness = self.lock();
+        readiness.height = height;
+        readiness.last_commit_ms = now_ms;
+    }
+
+    /// Says that the node stops in order.
+    pub fn stopping(&self) {
+        self.lock().stopping = true;
+    }
+
+    /// Says that the node failed and stops. The text is for operators.
+    pub fn fault(&self, what: impl Into<String>) {
+        self.lock().fault = Some(what.into());
+    }
+
+    /// How the node is now.
+    pub fn readiness(&self) -> Readiness {
+        self.lock().clone()
+    }
+}

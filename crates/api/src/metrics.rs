@@ -1,0 +1,141 @@
+//! What the door counts, as Prometheus text.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Upper bounds of the histogram of answer times, seconds.
+const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0];
+
+/// The class of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Class {
+    /// 1xx to 3xx.
+    Ok,
+    /// 4xx.
+    Caller,
+    /// 503 and 429: later.
+    Later,
+    /// Other 5xx.
+    Fault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByClass {
+    class: Class,
+}
+
+/// What the door counts.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<ByClass, Counter>,
+    seconds: Histogram,
+    pub(crate) connections: Gauge,
+    height: Gauge<u64, AtomicU64>,
+    log_size: Gauge<u64, AtomicU64>,
+    mempool_statements: Gauge<u64, AtomicU64>,
+    mempool_bytes: Gauge<u64, AtomicU64>,
+    ready: Gauge,
+}
+
+/// What is read off the node when somebody asks.
+pub(crate) struct Reading {
+    pub(crate) height: u64,
+    pub(crate) log_size: u64,
+    pub(crate) mempool_statements: u64,
+    pub(crate) mempool_bytes: u64,
+    pub(crate) ready: bool,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("einvoice_api");
+        let requests = Family::<ByClass, Counter>::default();
+        let seconds = Histogram::new(SECONDS);
+        let (connections, ready) = (Gauge::default(), Gauge::default());
+        let (height, log_size) = (Gauge::default(), Gauge::default());
+        let (mempool_statements, mempool_bytes) = (Gauge::default(), Gauge::default());
+        registry.register("requests", "Requests answered", requests.clone());
+        registry.register("request_seconds", "Time until an answer began", seconds.clone());
+        registry.register("connections", "Connections open", connections.clone());
+        registry.register("height", "Height committed last", height.clone());
+        registry.register("log_leaves", "Size of the log", log_size.clone());
+        registry.register("mempool_statements", "Statements that wait", mempool_statements.clone());
+        registry.register("mempool_bytes", "Bytes of statements that wait", mempool_bytes.clone());
+        registry.register("ready", "Whether the node is ready for work", ready.clone());
+        Self {
+            registry,
+            requests,
+            seconds,
+            connections,
+            height,
+            log_size,
+            mempool_statements,
+            mempool_bytes,
+            ready,
+        }
+    }
+
+    /// Counts an answer.
+    pub(crate) fn answered(&self, status: u16, elapsed: std::time::Duration) {
+        let class = match status {
+            429 | 503 => Class::Later,
+            ..=399 => Class::Ok,
+            400..=499 => Class::Caller,
+            _ => Class::Fault,
+        };
+        self.requests.get_or_create(&ByClass { class }).inc();
+        self.seconds.observe(elapsed.as_secs_f64());
+    }
+
+    /// The text of all metrics.
+    pub(crate) fn text(&self, reading: &Reading) -> String {
+        self.height.set(reading.height);
+        self.log_size.set(reading.log_size);
+        self.mempool_statements.set(reading.mempool_statements);
+        self.mempool_bytes.set(reading.mempool_bytes);
+        self.ready.set(i64::from(reading.ready));
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry).expect("writing to a string cannot fail");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_metrics_do_not_move() {
+        let metrics = Metrics::new();
+        metrics.answered(200, std::time::Duration::from_millis(3));
+        let reading = Reading {
+            height: 7,
+            log_size: 9,
+            mempool_statements: 1,
+            mempool_bytes: 2,
+            ready: true,
+        };
+        let text = metrics.text(&reading);
+        let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        assert_eq!(
+            names,
+            [
+                "einvoice_api_requests counter",
+                "einvoice_api_request_seconds histogram",
+                "einvoice_api_connections gauge",
+                "einvoice_api_height gauge",
+                "einvoice_api_log_leaves gauge",
+                "einvoice_api_mempool_statements gauge",
+                "einvoice_api_mempool_bytes gauge",
+                "einvoice_api_ready gauge",
+            ]
+        );
+        assert!(text.contains("einvoice_api_requests_total{class=\"Ok\"} 1"), "{text}");
+    }
+}

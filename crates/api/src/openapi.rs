@@ -1,0 +1,83 @@
+//! The description of the door: OpenAPI 3.1, generated from the handlers and the shapes they use.
+
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi as Description, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use crate::problem::{PROBLEM_JSON, ProblemBody};
+use crate::routes::{
+    archive, filings, invoices, issue, ledger_reads, lists, node_routes, reimbursements, statements, verifications,
+};
+use crate::schema;
+
+/// The description of every route and shape.
+pub fn openapi() -> Description {
+    Rest::openapi()
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "E-invoice ledger",
+        description = "Every step in the life of an invoice, as signed events on one ledger. Amounts are decimal strings, times RFC 3339 in UTC with milliseconds, hashes lowercase hex. What is wrong is answered with a problem (RFC 9457); its codes are explained at /docs/errors. JSON with duplicate keys, unknown fields or fractional numbers is refused.",
+    ),
+    tags(
+        (name = "statements", description = "Statements that their authors sign."),
+        (name = "invoices", description = "Invoices, with keys that this node holds for the caller."),
+        (name = "reimbursements", description = "Locks and closes, with keys that this node holds for the platform."),
+        (name = "filings", description = "A seller's months."),
+        (name = "verifications", description = "The public check."),
+        (name = "chain", description = "Receipts, blocks, checkpoints, organisations, the archive."),
+        (name = "node", description = "This node."),
+    ),
+    paths(
+        statements::submit, statements::prepare, statements::validate, statements::show,
+        issue::issue, lists::list, invoices::show, invoices::events, invoices::receipt, invoices::attachment,
+        invoices::erase_attachment, invoices::transfer, invoices::act,
+        reimbursements::lock, reimbursements::renew, reimbursements::unlock, reimbursements::close,
+        filings::file, filings::show, verifications::verify,
+        ledger_reads::receipt, ledger_reads::block, ledger_reads::checkpoint, ledger_reads::organisation, archive::archive,
+        node_routes::limits, node_routes::status, node_routes::livez, node_routes::readyz, node_routes::metrics,
+        node_routes::advance_clock,
+    ),
+    components(schemas(ProblemBody, schema::Payload, schema::Event, schema::Attachment)),
+    modifiers(&Common)
+)]
+struct Rest;
+
+/// What every operation has.
+struct Common;
+
+impl Modify for Common {
+    fn modify(&self, description: &mut Description) {
+        let login = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some(
+                "A JWT of typ einvoice-login+jwt that the organisation signs with a login key on the ledger; aud is this \
+                 node's id, exp at most an hour after iat. Writes also need jti and body_sha256 (base64url of the SHA-256 \
+                 of the body), and a token is good for one write.",
+            ))
+            .build();
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("login", SecurityScheme::Http(login));
+        let problem = ResponseBuilder::new()
+            .description("A problem.")
+            .content(
+                PROBLEM_JSON,
+                ContentBuilder::new()
+                    .schema(Some(Ref::from_schema_name("ProblemBody")))
+                    .build(),
+            )
+            .build();
+        for item in description.paths.paths.values_mut() {
+            let operations = [&mut item.get, &mut item.post, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
+                operation
+                    .responses
+                    .responses
+                    .insert("default".to_owned(), RefOr::T(problem.clone()));
+            }
+        }
+    }
+}

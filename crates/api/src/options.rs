@@ -1,0 +1,58 @@
+//! The limits of the door. Every one has a name and a unit; `GET /v1/limits` shows them.
+
+/// The limits of the door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of a request's body.
+    pub body_bytes_max: usize,
+    /// Rows of a page.
+    pub page_rows_max: usize,
+    /// How long an answer waits for finality before it becomes a 202.
+    pub finality_wait_ms: u64,
+    /// Public checks an address may make in a minute.
+    pub verifications_a_minute: u32,
+    /// Wrong public checks of one invoice in a day (UTC+8).
+    pub mismatches_an_invoice_and_day: u8,
+    /// Connections open at once.
+    pub connections_max: usize,
+    /// How long the head of a request may take, and how long a connection may idle.
+    pub header_read_timeout_ms: u64,
+    /// How long the body of a request may take.
+    pub body_read_timeout_ms: u64,
+    /// How long a request may take until its answer begins.
+    pub request_timeout_ms: u64,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub write_stall_timeout_ms: u64,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout_ms: u64,
+    /// How long requests under way may go on after the node is told to stop.
+    pub drain_ms: u64,
+    /// Reads of the store under way at once.
+    pub reads_max: usize,
+    /// Ids of login tokens remembered, because each is good for one write.
+    pub token_ids_max: usize,
+    /// How old the last block may be before the node calls itself not ready.
+    pub stall_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 4 * 1024 * 1024,
+            page_rows_max: 500,
+            finality_wait_ms: 10_000,
+            verifications_a_minute: 60,
+            mismatches_an_invoice_and_day: 5,
+            connections_max: 1_024,
+            header_read_timeout_ms: 15_000,
+            body_read_timeout_ms: 20_000,
+            request_timeout_ms: 60_000,
+            write_stall_timeout_ms: 30_000,
+            handshake_timeout_ms: 10_000,
+            drain_ms: 15_000,
+            reads_max: 64,
+            token_ids_max: 200_000,
+            stall_ms: 180_000,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Quotas of the public check: per address and minute, and per invoice and day.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Mutex;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::options::Options;
+use crate::service::keyed_hash;
+
+/// Addresses remembered; beyond, those that have been quiet are forgotten, and then the door closes.
+const ADDRESSES_MAX: usize = 100_000;
+
+/// Counters of mismatches. Two invoices share one only by chance that nobody outside can arrange.
+const SLOTS: usize = 1 << 20;
+
+/// Quotas of the public check.
+pub(crate) struct Quotas {
+    addresses: DefaultKeyedRateLimiter<IpAddr>,
+    clock: DefaultClock,
+    mismatches_max: u8,
+    secret: [u8; 32],
+    mismatches: Mutex<Mismatches>,
+}
+
+struct Mismatches {
+    /// The day (UTC+8, since 1970) that is being counted.
+    day: i64,
+    slots: Vec<u8>,
+}
+
+impl Quotas {
+    /// Quotas as configured; `secret` decides which counter is whose.
+    pub(crate) fn new(options: &Options, secret: [u8; 32]) -> Self {
+        let a_minute = NonZeroU32::new(options.verifications_a_minute).unwrap_or(NonZeroU32::MIN);
+        Self {
+            addresses: RateLimiter::keyed(Quota::per_minute(a_minute)),
+            clock: DefaultClock::default(),
+            mismatches_max: options.mismatches_an_invoice_and_day,
+            secret,
+            mismatches: Mutex::new(Mismatches {
+                day: 0,
+                slots: vec![0; SLOTS],
+            }),
+        }
+    }
+
+    /// Counts a check by an address.
+    ///
+    /// # Errors
+    /// After how many seconds to come back.
+    pub(crate) fn check_address(&self, address: IpAddr) -> Result<(), u64> {
+        const RETRY_S: u64 = 60;
+        if self.addresses.len() >= ADDRESSES_MAX {
+            self.addresses.retain_recent();
+            if self.addresses.len() >= ADDRESSES_MAX {
+                return Err(RETRY_S);
+            }
+        }
+        self.addresses.check_key(&network(address)).map_err(|until| {
+            let wait = until.wait_time_from(self.clock.now());
+            wait.as_secs().saturating_add(1)
+        })
+    }
+
+    fn slot(&self, invoice: &str) -> usize {
+        let hash = keyed_hash(&self.secret, &[invoice.as_bytes()]);
+        let [a, b, c, ..] = hash;
+        usize::from(a & 0x0f) << 16 | usize::from(b) << 8 | usize::from(c)
+    }
+
+    fn on_day<T>(&self, day: i64, work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let mut mismatches = self
+            .mismatches
+            .lock()
+            .expect("nothing panics while it holds the counters");
+        if mismatches.day != day {
+            mismatches.day = day;
+            mismatches.slots.fill(0);
+        }
+        work(&mut mismatches.slots)
+    }
+
+    /// Whether an invoice, real or not, may still be asked for on a day.
+    pub(crate) fn may_ask(&self, invoice: &str, day: i64) -> bool {
+        let slot = self.slot(invoice);
+        self.on_day(day, |slots| slots[slot] < self.mismatches_max)
+    }
+
+    /// Counts a mismatch.
+    pub(crate) fn mismatch(&self, invoice: &str, day: i64) {
+        let slot = self.slot(invoice);
+        self.on_day(day, |slots| slots[slot] = slots[slot].saturating_add(1));
+    }
+}
+
+/// The network an address counts for: one holder of IPv6 has 2^64 addresses.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invoice_has_five_mismatches_a_day() {
+        let quotas = Quotas::new(&Options::default(), [7; 32]);
+        for _ in 0..5 {
+            assert!(quotas.may_ask("a", 1));
+            quotas.mismatch("a", 1);
+        }
+        assert!(!quotas.may_ask("a", 1));
+        assert!(quotas.may_ask("b", 1));
+        assert!(quotas.may_ask("a", 2));
+    }
+
+    #[test]
+    fn an_address_has_its_checks_a_minute_and_ipv6_counts_by_network() {
+        let quotas = Quotas::new(
+            &Options {
+                verifications_a_minute: 2,
+                ..Options::default()
+            },
+            [7; 32],
+        );
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(quotas.check_address(address("2001:db8::1")).is_ok());
+        assert!(quotas.check_address(address("2001:db8::2")).is_ok());
+        assert!(quotas.check_address(address("2001:db8::3")).unwrap_err() <= 61);
+        assert!(quotas.check_address(address("::ffff:127.0.0.1")).is_ok());
+        assert!(quotas.check_address(address("127.0.0.1")).is_ok());
+        assert!(quotas.check_address(address("127.0.0.1")).is_err());
+        assert!(quotas.check_address(address("127.0.0.2")).is_ok());
+    }
+}

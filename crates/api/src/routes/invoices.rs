@@ -1,0 +1,448 @@
+//! `/v1/invoices/{id}`: one invoice, its events, receipt and attachment, and what is done with it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use chain::hash::Hash;
+use invoice::InvoiceId;
+use invoice::date::Date;
+use invoice::lifecycle::{Reimbursement, Validity};
+use ledger::event::{Event, Recipient, Transfer, Void, VoidReason};
+use ledger::record::{Claim, InvoiceRecord};
+use replica::port::Store;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::access::parse_id;
+use crate::auth::Caller;
+use crate::call::{Call, header_value, read_json};
+use crate::cursor::List;
+use crate::hosted::Shows;
+use crate::outcomes::check_code;
+use crate::problem::Problem;
+use crate::schema;
+use crate::service::Service;
+use crate::time::format_ms;
+use crate::views::{
+    EventPage, EventResult, EventRow, InvoiceView, Links, ReimbursementView, StatementView, TotalsView,
+};
+
+/// Events of a page at most: each may stand in a statement of 2 MiB.
+const EVENTS_PAGE_MAX: usize = 100;
+
+impl<S: Store> Service<S> {
+    /// An invoice as the caller sees it now.
+    pub(crate) fn invoice_view(
+        &self,
+        caller: &Caller,
+        id: &InvoiceId,
+        record: &InvoiceRecord,
+    ) -> Result<InvoiceView, Problem> {
+        let document = self.query().document(record)?;
+        let attachment = match document.attachment {
+            None => "none",
+            Some(digest) => match self.query().store().attachment(&Hash::from_bytes(*digest.as_bytes()))? {
+                Some(_) => "present",
+                None => "redacted",
+            },
+        };
+        let (code, number) = match id {
+            InvoiceId::Blockchain { code, number } => (Some(code.to_string()), number.to_string()),
+            InvoiceId::Digital { number } => (None, number.to_string()),
+        };
+        let this = format!("/v1/invoices/{id}");
+        Ok(InvoiceView {
+            id: id.to_string(),
+            qr: qr(code.as_deref(), &number, record),
+            code,
+            number,
+            profile: record.profile.to_string(),
+            validity: validity(record.validity).to_owned(),
+            reimbursement: reimbursement(caller, &record.claim, self.now_ms()),
+            period: record.period.to_string(),
+            filed: self.query().filing(&record.seller, record.period)?.is_some(),
+            seller: record.seller.to_string(),
+            holder: (&record.holder).into(),
+            issued_at: format_ms(record.issued_ms),
+            date: Date::from_unix_ms(record.issued_ms)
+                .map(|date| date.to_string())
+                .unwrap_or_default(),
+            check_code: check_code(id, &record.issue.hash),
+            totals: TotalsView::from(&record.totals),
+            document,
+            attachment: attachment.to_owned(),
+            leaf_index: record.issue.index,
+            leaf_hash: record.issue.hash.to_string(),
+            links: Links {
+                receipt: format!("{this}/receipt"),
+                events: format!("{this}/events"),
+                attachment: (attachment == "present").then(|| format!("{this}/attachment")),
+                this,
+            },
+        })
+    }
+}
+
+/// The text of an invoice's QR code: what the public check needs, with the full leaf hash.
+fn qr(code: Option<&str>, number: &str, record: &InvoiceRecord) -> String {
+    let code = code.map(|code| format!("&code={code}")).unwrap_or_default();
+    format!(
+        "einvoice:?hash={}{code}&bill_num={number}&total_amount={}",
+        record.issue.hash,
+        record.totals.gross.fen()
+    )
+}
+
+/// The name of a validity.
+pub(crate) fn validity(validity: Validity) -> &'static str {
+    match validity {
+        Validity::Normal => "normal",
+        Validity::Void => "void",
+    }
+}
+
+/// The name of a reimbursement status.
+pub(crate) fn status(status: Reimbursement) -> &'static str {
+    match status {
+        Reimbursement::Open => "open",
+        Reimbursement::Locked => "locked",
+        Reimbursement::Closed => "closed",
+    }
+}
+
+/// What for is only for the platform and the enterprise; who and since when, for all who see the invoice.
+fn reimbursement(caller: &Caller, claim: &Claim, now_ms: i64) -> ReimbursementView {
+    let mut view = ReimbursementView {
+        status: status(claim.at(now_ms)).to_owned(),
+        since: None,
+        until: None,
+        platform: None,
+        enterprise: None,
+        claim: None,
+        token: None,
+    };
+    let details = match claim {
+        Claim::Open => return view,
+        Claim::Locked(lock) => {
+            if claim.lock_at(now_ms).is_none() {
+                return view;
+            }
+            view.since = Some(format_ms(lock.since_ms));
+            view.until = Some(format_ms(lock.until_ms));
+            (&lock.platform, &lock.enterprise, &lock.claim, lock.token)
+        }
+        Claim::Closed(closed) => {
+            view.since = Some(format_ms(closed.closed_ms));
+            (&closed.platform, &closed.enterprise, &closed.claim, closed.token)
+        }
+    };
+    let (platform, enterprise, claim, token) = details;
+    view.platform = Some(platform.to_string());
+    if [platform, enterprise].contains(&caller.id()) {
+        view.enterprise = Some(enterprise.to_string());
+        view.claim = Some(claim.to_string());
+        view.token = Some(token);
+    }
+    view
+}
+
+/// Look at an invoice
+///
+/// For its seller, buyer and holder, the platform of its claim, those with their mandate, agencies and auditors;
+/// everybody else is told that there is none.
+#[utoipa::path(
+    get, path = "/v1/invoices/{id}", operation_id = "show_invoice", tag = "invoices",
+    params(
+        ("id" = String, Path, description = "`code-number`, or the 20 digits."),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of an earlier answer."),
+    ),
+    responses(
+        (status = 200, description = "The invoice.", body = InvoiceView, headers(("ETag" = String, description = "Changes whenever the answer does."))),
+        (status = 304, description = "Nothing changed."),
+    ),
+    security(("login" = []))
+)]
+pub(crate) async fn show<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Response, Problem> {
+    service
+        .run(move |service| {
+            let caller = service.login(call.headers())?;
+            let id = parse_id(&id)?;
+            let record = service.visible(&caller, &id)?;
+            let view = service.invoice_view(&caller, &id, &record)?;
+            tagged(call.headers(), &view)
+        })
+        .await
+}
+
+/// An answer with its ETag, or 304.
+fn tagged(headers: &HeaderMap, view: &InvoiceView) -> Result<Response, Problem> {
+    let bytes = serde_json::to_vec(view).map_err(|error| Problem::fault(&error))?;
+    let tag = format!("\"{}\"", hex::encode(&Hash::of(&bytes).as_bytes()[..16]));
+    let known = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            value
+                .split(',')
+                .map(str::trim)
+                .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+        });
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
+    };
+    response.headers_mut().insert(ETAG, header_value(&tag));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    Ok(response)
+}
+
+/// The life of an invoice
+///
+/// Every event about it in order, refused ones too.
+#[utoipa::path(
+    get, path = "/v1/invoices/{id}/events", operation_id = "list_invoice_events", tag = "invoices",
+    params(
+        ("id" = String, Path, description = "`code-number`, or the 20 digits."),
+        ("limit" = Option<usize>, Query, description = "Rows, at most 100."),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before."),
+    ),
+    responses((status = 200, description = "A page of events.", body = EventPage)),
+    security(("login" = []))
+)]
+pub(crate) async fn events<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Json<EventPage>, Problem> {
+    service
+        .run(move |service| {
+            let caller = service.login(call.headers())?;
+            let id = parse_id(&id)?;
+            service.visible(&caller, &id)?;
+            let params = call.query(&["limit", "cursor"])?;
+            let limit = params.limit(service.app.options.page_rows_max.min(EVENTS_PAGE_MAX))?;
+            let subject = id.to_string();
+            let list = List::new("events", &[&subject]);
+            let after = params.text("cursor").map(|text| list.read(text)).transpose()?;
+            let after = after.and_then(|place| place.try_into().ok()).map(u64::from_be_bytes);
+            let leaves = service.query().subject_leaves(&subject, after, limit)?;
+            let next = leaves
+                .last()
+                .filter(|_| leaves.len() == limit)
+                .map(|leaf| list.write(&leaf.to_be_bytes()));
+            let rows = leaves
+                .into_iter()
+                .map(|leaf| row(service, leaf))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(Json(EventPage {
+                events: rows.into_iter().flatten().collect(),
+                next,
+            }))
+        })
+        .await
+}
+
+fn row<S: Store>(service: &Service<S>, leaf: u64) -> Result<Option<EventRow>, Problem> {
+    let Some(event) = service.query().event(leaf)? else {
+        return Ok(None);
+    };
+    let outcome = service.outcome(&event)?;
+    Ok(Some(EventRow {
+        leaf_index: leaf,
+        leaf_hash: outcome.leaf_hash,
+        kind: outcome.kind,
+        code: outcome.code,
+        organisation: event.statement.header().organisation.to_string(),
+        statement: event.statement.id().to_string(),
+        height: event.height,
+        time: format_ms(event.time_ms),
+        record: outcome.record,
+        original: outcome.original,
+        refusal: outcome.refusal,
+        receipt: outcome.receipt,
+    }))
+}
+
+/// The receipt of an invoice's issue
+///
+/// Proves offline, with the genesis alone, that the invoice is on the ledger.
+#[utoipa::path(
+    get, path = "/v1/invoices/{id}/receipt", operation_id = "show_invoice_receipt", tag = "invoices",
+    params(("id" = String, Path, description = "`code-number`, or the 20 digits.")),
+    responses((status = 200, description = "The receipt.", content_type = "application/json")),
+    security(("login" = []))
+)]
+pub(crate) async fn receipt<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Response, Problem> {
+    service
+        .run(move |service| {
+            let caller = service.login(call.headers())?;
+            let id = parse_id(&id)?;
+            let record = service.visible(&caller, &id)?;
+            super::ledger_reads::receipt_of(service, record.issue.index)
+        })
+        .await
+}
+
+/// An invoice's personal data
+///
+/// The attachment's bytes exactly as they were sent: their SHA-256 is what the document signs. For the parties, those
+/// they let issue or read, and the tax bureau.
+#[utoipa::path(
+    get, path = "/v1/invoices/{id}/attachment", operation_id = "show_attachment", tag = "invoices",
+    params(("id" = String, Path, description = "`code-number`, or the 20 digits.")),
+    responses((status = 200, description = "The attachment.", body = schema::Attachment)),
+    security(("login" = []))
+)]
+pub(crate) async fn attachment<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Response, Problem> {
+    service
+        .run(move |service| {
+            let caller = service.login(call.headers())?;
+            let id = parse_id(&id)?;
+            let record = service.visible(&caller, &id)?;
+            if !service.sees_personal(&caller, &record)? {
+                return Err(Problem::new("attachment.forbidden"));
+            }
+            let not_held = || Problem::new("attachment.not-held");
+            let hash = attachment_hash(service, &record)?.ok_or_else(not_held)?;
+            let bytes = service.query().store().attachment(&hash)?.ok_or_else(not_held)?;
+            Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response())
+        })
+        .await
+}
+
+/// Erase an invoice's personal data
+///
+/// For good, on this node. The chain verifies without it and reports `redacted`. For the seller and the tax bureau.
+#[utoipa::path(
+    delete, path = "/v1/invoices/{id}/attachment", operation_id = "erase_attachment", tag = "invoices",
+    params(("id" = String, Path, description = "`code-number`, or the 20 digits.")),
+    responses((status = 204, description = "It is not held here, or no longer.")),
+    security(("login" = []))
+)]
+pub(crate) async fn erase_attachment<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<StatusCode, Problem> {
+    service
+        .run(move |service| {
+            let caller = service.login(call.headers())?;
+            let id = parse_id(&id)?;
+            let record = service.visible(&caller, &id)?;
+            if !service.may_erase(&caller, &record) {
+                return Err(Problem::new("attachment.forbidden"));
+            }
+            // A token without the body's hash could be replayed; erasing twice changes nothing.
+            if let Some(hash) = attachment_hash(service, &record)? {
+                service.query().store().erase_attachment(&hash)?;
+                tracing::info!(invoice = %id, by = %caller.id(), "erased an attachment");
+            }
+            Ok(StatusCode::NO_CONTENT)
+        })
+        .await
+}
+
+fn attachment_hash<S: Store>(service: &Service<S>, record: &InvoiceRecord) -> Result<Option<Hash>, Problem> {
+    let document = service.query().document(record)?;
+    Ok(document.attachment.map(|digest| Hash::from_bytes(*digest.as_bytes())))
+}
+
+/// To whom an invoice is handed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TransferRequest {
+    /// The new holder.
+    #[schema(value_type = schema::Recipient)]
+    to: Recipient,
+}
+
+/// Hand an invoice to another holder
+#[utoipa::path(
+    post, path = "/v1/invoices/{id}/transfers", operation_id = "transfer_invoice", tag = "invoices",
+    request_body = TransferRequest,
+    params(
+        ("id" = String, Path, description = "`code-number`, or the 20 digits."),
+        ("Idempotency-Key" = String, Header, description = "Chosen for this write, repeated when it is retried."),
+    ),
+    responses(
+        (status = 201, description = "Transferred.", body = EventResult),
+        (status = 200, description = "The same had been done before.", body = EventResult),
+        (status = 202, description = "It waits.", body = StatementView),
+    ),
+    security(("login" = []))
+)]
+pub(crate) async fn transfer<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Response, Problem> {
+    let write = service.write(call).await?;
+    let TransferRequest { to } = read_json(&write.body)?;
+    let event = Event::Transfer(Transfer {
+        invoice: parse_id(&id)?,
+        to,
+    });
+    service.sign_and_submit(&write, &event, None, Shows::Event).await
+}
+
+/// Why an invoice is taken back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VoidRequest {
+    /// The reason.
+    #[schema(value_type = schema::VoidReason)]
+    reason: VoidReason,
+}
+
+/// Take an invoice back
+///
+/// In the month of issue, while nobody has locked or closed it.
+#[utoipa::path(
+    post, path = "/v1/invoices/{id}:void", operation_id = "void_invoice", tag = "invoices",
+    request_body = VoidRequest,
+    params(
+        ("id" = String, Path, description = "`code-number`, or the 20 digits."),
+        ("Idempotency-Key" = String, Header, description = "Chosen for this write, repeated when it is retried."),
+    ),
+    responses(
+        (status = 201, description = "Voided.", body = EventResult),
+        (status = 200, description = "The same had been done before.", body = EventResult),
+        (status = 202, description = "It waits.", body = StatementView),
+    ),
+    security(("login" = []))
+)]
+pub(crate) async fn act<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(target): Path<String>,
+    call: Call,
+) -> Result<Response, Problem> {
+    let (id, action) = target.rsplit_once(':').ok_or_else(|| Problem::new("request.method"))?;
+    if action != "void" {
+        return Err(Problem::new("request.path"));
+    }
+    let id = parse_id(id)?;
+    let write = service.write(call).await?;
+    let VoidRequest { reason } = read_json(&write.body)?;
+    let event = Event::Void(Void { invoice: id, reason });
+    service.sign_and_submit(&write, &event, None, Shows::Event).await
+}

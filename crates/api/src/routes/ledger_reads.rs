@@ -1,0 +1,194 @@
+//! Reads of the chain itself: receipts, blocks, log checkpoints, organisations.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use chain::checkpoint::Checkpoint;
+use chain::encoding::encode_base64url;
+use chain::identity::OrganisationId;
+use invoice::InvoiceId;
+use replica::port::Store;
+use replica::query::EventView;
+
+use crate::auth::Caller;
+use crate::call::Call;
+use crate::problem::Problem;
+use crate::service::Service;
+use crate::time::format_ms;
+use crate::views::{BlockView, CommitView, DirectoryKey, DirectoryView};
+
+/// The receipt of a leaf, as an answer.
+pub(crate) fn receipt_of<S: Store>(service: &Service<S>, leaf: u64) -> Result<Response, Problem> {
+    let receipt = service
+        .query()
+        .receipt(leaf)?
+        .ok_or_else(|| Problem::new("event.unknown"))?;
+    Ok((
+        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        receipt.to_json(),
+    )
+        .into_response())
+}
+
+/// The receipt of an event
+///
+/// For the event's author, those who may see its invoice or month, agencies and auditors. Check it offline with
+/// `einvoice receipt verify`.
+#[utoipa::path(
+    get, path = "/v1/receipts/{leaf}", operation_id = "show_receipt", tag = "chain",
+    params(("leaf" = u64, Path, description = "The leaf's index in the log.")),
+    responses((status = 200, description = "The receipt.", content_type = "application/json")),
+    security(("login" = []))
+)]
+pub(crate) async fn receipt<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(leaf): Path<String>,
+    call: Call,
+) -> Result<Response, Problem> {
+    service
+        .run(move |service| {
+            let caller = service.login(call.headers())?;
+            let unknown = || Problem::new("event.unknown");
+            let leaf: u64 = leaf.parse().map_err(|_| unknown())?;
+            let event = service.query().event(leaf)?.ok_or_else(unknown)?;
+            if !sees_event(service, &caller, &event)? {
+                return Err(unknown());
+            }
+            receipt_of(service, leaf)
+        })
+        .await
+}
+
+fn sees_event<S: Store>(service: &Service<S>, caller: &Caller, event: &EventView) -> Result<bool, Problem> {
+    if caller.sees_everything() || event.statement.header().organisation == *caller.id() {
+        return Ok(true);
+    }
+    let subject = &event.outcome.subject;
+    if let Ok(id) = subject.parse::<InvoiceId>() {
+        return match service.query().invoice(&id)? {
+            Some(record) => service.sees(caller, &record),
+            None => Ok(false),
+        };
+    }
+    let seller = subject.strip_prefix("filing:").and_then(|rest| rest.split_once('/'));
+    match seller.and_then(|(seller, _)| OrganisationId::new(seller).ok()) {
+        Some(seller) => service.sees_for(caller, &seller),
+        None => Ok(false),
+    }
+}
+
+/// A block
+///
+/// Its header and commit certificate, without statements.
+#[utoipa::path(
+    get, path = "/v1/blocks/{height}", operation_id = "show_block", tag = "chain",
+    params(("height" = u64, Path, description = "The height, from 1.")),
+    responses((status = 200, description = "The block.", body = BlockView)),
+    security(("login" = []))
+)]
+pub(crate) async fn block<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(height): Path<String>,
+    call: Call,
+) -> Result<Json<BlockView>, Problem> {
+    service
+        .run(move |service| {
+            service.login(call.headers())?;
+            let unknown = || Problem::new("block.unknown");
+            let height: u64 = height.parse().map_err(|_| unknown())?;
+            let block = service.query().block(height)?.ok_or_else(unknown)?;
+            let (header, certificate) = (&block.header, &block.certificate);
+            let set = &service.query().tip().validators;
+            let signed_by = certificate.signatures.iter().map(|signature| CommitView {
+                organisation: set
+                    .get(&signature.validator)
+                    .map(|validator| validator.organisation.to_string()),
+                validator: encode_base64url(signature.validator.as_bytes()),
+            });
+            Ok(Json(BlockView {
+                height: header.height,
+                id: header.id().to_string(),
+                parent: header.parent.to_string(),
+                time: format_ms(header.time_ms),
+                version: header.version,
+                proposer: encode_base64url(header.proposer.as_bytes()),
+                statement_count: header.statement_count,
+                statements_root: header.statements_root.to_string(),
+                log_root: header.log_root.to_string(),
+                log_size: header.log_size,
+                writes_hash: header.writes_hash.to_string(),
+                state_checkpoint_height: header.state_checkpoint.height,
+                state_checkpoint_root: header.state_checkpoint.root.to_string(),
+                validators_hash: header.validators_hash.to_string(),
+                next_validators_hash: header.next_validators_hash.to_string(),
+                header: encode_base64url(&header.encode()),
+                certificate: encode_base64url(&certificate.encode()),
+                signed_by: signed_by.collect(),
+            }))
+        })
+        .await
+}
+
+/// The newest log checkpoint
+///
+/// Size and root of the log, signed with this node's receipt key, as a C2SP signed note. Public: keep it, and hold
+/// archives and receipts against it. 404 while there is no block.
+#[utoipa::path(
+    get, path = "/v1/checkpoints/latest", operation_id = "latest_checkpoint", tag = "chain",
+    responses((status = 200, description = "The signed note.", body = String, content_type = "text/plain"))
+)]
+pub(crate) async fn checkpoint<S: Store>(State(service): State<Arc<Service<S>>>) -> Result<Response, Problem> {
+    service
+        .run(move |service| {
+            let height = service.query().tip().progress.height;
+            let block = service
+                .query()
+                .block(height)?
+                .ok_or_else(|| Problem::new("block.unknown"))?;
+            let identity = &service.app.identity;
+            let signed = Checkpoint::of(&block.header).sign(&identity.organisation, &identity.receipt);
+            let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
+            Ok(([(CONTENT_TYPE, media_type)], signed.to_note()).into_response())
+        })
+        .await
+}
+
+/// An organisation on the ledger
+#[utoipa::path(
+    get, path = "/v1/organisations/{id}", operation_id = "show_organisation", tag = "chain",
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The organisation.", body = DirectoryView)),
+    security(("login" = []))
+)]
+pub(crate) async fn organisation<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Json<DirectoryView>, Problem> {
+    service
+        .run(move |service| {
+            service.login(call.headers())?;
+            let unknown = || Problem::new("organisation.unknown");
+            let id = OrganisationId::new(id).map_err(|_| unknown())?;
+            let organisation = service.query().organisation(&id)?.ok_or_else(unknown)?;
+            let keys = organisation.keys.iter().map(|key| DirectoryKey {
+                id: key.id.to_string(),
+                public: key.public.to_string(),
+                purposes: key.purposes.iter().copied().collect(),
+                active: key.active,
+            });
+            Ok(Json(DirectoryView {
+                id: organisation.id.to_string(),
+                taxpayer_id: organisation.taxpayer_id.to_string(),
+                roles: organisation.roles.iter().copied().collect(),
+                standing: organisation.standing,
+                keys: keys.collect(),
+                name: organisation.name,
+            }))
+        })
+        .await
+}

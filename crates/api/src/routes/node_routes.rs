@@ -1,0 +1,215 @@
+//! The node itself: limits, status, health, metrics, and on `dev` nodes the clock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use replica::port::Store;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::call::{Call, JSON, read_json};
+use crate::metrics::Reading;
+use crate::problem::Problem;
+use crate::service::Service;
+use crate::time::{format_ms, parse_ms};
+use crate::views::{HealthView, LimitsView, StatusView};
+
+/// How far a `dev` node's clock may be moved at once: ten years, ms.
+const ADVANCE_MS_MAX: i64 = 10 * 366 * 24 * 60 * 60 * 1_000;
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// The limits of this node and of the ledger
+#[utoipa::path(
+    get, path = "/v1/limits", operation_id = "show_limits", tag = "node",
+    responses((status = 200, description = "The limits.", body = LimitsView))
+)]
+pub(crate) async fn limits<S: Store>(State(service): State<Arc<Service<S>>>) -> Json<LimitsView> {
+    let (options, tip) = (&service.app.options, service.query().tip());
+    let (parameters, statement) = (&tip.parameters, chain::statement::Limits::default());
+    let limits = BTreeMap::from([
+        ("attachment_bytes", count(invoice::attachment::BYTES_MAX)),
+        ("block_bytes", u64::from(parameters.limits.block_bytes_max)),
+        ("block_work_units", u64::from(parameters.limits.block_work_max)),
+        ("body_bytes", count(options.body_bytes_max)),
+        ("body_read_timeout_ms", options.body_read_timeout_ms),
+        ("connections", count(options.connections_max)),
+        ("document_lines", u64::from(parameters.rules.lines_max)),
+        ("event_bytes", count(statement.event_bytes_max)),
+        ("events_a_statement", count(statement.events_max)),
+        ("finality_wait_ms", options.finality_wait_ms),
+        ("header_read_timeout_ms", options.header_read_timeout_ms),
+        ("lease_term_seconds", u64::from(parameters.lease.term_seconds_max)),
+        ("lease_total_seconds", u64::from(parameters.lease.total_seconds_max)),
+        ("login_token_seconds", chain::login::LIFETIME_S_MAX),
+        (
+            "mismatches_an_invoice_and_day",
+            u64::from(options.mismatches_an_invoice_and_day),
+        ),
+        (
+            "nonce_window_seconds",
+            u64::from(parameters.limits.nonce_window_seconds),
+        ),
+        ("page_rows", count(options.page_rows_max)),
+        (
+            "refusals_an_organisation_and_hour",
+            u64::from(parameters.limits.refusals_an_hour_max),
+        ),
+        ("request_timeout_ms", options.request_timeout_ms),
+        ("statement_bytes", count(statement.statement_bytes_max)),
+        (
+            "verifications_an_address_and_minute",
+            u64::from(options.verifications_a_minute),
+        ),
+    ]);
+    std::future::ready(Json(LimitsView {
+        chain: service.query().chain().to_string(),
+        node: service.app.identity.id.clone(),
+        time: format_ms(service.app.clock.now_ms()),
+        limits,
+    }))
+    .await
+}
+
+/// Where the node stands
+#[utoipa::path(
+    get, path = "/v1/status", operation_id = "show_status", tag = "node",
+    responses((status = 200, description = "The status.", body = StatusView))
+)]
+pub(crate) async fn status<S: Store>(State(service): State<Arc<Service<S>>>) -> Json<StatusView> {
+    let tip = service.query().tip();
+    let progress = &tip.progress;
+    std::future::ready(Json(StatusView {
+        node: service.app.identity.id.clone(),
+        organisation: service.app.identity.organisation.to_string(),
+        chain: service.query().chain().to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        height: progress.height,
+        block: progress.id.to_string(),
+        block_time: format_ms(progress.time_ms),
+        time: format_ms(service.app.clock.now_ms()),
+        log_size: progress.log_size,
+        log_root: progress.log_root.to_string(),
+        mempool_statements: count(service.app.mempool.len()),
+        mempool_bytes: count(service.app.mempool.bytes()),
+        ready: service.health().0,
+    }))
+    .await
+}
+
+/// Whether the process is alive
+#[utoipa::path(
+    get, path = "/livez", operation_id = "livez", tag = "node",
+    responses((status = 200, description = "It is.", body = HealthView), (status = 503, description = "It failed and will end.", body = HealthView))
+)]
+pub(crate) async fn livez<S: Store>(State(service): State<Arc<Service<S>>>) -> Response {
+    let (_, view) = service.health();
+    std::future::ready(health(view.status != "failed", view)).await
+}
+
+/// Whether the node is ready for work
+///
+/// It has come up to the tip of the chain, and the chain moves.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "readyz", tag = "node",
+    responses((status = 200, description = "It is.", body = HealthView), (status = 503, description = "Not now.", body = HealthView))
+)]
+pub(crate) async fn readyz<S: Store>(State(service): State<Arc<Service<S>>>) -> Response {
+    let (ready, view) = service.health();
+    std::future::ready(health(ready, view)).await
+}
+
+fn health(fine: bool, view: HealthView) -> Response {
+    if fine {
+        return Json(view).into_response();
+    }
+    let problem = if view.status == "catching-up" {
+        "node.catching-up"
+    } else {
+        "node.stopping"
+    };
+    Problem::new(problem)
+        .at("", "ok", view.status)
+        .retry_after(5)
+        .into_response()
+}
+
+/// Metrics as Prometheus text
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "node",
+    responses((status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text"))
+)]
+pub(crate) async fn metrics<S: Store>(State(service): State<Arc<Service<S>>>) -> Response {
+    let tip = service.query().tip();
+    let reading = Reading {
+        height: tip.progress.height,
+        log_size: tip.progress.log_size,
+        mempool_statements: count(service.app.mempool.len()),
+        mempool_bytes: count(service.app.mempool.bytes()),
+        ready: service.health().0,
+    };
+    let media_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    std::future::ready(([(CONTENT_TYPE, media_type)], service.metrics.text(&reading)).into_response()).await
+}
+
+/// How to move the clock: one of both.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClockRequest {
+    /// Ahead by this many milliseconds.
+    #[serde(default)]
+    advance_ms: Option<i64>,
+    /// To this time, RFC 3339 in UTC.
+    #[serde(default)]
+    to: Option<String>,
+}
+
+/// The clock after it was moved.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ClockView {
+    /// The node's time.
+    time: String,
+}
+
+/// Move the clock ahead
+///
+/// Only on `dev` and `demo` nodes; elsewhere there is no such path.
+#[utoipa::path(
+    post, path = "/v1/dev/clock", operation_id = "advance_clock", tag = "node",
+    request_body = ClockRequest,
+    responses((status = 200, description = "Moved.", body = ClockView))
+)]
+pub(crate) async fn advance_clock<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    call: Call,
+) -> Result<(StatusCode, Json<ClockView>), Problem> {
+    let (_, body) = call.body(&service.app.options, &[JSON]).await?;
+    let control = service.app.dev.as_ref().ok_or_else(|| Problem::new("request.path"))?;
+    let wrong = |expected: &str| Problem::new("request.malformed").at("", expected, "something else");
+    let ms = match read_json::<ClockRequest>(&body)? {
+        ClockRequest {
+            advance_ms: Some(ms),
+            to: None,
+        } => ms,
+        ClockRequest {
+            advance_ms: None,
+            to: Some(to),
+        } => {
+            let to = parse_ms(&to).ok_or_else(|| wrong("a time in RFC 3339, UTC"))?;
+            to.saturating_sub(service.app.clock.now_ms())
+        }
+        ClockRequest { .. } => return Err(wrong("either advance_ms or to")),
+    };
+    if !(0..=ADVANCE_MS_MAX).contains(&ms) {
+        return Err(wrong("a time ahead, by ten years at most"));
+    }
+    let time = format_ms(control.advance_clock(ms));
+    Ok((StatusCode::OK, Json(ClockView { time })))
+}

@@ -1,0 +1,319 @@
+//! `/v1/statements`: statements that their authors signed.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use chain::encoding::decode_base64url;
+use chain::hash::StatementId;
+use chain::identity::{KeyId, OrganisationId};
+use chain::key::Signature;
+use chain::statement::{Draft, Mode, Nonce, Statement, StatementHeader, payload};
+use ledger::admission::Parsed;
+use replica::port::Store;
+use replica::query::AdmitError;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::attachments::read_attachments;
+use crate::call::{Call, JOSE, JSON, read_json};
+use crate::finality::Verdict;
+use crate::outcomes::{Findings, pending};
+use crate::problem::Problem;
+use crate::schema;
+use crate::service::{Service, keyed_hash};
+use crate::submit::{Submission, Submitted};
+use crate::views::{Prepared, StatementState, StatementView, ValidationView, ViolationView};
+
+/// For how long a prepared statement may be signed and sent, when nothing else is asked for. Seconds.
+const PREPARED_FOR_S: u64 = 3_600;
+
+/// A signed statement with its attachments.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubmitRequest {
+    /// The statement: a compact JWS.
+    statement: String,
+    /// Attachments, base64url: the bytes whose SHA-256 the documents sign.
+    #[serde(default)]
+    attachments: Vec<String>,
+}
+
+/// What a statement is to say.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PrepareRequest {
+    /// Who will sign.
+    #[schema(value_type = String)]
+    organisation: OrganisationId,
+    /// With which of its keys.
+    #[schema(value_type = String)]
+    key: KeyId,
+    /// The idempotency key; one is chosen when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    nonce: Option<Nonce>,
+    /// Until when the statement may be decided, unix seconds; in an hour when absent.
+    #[serde(default)]
+    exp: Option<u64>,
+    /// How the events hang together.
+    #[schema(value_type = schema::Mode)]
+    mode: RequestMode,
+    /// The events.
+    #[schema(value_type = Vec<schema::Event>)]
+    events: Vec<Box<RawValue>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RequestMode {
+    All,
+    Each,
+}
+
+/// Submit a signed statement
+///
+/// Waits until the statement is decided. 201 when something of it was accepted, 200 when it had been decided before, and
+/// the problem of the first refusal when nothing was accepted; that refusal is on the ledger too. 202 when the wait ends
+/// first: poll `Location`. Sending the same statement again is always safe.
+#[utoipa::path(
+    post, path = "/v1/statements", operation_id = "submit_statement", tag = "statements",
+    request_body(content((String = "application/jose"), (SubmitRequest = "application/json"))),
+    params(("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=<seconds>`.")),
+    responses(
+        (status = 201, description = "Decided.", body = StatementView),
+        (status = 200, description = "It had been decided before.", body = StatementView),
+        (status = 202, description = "It waits.", body = StatementView),
+    )
+)]
+pub(crate) async fn submit<S: Store>(State(service): State<Arc<Service<S>>>, call: Call) -> Result<Response, Problem> {
+    service.must_take_writes()?;
+    let patience = call.prefer().patience(service.app.options.finality_wait_ms);
+    let (media_type, body) = call.body(&service.app.options, &[JOSE, JSON]).await?;
+    let (statement, attachments) = read_submission(media_type, body)?;
+    let attachments = read_attachments(&attachments)?;
+    match service
+        .submit(Submission {
+            statement,
+            attachments,
+            patience,
+        })
+        .await?
+    {
+        Submitted::Pending(id) => Ok(pending(&id)),
+        Submitted::Decided { id, fresh } => service.run(move |service| answer(service, &id, fresh)).await,
+    }
+}
+
+fn read_submission(media_type: &str, body: Bytes) -> Result<(Vec<u8>, Vec<String>), Problem> {
+    if media_type == JOSE {
+        return Ok((body.into(), Vec::new()));
+    }
+    let SubmitRequest { statement, attachments } = read_json(&body)?;
+    Ok((statement.into_bytes(), attachments))
+}
+
+fn answer<S: Store>(service: &Service<S>, id: &StatementId, fresh: bool) -> Result<Response, Problem> {
+    let decided = service
+        .decided_statement(id)?
+        .ok_or_else(|| Problem::new("statement.unknown"))?;
+    if let Some(problem) = service.wholly_refused(&decided)? {
+        return Err(problem);
+    }
+    let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(decided.view)).into_response())
+}
+
+/// Prepare a statement for signing
+///
+/// Writes header and payload in the one form that is signed, for clients without a JWS library. Nothing is kept.
+#[utoipa::path(
+    post, path = "/v1/statements:prepare", operation_id = "prepare_statement", tag = "statements",
+    request_body = PrepareRequest,
+    responses((status = 200, description = "What is to be signed.", body = Prepared))
+)]
+pub(crate) async fn prepare<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    call: Call,
+) -> Result<Json<Prepared>, Problem> {
+    let (_, body) = call.body(&service.app.options, &[JSON]).await?;
+    service
+        .run(move |service| prepared(service, read_json(&body)?).map(Json))
+        .await
+}
+
+fn prepared<S: Store>(service: &Service<S>, request: PrepareRequest) -> Result<Prepared, Problem> {
+    let mode = match request.mode {
+        RequestMode::All => Mode::All,
+        RequestMode::Each => Mode::Each,
+    };
+    let events: Vec<&str> = request.events.iter().map(|event| event.get()).collect();
+    let payload = payload(mode, &events);
+    let now_s = u64::try_from(service.now_ms().div_euclid(1_000)).unwrap_or(0);
+    let nonce = match request.nonce {
+        Some(nonce) => nonce,
+        None => chosen_nonce(service, &request.organisation, &payload)?,
+    };
+    let header = StatementHeader {
+        organisation: request.organisation,
+        key: request.key,
+        chain: service.query().chain().clone(),
+        nonce,
+        expires_at: request.exp.unwrap_or(now_s.saturating_add(PREPARED_FOR_S)),
+    };
+    let draft = Draft::new(header, payload);
+    // Read back under an empty signature: what could not be submitted is not worth signing.
+    let unsigned = draft.with_signature(&Signature::from_bytes([0; 64]));
+    let parsed = Parsed::read(&unsigned).map_err(|rejection| service.rejected(&unsigned, rejection))?;
+    let findings = service.examine_events(parsed.statement().events());
+    if !findings.violations.is_empty() {
+        return Err(Problem::new("document.invalid").violations(&findings.violations));
+    }
+    let part = |index: usize| {
+        let segment = draft.signing_input().split('.').nth(index).unwrap_or_default();
+        decode_base64url(segment)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .unwrap_or_default()
+    };
+    Ok(Prepared {
+        signing_input: draft.signing_input().to_owned(),
+        header: part(0),
+        payload: part(1),
+        statement_id: parsed.statement().id().to_string(),
+    })
+}
+
+fn chosen_nonce<S: Store>(service: &Service<S>, of: &OrganisationId, payload: &[u8]) -> Result<Nonce, Problem> {
+    let (secret, now) = (
+        &*service.app.identity.salt_secret,
+        service.app.clock.now_ms().to_be_bytes(),
+    );
+    let parts: [&[u8]; 5] = [
+        b"einvoice-prepared-nonce-1",
+        of.as_str().as_bytes(),
+        &[0],
+        &now,
+        payload,
+    ];
+    let hash = keyed_hash(secret, &parts);
+    Nonce::new(hex::encode(&hash[..16])).map_err(|error| Problem::fault(&error))
+}
+
+/// Try a statement without submitting it
+///
+/// Takes what `/v1/statements` or `:prepare` take, and lists everything that is wrong. Nothing is kept or recorded. What
+/// only the state of the ledger would refuse is not tried.
+#[utoipa::path(
+    post, path = "/v1/statements:validate", operation_id = "validate_statement", tag = "statements",
+    request_body(content((String = "application/jose"), (SubmitRequest = "application/json"), (PrepareRequest = "application/json"))),
+    responses((status = 200, description = "The verdict.", body = ValidationView))
+)]
+pub(crate) async fn validate<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    call: Call,
+) -> Result<Json<ValidationView>, Problem> {
+    let (media_type, body) = call.body(&service.app.options, &[JOSE, JSON]).await?;
+    service
+        .run(move |service| validated(service, media_type, body).map(Json))
+        .await
+}
+
+fn validated<S: Store>(service: &Service<S>, media_type: &str, body: Bytes) -> Result<ValidationView, Problem> {
+    if media_type == JSON && serde_json::from_slice::<Shape>(&body).is_ok_and(|shape| shape.events.is_some()) {
+        let request: PrepareRequest = read_json(&body)?;
+        let events = request.events.iter().map(|event| event.get().as_bytes());
+        return Ok(verdict(service.examine_events(events), None));
+    }
+    let (statement, attachments) = read_submission(media_type, body)?;
+    read_attachments(&attachments)?;
+    let limits = chain::statement::Limits::default();
+    let parsed = match Statement::parse(statement.as_slice(), &limits) {
+        Ok(parsed) => parsed,
+        Err(error) => return Err(ledger::admission::Rejection::from(error).into()),
+    };
+    let findings = service.examine_events(parsed.events());
+    let rejection = match service.query().admit(&statement, service.app.clock.now_ms()) {
+        Ok(_) => None,
+        Err(AdmitError::Rejected(rejection)) => Some(rejection),
+        Err(AdmitError::Fault(fault)) => return Err(fault.into()),
+    };
+    // What examining the events found is told by that, in full.
+    let other = rejection.filter(|rejection| {
+        ![ledger::admission::EVENT_MALFORMED, ledger::admission::DOCUMENT_INVALID].contains(&rejection.code)
+    });
+    let other = other.map(|rejection| ViolationView {
+        path: rejection.path,
+        rule: rejection.code.to_owned(),
+        expected: rejection.expected,
+        actual: rejection.found,
+    });
+    Ok(verdict(findings, other))
+}
+
+/// Enough of a body to tell what it is.
+#[derive(Deserialize)]
+struct Shape {
+    events: Option<Box<RawValue>>,
+}
+
+fn verdict(findings: Findings, other: Option<ViolationView>) -> ValidationView {
+    let mut violations: Vec<_> = other.into_iter().chain(findings.others).collect();
+    violations.extend(findings.violations.iter().map(ViolationView::from));
+    let warnings = findings.warnings.iter().map(ViolationView::from).collect();
+    ValidationView {
+        valid: violations.is_empty(),
+        violations,
+        warnings,
+    }
+}
+
+/// Where a statement stands
+///
+/// Everybody who knows the id may ask whether it is decided; outcomes are shown to its author, agencies and auditors.
+#[utoipa::path(
+    get, path = "/v1/statements/{id}", operation_id = "show_statement", tag = "statements",
+    params(("id" = String, Path, description = "The statement's id.")),
+    responses((status = 200, description = "Pending, decided or dropped.", body = StatementView)),
+    security((), ("login" = []))
+)]
+pub(crate) async fn show<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Json<StatementView>, Problem> {
+    service
+        .run(move |service| {
+            let caller = service.login_if_any(call.headers())?;
+            let id: StatementId = id.parse().map_err(|_| Problem::new("statement.unknown"))?;
+            let Some(mut decided) = service.decided_statement(&id)? else {
+                return undecided(service, &id);
+            };
+            let may = caller.is_some_and(|caller| caller.sees_everything() || *caller.id() == decided.organisation);
+            if !may {
+                decided.view.outcomes = None;
+                decided.view.mode = None;
+            }
+            Ok(Json(decided.view))
+        })
+        .await
+}
+
+fn undecided<S: Store>(service: &Service<S>, id: &StatementId) -> Result<Json<StatementView>, Problem> {
+    if service.app.finality.is_expected(id) {
+        return Ok(Json(StatementView::bare(id.to_string(), StatementState::Pending)));
+    }
+    let code = match service.app.finality.dropped_verdict(id) {
+        Some(Verdict::Rejected(rejection)) => rejection.code.to_owned(),
+        Some(Verdict::Repeated(_)) => "repeated".to_owned(),
+        Some(Verdict::Quarantined) => "statement.quarantined".to_owned(),
+        Some(Verdict::Committed(_) | Verdict::Fault) | None => return Err(Problem::new("statement.unknown")),
+    };
+    let mut view = StatementView::bare(id.to_string(), StatementState::Dropped);
+    view.problem = Some(code);
+    Ok(Json(view))
+}

@@ -1,0 +1,338 @@
+//! Schemas of what clients sign: events, documents, attachments.
+//!
+//! Those types live in rooms that know no OpenAPI, so their shapes are written down here once more,
+//! for the description alone. A test holds every field against what the rooms themselves write.
+
+use std::collections::BTreeMap;
+
+use utoipa::ToSchema;
+
+/// The payload of a statement.
+#[derive(ToSchema)]
+pub struct Payload {
+    /// `all`: everything or nothing. `each`: every event for itself.
+    pub mode: Mode,
+    /// 1 to 1,000 events of at most 64 KiB each.
+    pub events: Vec<Event>,
+}
+
+/// How the events of a statement hang together.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum Mode {
+    /// All are accepted, or all are refused.
+    All,
+    /// Each is accepted or refused for itself.
+    Each,
+}
+
+/// One step in the life of an invoice: an object with one member, named after the kind.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum Event {
+    /// Issue an invoice; the ledger assigns code, number and time.
+    Issue(Issue),
+    /// Hand an invoice to another holder.
+    Transfer(Transfer),
+    /// Lock an invoice for a claim.
+    Lock(Lock),
+    /// Extend the lease of a lock.
+    Renew(Renew),
+    /// Give a lock up.
+    Unlock(Unlock),
+    /// Close: reimbursed, once and for all.
+    Close(Close),
+    /// Take an invoice back in the month of issue.
+    Void(Void),
+    /// File a seller's ended month.
+    File(File),
+}
+
+/// Issue an invoice.
+#[derive(ToSchema)]
+pub struct Issue {
+    /// The document, without code, number and time.
+    pub document: Document,
+}
+
+/// What a seller says about one sale.
+#[derive(ToSchema)]
+pub struct Document {
+    /// The kind of invoice: `blockchain-ordinary`, `digital-ordinary` or `digital-special`.
+    #[schema(example = "blockchain-ordinary")]
+    pub profile: String,
+    /// The seller's own document number, unique for this seller for ever.
+    #[schema(example = "ORDER-2026-000017")]
+    pub reference: String,
+    /// Who sold.
+    pub seller: DocumentParty,
+    /// Who bought.
+    pub buyer: Buyer,
+    /// What was sold; a discount line follows the line that it discounts.
+    pub lines: Vec<Line>,
+    /// The totals over all lines.
+    pub totals: Totals,
+    /// SHA-256 of the payment order that the invoice belongs to.
+    pub payment_ref: Option<String>,
+    /// A remark. It is on the ledger: nothing personal belongs in it.
+    pub remark: Option<String>,
+    /// SHA-256 of the attachment's bytes.
+    pub attachment: Option<String>,
+}
+
+/// An organisation as seller or buyer.
+#[derive(ToSchema)]
+pub struct DocumentParty {
+    /// Name as registered.
+    pub name: String,
+    /// Taxpayer id: 15, 17, 18 or 20 capital letters and digits.
+    #[schema(example = "91440300708461136T")]
+    pub taxpayer_id: String,
+    /// Address.
+    pub address: Option<String>,
+    /// Phone number.
+    pub phone: Option<String>,
+    /// Bank.
+    pub bank: Option<String>,
+    /// Account number.
+    pub account: Option<String>,
+}
+
+/// Who bought.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum Buyer {
+    /// An organisation.
+    Organisation(DocumentParty),
+    /// A natural person.
+    Person(Person),
+}
+
+/// A natural person as buyer.
+#[derive(ToSchema)]
+pub struct Person {
+    /// An opaque id: 1 to 64 of `A-Z a-z 0-9 . _ -`. Never a name or a citizen number.
+    pub id: String,
+}
+
+/// One line.
+#[derive(ToSchema)]
+pub struct Line {
+    /// Name of the goods or services.
+    pub name: String,
+    /// Tax classification code, 19 digits.
+    #[schema(example = "3040203000000000000")]
+    pub tax_code: String,
+    /// Specification or model.
+    pub specification: Option<String>,
+    /// Unit of the quantity.
+    pub unit: Option<String>,
+    /// Quantity: a decimal string.
+    #[schema(example = "1.5")]
+    pub quantity: Option<String>,
+    /// Price of a unit without tax, in yuan: a decimal string.
+    pub unit_price: Option<String>,
+    /// Amount without tax.
+    #[schema(example = "3804.42")]
+    pub net: String,
+    /// How the line is taxed.
+    pub tax: TaxTreatment,
+    /// The tax.
+    #[schema(example = "494.58")]
+    pub tax_amount: String,
+    /// Whether the line discounts the line before it. False when left out.
+    pub discount: Option<bool>,
+    /// The preferential policy that the line uses.
+    pub preferential: Option<String>,
+}
+
+/// How a line is taxed: `{"rate":"0.13"}`, `"zero-rated"`, `"exempt"` or `"not-taxable"`.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum TaxTreatment {
+    /// At a rate: a decimal string from 0 to 1 with at most four decimals.
+    Rate(String),
+    /// Taxable at zero.
+    ZeroRated,
+    /// Exempt.
+    Exempt,
+    /// Not taxable.
+    NotTaxable,
+}
+
+/// The totals that the seller states.
+#[derive(ToSchema)]
+pub struct Totals {
+    /// Without tax.
+    pub net: String,
+    /// Tax.
+    pub tax: String,
+    /// With tax: exactly net plus tax.
+    pub gross: String,
+}
+
+/// Hand an invoice to another holder.
+#[derive(ToSchema)]
+pub struct Transfer {
+    /// The invoice.
+    pub invoice: String,
+    /// The new holder.
+    pub to: Recipient,
+}
+
+/// To whom an invoice goes.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum Recipient {
+    /// An organisation on the ledger, by its id.
+    Organisation(String),
+    /// A natural person, under an opaque id.
+    Person(String),
+}
+
+/// Lock an invoice for a claim.
+#[derive(ToSchema)]
+pub struct Lock {
+    /// The invoice.
+    pub invoice: String,
+    /// The enterprise that reimburses: the invoice's holder.
+    pub enterprise: String,
+    /// The platform's own id of the claim: 1 to 64 printable ASCII characters without space.
+    pub claim: String,
+    /// For how long, in seconds; the longest term when absent.
+    pub lease_seconds: Option<u32>,
+}
+
+/// Extend the lease of a lock.
+#[derive(ToSchema)]
+pub struct Renew {
+    /// The invoice.
+    pub invoice: String,
+    /// The claim it was locked for.
+    pub claim: String,
+    /// The lock's fencing token.
+    pub token: u64,
+    /// For how long from now, in seconds; the longest term when absent.
+    pub lease_seconds: Option<u32>,
+}
+
+/// Give a lock up.
+#[derive(ToSchema)]
+pub struct Unlock {
+    /// The invoice.
+    pub invoice: String,
+    /// The claim it was locked for.
+    pub claim: String,
+    /// The lock's fencing token.
+    pub token: u64,
+}
+
+/// Close an invoice: reimbursed.
+#[derive(ToSchema)]
+pub struct Close {
+    /// The invoice.
+    pub invoice: String,
+    /// The claim it was locked for.
+    pub claim: String,
+    /// The lock's fencing token.
+    pub token: u64,
+}
+
+/// Take an invoice back.
+#[derive(ToSchema)]
+pub struct Void {
+    /// The invoice.
+    pub invoice: String,
+    /// Why.
+    pub reason: VoidReason,
+}
+
+/// Why an invoice is taken back.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum VoidReason {
+    /// Issued in error.
+    IssueError,
+    /// Goods came back.
+    SalesReturn,
+    /// The service was stopped.
+    ServiceSuspension,
+    /// A discount was granted afterwards.
+    SalesDiscount,
+}
+
+/// File a seller's ended month.
+#[derive(ToSchema)]
+pub struct File {
+    /// The seller.
+    pub seller: String,
+    /// The month, in UTC+8.
+    #[schema(example = "2026-01")]
+    pub period: String,
+    /// How many invoices stand.
+    pub invoices: u64,
+    /// Their net and tax by rate; rates that sum to nothing may be left out.
+    pub output: Vec<FileTotal>,
+}
+
+/// Net and tax of a month under one treatment.
+#[derive(ToSchema)]
+pub struct FileTotal {
+    /// The treatment.
+    pub treatment: TaxTreatment,
+    /// Without tax.
+    pub net: String,
+    /// Tax.
+    pub tax: String,
+}
+
+/// Personal fields of an invoice. All optional, each at most 512 characters; never on the ledger.
+#[derive(ToSchema)]
+pub struct Personal {
+    /// Name of a natural person who bought.
+    pub buyer_name: Option<String>,
+    /// Citizen or taxpayer number of a natural person who bought.
+    pub buyer_taxpayer_id: Option<String>,
+    /// Address of a natural person who bought.
+    pub buyer_address: Option<String>,
+    /// Telephone on the invoice of a natural person who bought.
+    pub buyer_telephone: Option<String>,
+    /// Bank of a natural person who bought.
+    pub buyer_bank: Option<String>,
+    /// Account of a natural person who bought.
+    pub buyer_account: Option<String>,
+    /// Mobile phone to which the invoice is sent.
+    pub buyer_phone: Option<String>,
+    /// Mail address to which the invoice is sent.
+    pub buyer_email: Option<String>,
+    /// What the buyer wrote with the application.
+    pub buyer_message: Option<String>,
+    /// Who drew the invoice (开票人).
+    pub drawer: Option<String>,
+    /// The drawer's number in the seller's system.
+    pub drawer_id: Option<String>,
+    /// Who took the money (收款人).
+    pub payee: Option<String>,
+    /// Who checked the invoice (复核人).
+    pub reviewer: Option<String>,
+    /// Details of lines that name persons or places.
+    pub details: Option<Vec<Detail>>,
+}
+
+/// Personal facts about one line.
+#[derive(ToSchema)]
+pub struct Detail {
+    /// The line, counted from 0.
+    pub line: u32,
+    /// The facts by name, such as `address` or `plate_no`.
+    pub facts: BTreeMap<String, String>,
+}
+
+/// An attachment: these bytes, exactly as they were sent, hash to the document's `attachment`.
+#[derive(ToSchema)]
+pub struct Attachment {
+    /// 16 to 32 unguessable bytes, base64url.
+    pub salt: String,
+    /// The personal fields.
+    pub personal: Personal,
+}

@@ -1,0 +1,1 @@
+//! Tests of the door over real connections, on a store in memory, with one validator.

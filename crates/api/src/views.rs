@@ -1,0 +1,47 @@
+//! The shapes of answers: what JSON clients read. Conversions only, no rules.
+//!
+//! Fields are `snake_case`, values of enumerations `kebab-case`; amounts are decimal strings, times
+//! RFC 3339 strings in UTC with milliseconds, hashes lowercase hex.
+
+mod chain_views;
+mod invoice_view;
+mod outcome;
+mod statement;
+
+pub use chain_views::{BlockView, CommitView, DirectoryKey, DirectoryView, HealthView, LimitsView, StatusView};
+pub use invoice_view::{
+    EventPage, EventRow, FiledView, FilingView, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView,
+    TotalsView,
+};
+pub use outcome::{LeafView, OutcomeView, PartyView, RecordView, RefusalView, StandingView};
+pub use statement::{EventResult, Prepared, StatementState, StatementView, ValidationView};
+
+use invoice::violation::Violation;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One thing that is wrong in a document, or doubtful.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ViolationView {
+    /// Where, as a JSON pointer into what was sent.
+    #[schema(example = "/document/totals/gross")]
+    pub path: String,
+    /// The stable code of the rule.
+    #[schema(example = "document.gross-not-net-plus-tax")]
+    pub rule: String,
+    /// What the rule asks.
+    pub expected: String,
+    /// What the document says.
+    pub actual: String,
+}
+
+impl From<&Violation> for ViolationView {
+    fn from(violation: &Violation) -> Self {
+        Self {
+            path: violation.path.clone(),
+            rule: violation.rule.to_owned(),
+            expected: violation.expected.clone(),
+            actual: violation.actual.clone(),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The chain and the node: blocks, organisations, limits, status, health.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A vote in a commit certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CommitView {
+    /// The validator's organisation, when it is of the set in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// The validator's key, base64url.
+    pub validator: String,
+}
+
+/// A block without its statements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BlockView {
+    /// Its height.
+    pub height: u64,
+    /// Its id: the hash of its header.
+    pub id: String,
+    /// The id of the block before; of block 1, the genesis hash.
+    pub parent: String,
+    /// Its time.
+    pub time: String,
+    /// The version of the rules.
+    pub version: u16,
+    /// The key of the validator that built it, base64url.
+    pub proposer: String,
+    /// How many statements it holds.
+    pub statement_count: u32,
+    /// The root over its statements.
+    pub statements_root: String,
+    /// The root of the log after it.
+    pub log_root: String,
+    /// The size of the log after it.
+    pub log_size: u64,
+    /// The hash of its writes.
+    pub writes_hash: String,
+    /// The height of the state checkpoint it carries.
+    pub state_checkpoint_height: u64,
+    /// The root of that state checkpoint.
+    pub state_checkpoint_root: String,
+    /// The hash of the validator set in force.
+    pub validators_hash: String,
+    /// The hash of the next one.
+    pub next_validators_hash: String,
+    /// The header, encoded, base64url: its SHA-256 is the block's id.
+    pub header: String,
+    /// The commit certificate, encoded, base64url.
+    pub certificate: String,
+    /// Whose precommits stand in the certificate.
+    pub signed_by: Vec<CommitView>,
+}
+
+/// An organisation on the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DirectoryView {
+    /// Its id.
+    pub id: String,
+    /// Its registered name.
+    pub name: String,
+    /// Its taxpayer id.
+    pub taxpayer_id: String,
+    /// What it may be.
+    #[schema(value_type = Vec<String>, example = json!(["enterprise"]))]
+    pub roles: Vec<ledger::organisation::Role>,
+    /// `active` or `suspended`.
+    #[schema(value_type = String)]
+    pub standing: ledger::organisation::Standing,
+    /// Its keys.
+    pub keys: Vec<DirectoryKey>,
+}
+
+/// A key of an organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DirectoryKey {
+    /// Its id inside the organisation.
+    pub id: String,
+    /// The public half, base64url.
+    pub public: String,
+    /// What it may sign.
+    #[schema(value_type = Vec<String>)]
+    pub purposes: Vec<ledger::organisation::Purpose>,
+    /// Whether it may still sign.
+    pub active: bool,
+}
+
+/// The limits of this node and of the ledger. The unit stands at the end of each name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LimitsView {
+    /// The chain id, for the header of statements.
+    pub chain: String,
+    /// The node's id, for the `aud` of login tokens.
+    pub node: String,
+    /// The node's time.
+    pub time: String,
+    /// Limits by name.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    pub limits: BTreeMap<&'static str, u64>,
+}
+
+/// Where the node stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StatusView {
+    /// The node's id.
+    pub node: String,
+    /// The organisation that runs it.
+    pub organisation: String,
+    /// The chain id.
+    pub chain: String,
+    /// The version of the program.
+    pub version: String,
+    /// The height committed last.
+    pub height: u64,
+    /// The id of that block.
+    pub block: String,
+    /// Its time.
+    pub block_time: String,
+    /// The node's time.
+    pub time: String,
+    /// The size of the log.
+    pub log_size: u64,
+    /// The root of the log.
+    pub log_root: String,
+    /// Statements that wait.
+    pub mempool_statements: u64,
+    /// Bytes of statements that wait.
+    pub mempool_bytes: u64,
+    /// Whether the node is ready for work.
+    pub ready: bool,
+}
+
+/// The node's health.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HealthView {
+    /// `ok`, `catching-up`, `stalled`, `stopping` or `failed`.
+    pub status: String,
+    /// The height committed last.
+    pub height: u64,
+    /// The node's time of the last commit.
+    pub last_commit: String,
+}

@@ -1,0 +1,255 @@
+//! Invoices, their events, and months.
+
+use invoice::document::{RateTotal, Totals};
+use ledger::record::FilingRecord;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::outcome::{LeafView, PartyView, RecordView, RefusalView};
+use crate::schema::Document;
+use crate::time::format_ms;
+
+/// Stated totals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TotalsView {
+    /// Without tax.
+    #[schema(example = "3804.42")]
+    pub net: String,
+    /// Tax.
+    #[schema(example = "494.58")]
+    pub tax: String,
+    /// With tax.
+    #[schema(example = "4299.00")]
+    pub gross: String,
+}
+
+impl From<&Totals> for TotalsView {
+    fn from(totals: &Totals) -> Self {
+        Self {
+            net: totals.net.to_string(),
+            tax: totals.tax.to_string(),
+            gross: totals.gross.to_string(),
+        }
+    }
+}
+
+/// Where an invoice's reimbursement stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReimbursementView {
+    /// `open`, `locked` or `closed`. A lock whose lease has ended is open.
+    #[schema(example = "locked")]
+    pub status: String,
+    /// Since when it is locked or closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// End of the lease.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// The platform.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// The enterprise that reimburses; only for it and its platform.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enterprise: Option<String>,
+    /// The platform's claim; only for it and the enterprise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+    /// The fencing token; only for the platform and the enterprise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
+}
+
+/// Where to look further.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Links {
+    /// The invoice.
+    #[serde(rename = "self")]
+    pub this: String,
+    /// The receipt of its issue.
+    pub receipt: String,
+    /// Its events.
+    pub events: String,
+    /// Its attachment, when this node holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attachment: Option<String>,
+}
+
+/// An invoice as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InvoiceView {
+    /// Its id: `code-number`, or the 20 digits.
+    #[schema(example = "144032609110-00000001")]
+    pub id: String,
+    /// Its code; the digital profiles have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Its number: 8 digits, or 20.
+    pub number: String,
+    /// Its profile.
+    #[schema(example = "blockchain-ordinary")]
+    pub profile: String,
+    /// `normal` or `void`.
+    pub validity: String,
+    /// Where its reimbursement stands.
+    pub reimbursement: ReimbursementView,
+    /// The seller's month it belongs to.
+    #[schema(example = "2026-01")]
+    pub period: String,
+    /// Whether the seller has filed that month.
+    pub filed: bool,
+    /// The seller's id on the ledger.
+    pub seller: String,
+    /// Who holds it.
+    pub holder: PartyView,
+    /// Block time of issue.
+    pub issued_at: String,
+    /// Day of issue in UTC+8.
+    #[schema(example = "2026-01-31")]
+    pub date: String,
+    /// In the blockchain profile: the last five hex digits of the leaf hash. A lookup aid, never proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_code: Option<String>,
+    /// What the seller stated.
+    pub totals: TotalsView,
+    /// The document as its issuer signed it.
+    #[schema(value_type = Document)]
+    pub document: invoice::Document,
+    /// `present`, `redacted` or `none`: whether this node holds the personal data.
+    #[schema(example = "none")]
+    pub attachment: String,
+    /// The leaf of its issue.
+    pub leaf_index: u64,
+    /// The hash of that leaf: with number and amount it proves the invoice in the public check.
+    pub leaf_hash: String,
+    /// The text of the invoice's QR code, for the public check.
+    pub qr: String,
+    /// Where to look further.
+    pub links: Links,
+}
+
+/// A page of invoices, newest first; agencies and auditors that name no party see ids ascending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InvoicePage {
+    /// The invoices. A page may have fewer rows than asked for and still have a next one.
+    pub invoices: Vec<InvoiceView>,
+    /// Where to go on; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One event in the life of an invoice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EventRow {
+    /// Its leaf in the log.
+    pub leaf_index: u64,
+    /// The hash of that leaf.
+    pub leaf_hash: String,
+    /// What kind of event.
+    pub kind: String,
+    /// `accepted`, `repeated`, or the code of the refusal.
+    pub code: String,
+    /// Who signed it.
+    pub organisation: String,
+    /// The statement it stands in.
+    pub statement: String,
+    /// The block's height.
+    pub height: u64,
+    /// Block time.
+    pub time: String,
+    /// What execution added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordView>,
+    /// Of a repeated event: the leaf of the first answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original: Option<LeafView>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<RefusalView>,
+    /// Where its receipt is.
+    pub receipt: String,
+}
+
+/// A page of events, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EventPage {
+    /// The events.
+    pub events: Vec<EventRow>,
+    /// Where to go on; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Net and tax under one treatment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RateTotalView {
+    /// The treatment.
+    #[schema(value_type = crate::schema::TaxTreatment)]
+    pub treatment: invoice::TaxTreatment,
+    /// Without tax.
+    pub net: String,
+    /// Tax.
+    pub tax: String,
+}
+
+impl From<&RateTotal> for RateTotalView {
+    fn from(total: &RateTotal) -> Self {
+        Self {
+            treatment: total.treatment,
+            net: total.net.to_string(),
+            tax: total.tax.to_string(),
+        }
+    }
+}
+
+/// A seller's month: what the ledger holds, ready to be filed as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FilingView {
+    /// The seller.
+    pub seller: String,
+    /// The month.
+    pub period: String,
+    /// How many invoices stand.
+    pub invoices: u64,
+    /// Their net and tax by rate.
+    pub output: Vec<RateTotalView>,
+    /// When the month ends and may be filed.
+    pub ends_at: String,
+    /// Whether it has ended in block time.
+    pub ended: bool,
+    /// The filing, when it was filed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filed: Option<FiledView>,
+}
+
+/// A filed month.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FiledView {
+    /// Block time of the filing.
+    pub filed_at: String,
+    /// Who filed.
+    pub by: String,
+    /// How many invoices stood.
+    pub invoices: u64,
+    /// Their net and tax by rate.
+    pub output: Vec<RateTotalView>,
+    /// The leaf of the filing.
+    pub leaf_index: u64,
+    /// The hash of that leaf.
+    pub leaf_hash: String,
+    /// Where its receipt is.
+    pub receipt: String,
+}
+
+impl From<&FilingRecord> for FiledView {
+    fn from(record: &FilingRecord) -> Self {
+        Self {
+            filed_at: format_ms(record.filed_ms),
+            by: record.by.to_string(),
+            invoices: record.invoices,
+            output: record.output.iter().map(RateTotalView::from).collect(),
+            leaf_index: record.leaf.index,
+            leaf_hash: record.leaf.hash.to_string(),
+            receipt: format!("/v1/receipts/{}", record.leaf.index),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Outcomes: what became of one event.
+
+use ledger::outcome::{Record, RefusedRecord};
+use ledger::party::Party;
+use ledger::record::LeafRef;
+use ledger::refusal::Standing;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::time::format_ms;
+
+/// A leaf of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LeafView {
+    /// Its index in the log.
+    pub leaf_index: u64,
+    /// Its hash.
+    pub leaf_hash: String,
+}
+
+impl From<LeafRef> for LeafView {
+    fn from(leaf: LeafRef) -> Self {
+        Self {
+            leaf_index: leaf.index,
+            leaf_hash: leaf.hash.to_string(),
+        }
+    }
+}
+
+/// Who sells, buys or holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartyView {
+    /// An organisation, under its taxpayer id.
+    Taxpayer(String),
+    /// A natural person, under an opaque id.
+    Person(String),
+}
+
+impl From<&Party> for PartyView {
+    fn from(party: &Party) -> Self {
+        match party {
+            Party::Taxpayer(id) => Self::Taxpayer(id.to_string()),
+            Party::Person(id) => Self::Person(id.to_string()),
+        }
+    }
+}
+
+/// The earlier event that stands in the way: who and since when, never what for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StandingView {
+    /// Whose event it is.
+    pub organisation: String,
+    /// Since when.
+    pub since: String,
+    /// Until when; absent when for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// The leaf of that event.
+    pub leaf_index: u64,
+    /// The hash of that leaf.
+    pub leaf_hash: String,
+}
+
+impl From<&Standing> for StandingView {
+    fn from(standing: &Standing) -> Self {
+        Self {
+            organisation: standing.organisation.to_string(),
+            since: format_ms(standing.since_ms),
+            until: standing.until_ms.map(format_ms),
+            leaf_index: standing.leaf.index,
+            leaf_hash: standing.leaf.hash.to_string(),
+        }
+    }
+}
+
+/// Why state refused an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RefusalView {
+    /// What the rule expected.
+    pub expected: String,
+    /// What it found.
+    pub found: String,
+    /// The earlier event in the way, if one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standing: Option<StandingView>,
+}
+
+impl From<&RefusedRecord> for RefusalView {
+    fn from(refused: &RefusedRecord) -> Self {
+        Self {
+            expected: refused.expected.clone(),
+            found: refused.found.clone(),
+            standing: refused.standing.as_ref().map(StandingView::from),
+        }
+    }
+}
+
+/// What execution added to an accepted event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordView {
+    /// An invoice was issued.
+    Issued {
+        /// Its id: `code-number`, or the 20 digits.
+        invoice: String,
+        /// Block time.
+        issued_at: String,
+        /// Who holds it.
+        holder: PartyView,
+    },
+    /// An invoice changed hands.
+    Transferred {
+        /// Who held it.
+        from: PartyView,
+        /// Who holds it now.
+        to: PartyView,
+    },
+    /// An invoice was locked.
+    Locked {
+        /// The fencing token.
+        token: u64,
+        /// End of the lease.
+        until: String,
+    },
+    /// A lease was extended.
+    Renewed {
+        /// The fencing token.
+        token: u64,
+        /// End of the lease.
+        until: String,
+    },
+    /// A lock was given up.
+    Unlocked {
+        /// The fencing token.
+        token: u64,
+    },
+    /// Reimbursed.
+    Closed {
+        /// The fencing token it was closed under.
+        token: u64,
+        /// Block time.
+        closed_at: String,
+    },
+    /// Taken back.
+    Voided {
+        /// Block time.
+        voided_at: String,
+    },
+    /// A month was filed.
+    Filed {
+        /// The month.
+        period: String,
+        /// How many invoices it covers.
+        invoices: u64,
+        /// The accumulator's chain over the month.
+        chain: String,
+    },
+}
+
+impl RecordView {
+    /// The view of a record; `None` for refusals and repetitions, which are no news.
+    pub(crate) fn of(record: &Record) -> Option<Self> {
+        Some(match record {
+            Record::Refused(_) | Record::Repeated { .. } => return None,
+            Record::Issued {
+                invoice,
+                issued_ms,
+                holder,
+            } => Self::Issued {
+                invoice: invoice.to_string(),
+                issued_at: format_ms(*issued_ms),
+                holder: holder.into(),
+            },
+            Record::Transferred { from, to } => Self::Transferred {
+                from: from.into(),
+                to: to.into(),
+            },
+            Record::Locked { token, until_ms } => Self::Locked {
+                token: *token,
+                until: format_ms(*until_ms),
+            },
+            Record::Renewed { token, until_ms } => Self::Renewed {
+                token: *token,
+                until: format_ms(*until_ms),
+            },
+            Record::Unlocked { token } => Self::Unlocked { token: *token },
+            Record::Closed { token, closed_ms } => Self::Closed {
+                token: *token,
+                closed_at: format_ms(*closed_ms),
+            },
+            Record::Voided { voided_ms } => Self::Voided {
+                voided_at: format_ms(*voided_ms),
+            },
+            Record::Filed {
+                period,
+                invoices,
+                chain,
+            } => Self::Filed {
+                period: period.to_string(),
+                invoices: *invoices,
+                chain: chain.to_string(),
+            },
+        })
+    }
+}
+
+/// What became of one event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OutcomeView {
+    /// Which event of the statement, from 0.
+    pub index: u32,
+    /// What kind of event.
+    #[schema(example = "lock")]
+    pub kind: String,
+    /// `accepted`, `repeated`, or the code of the refusal.
+    pub code: String,
+    /// What the event is about: an invoice's id, `reference:…` or `filing:…`.
+    pub subject: String,
+    /// The event's leaf in the log.
+    pub leaf_index: u64,
+    /// The hash of that leaf.
+    pub leaf_hash: String,
+    /// Of an issue in the blockchain profile: the last five hex digits of the leaf hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_code: Option<String>,
+    /// What execution added; of a repeated event, what it added the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordView>,
+    /// Of a repeated event: the leaf of the first answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original: Option<LeafView>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<RefusalView>,
+    /// Where its receipt is.
+    #[schema(example = "/v1/receipts/42")]
+    pub receipt: String,
+}
