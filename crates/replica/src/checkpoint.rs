@@ -5,10 +5,10 @@ use std::fmt::Display;
 use std::ops::Bound;
 
 use chain::block::StateCheckpoint;
-use ledger::state::{Fault as StateFault, StateKey};
+use ledger::state::{Fault as StateFault, Nonce, StateKey};
 use ledger::tree::{self, Nodes, VERSIONS_KEPT};
 
-use crate::index::Progress;
+use crate::index::{self, Progress};
 use crate::port::{CheckpointJob, CheckpointOutput, CheckpointView, Direction, IndexWrites, Store, StoreFault, Table};
 use crate::replica::Fault;
 
@@ -60,8 +60,15 @@ pub(crate) fn expire_nonces<S: Store + ?Sized>(
     )?;
     for (key, _) in expired {
         let nonce = key.get(8..).unwrap_or_default().to_vec();
-        // A nonce used again in this very block is live again: its row was just written.
-        rows.entry((Table::Nonce, nonce)).or_insert(None);
+        // A nonce used again since is live again, in this very block or one before: its row stays.
+        let written = rows.contains_key(&(Table::Nonce, nonce.clone()));
+        let live = match store.get(Table::Nonce, &nonce)? {
+            Some(row) => index::decode::<Nonce>(Table::Nonce, &row)?.live_until_ms > time_ms,
+            None => false,
+        };
+        if !written && !live {
+            rows.insert((Table::Nonce, nonce), None);
+        }
         rows.insert((Table::NonceExpiry, key), None);
     }
     Ok(())
@@ -135,4 +142,44 @@ fn prune(view: &dyn CheckpointView, version: u64, writes: &mut IndexWrites) -> R
         writes.insert((Table::TreeStale, key), None);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use chain::hash::Hash;
+    use chain::identity::OrganisationId;
+
+    use super::*;
+    use crate::memory::MemoryStore;
+
+    #[test]
+    fn a_nonce_used_again_outlives_its_first_expiry() {
+        let store = MemoryStore::default();
+        let organisation = OrganisationId::new("shop").unwrap();
+        let key = index::nonce_key(&organisation, "n");
+        let nonce = Nonce {
+            statement: Hash::of(b"s").into(),
+            payload_hash: Hash::of(b"p"),
+            live_until_ms: 200,
+        };
+        let rows = IndexWrites::from([
+            ((Table::Nonce, key.clone()), Some(index::encode(&nonce))),
+            (
+                (Table::NonceExpiry, index::nonce_expiry_key(100, &key)),
+                Some(Vec::new()),
+            ),
+            (
+                (Table::NonceExpiry, index::nonce_expiry_key(200, &key)),
+                Some(Vec::new()),
+            ),
+        ]);
+        store.apply(0, rows).unwrap();
+        let mut rows = IndexWrites::new();
+        expire_nonces(&store, 150, &mut rows).unwrap();
+        let first = (Table::NonceExpiry, index::nonce_expiry_key(100, &key));
+        assert_eq!(rows.into_iter().collect::<Vec<_>>(), [(first, None)]);
+        let mut rows = IndexWrites::new();
+        expire_nonces(&store, 200, &mut rows).unwrap();
+        assert_eq!(rows.get(&(Table::Nonce, key)), Some(&None));
+    }
 }
