@@ -395,7 +395,7 @@ fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
             files::must_be_private(key)?;
             Ok(Some(Tls {
                 certificate_pem: files::read(certificate, PEM_BYTES_MAX)?,
-                key_pem: files::read(key, PEM_BYTES_MAX)?,
+                key_pem: files::read(key, PEM_BYTES_MAX)?.into(),
             }))
         }
         (None, None) => Ok(None),

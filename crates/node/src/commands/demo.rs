@@ -1,13 +1,76 @@
-//! `einvoice demo`.
+//! `einvoice demo`: the life of real invoices on a local consortium, over its REST door, then exported and verified.
+//!
+//! It plays on a `dev` consortium of its own, in this process, and keeps what is needed to verify again by hand.
 
-use crate::exit::{Exit, Failure};
+mod input;
+mod stage;
+mod story;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::commands::dev::Home;
+use crate::config::TelemetryConfig;
+use crate::consortium::Consortium;
+use crate::exit::{Exit, Exits as _, Failure};
+use crate::files;
 use crate::output::Output;
+use crate::service::{Kind, Service};
+use crate::telemetry;
+
+use stage::Stage;
+use story::Story;
 
 /// Play the life of real invoices.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Invoices to play with: our own JSON (a document, or what `POST /v1/invoices` takes) or a WeChat Pay fapiao
+    /// application. Without any, the samples that the program brings.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    input: Vec<PathBuf>,
+    /// Where the stated totals are refused, takes them from the lines and issues the invoice so.
+    #[arg(long)]
+    totals_from_lines: bool,
+    /// Where keys and ledger live, and stay; without it a temporary directory, removed at the end. It must not hold
+    /// a consortium yet.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where archive, genesis, checkpoint and receipts go, to be verified again; a new temporary directory when absent.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
 
-/// Plays it.
-pub(crate) fn run(_args: Args, _output: &Output) -> Result<Exit, Failure> {
-    Ok(Exit::Done)
+/// Plays.
+pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
+    telemetry::start(&TelemetryConfig { filter: "warn".to_owned(), ..TelemetryConfig::default() })?;
+    let input = input::read(&args.input)?;
+    let home = Home::new(args.data)?;
+    if home.path().join("genesis.json").exists() {
+        let text = format!("play in {}: it holds a consortium already, and the demo begins with one of its own", home.path().display());
+        return Err(Failure::text(Exit::Usage, text));
+    }
+    let out = out_directory(args.out.as_deref())?;
+    let mut consortium = Consortium::establish(home.path(), &input.plan).or_exit(Exit::Usage)?;
+    consortium.config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let service = Service::start(consortium.config.clone(), Kind::Development, output)?;
+    let stage = Stage::new(output, &service, &consortium)?;
+    let played = Story::new(stage, &consortium, &out, args.totals_from_lines).play(&input);
+    // In order even after a failure, whose own words come first.
+    let stopped = service.stop();
+    let exit = played?;
+    stopped?;
+    Ok(exit)
+}
+
+/// The directory that stays.
+fn out_directory(asked: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = asked {
+        files::directory(path).or_exit(Exit::Usage)?;
+        let absolute = path.canonicalize().with_context(|| format!("find {}", path.display()))?;
+        return Ok(absolute);
+    }
+    let made = tempfile::Builder::new().prefix("einvoice-demo-").disable_cleanup(true).tempdir();
+    Ok(made.context("make a directory for the archive")?.path().to_owned())
 }

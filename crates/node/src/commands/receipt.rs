@@ -41,12 +41,12 @@ pub(crate) struct Proven {
     subject: String,
     statement: String,
     event: u32,
-    leaf_index: u64,
-    leaf_hash: String,
+    pub(crate) leaf_index: u64,
+    pub(crate) leaf_hash: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     check_code: Option<String>,
-    height: u64,
-    time: String,
+    pub(crate) height: u64,
+    pub(crate) time: String,
     /// What execution added.
     record: Record,
 }
