@@ -56,7 +56,11 @@ pub(crate) struct NodeConfig {
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { id: "node-1".to_owned(), genesis: "genesis.json".into(), data: "data".into() }
+        Self {
+            id: "node-1".to_owned(),
+            genesis: "genesis.json".into(),
+            data: "data".into(),
+        }
     }
 }
 
@@ -130,7 +134,10 @@ impl Default for HttpConfig {
 /// Statements that wait for a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-#[expect(clippy::struct_field_names, reason = "units and bounds stand last in the names of keys")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "units and bounds stand last in the names of keys"
+)]
 pub(crate) struct MempoolConfig {
     /// Statements at most.
     pub(crate) statements_max: usize,
@@ -142,14 +149,21 @@ pub(crate) struct MempoolConfig {
 
 impl Default for MempoolConfig {
     fn default() -> Self {
-        Self { statements_max: 50_000, bytes_max: 64 * 1024 * 1024, organisation_percent_max: 25 }
+        Self {
+            statements_max: 50_000,
+            bytes_max: 64 * 1024 * 1024,
+            organisation_percent_max: 25,
+        }
     }
 }
 
 /// The store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-#[expect(clippy::struct_field_names, reason = "units and bounds stand last in the names of keys")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "units and bounds stand last in the names of keys"
+)]
 pub(crate) struct StoreConfig {
     /// Cache of the ledger database, in bytes.
     pub(crate) ledger_cache_bytes: usize,
@@ -181,14 +195,20 @@ pub(crate) struct BlocksConfig {
 
 impl Default for BlocksConfig {
     fn default() -> Self {
-        Self { heartbeat_ms: 60_000, checkpoint_heartbeat_ms: 10_000 }
+        Self {
+            heartbeat_ms: 60_000,
+            checkpoint_heartbeat_ms: 10_000,
+        }
     }
 }
 
 /// How long each step of a shutdown may take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-#[expect(clippy::struct_field_names, reason = "units and bounds stand last in the names of keys")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "units and bounds stand last in the names of keys"
+)]
 pub(crate) struct ShutdownConfig {
     /// Answering what is under way, ms.
     pub(crate) drain_ms_max: u64,
@@ -200,7 +220,11 @@ pub(crate) struct ShutdownConfig {
 
 impl Default for ShutdownConfig {
     fn default() -> Self {
-        Self { drain_ms_max: 15_000, driver_ms_max: 15_000, store_ms_max: 60_000 }
+        Self {
+            drain_ms_max: 15_000,
+            driver_ms_max: 15_000,
+            store_ms_max: 60_000,
+        }
     }
 }
 
@@ -229,7 +253,10 @@ pub(crate) struct TelemetryConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Auto }
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Auto,
+        }
     }
 }
 
@@ -249,7 +276,9 @@ impl Config {
             Some(path) => {
                 let bytes = files::read(path, FILE_BYTES_MAX)?;
                 let context = || format!("read the configuration {}", path.display());
-                let text = String::from_utf8(bytes).context("it is not UTF-8").with_context(context)?;
+                let text = String::from_utf8(bytes)
+                    .context("it is not UTF-8")
+                    .with_context(context)?;
                 let table: Table = text.parse().with_context(context)?;
                 // Checked before it is mixed with anything, so that a complaint is about the file.
                 table.clone().try_into::<Self>().with_context(context)?;
@@ -264,8 +293,14 @@ impl Config {
         }
         for text in overrides {
             let context = || format!("read --set {text}");
-            let (path, value) = text.split_once('=').ok_or_else(|| anyhow!("expected section.key=value")).with_context(context)?;
-            let (section, key) = path.split_once('.').ok_or_else(|| anyhow!("expected section.key=value")).with_context(context)?;
+            let (path, value) = text
+                .split_once('=')
+                .ok_or_else(|| anyhow!("expected section.key=value"))
+                .with_context(context)?;
+            let (section, key) = path
+                .split_once('.')
+                .ok_or_else(|| anyhow!("expected section.key=value"))
+                .with_context(context)?;
             set(&mut table, section, key, value).with_context(context)?;
         }
         let mut config: Self = table.try_into().context("put the configuration together")?;
@@ -276,17 +311,29 @@ impl Config {
 
     /// What types cannot say.
     fn validate(&self) -> anyhow::Result<()> {
-        if self.node.id.is_empty() || self.node.id.len() > 255 || !self.node.id.bytes().all(|byte| byte.is_ascii_graphic()) {
-            bail!("node.id: expected 1 to 255 printable ASCII characters without space, found {:?}", self.node.id);
+        if self.node.id.is_empty()
+            || self.node.id.len() > 255
+            || !self.node.id.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            bail!(
+                "node.id: expected 1 to 255 printable ASCII characters without space, found {:?}",
+                self.node.id
+            );
         }
         if self.http.tls_certificate.is_some() != self.http.tls_key.is_some() {
             bail!("http: expected tls-certificate and tls-key together, found one of them");
         }
         if !self.http.listen.ip().is_loopback() && self.http.tls_key.is_none() {
-            bail!("http.listen: {} is not loopback, which needs tls-certificate and tls-key", self.http.listen);
+            bail!(
+                "http.listen: {} is not loopback, which needs tls-certificate and tls-key",
+                self.http.listen
+            );
         }
         if !(1..=100).contains(&self.mempool.organisation_percent_max) {
-            bail!("mempool.organisation-percent-max: expected 1 to 100, found {}", self.mempool.organisation_percent_max);
+            bail!(
+                "mempool.organisation-percent-max: expected 1 to 100, found {}",
+                self.mempool.organisation_percent_max
+            );
         }
         let positive = [
             ("http.body-bytes-max", self.http.body_bytes_max == 0),
@@ -296,7 +343,10 @@ impl Config {
             ("mempool.statements-max", self.mempool.statements_max < 100),
             ("mempool.bytes-max", self.mempool.bytes_max < 100),
             ("blocks.heartbeat-ms", self.blocks.heartbeat_ms < 100),
-            ("blocks.checkpoint-heartbeat-ms", self.blocks.checkpoint_heartbeat_ms < 100),
+            (
+                "blocks.checkpoint-heartbeat-ms",
+                self.blocks.checkpoint_heartbeat_ms < 100,
+            ),
         ];
         match positive.iter().find(|(_, too_small)| *too_small) {
             Some((key, _)) => bail!("{key}: the value is too small to work with"),
@@ -364,7 +414,11 @@ impl Config {
 
     /// The longest pause between blocks: while events are not under a published checkpoint, or not.
     pub(crate) const fn heartbeat(&self, uncovered: bool) -> Duration {
-        Duration::from_millis(if uncovered { self.blocks.checkpoint_heartbeat_ms } else { self.blocks.heartbeat_ms })
+        Duration::from_millis(if uncovered {
+            self.blocks.checkpoint_heartbeat_ms
+        } else {
+            self.blocks.heartbeat_ms
+        })
     }
 }
 
@@ -375,17 +429,17 @@ fn keys() -> impl Iterator<Item = (String, String, Value)> {
         let keys = table.as_table().cloned().unwrap_or_default();
         keys.into_iter().map(move |(key, value)| (section.clone(), key, value))
     });
-    let without = WITHOUT_DEFAULT
-        .map(|(section, key)| (section.to_owned(), key.to_owned(), Value::String(String::new())));
+    let without =
+        WITHOUT_DEFAULT.map(|(section, key)| (section.to_owned(), key.to_owned(), Value::String(String::new())));
     with_default.chain(without)
 }
 
 /// The key that a name in the environment stands for.
 fn named(name: &str) -> Option<(String, String)> {
     let name = name.strip_prefix(PREFIX)?;
-    keys().map(|(section, key, _)| (section, key)).find(|(section, key)| {
-        format!("{section}_{key}").replace('-', "_").to_ascii_uppercase() == name
-    })
+    keys()
+        .map(|(section, key, _)| (section, key))
+        .find(|(section, key)| format!("{section}_{key}").replace('-', "_").to_ascii_uppercase() == name)
 }
 
 /// Puts a value that came as text in its place.
@@ -394,7 +448,10 @@ fn set(table: &mut Table, section: &str, key: &str, text: &str) -> anyhow::Resul
         .find(|(known_section, known_key, _)| known_section == section && known_key == key)
         .ok_or_else(|| anyhow!("there is no key {section}.{key}"))?;
     let value = if example.is_integer() {
-        Value::Integer(text.parse().map_err(|_| anyhow!("expected a whole number, found {text:?}"))?)
+        Value::Integer(
+            text.parse()
+                .map_err(|_| anyhow!("expected a whole number, found {text:?}"))?,
+        )
     } else {
         Value::String(text.to_owned())
     };
@@ -412,7 +469,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("node.toml");
         std::fs::write(&path, file).unwrap();
-        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         Config::load(Some(&path), environment, &flags)
     }
@@ -423,14 +482,20 @@ mod tests {
         let read: Config = toml::from_str(text).unwrap();
         assert_eq!(read, Config::default());
         for (section, key, _) in keys() {
-            assert!(text.contains(&format!("{key} =")), "config/node.toml does not show {section}.{key}");
+            assert!(
+                text.contains(&format!("{key} =")),
+                "config/node.toml does not show {section}.{key}"
+            );
         }
     }
 
     #[test]
     fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
         let file = "[blocks]\nheartbeat-ms = 2000\n[http]\npage-rows-max = 7\n";
-        let environment = [("EINVOICE_BLOCKS_HEARTBEAT_MS", "3000"), ("EINVOICE_HTTP_LISTEN", "127.0.0.1:9")];
+        let environment = [
+            ("EINVOICE_BLOCKS_HEARTBEAT_MS", "3000"),
+            ("EINVOICE_HTTP_LISTEN", "127.0.0.1:9"),
+        ];
         let config = load(file, &environment, &["blocks.heartbeat-ms=4000"]).unwrap();
         assert_eq!(config.blocks.heartbeat_ms, 4000);
         assert_eq!(config.http.listen.port(), 9);

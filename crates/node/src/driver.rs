@@ -132,7 +132,9 @@ impl<S: Store> Driver<S> {
     /// Makes one block and says whether it did: an empty one only for a heartbeat.
     fn block(&mut self, even_empty: bool) -> Result<bool, Fault> {
         let started = Instant::now();
-        let proposal = self.replica.propose(self.clock.now_ms(), &self.key.public(), &self.mempool)?;
+        let proposal = self
+            .replica
+            .propose(self.clock.now_ms(), &self.key.public(), &self.mempool)?;
         self.finality.dropped(&proposal.dropped);
         let header = &proposal.block.header;
         if proposal.block.statements.is_empty() && !even_empty {

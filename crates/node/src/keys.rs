@@ -75,7 +75,12 @@ impl NamedKey {
     /// A new key from the operating system's randomness.
     pub(crate) fn generate(organisation: OrganisationId, key_id: KeyId, purpose: Purpose) -> anyhow::Result<Self> {
         let seed = random()?;
-        Ok(Self { organisation, key_id, purpose, secret: SecretKey::from_seed(*seed) })
+        Ok(Self {
+            organisation,
+            key_id,
+            purpose,
+            secret: SecretKey::from_seed(*seed),
+        })
     }
 
     /// The public half.
@@ -112,8 +117,11 @@ impl NamedKey {
         let context = || format!("read the key file {}", path.display());
         let bytes = Zeroizing::new(files::read(path, FILE_BYTES_MAX)?);
         let file: SecretFile = chain::json::from_slice(&bytes).with_context(context)?;
-        let seed: Zeroizing<[u8; 32]> =
-            Zeroizing::new(decode_base64url_array(&file.seed).map_err(|_| anyhow!("its seed is no 32 bytes of base64url")).with_context(context)?);
+        let seed: Zeroizing<[u8; 32]> = Zeroizing::new(
+            decode_base64url_array(&file.seed)
+                .map_err(|_| anyhow!("its seed is no 32 bytes of base64url"))
+                .with_context(context)?,
+        );
         let secret = SecretKey::from_seed(*seed);
         if secret.public() != file.public {
             return Err(anyhow!("its seed and its public key do not belong together")).with_context(context);
@@ -186,7 +194,13 @@ mod tests {
         let read = NamedKey::load(&path, Purpose::Login).unwrap();
         assert_eq!(read.public(), made.public());
         assert!(!std::fs::read_to_string(public).unwrap().contains("seed"));
-        assert!(NamedKey::load(&path, Purpose::Statement).unwrap_err().root_cause().to_string().contains("login key"));
+        assert!(
+            NamedKey::load(&path, Purpose::Statement)
+                .unwrap_err()
+                .root_cause()
+                .to_string()
+                .contains("login key")
+        );
         assert!(made.create(&path).is_err(), "a key file is never overwritten");
     }
 
@@ -197,7 +211,11 @@ mod tests {
         key(Purpose::Login).create(&one).unwrap();
         let text = std::fs::read_to_string(&one).unwrap();
         let ours = key(Purpose::Login).public().public.to_string();
-        let theirs = NamedKey::load(&one, Purpose::Login).unwrap().public().public.to_string();
+        let theirs = NamedKey::load(&one, Purpose::Login)
+            .unwrap()
+            .public()
+            .public
+            .to_string();
         files::create_private(&other, text.replace(&theirs, &ours).as_bytes()).unwrap();
         assert!(NamedKey::load(&other, Purpose::Login).is_err());
     }

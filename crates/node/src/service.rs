@@ -72,7 +72,7 @@ pub(crate) struct Service {
 impl DevControl for NodeClock {
     fn advance_clock(&self, ms: i64) -> i64 {
         let now_ms = self.advance(ms);
-        tracing::warn!(ms, now_ms, "the clock was advanced");
+        tracing::info!(ms, now_ms, "the clock was advanced");
         now_ms
     }
 }
@@ -81,9 +81,10 @@ impl DevControl for NodeClock {
 pub(crate) fn store_exit(fault: &StoreFault) -> Exit {
     match fault {
         StoreFault::Held { .. } => Exit::Held,
-        StoreFault::Io { .. } | StoreFault::Damaged { .. } | StoreFault::CheckpointLost { .. } | StoreFault::Full { .. } => {
-            Exit::Fault
-        }
+        StoreFault::Io { .. }
+        | StoreFault::Damaged { .. }
+        | StoreFault::CheckpointLost { .. }
+        | StoreFault::Full { .. } => Exit::Fault,
     }
 }
 
@@ -168,12 +169,27 @@ impl Service {
             drop(report.send(Ended::Door(door.await)));
         });
         tracing::info!(node = config.node.id, %address, chain = %genesis.chain_id(), "the node serves");
-        Ok(Self { config, address, store, clock, health, wake, shutdown, ended, driver, runtime })
+        Ok(Self {
+            config,
+            address,
+            store,
+            clock,
+            health,
+            wake,
+            shutdown,
+            ended,
+            driver,
+            runtime,
+        })
     }
 
     /// Where the REST door is.
     pub(crate) fn url(&self) -> String {
-        let scheme = if self.config.http.tls_key.is_some() { "https" } else { "http" };
+        let scheme = if self.config.http.tls_key.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         format!("{scheme}://{}", self.address)
     }
 
@@ -210,11 +226,20 @@ impl Service {
         self.shutdown.cancel();
         let started = Instant::now();
         // The door keeps to the limit by itself, and gets a moment more to say so.
-        endings.wait(&self.ended, limits.drain_ms_max.saturating_add(MOMENT_MS), |endings| endings.door);
+        endings.wait(&self.ended, limits.drain_ms_max.saturating_add(MOMENT_MS), |endings| {
+            endings.door
+        });
         let (elapsed, limit_ms) = (elapsed_ms(started), limits.drain_ms_max);
-        tracing::info!(elapsed_ms = elapsed, limit_ms, drained = endings.door, "the REST door is closed");
+        tracing::info!(
+            elapsed_ms = elapsed,
+            limit_ms,
+            drained = endings.door,
+            "the REST door is closed"
+        );
         self.wake.stop();
-        endings.wait(&self.ended, limits.driver_ms_max.saturating_add(MOMENT_MS), |endings| endings.driver);
+        endings.wait(&self.ended, limits.driver_ms_max.saturating_add(MOMENT_MS), |endings| {
+            endings.driver
+        });
         if !endings.driver {
             let text = format!("stop the driver within {} ms", limits.driver_ms_max);
             return Err(endings.failure.unwrap_or_else(|| Failure::text(Exit::Fault, text)));
@@ -246,11 +271,18 @@ impl Endings {
         let failure = match ended {
             Ended::Door(result) => {
                 self.door = true;
-                result.err().map(|error| Failure::new(Exit::Fault, anyhow::Error::new(error).context("keep the REST door open")))
+                result.err().map(|error| {
+                    Failure::new(
+                        Exit::Fault,
+                        anyhow::Error::new(error).context("keep the REST door open"),
+                    )
+                })
             }
             Ended::Driver(result) => {
                 self.driver = true;
-                result.err().map(|fault| Failure::new(Exit::Fault, anyhow::Error::new(fault).context("keep the ledger")))
+                result
+                    .err()
+                    .map(|fault| Failure::new(Exit::Fault, anyhow::Error::new(fault).context("keep the ledger")))
             }
             Ended::DriverPanicked => {
                 self.driver = true;
@@ -283,15 +315,23 @@ fn elapsed_ms(started: Instant) -> u64 {
 fn close(store: Arc<SledStore>, limit_ms: u64) -> Result<(), Failure> {
     let started = Instant::now();
     let (send, receive) = mpsc::channel();
-    let thread = std::thread::Builder::new().name("store-close".to_owned()).spawn(move || drop(send.send(store.close())));
+    let thread = std::thread::Builder::new()
+        .name("store-close".to_owned())
+        .spawn(move || drop(send.send(store.close())));
     thread.context("start the thread that closes the store")?;
     match receive.recv_timeout(Duration::from_millis(limit_ms)) {
         Ok(Ok(())) => {
             tracing::info!(elapsed_ms = elapsed_ms(started), limit_ms, "the store is closed");
             Ok(())
         }
-        Ok(Err(fault)) => Err(Failure::new(Exit::Fault, anyhow::Error::new(fault).context("close the store"))),
-        Err(_) => Err(Failure::text(Exit::Fault, format!("close the store within {limit_ms} ms"))),
+        Ok(Err(fault)) => Err(Failure::new(
+            Exit::Fault,
+            anyhow::Error::new(fault).context("close the store"),
+        )),
+        Err(_) => Err(Failure::text(
+            Exit::Fault,
+            format!("close the store within {limit_ms} ms"),
+        )),
     }
 }
 
@@ -314,7 +354,9 @@ fn check_validator(genesis: &Genesis, consensus: &NamedKey) -> Result<(), Failur
 fn recover(genesis: &Genesis, store: &Arc<SledStore>, output: &Output) -> Result<Replica<SledStore>, Failure> {
     let mut bar = None;
     let replica = Replica::recover(genesis, Arc::clone(store), |recovering| {
-        let bar = bar.get_or_insert_with(|| output.progress("catching the index up with the ledger", Some(recovering.tip), false));
+        let bar = bar.get_or_insert_with(|| {
+            output.progress("catching the index up with the ledger", Some(recovering.tip), false)
+        });
         bar.set_position(recovering.height);
     });
     if let Some(bar) = bar {
@@ -355,7 +397,10 @@ fn spawn_driver(driver: Driver<SledStore>, report: mpsc::Sender<Ended>) -> Resul
         }
         drop(report.send(ended));
     };
-    let thread = std::thread::Builder::new().name("driver".to_owned()).spawn(run).context("start the driver")?;
+    let thread = std::thread::Builder::new()
+        .name("driver".to_owned())
+        .spawn(run)
+        .context("start the driver")?;
     Ok(thread)
 }
 
@@ -382,8 +427,17 @@ fn hosted(directory: &Path) -> anyhow::Result<Vec<HostedKey>> {
         let path = file.with_context(context)?.path();
         let name = path.to_string_lossy();
         if name.ends_with(".json") && !name.ends_with(".pub.json") {
-            let NamedKey { organisation, key_id, secret, .. } = NamedKey::load(&path, Purpose::Statement)?;
-            keys.push(HostedKey { organisation, key: key_id, secret });
+            let NamedKey {
+                organisation,
+                key_id,
+                secret,
+                ..
+            } = NamedKey::load(&path, Purpose::Statement)?;
+            keys.push(HostedKey {
+                organisation,
+                key: key_id,
+                secret,
+            });
         }
     }
     Ok(keys)
@@ -406,7 +460,8 @@ fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
 /// Waits for the signals that end a process in order; gives the name of the one that came.
 async fn signalled() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         tracing::error!("signals cannot be received; only a kill ends this process");
         return std::future::pending().await;
     };

@@ -8,14 +8,20 @@ use crate::output;
 
 /// Starts logging, once a process.
 pub(crate) fn start(config: &TelemetryConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.filter)
-        .with_context(|| format!("read telemetry.filter {:?}", config.filter))?;
+    let filter =
+        EnvFilter::try_new(&config.filter).with_context(|| format!("read telemetry.filter {:?}", config.filter))?;
     let json = match config.format {
         LogFormat::Auto => !output::on_terminal(),
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if json { logs.json().flatten_event(true).try_init() } else { logs.try_init() };
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = if json {
+        logs.json().flatten_event(true).try_init()
+    } else {
+        logs.try_init()
+    };
     started.map_err(|error| anyhow!("start the logs: {error}"))
 }

@@ -32,7 +32,8 @@ impl Source {
     /// The effective configuration.
     pub(crate) fn load(&self) -> Result<Config, Failure> {
         // What is not Unicode is none of our names.
-        let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Config::load(self.config.as_deref(), environment, &self.overrides).or_exit(Exit::Usage)
     }
 }

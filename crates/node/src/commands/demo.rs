@@ -44,11 +44,17 @@ pub(crate) struct Args {
 
 /// Plays.
 pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
-    telemetry::start(&TelemetryConfig { filter: "warn".to_owned(), ..TelemetryConfig::default() })?;
+    telemetry::start(&TelemetryConfig {
+        filter: "warn".to_owned(),
+        ..TelemetryConfig::default()
+    })?;
     let input = input::read(&args.input)?;
     let home = Home::new(args.data)?;
     if home.path().join("genesis.json").exists() {
-        let text = format!("play in {}: it holds a consortium already, and the demo begins with one of its own", home.path().display());
+        let text = format!(
+            "play in {}: it holds a consortium already, and the demo begins with one of its own",
+            home.path().display()
+        );
         return Err(Failure::text(Exit::Usage, text));
     }
     let out = out_directory(args.out.as_deref())?;
@@ -56,21 +62,24 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     consortium.config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let service = Service::start(consortium.config.clone(), Kind::Development, output)?;
     let stage = Stage::new(output, &service, &consortium)?;
-    let played = Story::new(stage, &consortium, &out, args.totals_from_lines).play(&input);
+    let played = Story::new(stage, &consortium, out.path(), args.totals_from_lines).play(&input);
     // In order even after a failure, whose own words come first.
     let stopped = service.stop();
     let exit = played?;
     stopped?;
+    out.keep();
     Ok(exit)
 }
 
-/// The directory that stays.
-fn out_directory(asked: Option<&Path>) -> Result<PathBuf, Failure> {
+/// The directory for what stays: asked for, or a temporary one that is kept only when the demo comes to its end.
+fn out_directory(asked: Option<&Path>) -> Result<Home, Failure> {
     if let Some(path) = asked {
         files::directory(path).or_exit(Exit::Usage)?;
-        let absolute = path.canonicalize().with_context(|| format!("find {}", path.display()))?;
-        return Ok(absolute);
+        let absolute = path
+            .canonicalize()
+            .with_context(|| format!("find {}", path.display()))?;
+        return Ok(Home::Kept(absolute));
     }
-    let made = tempfile::Builder::new().prefix("einvoice-demo-").disable_cleanup(true).tempdir();
-    Ok(made.context("make a directory for the archive")?.path().to_owned())
+    let made = tempfile::Builder::new().prefix("einvoice-demo-").tempdir();
+    Ok(Home::Temporary(made.context("make a directory for the archive")?))
 }

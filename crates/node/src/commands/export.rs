@@ -109,7 +109,12 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             (None, Some(path)) => String::from_utf8(files::read(path, TOKEN_BYTES_MAX).or_exit(Exit::Usage)?)
                 .context("read the token: it is not UTF-8")
                 .or_exit(Exit::Usage)?,
-            (None, None) => return Err(Failure::text(Exit::Usage, "export from a running node: it needs a token")),
+            (None, None) => {
+                return Err(Failure::text(
+                    Exit::Usage,
+                    "export from a running node: it needs a token",
+                ));
+            }
         };
         from_node(&client, token.trim(), &args.out, output)?
     } else {
@@ -118,7 +123,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             (None, Some(data)) => data.join("node.toml"),
             (None, None) => return Err(Failure::text(Exit::Usage, "export: there is no source")),
         };
-        from_directory(&Config::load(Some(&path), [], &[]).or_exit(Exit::Usage)?, &args.out, output)?
+        from_directory(
+            &Config::load(Some(&path), [], &[]).or_exit(Exit::Usage)?,
+            &args.out,
+            output,
+        )?
     };
     output.data(&exported)?;
     Ok(Exit::Done)
@@ -126,20 +135,36 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 
 /// Streams the archive of a running node into a file.
 pub(crate) fn from_node(client: &Client, token: &str, out: &Path, output: &Output) -> Result<Exported, Failure> {
-    let call = Call { token: Some(token), ..Call::default() };
+    let call = Call {
+        token: Some(token),
+        ..Call::default()
+    };
     let (status, mut body) = client.open(&Method::GET, "/v1/archive", call)?;
     if status != 200 {
-        let mut reply = crate::client::Reply { status, body: Vec::new() };
-        body.take(64 * 1024).read_to_end(&mut reply.body).context("read the node's answer").or_exit(Exit::Unavailable)?;
-        return Err(reply.succeeded("export from the node").err().unwrap_or_else(|| Failure::text(Exit::Unexpected, "export")));
+        let mut reply = crate::client::Reply {
+            status,
+            body: Vec::new(),
+        };
+        body.take(64 * 1024)
+            .read_to_end(&mut reply.body)
+            .context("read the node's answer")
+            .or_exit(Exit::Unavailable)?;
+        return Err(reply
+            .succeeded("export from the node")
+            .err()
+            .unwrap_or_else(|| Failure::text(Exit::Unexpected, "export")));
     }
     let mut new = Replacement::begin(out, false).or_exit(Exit::Usage)?;
     let bar = output.progress("exporting", None, true);
     let copied = std::io::copy(&mut body, &mut bar.wrap_write(new.file()));
     bar.finish_and_clear();
-    let bytes = copied.with_context(|| format!("receive the archive of {}", client.base())).or_exit(Exit::Unavailable)?;
+    let bytes = copied
+        .with_context(|| format!("receive the archive of {}", client.base()))
+        .or_exit(Exit::Unavailable)?;
     // Read back before it takes its name: a stream that broke off must not pass for an archive.
-    let end = end_of(new.temporary()).context("receive a whole archive").or_exit(Exit::Unavailable)?;
+    let end = end_of(new.temporary())
+        .context("receive a whole archive")
+        .or_exit(Exit::Unavailable)?;
     new.finish()?;
     Ok(Exported::of(out, bytes, &end))
 }
@@ -188,8 +213,16 @@ pub(crate) fn from_directory(config: &Config, out: &Path, output: &Output) -> Re
 /// The block that was decided at a height, with its certificate.
 fn committed(store: &impl Store, height: u64) -> anyhow::Result<CommittedBlock> {
     let context = || format!("read the ledger at height {height}");
-    let decided = store.decided(height).with_context(context)?.ok_or_else(|| anyhow!("nothing is recorded")).with_context(context)?;
-    let bytes = store.body(&decided.id).with_context(context)?.ok_or_else(|| anyhow!("its body is gone")).with_context(context)?;
+    let decided = store
+        .decided(height)
+        .with_context(context)?
+        .ok_or_else(|| anyhow!("nothing is recorded"))
+        .with_context(context)?;
+    let bytes = store
+        .body(&decided.id)
+        .with_context(context)?
+        .ok_or_else(|| anyhow!("its body is gone"))
+        .with_context(context)?;
     let body = Body::decode(&bytes).with_context(context)?;
     if body.header().id() != decided.id {
         return Err(anyhow!("its body is another block's")).with_context(context);

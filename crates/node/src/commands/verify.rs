@@ -109,11 +109,16 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 /// Verifies.
 pub(crate) fn verify(args: &Args, output: &Output) -> Result<Verdict, Failure> {
     let genesis = genesis(&args.genesis)?;
-    let mut options = Options { at_least_height: args.at_least, ..Options::default() };
+    let mut options = Options {
+        at_least_height: args.at_least,
+        ..Options::default()
+    };
     for path in &args.checkpoint {
         let context = || format!("use the log checkpoint {}", path.display());
         let bytes = files::read(path, CHECKPOINT_BYTES_MAX).or_exit(Exit::Usage)?;
-        let signed = SignedCheckpoint::parse(&bytes).with_context(context).or_exit(Exit::Usage)?;
+        let signed = SignedCheckpoint::parse(&bytes)
+            .with_context(context)
+            .or_exit(Exit::Usage)?;
         signed.verify(&genesis).with_context(context).or_exit(Exit::Usage)?;
         options.checkpoints.push(signed.checkpoint().clone());
     }
@@ -143,7 +148,8 @@ fn at_level(source: impl Read, genesis: &Genesis, level: LevelName, options: Opt
             return Ok(Verdict::Replay(Box::new(replayed)));
         }
     };
-    let report = verify::verify_archive(source, genesis, level, options, |_, _, _, _| {}).context("read the archive")?;
+    let report =
+        verify::verify_archive(source, genesis, level, options, |_, _, _, _| {}).context("read the archive")?;
     Ok(Verdict::Chain(Box::new(report)))
 }
 
@@ -151,5 +157,7 @@ fn at_level(source: impl Read, genesis: &Genesis, level: LevelName, options: Opt
 pub(crate) fn genesis(path: &std::path::Path) -> Result<Genesis, Failure> {
     let limit = u64::try_from(GENESIS_BYTES_MAX).unwrap_or(u64::MAX);
     let bytes = files::read(path, limit).or_exit(Exit::Usage)?;
-    Genesis::parse(&bytes).with_context(|| format!("read the genesis {}", path.display())).or_exit(Exit::Usage)
+    Genesis::parse(&bytes)
+        .with_context(|| format!("read the genesis {}", path.display()))
+        .or_exit(Exit::Usage)
 }

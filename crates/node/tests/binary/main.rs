@@ -1,0 +1,9 @@
+//! The binary `einvoice` from outside, as a user meets it.
+//!
+//! These stand here and not among the workspace's tests, because cargo hands the path of a freshly built binary only to
+//! tests of its own package.
+
+mod audit;
+mod cli;
+mod readme;
+mod support;

@@ -1,0 +1,83 @@
+//! The README at the root: every command of it is run, in order, as it stands; and its table of exit codes is that of
+//! the binary.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::{bash, run};
+
+/// `cargo` of the first lines: the binary under test is built already, and tests are running.
+const SHIM: &str = r#"set -euo pipefail
+trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
+cargo() {
+  if [ "$1" = run ]; then
+    while [ "$1" != -- ]; do shift; done
+    shift
+    einvoice "$@"
+  fi
+}
+"#;
+
+fn readme() -> String {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "README.md"].iter().collect();
+    fs::read_to_string(path).expect("the README is in the repository")
+}
+
+/// The blocks of a language, in order.
+fn blocks(text: &str, language: &str) -> String {
+    let mut blocks = String::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            inside = !inside && line == format!("```{language}");
+        } else if inside {
+            blocks.push_str(line);
+            blocks.push('\n');
+        }
+    }
+    blocks
+}
+
+#[test]
+fn every_command_of_the_readme_works_as_it_stands() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!(
+        "{SHIM}export TMPDIR={:?}\n{}",
+        directory.path(),
+        blocks(&readme(), "bash")
+    );
+    let played = bash(&script, directory.path()).ended(0);
+    for expected in [
+        "every signature and every rule again: verified",
+        "reimbursement.already-locked",
+        "\nclosed\n",
+        "outcomes.0.code: repeated",
+        "level       replay",
+        "level       log",
+    ] {
+        assert!(
+            played.stdout.contains(expected),
+            "no {expected:?} in\n{}",
+            played.stdout
+        );
+    }
+}
+
+#[test]
+fn the_readme_lists_the_exit_codes_of_the_binary() {
+    let help = run(["--help"]).ended(0).stdout;
+    let (_, table) = help.split_once("Exit codes:").unwrap();
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let rows: Vec<_> = readme()
+        .lines()
+        .skip_while(|line| *line != "## Exit codes")
+        .filter_map(|line| {
+            line.strip_prefix("| ")?
+                .strip_suffix(" |")?
+                .split_once(" | ")
+                .map(|(a, b)| format!("{a} {b}"))
+        })
+        .filter(|row| row.starts_with(|first: char| first.is_ascii_digit()))
+        .collect();
+    assert_eq!(words(&rows.join(" ")), words(table));
+}
