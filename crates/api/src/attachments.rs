@@ -1,9 +1,11 @@
 //! Attachments: personal data that travels beside a statement and stays on this node.
 //!
-//! They are kept once their statement is admitted, and go again when it comes to nothing. A repeated
-//! statement never brings back what was erased.
+//! They are kept once their statement is admitted, and go again when it comes to nothing, unless
+//! another statement under way wants the same. A repeated statement never brings back what was
+//! erased.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use chain::encoding::decode_base64url;
 use chain::hash::{Hash, StatementId};
@@ -14,7 +16,7 @@ use ledger::outcome::{ACCEPTED, REPEATED};
 use ledger::record::ReferenceRecord;
 use ledger::state::{StateKey, read};
 use replica::StoreView;
-use replica::port::Store;
+use replica::port::{Store, StoreFault};
 
 use crate::finality::{Ticket, Verdict};
 use crate::problem::Problem;
@@ -42,29 +44,34 @@ pub(crate) fn read_attachments(texts: &[String]) -> Result<Vec<(Hash, Vec<u8>)>,
 }
 
 impl<S: Store> Service<S> {
-    /// Keeps the attachments of an admitted statement. Gives those that were not there before.
+    /// Keeps the attachments of an admitted statement. Gives their hashes, each to be settled when it is known what
+    /// became of the statement.
     pub(crate) fn keep_attachments(
         &self,
         parsed: &Parsed,
         attachments: Vec<(Hash, Vec<u8>)>,
     ) -> Result<Vec<Hash>, Problem> {
-        let mut kept = Vec::new();
         let mut wanted = Vec::new();
         for (hash, bytes) in attachments {
-            let signed = parsed.events().iter().find_map(|event| match event {
-                Event::Issue(issue) if signs(&issue.document, &hash) => Some(&issue.document),
-                _ => None,
-            });
-            let document = signed.ok_or_else(|| {
+            let mut issued = parsed.events().iter().filter_map(issued_document);
+            let document = issued.find(|document| signs(document, &hash)).ok_or_else(|| {
                 Problem::new("attachment.unexpected").at("/attachments", "one that a document signs", hash.to_string())
             })?;
             // An invoice issued before keeps what it had, or had erased.
-            if self.reference(document)?.is_none() && self.query().store().attachment(&hash)?.is_none() {
+            if self.reference(document)?.is_none() {
                 wanted.push((hash, bytes));
             }
         }
+        let store = self.query().store();
+        let mut kept = Vec::with_capacity(wanted.len());
         for (hash, bytes) in wanted {
-            self.query().store().put_attachment(&hash, &bytes)?;
+            self.attachments.want(hash, || {
+                let absent = store.attachment(&hash)?.is_none();
+                if absent {
+                    store.put_attachment(&hash, &bytes)?;
+                }
+                Ok::<_, StoreFault>(absent)
+            })?;
             kept.push(hash);
         }
         Ok(kept)
@@ -78,65 +85,104 @@ impl<S: Store> Service<S> {
         Ok(read(&view, &StateKey::reference(&seller, &document.reference))?)
     }
 
-    /// Erases attachments of a statement that the mempool did not take in.
+    /// Settles attachments of a statement that the mempool did not take in.
     pub(crate) async fn forget_attachments(self: &Arc<Self>, kept: Vec<Hash>) {
+        if !kept.is_empty() {
+            // A fault is logged where it is made a problem; the statement's own answer stands.
+            let _ = self.run(move |service| service.settle(&kept, |_| false)).await;
+        }
+    }
+
+    /// Settles attachments when it is known what became of their statement, whether or not its sender waits.
+    pub(crate) fn watch_attachments(self: &Arc<Self>, id: StatementId, mut ticket: Ticket, kept: Vec<Hash>) {
         if kept.is_empty() {
             return;
         }
-        // A fault is logged where it is made a problem; the statement's own answer stands.
-        let _ = self
-            .run(move |service| {
-                for hash in &kept {
-                    service.query().store().erase_attachment(hash)?;
-                }
-                Ok(())
-            })
-            .await;
+        let service = Arc::clone(self);
+        tokio::spawn(async move {
+            let verdict = ticket.verdict().await;
+            let _ = service
+                .run(move |service| service.settle_by(&id, &verdict, &kept))
+                .await;
+        });
     }
 
-    /// Erases attachments when their statement comes to nothing, whether or not its sender waits.
-    pub(crate) fn watch_attachments(self: &Arc<Self>, id: StatementId, kept: Vec<Hash>) {
-        if kept.is_empty() {
-            return;
-        }
-        let Some(ticket) = self.app.finality.expect(id) else {
-            return;
-        };
-        tokio::spawn(Arc::clone(self).settle_attachments(id, ticket, kept));
-    }
-
-    async fn settle_attachments(self: Arc<Self>, id: StatementId, mut ticket: Ticket, kept: Vec<Hash>) {
-        match ticket.verdict().await {
+    fn settle_by(&self, id: &StatementId, verdict: &Verdict, kept: &[Hash]) -> Result<(), Problem> {
+        let decided = match verdict {
             // Nobody knows what became of it; what is kept is kept.
-            Verdict::Fault => {}
-            Verdict::Rejected(_) | Verdict::Quarantined => self.forget_attachments(kept).await,
-            Verdict::Committed(_) => {
-                let unissued = self
-                    .run(move |service| service.unissued(&id, kept))
-                    .await
-                    .unwrap_or_default();
-                self.forget_attachments(unissued).await;
-            }
-            Verdict::Repeated(first) => {
-                let unissued = self
-                    .run(move |service| service.unissued(&first, kept))
-                    .await
-                    .unwrap_or_default();
-                self.forget_attachments(unissued).await;
+            Verdict::Fault => return self.settle(kept, |_| true),
+            Verdict::Rejected(_) | Verdict::Quarantined => return self.settle(kept, |_| false),
+            Verdict::Decided => *id,
+            Verdict::Repeated(first) => *first,
+        };
+        let mut accepted = Vec::new();
+        for view in self.events_of(&decided)?.unwrap_or_default() {
+            if [ACCEPTED, REPEATED].contains(&view.outcome.code.as_str())
+                && let Event::Issue(issue) = view.event()?
+            {
+                accepted.push(issue.document);
             }
         }
+        self.settle(kept, |hash| accepted.iter().any(|document| signs(document, hash)))
     }
 
-    /// Which of these no accepted issue of a statement signs.
-    fn unissued(&self, id: &StatementId, mut hashes: Vec<Hash>) -> Result<Vec<Hash>, Problem> {
-        for view in self.events_of(id)?.unwrap_or_default() {
-            if let Event::Issue(issue) = view.event()?
-                && [ACCEPTED, REPEATED].contains(&view.outcome.code.as_str())
-            {
-                hashes.retain(|hash| !signs(&issue.document, hash));
-            }
+    fn settle(&self, kept: &[Hash], issued: impl Fn(&Hash) -> bool) -> Result<(), Problem> {
+        let store = self.query().store();
+        for hash in kept {
+            self.attachments
+                .settle(hash, issued(hash), || store.erase_attachment(hash))?;
         }
-        Ok(hashes)
+        Ok(())
+    }
+}
+
+/// Attachments whose statements are under way. Bounded by the mempool, which holds those statements.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay {
+    wanted: Mutex<BTreeMap<Hash, Wanted>>,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    /// How many statements under way sign it.
+    statements: usize,
+    /// Whether it came with one of them, and was not there before.
+    new: bool,
+    /// Whether one of them was accepted.
+    issued: bool,
+}
+
+impl UnderWay {
+    fn wanted(&self) -> MutexGuard<'_, BTreeMap<Hash, Wanted>> {
+        self.wanted
+            .lock()
+            .expect("nothing panics while it holds the attachments under way")
+    }
+
+    /// Counts a statement that signs an attachment. `put` keeps it, and says whether it was not there before.
+    fn want<E>(&self, hash: Hash, put: impl FnOnce() -> Result<bool, E>) -> Result<(), E> {
+        let mut wanted = self.wanted();
+        let new = put()?;
+        let entry = wanted.entry(hash).or_default();
+        entry.statements += 1;
+        entry.new |= new;
+        Ok(())
+    }
+
+    /// Counts a statement out. The last one erases what came to nothing.
+    fn settle<E>(&self, hash: &Hash, issued: bool, erase: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let mut wanted = self.wanted();
+        let Some(entry) = wanted.get_mut(hash) else {
+            return Ok(());
+        };
+        entry.issued |= issued;
+        entry.statements -= 1;
+        if entry.statements > 0 {
+            return Ok(());
+        }
+        let useless = entry.new && !entry.issued;
+        wanted.remove(hash);
+        if useless { erase() } else { Ok(()) }
     }
 }
 
@@ -145,4 +191,45 @@ fn signs(document: &invoice::Document, hash: &Hash) -> bool {
     document
         .attachment
         .is_some_and(|signed| signed.as_bytes() == hash.as_bytes())
+}
+
+/// The document that an event issues, if it does.
+fn issued_document(event: &Event) -> Option<&invoice::Document> {
+    if let Event::Issue(issue) = event {
+        Some(&issue.document)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attachment_goes_when_the_last_statement_that_wants_it_comes_to_nothing() {
+        let under_way = UnderWay::default();
+        let hash = Hash::of(b"attachment");
+        let want = |new: bool| under_way.want(hash, || Ok::<_, ()>(new)).unwrap();
+        let settle = |issued: bool| {
+            let mut erased = false;
+            under_way
+                .settle(&hash, issued, || {
+                    erased = true;
+                    Ok::<_, ()>(())
+                })
+                .unwrap();
+            erased
+        };
+        want(true);
+        want(false);
+        assert!(!settle(false));
+        assert!(settle(false));
+        want(true);
+        want(false);
+        assert!(!settle(true));
+        assert!(!settle(false));
+        want(false);
+        assert!(!settle(false), "it was there before");
+    }
 }

@@ -156,6 +156,12 @@ pub const CODES: &[CodeEntry] = &[
         "Send the same statement, or the same Idempotency-Key, again: it is decided at most once.",
     ),
     entry(
+        "node.unready",
+        Kind::Unavailable,
+        "The node is alive but not ready for work: no block for long, stopping, or failed.",
+        "Ask another node, and tell the operator.",
+    ),
+    entry(
         "request.cursor",
         Kind::Malformed,
         "The cursor is not one that this list handed out.",

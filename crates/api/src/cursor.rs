@@ -34,12 +34,12 @@ impl List {
     }
 
     /// Writes a cursor.
-    pub(crate) fn write(&self, place: &[u8]) -> String {
+    pub(crate) fn write(self, place: &[u8]) -> String {
         encode_base64url(&[&[VERSION], self.tag.as_slice(), place].concat())
     }
 
     /// Reads a cursor of this list.
-    pub(crate) fn read(&self, text: &str) -> Result<Vec<u8>, Problem> {
+    pub(crate) fn read(self, text: &str) -> Result<Vec<u8>, Problem> {
         let wrong = || Problem::new("request.cursor").at("cursor", "a cursor of this list", "another text");
         if text.len() > CURSOR_BYTES_MAX * 2 {
             return Err(wrong());

@@ -22,8 +22,8 @@ const DROPPED_MAX: usize = 10_000;
 /// What became of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is on the ledger, in the block at this height.
-    Committed(u64),
+    /// It is on the ledger, by the newest block or an earlier one.
+    Decided,
     /// The same payload had been decided under its nonce: this statement.
     Repeated(StatementId),
     /// It is wrong in itself, by now.
@@ -44,6 +44,7 @@ pub(crate) enum Waited {
 }
 
 /// A place to wait for one statement.
+#[derive(Clone)]
 pub(crate) struct Ticket {
     receiver: watch::Receiver<Option<Verdict>>,
 }
@@ -88,7 +89,7 @@ impl Finality {
     pub fn committed(&self, committed: &Committed) {
         let mut inner = self.inner();
         for id in &committed.statements {
-            inner.tell(id, Verdict::Committed(committed.height));
+            inner.tell(id, Verdict::Decided);
         }
     }
 
@@ -148,6 +149,11 @@ impl Finality {
         {
             inner.expected.remove(id);
         }
+    }
+
+    /// Tells those who wait for a statement that it was found on the ledger: nobody else may say so any more.
+    pub(crate) fn found(&self, id: &StatementId) {
+        self.inner().tell(id, Verdict::Decided);
     }
 
     /// Whether a statement that came in here still waits.
@@ -237,7 +243,7 @@ mod tests {
         finality.committed(&block(7, vec![id("a"), id("b")]));
         for ticket in tickets {
             let waited = finality.wait(ticket, Duration::from_secs(60)).await;
-            assert_eq!(waited, Waited::Verdict(Verdict::Committed(7)));
+            assert_eq!(waited, Waited::Verdict(Verdict::Decided));
         }
         assert!(!finality.is_expected(&id("a")));
     }

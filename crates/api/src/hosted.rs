@@ -199,8 +199,9 @@ impl<S: Store> Service<S> {
 
 /// The invoice that an event issued, now or when it was first accepted.
 fn issued(outcome: &OutcomeView) -> Option<InvoiceId> {
-    match outcome.record.as_ref()? {
-        RecordView::Issued { invoice, .. } => invoice.parse().ok(),
-        _ => None,
+    if let Some(RecordView::Issued { invoice, .. }) = &outcome.record {
+        invoice.parse().ok()
+    } else {
+        None
     }
 }

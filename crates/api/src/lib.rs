@@ -19,6 +19,7 @@ mod docs;
 mod finality;
 mod health;
 mod hosted;
+mod invoice_state;
 mod layer;
 mod metrics;
 mod openapi;

@@ -24,6 +24,9 @@ use crate::views::{LeafView, OutcomeView, RecordView, RefusalView, StatementStat
 /// The code of an event that only went down with another.
 const ALL_REFUSED: &str = "statement.all-refused";
 
+/// Refusals are counted by the hour of block time.
+const HOUR_S: i64 = 60 * 60;
+
 /// The code of a reference used for another document.
 const REFERENCE_REUSED: &str = "issue.reference-reused";
 
@@ -203,15 +206,20 @@ impl<S: Store> Service<S> {
         let Some(event) = self.query().event(leaf)? else {
             return Ok(None);
         };
-        Ok(match event.record()? {
-            Record::Issued { invoice, .. } => Some(invoice.to_string()),
-            _ => None,
+        Ok(if let Record::Issued { invoice, .. } = event.record()? {
+            Some(invoice.to_string())
+        } else {
+            None
         })
     }
 
     /// A rejection as a problem. The reader stops at the first value in a document that cannot be read; here the
     /// documents are read once more, to name everything that is wrong with them.
     pub(crate) fn rejected(&self, statement: &[u8], rejection: Rejection) -> Problem {
+        if rejection.code == "statement.refusals-spent" {
+            let rest_s = HOUR_S - self.now_ms().div_euclid(1_000).rem_euclid(HOUR_S);
+            return Problem::from(rejection).retry_after(u64::try_from(rest_s).unwrap_or(1));
+        }
         if rejection.code != "event.malformed" {
             return rejection.into();
         }

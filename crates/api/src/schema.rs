@@ -31,7 +31,7 @@ pub enum Mode {
 #[schema(rename_all = "kebab-case")]
 pub enum Event {
     /// Issue an invoice; the ledger assigns code, number and time.
-    Issue(Issue),
+    Issue(Box<Issue>),
     /// Hand an invoice to another holder.
     Transfer(Transfer),
     /// Lock an invoice for a claim.

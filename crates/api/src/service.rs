@@ -12,6 +12,7 @@ use sha2::Sha256;
 use tokio::sync::Semaphore;
 
 use crate::app::{App, HostedKey};
+use crate::attachments::UnderWay;
 use crate::auth::TokenIds;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
@@ -25,6 +26,7 @@ pub(crate) struct Service<S: Store> {
     pub(crate) token_ids: TokenIds,
     pub(crate) quotas: Quotas,
     pub(crate) archives: Arc<Semaphore>,
+    pub(crate) attachments: UnderWay,
     reads: Arc<Semaphore>,
     request_prefix: String,
     requests: AtomicU64,
@@ -34,9 +36,10 @@ impl<S: Store> Service<S> {
     pub(crate) fn new(app: Arc<App<S>>) -> Self {
         let started = app.clock.now_ms().to_be_bytes();
         let prefix = chain::hash::Hash::of_parts(&[app.identity.id.as_bytes(), &started]);
-        let secret = keyed_hash(&*app.identity.salt_secret, &[b"einvoice-mismatch-slots-1"]);
+        let secret = keyed_hash(&app.identity.salt_secret, &[b"einvoice-mismatch-slots-1"]);
         Self {
             metrics: Metrics::new(),
+            attachments: UnderWay::default(),
             token_ids: TokenIds::new(app.options.token_ids_max),
             quotas: Quotas::new(&app.options, secret),
             archives: Arc::new(Semaphore::new(crate::routes::archive::archives_max())),
@@ -101,7 +104,7 @@ impl<S: Store> Service<S> {
     /// The salt of an attachment: the same for the same organisation and nonce, unguessable outside.
     pub(crate) fn salt(&self, organisation: &OrganisationId, nonce: &str) -> [u8; 32] {
         keyed_hash(
-            &*self.app.identity.salt_secret,
+            &self.app.identity.salt_secret,
             &[organisation.as_str().as_bytes(), &[0], nonce.as_bytes()],
         )
     }

@@ -39,9 +39,19 @@ pub(crate) struct Submission {
     pub(crate) patience: Duration,
 }
 
-/// A statement that was admitted, or an earlier one that stands for it.
-enum Door {
-    Admitted(Box<Entry>, Vec<Hash>),
+/// A statement behind the door.
+enum Entered {
+    /// It was decided before.
+    Decided(StatementId),
+    /// It waits, or one that stands for it does.
+    Waiting(StatementId, Ticket),
+}
+
+/// What admission said.
+enum Admitted {
+    /// It may go in; these of its attachments are kept.
+    Entry(Box<Entry>, Vec<Hash>),
+    /// It was decided before, or one that stands for it.
     Decided(StatementId),
 }
 
@@ -54,57 +64,69 @@ impl<S: Store> Service<S> {
             attachments,
             patience,
         } = submission;
-        match self
-            .run(move |service| service.at_the_door(&statement, attachments))
-            .await?
-        {
-            Door::Decided(id) => Ok(Submitted::Decided { id, fresh: false }),
-            Door::Admitted(entry, kept) => self.enqueue(*entry, kept, patience).await,
+        let service = Arc::clone(self);
+        // On a task of its own: a client that hangs up must not leave attachments without their statement.
+        let entering = tokio::spawn(async move { service.enter(statement, attachments).await });
+        match entering.await.map_err(|panicked| Problem::fault(&panicked))?? {
+            Entered::Decided(id) => Ok(Submitted::Decided { id, fresh: false }),
+            Entered::Waiting(id, ticket) => self.wait(id, ticket, patience).await,
         }
     }
 
-    fn at_the_door(&self, statement: &[u8], attachments: Vec<(Hash, Vec<u8>)>) -> Result<Door, Problem> {
+    async fn enter(self: Arc<Self>, statement: Vec<u8>, attachments: Vec<(Hash, Vec<u8>)>) -> Result<Entered, Problem> {
+        let admitted = self
+            .run(move |service| service.at_the_door(&statement, attachments))
+            .await?;
+        let (entry, kept) = match admitted {
+            Admitted::Entry(entry, kept) => (*entry, kept),
+            Admitted::Decided(id) => return Ok(Entered::Decided(id)),
+        };
+        let (id, ticket, fresh) = match self.enqueue(entry) {
+            Ok(queued) => queued,
+            Err(problem) => {
+                self.forget_attachments(kept).await;
+                return Err(problem);
+            }
+        };
+        self.watch_attachments(id, ticket.clone(), kept);
+        if !fresh && self.decided(id).await? {
+            // Decided between the mempool's answer and our place in the queue: no verdict may come any more.
+            self.app.finality.found(&id);
+            return Ok(Entered::Decided(id));
+        }
+        Ok(Entered::Waiting(id, ticket))
+    }
+
+    fn at_the_door(&self, statement: &[u8], attachments: Vec<(Hash, Vec<u8>)>) -> Result<Admitted, Problem> {
         match self.query().admit(statement, self.app.clock.now_ms()) {
-            Ok(Admission::Decided(id)) => Ok(Door::Decided(id)),
+            Ok(Admission::Decided(id)) => Ok(Admitted::Decided(id)),
             Ok(Admission::Admitted(entry)) => {
                 let kept = self.keep_attachments(&entry.parsed, attachments)?;
-                Ok(Door::Admitted(entry, kept))
+                Ok(Admitted::Entry(entry, kept))
             }
             Err(AdmitError::Rejected(rejection)) => Err(self.rejected(statement, *rejection)),
             Err(AdmitError::Fault(fault)) => Err(fault.into()),
         }
     }
 
-    async fn enqueue(
-        self: &Arc<Self>,
-        entry: Entry,
-        kept: Vec<Hash>,
-        patience: Duration,
-    ) -> Result<Submitted, Problem> {
+    /// Puts a statement into the mempool. Gives what is to be waited for, and whether it came in just now.
+    fn enqueue(&self, entry: Entry) -> Result<(StatementId, Ticket, bool), Problem> {
         let finality = &self.app.finality;
         let id = entry.parsed.statement().id();
         let full = || Problem::new("mempool.full");
         let ticket = finality.expect(id).ok_or_else(full)?;
-        let (id, ticket, own) = match self.app.mempool.insert(entry) {
-            Ok(Inserted::Queued) => (id, ticket, true),
-            Ok(Inserted::Waiting(other)) if other == id => (id, ticket, true),
+        match self.app.mempool.insert(entry) {
+            Ok(Inserted::Queued) => Ok((id, ticket, true)),
+            Ok(Inserted::Waiting(other)) if other == id => Ok((id, ticket, false)),
             Ok(Inserted::Waiting(other)) => {
                 finality.withdraw(&id, ticket);
-                (other, finality.expect(other).ok_or_else(full)?, false)
+                Ok((other, finality.expect(other).ok_or_else(full)?, false))
             }
             Err(refused) => {
                 finality.withdraw(&id, ticket);
-                self.forget_attachments(kept).await;
-                return Err(not_taken(refused));
+                Err(not_taken(refused))
             }
-        };
-        self.watch_attachments(id, kept);
-        if !own && self.decided(id).await? {
-            // Decided between the mempool's answer and our place in the queue: no verdict will come.
-            finality.withdraw(&id, ticket);
-            return Ok(Submitted::Decided { id, fresh: false });
         }
-        self.wait(id, ticket, patience).await
     }
 
     async fn decided(self: &Arc<Self>, id: StatementId) -> Result<bool, Problem> {
@@ -115,7 +137,7 @@ impl<S: Store> Service<S> {
     async fn wait(&self, id: StatementId, ticket: Ticket, patience: Duration) -> Result<Submitted, Problem> {
         match self.app.finality.wait(ticket, patience).await {
             Waited::Pending => Ok(Submitted::Pending(id)),
-            Waited::Verdict(Verdict::Committed(_)) => Ok(Submitted::Decided { id, fresh: true }),
+            Waited::Verdict(Verdict::Decided) => Ok(Submitted::Decided { id, fresh: true }),
             Waited::Verdict(Verdict::Repeated(first)) => Ok(Submitted::Decided {
                 id: first,
                 fresh: false,

@@ -1,1 +1,11 @@
 //! Tests of the door over real connections, on a store in memory, with one validator.
+
+mod checks;
+mod client;
+mod consortium;
+mod lifecycle;
+mod malformed;
+mod node;
+mod server;
+mod signed;
+mod visibility;

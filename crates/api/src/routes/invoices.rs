@@ -8,147 +8,24 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chain::hash::Hash;
-use invoice::InvoiceId;
-use invoice::date::Date;
-use invoice::lifecycle::{Reimbursement, Validity};
 use ledger::event::{Event, Recipient, Transfer, Void, VoidReason};
-use ledger::record::{Claim, InvoiceRecord};
+use ledger::record::InvoiceRecord;
 use replica::port::Store;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::access::parse_id;
-use crate::auth::Caller;
 use crate::call::{Call, header_value, read_json};
 use crate::cursor::List;
 use crate::hosted::Shows;
-use crate::outcomes::check_code;
 use crate::problem::Problem;
 use crate::schema;
 use crate::service::Service;
 use crate::time::format_ms;
-use crate::views::{
-    EventPage, EventResult, EventRow, InvoiceView, Links, ReimbursementView, StatementView, TotalsView,
-};
+use crate::views::{EventPage, EventResult, EventRow, InvoiceView, StatementView};
 
 /// Events of a page at most: each may stand in a statement of 2 MiB.
 const EVENTS_PAGE_MAX: usize = 100;
-
-impl<S: Store> Service<S> {
-    /// An invoice as the caller sees it now.
-    pub(crate) fn invoice_view(
-        &self,
-        caller: &Caller,
-        id: &InvoiceId,
-        record: &InvoiceRecord,
-    ) -> Result<InvoiceView, Problem> {
-        let document = self.query().document(record)?;
-        let attachment = match document.attachment {
-            None => "none",
-            Some(digest) => match self.query().store().attachment(&Hash::from_bytes(*digest.as_bytes()))? {
-                Some(_) => "present",
-                None => "redacted",
-            },
-        };
-        let (code, number) = match id {
-            InvoiceId::Blockchain { code, number } => (Some(code.to_string()), number.to_string()),
-            InvoiceId::Digital { number } => (None, number.to_string()),
-        };
-        let this = format!("/v1/invoices/{id}");
-        Ok(InvoiceView {
-            id: id.to_string(),
-            qr: qr(code.as_deref(), &number, record),
-            code,
-            number,
-            profile: record.profile.to_string(),
-            validity: validity(record.validity).to_owned(),
-            reimbursement: reimbursement(caller, &record.claim, self.now_ms()),
-            period: record.period.to_string(),
-            filed: self.query().filing(&record.seller, record.period)?.is_some(),
-            seller: record.seller.to_string(),
-            holder: (&record.holder).into(),
-            issued_at: format_ms(record.issued_ms),
-            date: Date::from_unix_ms(record.issued_ms)
-                .map(|date| date.to_string())
-                .unwrap_or_default(),
-            check_code: check_code(id, &record.issue.hash),
-            totals: TotalsView::from(&record.totals),
-            document,
-            attachment: attachment.to_owned(),
-            leaf_index: record.issue.index,
-            leaf_hash: record.issue.hash.to_string(),
-            links: Links {
-                receipt: format!("{this}/receipt"),
-                events: format!("{this}/events"),
-                attachment: (attachment == "present").then(|| format!("{this}/attachment")),
-                this,
-            },
-        })
-    }
-}
-
-/// The text of an invoice's QR code: what the public check needs, with the full leaf hash.
-fn qr(code: Option<&str>, number: &str, record: &InvoiceRecord) -> String {
-    let code = code.map(|code| format!("&code={code}")).unwrap_or_default();
-    format!(
-        "einvoice:?hash={}{code}&bill_num={number}&total_amount={}",
-        record.issue.hash,
-        record.totals.gross.fen()
-    )
-}
-
-/// The name of a validity.
-pub(crate) fn validity(validity: Validity) -> &'static str {
-    match validity {
-        Validity::Normal => "normal",
-        Validity::Void => "void",
-    }
-}
-
-/// The name of a reimbursement status.
-pub(crate) fn status(status: Reimbursement) -> &'static str {
-    match status {
-        Reimbursement::Open => "open",
-        Reimbursement::Locked => "locked",
-        Reimbursement::Closed => "closed",
-    }
-}
-
-/// What for is only for the platform and the enterprise; who and since when, for all who see the invoice.
-fn reimbursement(caller: &Caller, claim: &Claim, now_ms: i64) -> ReimbursementView {
-    let mut view = ReimbursementView {
-        status: status(claim.at(now_ms)).to_owned(),
-        since: None,
-        until: None,
-        platform: None,
-        enterprise: None,
-        claim: None,
-        token: None,
-    };
-    let details = match claim {
-        Claim::Open => return view,
-        Claim::Locked(lock) => {
-            if claim.lock_at(now_ms).is_none() {
-                return view;
-            }
-            view.since = Some(format_ms(lock.since_ms));
-            view.until = Some(format_ms(lock.until_ms));
-            (&lock.platform, &lock.enterprise, &lock.claim, lock.token)
-        }
-        Claim::Closed(closed) => {
-            view.since = Some(format_ms(closed.closed_ms));
-            (&closed.platform, &closed.enterprise, &closed.claim, closed.token)
-        }
-    };
-    let (platform, enterprise, claim, token) = details;
-    view.platform = Some(platform.to_string());
-    if [platform, enterprise].contains(&caller.id()) {
-        view.enterprise = Some(enterprise.to_string());
-        view.claim = Some(claim.to_string());
-        view.token = Some(token);
-    }
-    view
-}
 
 /// Look at an invoice
 ///
@@ -182,7 +59,7 @@ pub(crate) async fn show<S: Store>(
         .await
 }
 
-/// An answer with its ETag, or 304.
+/// An answer with its entity tag, or 304.
 fn tagged(headers: &HeaderMap, view: &InvoiceView) -> Result<Response, Problem> {
     let bytes = serde_json::to_vec(view).map_err(|error| Problem::fault(&error))?;
     let tag = format!("\"{}\"", hex::encode(&Hash::of(&bytes).as_bytes()[..16]));

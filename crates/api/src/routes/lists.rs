@@ -15,6 +15,7 @@ use crate::access::is_claimant;
 use crate::auth::Caller;
 use crate::call::{Call, Params};
 use crate::cursor::List;
+use crate::invoice_state::Documents;
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::views::InvoicePage;
@@ -98,12 +99,13 @@ fn page<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Res
                 .party_invoices(party, *side, cursor.as_deref(), limit, keep)?
         }
     };
-    let invoices = found
-        .rows
-        .iter()
-        .map(|(id, record)| service.invoice_view(caller, id, record));
+    let mut documents = Documents::default();
+    let invoices = found.rows.iter().map(|(id, record)| {
+        let document = documents.read(service, record)?;
+        service.invoice_view_of(caller, id, record, document)
+    });
     Ok(InvoicePage {
-        invoices: invoices.collect::<Result<_, _>>()?,
+        invoices: invoices.collect::<Result<_, Problem>>()?,
         next: found.next.map(|place| list.write(&place)),
     })
 }

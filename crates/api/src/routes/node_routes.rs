@@ -133,7 +133,7 @@ fn health(fine: bool, view: HealthView) -> Response {
     let problem = if view.status == "catching-up" {
         "node.catching-up"
     } else {
-        "node.stopping"
+        "node.unready"
     };
     Problem::new(problem)
         .at("", "ok", view.status)

@@ -311,7 +311,7 @@ fn undecided<S: Store>(service: &Service<S>, id: &StatementId) -> Result<Json<St
         Some(Verdict::Rejected(rejection)) => rejection.code.to_owned(),
         Some(Verdict::Repeated(_)) => "repeated".to_owned(),
         Some(Verdict::Quarantined) => "statement.quarantined".to_owned(),
-        Some(Verdict::Committed(_) | Verdict::Fault) | None => return Err(Problem::new("statement.unknown")),
+        Some(Verdict::Decided | Verdict::Fault) | None => return Err(Problem::new("statement.unknown")),
     };
     let mut view = StatementView::bare(id.to_string(), StatementState::Dropped);
     view.problem = Some(code);

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConstantTimeEq};
 use utoipa::ToSchema;
 
-use super::invoices;
 use crate::call::{Call, JSON, read_json};
+use crate::invoice_state;
 use crate::outcomes::check_code;
 use crate::problem::Problem;
 use crate::service::Service;
@@ -131,8 +131,8 @@ fn answer<S: Store>(service: &Service<S>, claimed: &Claimed) -> Result<Verificat
         Some(record) if claimed.fits(&record) => Ok(VerificationView {
             result: "match",
             status: Some(VerifiedStatus {
-                validity: invoices::validity(record.validity),
-                reimbursement: invoices::status(record.claim.at(service.now_ms())),
+                validity: invoice_state::validity(record.validity),
+                reimbursement: invoice_state::status(record.claim.at(service.now_ms())),
             }),
         }),
         Some(_) | None => {

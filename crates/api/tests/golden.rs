@@ -1,0 +1,133 @@
+//! What clients rely on by name: the codes with their statuses, the rules, the description.
+//!
+//! A change here is a reviewed decision. `UPDATE_GOLDEN=1 cargo test -p api --test golden` writes the files anew.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use api::catalogue;
+use invoice::violation::RULES;
+use serde_json::{Value, json};
+
+fn check(name: &str, current: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, current).expect("the golden files can be written");
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        golden == current,
+        "{name} has changed; if that is meant, run with UPDATE_GOLDEN=1 and review the difference"
+    );
+}
+
+#[test]
+fn every_code_has_its_status() {
+    let mut list = String::new();
+    for entry in catalogue::entries() {
+        let status = catalogue::status(entry.code, entry.kind).as_u16();
+        writeln!(list, "{} {status} {:?}", entry.code, entry.kind).unwrap();
+    }
+    check("codes.txt", &list);
+    let mut rules: Vec<&str> = RULES.iter().map(|rule| rule.code).collect();
+    rules.sort_unstable();
+    check("rules.txt", &(rules.join("\n") + "\n"));
+}
+
+#[test]
+fn no_code_stands_twice_and_all_are_explained() {
+    let entries = catalogue::entries();
+    let codes: BTreeSet<&str> = entries.iter().map(|entry| entry.code).collect();
+    assert_eq!(codes.len(), entries.len());
+    for entry in entries {
+        assert!(
+            entry.summary.ends_with('.') && entry.cure.ends_with('.'),
+            "{}",
+            entry.code
+        );
+        assert_eq!(catalogue::find(entry.code), Some(entry));
+    }
+}
+
+#[test]
+fn the_description_does_not_change_unnoticed() {
+    check("openapi.json", &(api::openapi().to_pretty_json().unwrap() + "\n"));
+}
+
+/// The names of a shape's fields.
+fn fields(name: &str) -> BTreeSet<String> {
+    let description = serde_json::to_value(api::openapi()).expect("a description is JSON");
+    let properties = description.pointer(&format!("/components/schemas/{name}/properties"));
+    properties
+        .and_then(Value::as_object)
+        .unwrap_or_else(|| panic!("{name}"))
+        .keys()
+        .cloned()
+        .collect()
+}
+
+fn keys(value: &Value) -> BTreeSet<String> {
+    value.as_object().expect("an object").keys().cloned().collect()
+}
+
+#[test]
+fn the_shapes_of_what_is_signed_are_those_the_rooms_read() {
+    let party = json!({"name": "N", "taxpayer_id": "91440300708461136T", "address": "A", "phone": "P", "bank": "B", "account": "C"});
+    let hash = "ab".repeat(32);
+    let line = json!({
+        "name": "N", "tax_code": "3070401000000000000", "specification": "S", "unit": "U", "quantity": "1",
+        "unit_price": "1", "net": "1.00", "tax": {"rate": "0.06"}, "tax_amount": "0.06", "discount": false, "preferential": "P"
+    });
+    let document = json!({
+        "profile": "blockchain-ordinary", "reference": "R", "seller": party, "buyer": {"organisation": party},
+        "lines": [line], "totals": {"net": "1.00", "tax": "0.06", "gross": "1.06"}, "payment_ref": hash, "remark": "R",
+        "attachment": hash
+    });
+    let invoice = "144032609110-00000001";
+    let events = [
+        ("Issue", json!({"issue": {"document": document}})),
+        (
+            "Transfer",
+            json!({"transfer": {"invoice": invoice, "to": {"organisation": "o"}}}),
+        ),
+        (
+            "Lock",
+            json!({"lock": {"invoice": invoice, "enterprise": "e", "claim": "c", "lease_seconds": 1}}),
+        ),
+        (
+            "Renew",
+            json!({"renew": {"invoice": invoice, "claim": "c", "token": 1, "lease_seconds": 1}}),
+        ),
+        (
+            "Unlock",
+            json!({"unlock": {"invoice": invoice, "claim": "c", "token": 1}}),
+        ),
+        (
+            "Close",
+            json!({"close": {"invoice": invoice, "claim": "c", "token": 1}}),
+        ),
+        ("Void", json!({"void": {"invoice": invoice, "reason": "issue-error"}})),
+        (
+            "File",
+            json!({"file": {"seller": "s", "period": "2026-01", "invoices": 1, "output": [{"treatment": "exempt", "net": "1.00", "tax": "0.00"}]}}),
+        ),
+    ];
+    for (name, json) in &events {
+        // The room reads it and writes it back whole, so the sample has every field there is.
+        let event: ledger::event::Event = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&event).unwrap(), *json, "{name}");
+        assert_eq!(keys(&json[event.kind()]), fields(name), "{name}");
+    }
+    assert_eq!(events.len(), ledger::event::Event::KINDS.len());
+    assert_eq!(keys(&document), fields("Document"));
+    assert_eq!(keys(&party), fields("DocumentParty"));
+    assert_eq!(keys(&document["lines"][0]), fields("Line"));
+    assert_eq!(keys(&document["totals"]), fields("Totals"));
+    assert_eq!(keys(&events[7].1["file"]["output"][0]), fields("FileTotal"));
+    let personal: Value = fields("Personal").into_iter().map(|name| (name, json!("x"))).collect();
+    let mut personal = personal;
+    personal["details"] = json!([{"line": 0, "facts": {"plate_no": "x"}}]);
+    let read: invoice::Personal = serde_json::from_value(personal.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), personal);
+}
