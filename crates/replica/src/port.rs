@@ -236,8 +236,8 @@ pub trait Store: Send + Sync + 'static {
 
     // --- index --------------------------------------------------------------------------------
 
-    /// How far the index has come; `None` when there is none, or it was found missing or half
-    /// written and has been emptied for a rebuild from the ledger.
+    /// How far the index has come; `None` before its first checkpoint is durable, or when it was
+    /// found missing or half written and has been emptied for a rebuild from the ledger.
     fn index_tip(&self) -> Result<Option<IndexTip>, StoreFault>;
 
     /// Empties the index, to be rebuilt from the ledger.
@@ -258,7 +258,7 @@ pub trait Store: Send + Sync + 'static {
     fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault>;
 
     /// Waits until checkpoint `number` is durable, and returns its mark. `None` when it was never
-    /// begun in this process and is not the newest on disk.
+    /// begun in this process and is not the newest on disk, or is more than a thousand ago.
     fn await_checkpoint(&self, number: u64) -> Result<Option<CheckpointMark>, StoreFault>;
 
     // --- attachments --------------------------------------------------------------------------

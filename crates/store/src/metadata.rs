@@ -22,6 +22,12 @@
 //!   while opening, or before the first flush, leaves exactly that. [`prepare`] puts an empty log
 //!   beside such a snapshot.
 //!
+//! A third cannot be closed from outside: any error while sled reads a log counts as the log's end,
+//! also when its background thread folds a full log into a new snapshot. Logs are read back from
+//! memory right after they were written, or here before sled does, so a disk hardly brings it
+//! about; what it would take away is noticed when it is the newest (the ledger's tip, the index's
+//! marks, looked at after each opening), and for the ledger also when it is missed.
+//!
 //! This module knows the format of one version of sled, which is why that version is pinned.
 
 use std::collections::BTreeSet;

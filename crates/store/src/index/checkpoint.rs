@@ -142,8 +142,8 @@ impl CheckpointView for View<'_> {
     }
 }
 
-/// One row to write: key in the tree, and value or deletion.
-type TreeWrite<'a> = (Vec<u8>, Option<&'a [u8]>);
+/// One row to write: its key, and value or deletion.
+type TreeWrite<'a> = (&'a IndexKey, Option<&'a [u8]>);
 
 impl Shared {
     /// The life of the thread: one checkpoint after the other, until it is told to stop.
@@ -212,18 +212,17 @@ impl Shared {
         self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
         self.progress().finish(mark);
         self.changed.notify_all();
-        self.reopen_when_heavy()
+        self.reopen_when_heavy(&marks)
     }
 
     /// What stands, and will stand, in every n-th row.
     fn gather(&self, number: u64, writes: &[TreeWrite<'_>]) -> Result<Evidence, StoreFault> {
         let stride = writes.len().div_ceil(self.evidence_rows_max).max(1);
         let mut sample = Vec::with_capacity(writes.len() / stride + 1);
-        for (key, after) in writes.iter().step_by(stride) {
-            let before = self.database.get(|| "index, a row before a checkpoint".to_owned(), key);
-            let before = before.inspect_err(|fault| self.suspect(fault))?;
+        for ((table, key), after) in writes.iter().step_by(stride) {
+            let before = self.read(*table, key)?;
             sample.push(RowEvidence {
-                key: key.clone(),
+                key: layout::row_key(*table, key),
                 before: evidence::stand(before.as_deref()),
                 after: evidence::stand(*after),
             });
@@ -236,10 +235,13 @@ impl Shared {
     fn write_rows(&self, marks: &Marks, writes: &[TreeWrite<'_>]) -> Result<(), StoreFault> {
         self.database.write([(BEGIN_KEY, Some(marks.begin_row().as_slice()))])?;
         for batch in writes.chunks(BATCH_ROWS) {
-            let puts = batch.iter().filter(|(_, value)| value.is_some());
-            self.database.write(puts.map(|(key, value)| (key.as_slice(), *value)))?;
-            let deletions = batch.iter().filter(|(_, value)| value.is_none());
-            self.database.remove(deletions.map(|(key, _)| key.as_slice()))?;
+            let rows = batch
+                .iter()
+                .map(|((table, key), value)| (layout::row_key(*table, key), *value));
+            let (puts, deletions): (Vec<_>, Vec<_>) = rows.partition(|(_, value)| value.is_some());
+            self.database
+                .write(puts.iter().map(|(key, value)| (key.as_slice(), *value)))?;
+            self.database.remove(deletions.iter().map(|(key, _)| key.as_slice()))?;
         }
         self.database.write([(END_KEY, Some(marks.end_row().as_slice()))])
     }
@@ -264,13 +266,29 @@ impl Shared {
     }
 
     /// Gives back the memory of written pages. Readers that come to the database wait meanwhile.
-    fn reopen_when_heavy(&self) -> Result<(), StoreFault> {
+    fn reopen_when_heavy(&self, marks: &Marks) -> Result<(), StoreFault> {
         let held_bytes = self.database.held_bytes();
         if held_bytes < self.reopen_bytes {
             return Ok(());
         }
         tracing::debug!(held_bytes, "reopening the index database");
-        self.database.reopen()
+        self.database.reopen()?;
+        // What was durable a moment ago must still be the newest.
+        let place = || "index, end mark after reopening".to_owned();
+        let found = self
+            .database
+            .get(place, END_KEY)
+            .inspect_err(|fault| self.suspect(fault))?;
+        if found.as_ref() == Some(&marks.end_row()) {
+            return Ok(());
+        }
+        let fault = fault::damaged(
+            place(),
+            format!("checkpoint {}", marks.mark.number),
+            "another mark or none",
+        );
+        self.suspect(&fault);
+        Err(fault)
     }
 }
 
@@ -286,11 +304,10 @@ fn tree_writes<'a>(frozen: &'a IndexWrites, output: &'a CheckpointOutput) -> Res
         ));
     }
     let writes = frozen.iter().chain(&output.writes);
-    let mut writes: Vec<TreeWrite<'a>> = writes
-        .map(|((table, key), value)| (layout::row_key(*table, key), value.as_deref()))
-        .collect();
-    // Two sorted runs; a stable sort keeps the computed write after a frozen one of the same row.
-    writes.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut writes: Vec<TreeWrite<'a>> = writes.map(|(key, value)| (key, value.as_deref())).collect();
+    // Two sorted runs; tables are in the order of their prefixes. A stable sort keeps the computed
+    // write after a frozen one of the same row.
+    writes.sort_by(|one, other| one.0.cmp(other.0));
     writes.dedup_by(|later, earlier| {
         let same = later.0 == earlier.0;
         if same {

@@ -1,3 +1,5 @@
+//! The index: whole, half, damaged and missing checkpoints.
+
 use std::path::Path;
 
 use replica::port::CheckpointOutput;

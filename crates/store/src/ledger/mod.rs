@@ -106,14 +106,7 @@ impl Ledger {
         };
         ledger.check_layout()?;
         let tip = ledger.find_tip()?;
-        if let Some(noted) = ledger.witness.height().filter(|noted| *noted > tip) {
-            let found = format!("height {tip}");
-            return Err(fault::damaged(
-                "ledger, newest decision",
-                format!("height {noted} or above"),
-                found,
-            ));
-        }
+        Self::check_not_behind(tip, ledger.witness.height().unwrap_or_default())?;
         ledger.tip.store(tip, Ordering::Release);
         ledger.find_undecided(tip)?;
         Ok(ledger)
@@ -260,6 +253,19 @@ impl Ledger {
         self.undecided.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The tip that was found is not below one that was durable before.
+    fn check_not_behind(found: u64, known: u64) -> Result<(), StoreFault> {
+        if found < known {
+            let expected = format!("height {known} or above");
+            return Err(fault::damaged(
+                "ledger, newest decision",
+                expected,
+                format!("height {found}"),
+            ));
+        }
+        Ok(())
+    }
+
     /// Gives back the memory of written pages, between two commits.
     fn reopen_when_heavy(&self) -> Result<(), StoreFault> {
         let held_bytes = self.database.held_bytes();
@@ -267,7 +273,8 @@ impl Ledger {
             return Ok(());
         }
         tracing::debug!(held_bytes, "reopening the ledger database");
-        self.database.reopen()
+        self.database.reopen()?;
+        Self::check_not_behind(self.find_tip()?, self.tip())
     }
 
     /// The height under which a body is kept, decided or not.

@@ -1,3 +1,5 @@
+//! The ledger: what becomes of other proposals, of memory, and of rows that are missing.
+
 use super::*;
 use crate::tests::{body, decided, id, options};
 
