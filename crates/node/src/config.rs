@@ -4,21 +4,14 @@
 //! file are relative to that file. [`Config`] is what was written; other rooms get their own plain option structs from
 //! it.
 
+mod load;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
-
-use crate::files;
-
-/// How many bytes a configuration file may have.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
-
-/// What the environment's names begin with.
-const PREFIX: &str = "EINVOICE_";
 
 /// The configuration of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -260,55 +253,7 @@ impl Default for TelemetryConfig {
     }
 }
 
-/// Keys without a default, which [`keys`] cannot find by looking at the defaults.
-const WITHOUT_DEFAULT: [(&str, &str); 2] = [("http", "tls-certificate"), ("http", "tls-key")];
-
 impl Config {
-    /// The effective configuration: flags over environment over file over defaults.
-    ///
-    /// `overrides` are the flags, each `section.key=value`.
-    pub(crate) fn load(
-        file: Option<&Path>,
-        environment: impl IntoIterator<Item = (String, String)>,
-        overrides: &[String],
-    ) -> anyhow::Result<Self> {
-        let mut table = match file {
-            Some(path) => {
-                let bytes = files::read(path, FILE_BYTES_MAX)?;
-                let context = || format!("read the configuration {}", path.display());
-                let text = String::from_utf8(bytes)
-                    .context("it is not UTF-8")
-                    .with_context(context)?;
-                let table: Table = text.parse().with_context(context)?;
-                // Checked before it is mixed with anything, so that a complaint is about the file.
-                table.clone().try_into::<Self>().with_context(context)?;
-                table
-            }
-            None => Table::new(),
-        };
-        for (name, text) in environment {
-            if let Some((section, key)) = named(&name) {
-                set(&mut table, &section, &key, &text).with_context(|| format!("read {name} in the environment"))?;
-            }
-        }
-        for text in overrides {
-            let context = || format!("read --set {text}");
-            let (path, value) = text
-                .split_once('=')
-                .ok_or_else(|| anyhow!("expected section.key=value"))
-                .with_context(context)?;
-            let (section, key) = path
-                .split_once('.')
-                .ok_or_else(|| anyhow!("expected section.key=value"))
-                .with_context(context)?;
-            set(&mut table, section, key, value).with_context(context)?;
-        }
-        let mut config: Self = table.try_into().context("put the configuration together")?;
-        config.validate().context("use the configuration")?;
-        config.resolve(file.and_then(Path::parent).unwrap_or_else(|| Path::new("")));
-        Ok(config)
-    }
-
     /// What types cannot say.
     fn validate(&self) -> anyhow::Result<()> {
         if self.node.id.is_empty()
@@ -351,23 +296,6 @@ impl Config {
         match positive.iter().find(|(_, too_small)| *too_small) {
             Some((key, _)) => bail!("{key}: the value is too small to work with"),
             None => Ok(()),
-        }
-    }
-
-    /// Makes paths relative to the file's directory.
-    fn resolve(&mut self, directory: &Path) {
-        let keys = &mut self.keys;
-        let paths = [
-            &mut self.node.genesis,
-            &mut self.node.data,
-            &mut keys.consensus,
-            &mut keys.receipt,
-            &mut keys.attachment_salt,
-            &mut keys.hosted,
-        ];
-        let tls = [&mut self.http.tls_certificate, &mut self.http.tls_key];
-        for path in paths.into_iter().chain(tls.into_iter().flatten()) {
-            *path = directory.join(&*path);
         }
     }
 
@@ -419,109 +347,5 @@ impl Config {
         } else {
             self.blocks.heartbeat_ms
         })
-    }
-}
-
-/// Every key there is, with the type of its value by example.
-fn keys() -> impl Iterator<Item = (String, String, Value)> {
-    let defaults = Table::try_from(Config::default()).expect("the defaults are TOML");
-    let with_default = defaults.into_iter().flat_map(|(section, table)| {
-        let keys = table.as_table().cloned().unwrap_or_default();
-        keys.into_iter().map(move |(key, value)| (section.clone(), key, value))
-    });
-    let without =
-        WITHOUT_DEFAULT.map(|(section, key)| (section.to_owned(), key.to_owned(), Value::String(String::new())));
-    with_default.chain(without)
-}
-
-/// The key that a name in the environment stands for.
-fn named(name: &str) -> Option<(String, String)> {
-    let name = name.strip_prefix(PREFIX)?;
-    keys()
-        .map(|(section, key, _)| (section, key))
-        .find(|(section, key)| format!("{section}_{key}").replace('-', "_").to_ascii_uppercase() == name)
-}
-
-/// Puts a value that came as text in its place.
-fn set(table: &mut Table, section: &str, key: &str, text: &str) -> anyhow::Result<()> {
-    let (_, _, example) = keys()
-        .find(|(known_section, known_key, _)| known_section == section && known_key == key)
-        .ok_or_else(|| anyhow!("there is no key {section}.{key}"))?;
-    let value = if example.is_integer() {
-        Value::Integer(
-            text.parse()
-                .map_err(|_| anyhow!("expected a whole number, found {text:?}"))?,
-        )
-    } else {
-        Value::String(text.to_owned())
-    };
-    let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-    let entry = entry.as_table_mut().ok_or_else(|| anyhow!("{section} is no section"))?;
-    entry.insert(key.to_owned(), value);
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> anyhow::Result<Config> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("node.toml");
-        std::fs::write(&path, file).unwrap();
-        let environment = environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Config::load(Some(&path), environment, &flags)
-    }
-
-    #[test]
-    fn the_file_in_the_repository_is_the_defaults() {
-        let text = include_str!("../../../config/node.toml");
-        let read: Config = toml::from_str(text).unwrap();
-        assert_eq!(read, Config::default());
-        for (section, key, _) in keys() {
-            assert!(
-                text.contains(&format!("{key} =")),
-                "config/node.toml does not show {section}.{key}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
-        let file = "[blocks]\nheartbeat-ms = 2000\n[http]\npage-rows-max = 7\n";
-        let environment = [
-            ("EINVOICE_BLOCKS_HEARTBEAT_MS", "3000"),
-            ("EINVOICE_HTTP_LISTEN", "127.0.0.1:9"),
-        ];
-        let config = load(file, &environment, &["blocks.heartbeat-ms=4000"]).unwrap();
-        assert_eq!(config.blocks.heartbeat_ms, 4000);
-        assert_eq!(config.http.listen.port(), 9);
-        assert_eq!(config.http.page_rows_max, 7);
-        assert_eq!(config.blocks.checkpoint_heartbeat_ms, 10_000);
-    }
-
-    #[test]
-    fn paths_are_relative_to_the_file() {
-        let config = load("[node]\ngenesis = \"g.json\"\ndata = \"/var/lib/x\"\n", &[], &[]).unwrap();
-        assert!(config.node.genesis.is_absolute() && config.node.genesis.ends_with("g.json"));
-        assert_eq!(config.node.data, Path::new("/var/lib/x"));
-    }
-
-    #[test]
-    fn what_cannot_be_meant_is_refused_by_name() {
-        let check = |file: &str, flags: &[&str], expected: &str| {
-            let error = format!("{:#}", load(file, &[], flags).unwrap_err());
-            assert!(error.contains(expected), "{error}");
-        };
-        check("[http]\nlisten-on = \"x\"\n", &[], "listen-on");
-        check("[htp]\n", &[], "htp");
-        check("[http]\nlisten = \"0.0.0.0:80\"\n", &[], "not loopback");
-        check("[http]\ntls-key = \"k\"\n", &[], "together");
-        check("", &["blocks.heartbeat-ms=soon"], "whole number");
-        check("", &["blocks.heart=1"], "no key blocks.heart");
-        check("", &["blocks.heartbeat-ms=0"], "too small");
     }
 }

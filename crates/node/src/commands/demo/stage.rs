@@ -24,7 +24,7 @@ const TOKEN_TTL_S: u64 = 300;
 /// One step, as it is shown.
 #[derive(Debug, Serialize)]
 pub(super) struct Step {
-    step: u32,
+    number: u32,
     act: &'static str,
     what: String,
     facts: Vec<Fact>,
@@ -39,7 +39,7 @@ struct Fact {
 
 impl Report for Step {
     fn text(&self) -> String {
-        let mut lines = vec![format!("{:>3}  {:<10}  {}", self.step, self.act, self.what)];
+        let mut lines = vec![format!("{:>3}  {:<10}  {}", self.number, self.act, self.what)];
         lines.extend(
             self.facts
                 .iter()
@@ -98,7 +98,7 @@ impl<'a> Stage<'a> {
         self.steps += 1;
         let facts = facts.into_iter().map(|(name, value)| Fact { name, value }).collect();
         self.output.step(&Step {
-            step: self.steps,
+            number: self.steps,
             act,
             what: what.into(),
             facts,
