@@ -63,6 +63,11 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>) -> Router {
     if service.app.dev.is_some() {
         router = router.route("/v1/dev/clock", post(node_routes::advance_clock::<S>));
     }
+    layered(router, service)
+}
+
+/// Puts the layers around routes: a panic ends one request, and the outermost has the last word.
+pub(crate) fn layered<S: Store>(router: Router<Arc<Service<S>>>, service: Arc<Service<S>>) -> Router {
     router
         .layer(CatchPanicLayer::custom(layer::panicked))
         .layer(from_fn_with_state(Arc::clone(&service), layer::finish::<S>))

@@ -76,3 +76,26 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Impatient<T> {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let (near, mut far) = tokio::io::duplex(8);
+        let mut stream = Impatient::new(near, Duration::from_millis(20));
+        stream.write_all(b"12345678").await.unwrap();
+        let stalled = stream.write_all(b"9").await.unwrap_err();
+        assert_eq!(stalled.kind(), io::ErrorKind::TimedOut);
+        let mut taken = [0; 8];
+        far.read_exact(&mut taken).await.unwrap();
+        stream.write_all(b"9").await.unwrap();
+        far.write_all(b"ab").await.unwrap();
+        let mut heard = [0; 2];
+        stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"ab");
+    }
+}

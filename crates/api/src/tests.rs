@@ -3,7 +3,9 @@
 mod checks;
 mod client;
 mod consortium;
+mod layers;
 mod lifecycle;
+mod logins;
 mod malformed;
 mod node;
 mod server;

@@ -13,6 +13,7 @@ use chain::identity::{KeyId, OrganisationId};
 use chain::key::Signature;
 use chain::statement::{Draft, Mode, Nonce, Statement, StatementHeader, payload};
 use ledger::admission::Parsed;
+use ledger::outcome::ACCEPTED;
 use replica::port::Store;
 use replica::query::AdmitError;
 use serde::Deserialize;
@@ -124,7 +125,9 @@ fn answer<S: Store>(service: &Service<S>, id: &StatementId, fresh: bool) -> Resu
     if let Some(problem) = service.wholly_refused(&decided)? {
         return Err(problem);
     }
-    let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
+    // Nothing new came of it when all of it had been accepted before, under whatever nonce.
+    let new = fresh && decided.outcomes.iter().any(|outcome| outcome.code == ACCEPTED);
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(decided.view)).into_response())
 }
 

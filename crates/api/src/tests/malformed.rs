@@ -2,7 +2,7 @@
 
 use chain::hash::Hash;
 use chain::identity::{ChainId, KeyId};
-use chain::statement::{Draft, Mode, Nonce, payload};
+use chain::statement::{Draft, Mode, payload};
 use serde_json::{Value, json};
 
 use super::client::{Answer, send};
@@ -271,105 +271,6 @@ fn headers_and_paths_are_refused_by_name() {
     assert_eq!(own.header("x-request-id"), Some("my.id-1"));
     let odd = send(node.address, "GET", "/v1/status", &[("x-request-id", "a b\"c")], b"");
     assert_ne!(odd.header("x-request-id"), Some("a b\"c"));
-}
-
-#[test]
-fn a_login_must_hold_in_every_part() {
-    let node = Node::start();
-    let sign = |change: &dyn Fn(&mut chain::login::LoginDraft), key: &str| {
-        let mut draft = node.login("shop");
-        change(&mut draft);
-        format!("Bearer {}", draft.sign(&secret("shop", key)))
-    };
-    let now_s = node.now_s();
-    let key = |id: &str| KeyId::new(id).unwrap();
-    let table: Vec<(String, &str)> = vec![
-        ("Bearer x".to_owned(), "login.malformed"),
-        ("Basic eDp5".to_owned(), "auth.malformed"),
-        (
-            sign(&|draft| draft.audience = "other-node".to_owned(), "login"),
-            "login.audience",
-        ),
-        (
-            sign(&|draft| draft.expires_at = now_s + 4_000, "login"),
-            "login.lifetime",
-        ),
-        (
-            sign(
-                &|draft| (draft.issued_at, draft.expires_at) = (now_s - 100, now_s),
-                "login",
-            ),
-            "login.expired",
-        ),
-        (
-            sign(
-                &|draft| (draft.issued_at, draft.expires_at) = (now_s + 100, now_s + 200),
-                "login",
-            ),
-            "login.not-yet-valid",
-        ),
-        (sign(&|_| {}, "statement"), "login.signature"),
-        (
-            sign(&|draft| draft.key = key("statement"), "statement"),
-            "auth.key-purpose",
-        ),
-        (
-            sign(&|draft| draft.key = key("old-login"), "old-login"),
-            "auth.key-inactive",
-        ),
-        (sign(&|draft| draft.key = key("none"), "login"), "auth.unknown-key"),
-        (
-            sign(&|draft| draft.organisation = organisation("none"), "login"),
-            "auth.unknown-key",
-        ),
-        (
-            format!(
-                "Bearer {}",
-                String::from_utf8(node.statement("shop", "n", Mode::All, &[json!({})])).unwrap()
-            ),
-            "login.type",
-        ),
-    ];
-    for (header, code) in table {
-        let answer = send(node.address, "GET", "/v1/invoices", &[("authorization", &header)], b"");
-        assert_eq!(answer.problem(), (401, code.to_owned()));
-        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
-    }
-    check(
-        &send(node.address, "GET", "/v1/invoices", &[], b""),
-        401,
-        "auth.missing",
-    );
-}
-
-#[test]
-fn a_token_for_a_write_covers_one_body_once() {
-    let node = Node::start();
-    let body = json!({"document": document("A1")}).to_string();
-    let send_as = |bearer: &str, body: &str| {
-        let headers = [
-            ("authorization", bearer),
-            ("idempotency-key", "k1"),
-            ("content-type", "application/json"),
-        ];
-        send(node.address, "POST", "/v1/invoices", &headers, body.as_bytes())
-    };
-    check(&send_as(&node.bearer("shop"), &body), 401, "login.body-mismatch");
-    let mut draft = node.login("shop");
-    draft.jti = Some(Nonce::new("only-jti").unwrap());
-    let only_jti = format!("Bearer {}", draft.sign(&secret("shop", "login")));
-    check(&send_as(&only_jti, &body), 401, "login.body-mismatch");
-    check(
-        &send_as(&node.bearer_for("shop", b"another body"), &body),
-        401,
-        "login.body-mismatch",
-    );
-    let good = node.bearer_for("shop", body.as_bytes());
-    assert_eq!(send_as(&good, &body).status, 201);
-    check(&send_as(&good, &body), 401, "auth.token-used");
-    let stranger = node.bearer_for("stranger", body.as_bytes());
-    check(&send_as(&stranger, &body), 403, "hosted.key-missing");
-    assert_eq!(node.leaves(), 1);
 }
 
 #[test]

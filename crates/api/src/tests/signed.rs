@@ -31,6 +31,16 @@ fn a_signed_statement_is_decided_and_answered_again() {
     );
     let again = node.submit(&statement);
     assert_eq!((again.status, again.json()), (200, view.clone()));
+    let anew = node.submit(&node.statement("shop", "n2", Mode::Each, &events));
+    assert_eq!(
+        (anew.status, &anew.json()["outcomes"][0]["code"]),
+        (200, &json!("repeated"))
+    );
+    assert_eq!(anew.json()["outcomes"][0]["record"], view["outcomes"][0]["record"]);
+    assert_eq!(
+        anew.json()["outcomes"][0]["original"]["leaf_hash"],
+        view["outcomes"][0]["leaf_hash"]
+    );
     let path = format!("/v1/statements/{}", view["statement"].as_str().unwrap());
     assert_eq!(node.get("shop", &path).json(), view);
     // Others learn that it is decided, not what became of it.
