@@ -33,6 +33,7 @@ enum Woken {
 #[derive(Debug, Default)]
 struct Signals {
     work: bool,
+    beat: bool,
     stop: bool,
 }
 
@@ -54,6 +55,12 @@ impl Wake {
         self.changed.notify_one();
     }
 
+    /// Asks for a block now, even an empty one.
+    pub(crate) fn beat(&self) {
+        self.signals().beat = true;
+        self.changed.notify_one();
+    }
+
     /// Says that it is time to stop.
     pub(crate) fn stop(&self) {
         self.signals().stop = true;
@@ -63,14 +70,15 @@ impl Wake {
     /// Sleeps until there is a reason not to.
     fn wait(&self, until: Instant) -> Woken {
         let patience = until.saturating_duration_since(Instant::now());
-        let idle = |signals: &mut Signals| !signals.work && !signals.stop;
+        let idle = |signals: &mut Signals| !signals.work && !signals.beat && !signals.stop;
         let (mut signals, _) = self
             .changed
             .wait_timeout_while(self.signals(), patience, idle)
             .expect("nothing panics while it holds the signals");
+        let (work, beat) = (std::mem::take(&mut signals.work), std::mem::take(&mut signals.beat));
         if signals.stop {
             Woken::Stop
-        } else if std::mem::take(&mut signals.work) {
+        } else if work && !beat {
             Woken::Work
         } else {
             Woken::Heartbeat
@@ -105,9 +113,6 @@ pub(crate) struct Driver<S: Store> {
 impl<S: Store> Driver<S> {
     /// Makes blocks until it is told to stop; then those for what still waits, within the limit.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
-        let tip = self.replica.tip().progress.clone();
-        self.health.caught_up(true);
-        self.health.committed(tip.height, self.clock.now_ms());
         let mut last = Instant::now();
         let mut uncovered = self.uncovered()?;
         loop {
@@ -194,6 +199,12 @@ mod tests {
         wake.work();
         assert_eq!(wake.wait(now + Duration::from_secs(600)), Woken::Work);
         assert_eq!(wake.wait(Instant::now()), Woken::Heartbeat, "work is announced once");
+        wake.beat();
+        assert_eq!(
+            wake.wait(now + Duration::from_secs(600)),
+            Woken::Heartbeat,
+            "one that is asked for comes at once"
+        );
         wake.work();
         wake.stop();
         assert_eq!(wake.wait(now + Duration::from_secs(600)), Woken::Stop);

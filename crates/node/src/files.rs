@@ -121,8 +121,9 @@ pub(crate) fn directory(path: &Path) -> anyhow::Result<()> {
 /// Reads a file of at most `bytes_max` bytes; `-` is stdin.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
     let context = || format!("read {}", path.display());
-    let mut bytes = Vec::new();
     let limit = bytes_max.saturating_add(1);
+    // Room for a whole key file at once: growing would leave copies of a secret in memory.
+    let mut bytes = Vec::with_capacity(usize::try_from(limit.min(8 * 1024)).unwrap_or_default());
     if path == Path::new("-") {
         io::stdin()
             .lock()

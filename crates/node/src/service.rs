@@ -54,9 +54,17 @@ pub(crate) struct Service {
     runtime: Runtime,
 }
 
-impl DevControl for NodeClock {
+/// The clock of a `dev` or `demo` node, in the hands of its users.
+struct DevClock {
+    clock: Arc<NodeClock>,
+    wake: Arc<Wake>,
+}
+
+impl DevControl for DevClock {
     fn advance_clock(&self, ms: i64) -> i64 {
-        let now_ms = self.advance(ms);
+        let now_ms = self.clock.advance(ms);
+        // Without a block of the new time the chain would seem to stand still.
+        self.wake.beat();
         tracing::info!(ms, now_ms, "the clock was advanced");
         now_ms
     }
@@ -93,7 +101,7 @@ impl Service {
             hosted,
             options: config.api_options(),
             health: Arc::new(Health::new()),
-            dev: (kind == Kind::Development).then(|| Arc::clone(&clock) as Arc<dyn DevControl>),
+            dev: (kind == Kind::Development).then(|| dev_control(&clock, &wake)),
         };
         let driver = Driver {
             replica,
@@ -108,6 +116,8 @@ impl Service {
             config: config.clone(),
         };
         let health = Arc::clone(&app.health);
+        health.caught_up(true);
+        health.committed(driver.replica.tip().progress.height, clock.now_ms());
         let (report, ended) = mpsc::channel();
         let runtime = Runtime::new().context("start the runtime of the REST door")?;
         let shutdown = CancellationToken::new();
@@ -195,6 +205,13 @@ impl Service {
             None => closed.map(|()| Exit::Done),
         }
     }
+}
+
+fn dev_control(clock: &Arc<NodeClock>, wake: &Arc<Wake>) -> Arc<dyn DevControl> {
+    Arc::new(DevClock {
+        clock: Arc::clone(clock),
+        wake: Arc::clone(wake),
+    })
 }
 
 /// Closes the door when a signal asks for it; from now on none is missed.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::commands::token;
+use crate::config::TelemetryConfig;
 use crate::consortium::Consortium;
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
@@ -35,6 +36,9 @@ pub(crate) struct Args {
     /// Writes address, chain, tokens and the paths of the keys here, as JSON, once the node serves.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// What is logged, as tracing directives.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    log: String,
     /// Writes the same here as shell variables, to be sourced.
     #[arg(long, value_name = "FILE")]
     ready_env: Option<PathBuf>,
@@ -172,7 +176,10 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
             format!("listen on {}: dev serves loopback addresses only", args.listen),
         ));
     }
-    telemetry::start(&consortium.config.telemetry)?;
+    telemetry::start(&TelemetryConfig {
+        filter: args.log,
+        ..TelemetryConfig::default()
+    })?;
     let service = Service::start(consortium.config.clone(), Kind::Development, output)?;
     let ready = Ready::of(&consortium, &service)?;
     if let Some(path) = &args.ready_env {

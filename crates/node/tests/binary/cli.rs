@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::support::{DevNode, issue, run};
+use crate::support::{DevNode, Talking, issue, run};
 use serde_json::{Value, json};
 
 #[test]
@@ -220,4 +220,93 @@ fn what_was_acknowledged_survives_a_kill_and_exports_verified() {
         .ended(0)
         .json();
     assert_eq!(verified.pointer("/replay/invoices"), Some(&json!(15)));
+}
+
+/// A directory made by `init`, with its configuration file.
+fn initialised(directory: &Path) -> String {
+    let node = directory.join("node");
+    run([Path::new("init"), &node]).ended(0);
+    node.join("node.toml").to_str().expect("its path is UTF-8").to_owned()
+}
+
+#[test]
+fn a_node_with_nothing_to_do_still_shows_that_it_lives() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = initialised(directory.path());
+    let heartbeats = [
+        "--set",
+        "blocks.heartbeat-ms=150",
+        "--set",
+        "telemetry.filter=info,einvoice=debug",
+    ];
+    let mut node = Talking::start(
+        ["start", "--config", &config, "--listen", "127.0.0.1:0"]
+            .iter()
+            .chain(&heartbeats),
+    );
+    node.until("the node serves at");
+    for _ in 0..3 {
+        node.until("committed a heartbeat");
+    }
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn a_full_disk_stops_the_node_with_5_and_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = initialised(directory.path());
+    let full = run([
+        "start",
+        "--config",
+        &config,
+        "--listen",
+        "127.0.0.1:0",
+        "--set",
+        "store.reserve-bytes=1000000000000000",
+    ]);
+    let full = full.ended(5);
+    assert!(full.stderr.contains("no room left for"), "{}", full.stderr);
+    // With room again it starts as if nothing had been.
+    let mut node = Talking::start(["start", "--config", &config, "--listen", "127.0.0.1:0"]);
+    node.until("the node serves at");
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn a_door_with_a_certificate_opens_to_who_trusts_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = initialised(directory.path());
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (
+        directory.path().join("certificate.pem"),
+        directory.path().join("key.pem"),
+    );
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.key_pair.serialize_pem()).unwrap();
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let tls = [
+        format!("http.tls-certificate={certificate}"),
+        format!("http.tls-key={key}"),
+    ];
+    let arguments = [
+        "start",
+        "--config",
+        &config,
+        "--listen",
+        "127.0.0.1:0",
+        "--set",
+        &tls[0],
+        "--set",
+        &tls[1],
+    ];
+    fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
+    run(arguments).ended(2);
+    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut node = Talking::start(arguments);
+    let line = node.until("the node serves at");
+    let (_, url) = line.rsplit_once(' ').unwrap();
+    assert!(url.starts_with("https://"), "{line}");
+    run(["status", "--url", url, "--ca", certificate]).ended(0);
+    run(["status", "--url", url]).ended(4);
+    assert_eq!(node.stop().code(), Some(0));
 }

@@ -1,9 +1,9 @@
 //! What the tests of the binary share: running it, a node in a process of its own, and waiting without sleeping.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
 use serde_json::Value;
 
@@ -52,9 +52,59 @@ pub(crate) fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ru
     }
 }
 
+/// A process that talks while it runs.
+pub(crate) struct Talking {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+}
+
+impl Talking {
+    /// Starts one.
+    pub(crate) fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        let mut command = Command::new(EINVOICE);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary under test can be run");
+        let lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
+        Self { child, lines }
+    }
+
+    /// Waits until it says something, and gives that line.
+    #[track_caller]
+    pub(crate) fn until(&mut self, text: &str) -> String {
+        let mut talk = Vec::new();
+        for line in self.lines.by_ref().map_while(Result::ok) {
+            if line.contains(text) {
+                return line;
+            }
+            talk.push(line);
+        }
+        panic!("it ended without saying {text:?}:\n{}", talk.join("\n"));
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        signal("TERM", &self.child);
+        // Whoever does not listen would stop it before its time.
+        self.lines.by_ref().for_each(drop);
+        self.child.wait().expect("a child can be waited for")
+    }
+}
+
+impl Drop for Talking {
+    fn drop(&mut self) {
+        // Ended already, unless the test failed.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
 /// A `dev` node in a process of its own.
 pub(crate) struct DevNode {
-    child: Child,
+    node: Talking,
     /// What its ready file says.
     pub(crate) ready: Value,
 }
@@ -63,34 +113,14 @@ impl DevNode {
     /// Starts one on a directory, and waits until it serves.
     pub(crate) fn start(data: &Path) -> Self {
         let ready = data.with_extension("ready.json");
-        let mut child = Command::new(EINVOICE)
-            .args(["dev", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .arg("--ready-file")
-            .arg(&ready)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary under test can be run");
-        let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
-        let mut talk = Vec::new();
-        let serves = loop {
-            let Some(Ok(line)) = lines.next() else { break false };
-            let serves = line.contains("the consortium serves at");
-            talk.push(line);
-            if serves {
-                break true;
-            }
-        };
-        assert!(serves, "the node ended before it served:\n{}", talk.join("\n"));
-        // Whoever does not read the logs would stop the node.
-        std::thread::spawn(move || lines.for_each(drop));
+        let arguments = ["dev", "--listen", "127.0.0.1:0", "--data"].map(OsStr::new).into_iter();
+        // Warnings alone, so that nobody has to read along while the test goes on.
+        let arguments = arguments.chain([data.as_os_str(), OsStr::new("--ready-file"), ready.as_os_str()]);
+        let mut node = Talking::start(arguments.chain([OsStr::new("--log"), OsStr::new("warn")]));
+        node.until("the consortium serves at");
         let bytes = std::fs::read(&ready).expect("the ready file is there before it is announced");
-        Self {
-            child,
-            ready: serde_json::from_slice(&bytes).expect("the ready file is JSON"),
-        }
+        let ready = serde_json::from_slice(&bytes).expect("the ready file is JSON");
+        Self { node, ready }
     }
 
     /// A text of the ready file.
@@ -157,23 +187,14 @@ impl DevNode {
     }
 
     /// Asks it to stop, and waits until it has.
-    pub(crate) fn stop(mut self) -> ExitStatus {
-        signal("TERM", &self.child);
-        self.child.wait().expect("a child can be waited for")
+    pub(crate) fn stop(self) -> ExitStatus {
+        self.node.stop()
     }
 
     /// Kills it, as a power cut would.
     pub(crate) fn kill(mut self) {
-        self.child.kill().expect("a child can be killed");
-        self.child.wait().expect("a child can be waited for");
-    }
-}
-
-impl Drop for DevNode {
-    fn drop(&mut self) {
-        // Ended already, unless the test failed.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.node.child.kill().expect("a child can be killed");
+        self.node.child.wait().expect("a child can be waited for");
     }
 }
 
