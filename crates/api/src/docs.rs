@@ -161,7 +161,7 @@ fn render_operation(page: &mut String, method: &str, path: &str, operation: &Val
     );
     put!(
         page,
-        "<p><b>{}</b> {} {login}</p><table>",
+        "<p><b>{}</b><br>{} <i>{login}</i></p><table>",
         text(member(operation, "summary")),
         text(member(operation, "description"))
     );

@@ -69,6 +69,20 @@ pub(crate) struct PrepareRequest {
     events: Vec<Box<RawValue>>,
 }
 
+/// A signed statement, or what one is to say.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(
+    dead_code,
+    reason = "only its description is used; the body is told apart by its members"
+)]
+enum ValidateRequest {
+    /// A signed statement.
+    Submit(SubmitRequest),
+    /// What a statement is to say.
+    Prepare(PrepareRequest),
+}
+
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum RequestMode {
@@ -213,7 +227,7 @@ fn chosen_nonce<S: Store>(service: &Service<S>, of: &OrganisationId, payload: &[
 /// only the state of the ledger would refuse is not tried.
 #[utoipa::path(
     post, path = "/v1/statements:validate", operation_id = "validate_statement", tag = "statements",
-    request_body(content((String = "application/jose"), (SubmitRequest = "application/json"), (PrepareRequest = "application/json"))),
+    request_body(content((String = "application/jose"), (ValidateRequest = "application/json"))),
     responses((status = 200, description = "The verdict.", body = ValidationView))
 )]
 pub(crate) async fn validate<S: Store>(
