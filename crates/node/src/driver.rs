@@ -86,6 +86,13 @@ impl Wake {
     }
 }
 
+/// What the published state checkpoint covers: leaves of the log, up to a height.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Covered {
+    height: u64,
+    log_size: u64,
+}
+
 /// Makes blocks.
 pub(crate) struct Driver<S: Store> {
     /// What blocks are built on.
@@ -108,6 +115,8 @@ pub(crate) struct Driver<S: Store> {
     pub(crate) wake: Arc<Wake>,
     /// When heartbeats are due.
     pub(crate) config: Config,
+    /// What the published state checkpoint covers, as far as it was asked; at first nothing.
+    pub(crate) covered: Covered,
 }
 
 impl<S: Store> Driver<S> {
@@ -163,13 +172,15 @@ impl<S: Store> Driver<S> {
     }
 
     /// Whether events are on the ledger that no published state checkpoint covers yet.
-    fn uncovered(&self) -> Result<bool, Fault> {
+    fn uncovered(&mut self) -> Result<bool, Fault> {
         let progress = &self.replica.tip().progress;
-        let covered = match progress.state_checkpoint.height {
-            0 => 0,
-            height => self.query.block(height)?.map_or(0, |block| block.header.log_size),
-        };
-        Ok(progress.log_size > covered)
+        let height = progress.state_checkpoint.height;
+        // Asked after every block, and the answer changes only with the checkpoint.
+        if self.covered.height != height {
+            let log_size = self.query.block(height)?.map_or(0, |block| block.header.log_size);
+            self.covered = Covered { height, log_size };
+        }
+        Ok(progress.log_size > self.covered.log_size)
     }
 
     /// Commits what still waits.

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::NodeClock;
 use crate::config::Config;
-use crate::driver::{Driver, Wake};
+use crate::driver::{Covered, Driver, Wake};
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::output::Output;
 
@@ -114,6 +114,7 @@ impl Service {
             suite: genesis.suite(),
             wake: Arc::clone(&wake),
             config: config.clone(),
+            covered: Covered::default(),
         };
         let health = Arc::clone(&app.health);
         health.caught_up(true);

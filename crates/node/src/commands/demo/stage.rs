@@ -43,7 +43,7 @@ impl Report for Step {
         lines.extend(
             self.facts
                 .iter()
-                .map(|fact| format!("     {:>10}  {}", fact.name, fact.value)),
+                .map(|fact| format!("     {:>13}  {}", fact.name, fact.value)),
         );
         lines.join("\n")
     }
