@@ -5,6 +5,7 @@
 //! anything is read, and [`from_slice`] reads nothing unchecked. I-JSON (RFC 7493) is wider: it
 //! has fractions. What the members mean is for the types that are read; they refuse unknown fields.
 
+mod objects;
 mod scan;
 
 #[cfg(test)]
@@ -14,6 +15,8 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use self::objects::ObjectsOnly;
 
 /// How many bytes of foreign text an error repeats.
 const EXCERPT_BYTES_MAX: usize = 160;
@@ -152,10 +155,14 @@ pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, JsonE
 
 /// Reads a text that [`check`] has accepted, or a whole value inside of one.
 ///
-/// Unchecked text is read as `serde_json` reads it, second meanings included.
+/// Structs are read from objects only, which `serde_json` alone would not insist on. Unchecked text is
+/// otherwise read as `serde_json` reads it, second meanings included.
 pub fn from_checked_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, JsonError> {
     // Tracking the path costs more than reading; only a failure pays for it.
-    serde_json::from_slice(bytes).or_else(|_| read_with_path(bytes))
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    T::deserialize(ObjectsOnly(&mut deserializer))
+        .and_then(|value| deserializer.end().map(|()| value))
+        .or_else(|_| read_with_path(bytes))
 }
 
 /// The exact bytes of each element of a JSON array, without the whitespace around them.
@@ -166,7 +173,7 @@ pub fn elements(array: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
 
 fn read_with_path<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let value = serde_path_to_error::deserialize(ObjectsOnly(&mut deserializer)).map_err(|error| {
         let path = pointer(error.path());
         unexpected(bytes, path, error.inner())
     })?;
