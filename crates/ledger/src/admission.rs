@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use chain::catalogue::{CodeEntry, Kind};
-use chain::hash::Hash;
+use chain::hash::{Hash, StatementId};
 use chain::identity::{ChainId, OrganisationId};
 use chain::key::PublicKey;
 use chain::statement::{self, Statement};
@@ -65,6 +65,8 @@ impl From<statement::StatementError> for Rejection {
 pub const EVENT_MALFORMED: &str = "event.malformed";
 /// The code of documents that break rules of documents.
 pub const DOCUMENT_INVALID: &str = "document.invalid";
+/// The chain's own code: the statement is larger than may be.
+const TOO_LARGE: &str = "statement.too-large";
 const WORK: &str = "statement.too-much-work";
 const WRONG_CHAIN: &str = "statement.wrong-chain";
 const EXPIRED: &str = "statement.expired";
@@ -145,6 +147,9 @@ pub const CODES: &[CodeEntry] = &[
     },
 ];
 
+/// Violations listed for one statement at most.
+pub const VIOLATIONS_MAX: usize = 1_000;
+
 /// A statement whose events have been read. Depends on its bytes alone.
 #[derive(Clone, Debug)]
 pub struct Parsed {
@@ -196,10 +201,13 @@ impl Parsed {
         self.work
     }
 
-    /// What is wrong in its documents on a day, all of it.
+    /// What is wrong in its documents on a day: all of it, up to [`VIOLATIONS_MAX`].
     pub fn violations(&self, parameters: &Parameters, date: Date) -> Vec<Violation> {
         let mut found = Vec::new();
         for (index, event) in self.events.iter().enumerate() {
+            if found.len() >= VIOLATIONS_MAX {
+                break;
+            }
             if let Event::Issue(issue) = event {
                 let validation = issue.document.validate(&parameters.rules, date);
                 found.extend(validation.violations.into_iter().map(|mut violation| {
@@ -208,6 +216,7 @@ impl Parsed {
                 }));
             }
         }
+        found.truncate(VIOLATIONS_MAX);
         found
     }
 }
@@ -229,6 +238,8 @@ struct DocumentDraft<'a> {
 /// documents for one day under one set of parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
+    /// The statement.
+    pub statement: StatementId,
     /// The key the signature was verified with.
     pub key: PublicKey,
     /// The day the documents were judged on.
@@ -290,10 +301,11 @@ impl<'v> Court<'v> {
     /// A fault of the view.
     pub fn judge(&self, parsed: &Parsed, before: Option<&Verified>) -> Result<Verdict, Fault> {
         let header = parsed.statement().header();
+        let before = before.filter(|before| before.statement == parsed.statement().id());
         if let Err(rejection) = self.judge_header(parsed) {
             return Ok(Verdict::Rejected(Box::new(rejection)));
         }
-        let key = match self.judge_key(parsed)? {
+        let key = match self.judge_key(parsed.statement())? {
             Ok(key) => key,
             Err(rejection) => return Ok(Verdict::Rejected(Box::new(rejection))),
         };
@@ -326,6 +338,7 @@ impl<'v> Court<'v> {
             }
         }
         Ok(Verdict::Admitted(Verified {
+            statement: parsed.statement().id(),
             key,
             date: self.date,
             parameters: self.parameters_hash,
@@ -333,14 +346,29 @@ impl<'v> Court<'v> {
     }
 
     /// Says more about a statement whose events could not be read: reading stops at the first value
-    /// of a wrong form, and an author wants to mend all of them at once. The verdict stands.
-    pub fn explain(&self, bytes: &[u8], rejection: Rejection) -> Rejection {
+    /// of a wrong form, and an author wants to mend all of them at once. It is rejected all the same;
+    /// one whose author is not known by its signature is told that and no more.
+    ///
+    /// # Errors
+    /// A fault of the view.
+    pub fn explain(&self, bytes: &[u8], rejection: Rejection) -> Result<Rejection, Fault> {
         if rejection.code != EVENT_MALFORMED {
-            return rejection;
+            return Ok(rejection);
         }
-        let Ok(statement) = Statement::parse(bytes, &statement::Limits::default()) else { return rejection };
+        let Ok(statement) = Statement::parse(bytes, &statement::Limits::default()) else { return Ok(rejection) };
+        match self.judge_key(&statement)? {
+            Err(rejection) => return Ok(rejection),
+            Ok(key) => {
+                if let Err(error) = statement.verify(&key) {
+                    return Ok(error.into());
+                }
+            }
+        }
         let mut violations = Vec::new();
         for (index, event) in statement.events().enumerate() {
+            if violations.len() >= VIOLATIONS_MAX {
+                break;
+            }
             let Ok(IssueDraft { issue: DocumentDraft { document } }) = serde_json::from_slice(event) else { continue };
             let examined = invoice::draft::examine(document.get().as_bytes(), &self.parameters.rules, self.date);
             violations.extend(examined.validation.violations.into_iter().map(|mut violation| {
@@ -349,12 +377,13 @@ impl<'v> Court<'v> {
             }));
         }
         if violations.is_empty() {
-            return rejection;
+            return Ok(rejection);
         }
+        violations.truncate(VIOLATIONS_MAX);
         let found = format!("{} violations", violations.len());
         let mut rejection = Rejection::new(DOCUMENT_INVALID, "/events", "documents that keep the rules", found);
         rejection.violations = violations;
-        rejection
+        Ok(rejection)
     }
 
     /// Counts an admitted statement as part of the block: its nonce is live for those after it.
@@ -382,18 +411,7 @@ impl<'v> Court<'v> {
                 let expected = format!("at least {}", self.time_ms.div_euclid(1_000));
                 Err(Rejection::new(EXPIRED, "exp", expected, header.expires_at.to_string()))
             }
-            Some(expires_ms) if expires_ms <= latest_ms => {
-                let max = self.parameters.limits.block_work_max;
-                if parsed.work() > max {
-                    return Err(Rejection::new(
-                        WORK,
-                        "/events",
-                        format!("at most {max}"),
-                        parsed.work().to_string(),
-                    ));
-                }
-                Ok(())
-            }
+            Some(expires_ms) if expires_ms <= latest_ms => self.judge_size(parsed),
             Some(_) | None => {
                 let expected = format!("at most {}", latest_ms.div_euclid(1_000));
                 Err(Rejection::new(
@@ -406,8 +424,23 @@ impl<'v> Court<'v> {
         }
     }
 
-    fn judge_key(&self, parsed: &Parsed) -> Result<Result<PublicKey, Rejection>, Fault> {
-        let header = parsed.statement().header();
+    /// Whether it fits a block at all.
+    fn judge_size(&self, parsed: &Parsed) -> Result<(), Rejection> {
+        let limits = &self.parameters.limits;
+        let bytes = parsed.statement().bytes().len();
+        if u32::try_from(bytes).map_or(true, |bytes| bytes > limits.block_bytes_max) {
+            let expected = format!("at most {} bytes", limits.block_bytes_max);
+            return Err(Rejection::new(TOO_LARGE, "", expected, format!("{bytes} bytes")));
+        }
+        if parsed.work() > limits.block_work_max {
+            let expected = format!("at most {} work units", limits.block_work_max);
+            return Err(Rejection::new(WORK, "/events", expected, parsed.work().to_string()));
+        }
+        Ok(())
+    }
+
+    fn judge_key(&self, statement: &Statement) -> Result<Result<PublicKey, Rejection>, Fault> {
+        let header = statement.header();
         let kid = format!("{}/{}", header.organisation, header.key);
         let Some(organisation) = read::<Organisation>(self.view, &StateKey::organisation(&header.organisation))? else {
             return Ok(Err(Rejection::new(
@@ -457,7 +490,8 @@ impl<'v> Court<'v> {
         let Some(nonce) = self.view.nonce(&header.organisation, header.nonce.as_str())? else {
             return Ok(None);
         };
-        if nonce.live_until_ms <= self.time_ms {
+        // Live through its last instant: a statement may still be in time at that very instant.
+        if nonce.live_until_ms < self.time_ms {
             return Ok(None);
         }
         if nonce.payload_hash == parsed.statement().payload_hash() {

@@ -1,14 +1,15 @@
 //! The ledger's part of genesis: parameters, organisations, keys and mandates, all three of them
 //! resting on the countersignatures of the agencies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chain::genesis::Genesis;
+use chain::genesis::{Genesis, GenesisValidator};
 use chain::identity::OrganisationId;
+use invoice::date::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::organisation::{Mandate, Organisation, Purpose, Role};
-use crate::parameters::Parameters;
+use crate::organisation::{Custody, Mandate, Organisation, Role};
+use crate::parameters::{NAME_CHARS_MAX, Parameters};
 use crate::state::{StateKey, Writes, encode};
 
 /// What genesis says to the ledger.
@@ -45,6 +46,16 @@ pub enum GenesisError {
         /// Which.
         value: String,
     },
+    /// A parameter outside the range that fixed limits leave it.
+    #[error("the parameter {name} must be {expected}, found {found}")]
+    Parameter {
+        /// Its path.
+        name: &'static str,
+        /// The range.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
     /// An entry names an organisation that is not there, or not of that kind.
     #[error("{whose} names {organisation}, which is not {expected} in genesis")]
     NotThere {
@@ -69,69 +80,83 @@ impl LedgerGenesis {
                 expected: "the ledger's part of genesis".to_owned(),
                 found: error.kind.to_string(),
             })?;
-        read.check()?;
-        for validator in &genesis.body().validators {
-            read.must_be(&validator.organisation, Role::Agency, "an agency", "a validator")?;
+        read.check(&genesis.body().validators)?;
+        let time_ms = genesis.time_ms();
+        if Date::from_unix_ms(time_ms).is_err() {
+            let expected = "a time in the calendar".to_owned();
+            return Err(GenesisError::Parameter { name: "time_ms", expected, found: time_ms.to_string() });
         }
         Ok(read)
     }
 
-    /// Holds the parts against each other.
+    /// Holds the parts against each other, and against the validators of the chain's part.
     ///
     /// # Errors
     /// What does not fit.
-    pub fn check(&self) -> Result<(), GenesisError> {
-        let mut ids = BTreeSet::new();
-        let mut taxpayers = BTreeSet::new();
-        let mut publics = BTreeSet::new();
+    pub fn check(&self, validators: &[GenesisValidator]) -> Result<(), GenesisError> {
+        self.parameters.check()?;
+        let organisations = self.by_id()?;
+        let must_be = |id: &OrganisationId, role: Role, expected: &'static str, whose: &str| {
+            match organisations.get(id) {
+                Some(organisation) if organisation.is(role) => Ok(()),
+                Some(_) | None => {
+                    Err(GenesisError::NotThere { whose: whose.to_owned(), organisation: id.clone(), expected })
+                }
+            }
+        };
+        must_be(&self.parameters.tax_bureau, Role::Agency, "an agency", "the tax bureau's parameter")?;
+        for validator in validators {
+            must_be(&validator.organisation, Role::Agency, "an agency", "a validator")?;
+        }
+        let mut publics: BTreeSet<String> = validators
+            .iter()
+            .flat_map(|validator| [validator.consensus, validator.governance, validator.receipt])
+            .map(|key| key.to_string())
+            .collect();
         for organisation in &self.organisations {
-            once("organisation", &mut ids, organisation.id.to_string())?;
-            once("taxpayer id", &mut taxpayers, organisation.taxpayer_id.to_string())?;
             let mut keys = BTreeSet::new();
             for key in &organisation.keys {
-                once("key", &mut keys, format!("{}/{}", organisation.id, key.id))?;
+                let name = format!("{}/{}", organisation.id, key.id);
+                once("key", &mut keys, name.clone())?;
                 // A key in two places would let one organisation sign as another.
                 once("public key", &mut publics, key.public.to_string())?;
+                if let Custody::HostedBy(agency) = &key.custody {
+                    must_be(agency, Role::Agency, "an agency", &name)?;
+                }
             }
         }
-        let bureau = &self.parameters.tax_bureau;
-        self.must_be(bureau, Role::Agency, "an agency", "the tax bureau's parameter")?;
         let mut mandates = BTreeSet::new();
         for mandate in &self.mandates {
             let name = format!("{} to {}", mandate.from, mandate.to);
             once("mandate", &mut mandates, name.clone())?;
-            self.must_be(&mandate.from, Role::Enterprise, "an enterprise", &name)?;
-            if self.find(&mandate.to).is_none() {
-                let organisation = mandate.to.clone();
-                return Err(GenesisError::NotThere {
-                    whose: name,
-                    organisation,
-                    expected: "an organisation",
-                });
+            must_be(&mandate.from, Role::Enterprise, "an enterprise", &name)?;
+            if !organisations.contains_key(&mandate.to) {
+                let (organisation, expected) = (mandate.to.clone(), "an organisation");
+                return Err(GenesisError::NotThere { whose: name, organisation, expected });
             }
         }
         Ok(())
     }
 
-    fn find(&self, id: &OrganisationId) -> Option<&Organisation> {
-        self.organisations.iter().find(|organisation| organisation.id == *id)
-    }
-
-    fn must_be(
-        &self,
-        id: &OrganisationId,
-        role: Role,
-        expected: &'static str,
-        whose: &str,
-    ) -> Result<(), GenesisError> {
-        match self.find(id) {
-            Some(organisation) if organisation.is(role) => Ok(()),
-            Some(_) | None => Err(GenesisError::NotThere {
-                whose: whose.to_owned(),
-                organisation: id.clone(),
-                expected,
-            }),
+    /// The organisations by id, each id, taxpayer id and name as it must be.
+    fn by_id(&self) -> Result<BTreeMap<&OrganisationId, &Organisation>, GenesisError> {
+        let mut taxpayers = BTreeSet::new();
+        let mut by_id = BTreeMap::new();
+        for organisation in &self.organisations {
+            once("taxpayer id", &mut taxpayers, organisation.taxpayer_id.to_string())?;
+            let length = organisation.name.chars().count();
+            if length == 0 || length > NAME_CHARS_MAX {
+                return Err(GenesisError::Parameter {
+                    name: "organisations.name",
+                    expected: format!("1 to {NAME_CHARS_MAX} characters"),
+                    found: format!("{length}, for {}", organisation.id),
+                });
+            }
+            if by_id.insert(&organisation.id, organisation).is_some() {
+                return Err(GenesisError::Twice { what: "organisation", value: organisation.id.to_string() });
+            }
         }
+        Ok(by_id)
     }
 
     /// The state at height 0. Every record's creator is the genesis hash.
@@ -151,17 +176,6 @@ impl LedgerGenesis {
             writes.insert(StateKey::mandate(&mandate.from, &mandate.to), encode(&creator, mandate));
         }
         writes
-    }
-
-    /// The receipt keys of the organisations, by organisation.
-    pub fn keys(&self, purpose: Purpose) -> impl Iterator<Item = (&Organisation, &crate::organisation::Key)> {
-        self.organisations.iter().flat_map(move |organisation| {
-            organisation
-                .keys
-                .iter()
-                .filter(move |key| key.purposes.contains(&purpose))
-                .map(move |key| (organisation, key))
-        })
     }
 }
 

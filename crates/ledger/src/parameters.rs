@@ -5,6 +5,8 @@ use chain::identity::OrganisationId;
 use invoice::rules::Rules;
 use serde::{Deserialize, Serialize};
 
+use crate::genesis::GenesisError;
+
 /// Parameters of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +30,44 @@ pub struct Parameters {
     pub checkpoints: Checkpoints,
 }
 
+/// Characters of an organisation's name at most.
+pub const NAME_CHARS_MAX: usize = 200;
+
 impl Parameters {
+    /// Holds the parameters against what is fixed elsewhere: statements of 2 MiB must fit a block,
+    /// blocks must fit what `chain` decodes, and outcomes of the worst block must fit its body.
+    ///
+    /// # Errors
+    /// The first that is out of range.
+    pub fn check(&self) -> Result<(), GenesisError> {
+        const MINUTE: u32 = 60;
+        const DAY: u32 = 24 * 60 * MINUTE;
+        let (limits, lease, numbering) = (&self.limits, &self.lease, &self.numbering);
+        let digit = |value: u8| u32::from(value);
+        for (name, value, range) in [
+            ("limits.block_bytes_max", limits.block_bytes_max, 2 * 1024 * 1024..=4 * 1024 * 1024),
+            ("limits.block_work_max", limits.block_work_max, 120_000..=240_000),
+            ("limits.refusals_an_hour_max", limits.refusals_an_hour_max, 1..=1_000_000),
+            ("limits.nonce_window_seconds", limits.nonce_window_seconds, MINUTE..=7 * DAY),
+            ("lease.term_seconds_max", lease.term_seconds_max, 1..=lease.total_seconds_max),
+            ("lease.total_seconds_max", lease.total_seconds_max, 1..=366 * DAY),
+            ("lease.pause_seconds_min", lease.pause_seconds_min, 0..=366 * DAY),
+            ("checkpoints.interval_ms", self.checkpoints.interval_ms, 100..=60 * MINUTE * 1_000),
+            ("checkpoints.interval_leaves", self.checkpoints.interval_leaves, 1_000..=10_000_000),
+            ("numbering.blockchain_region", u32::from(numbering.blockchain_region), 0..=9_999),
+            ("numbering.blockchain_copies", digit(numbering.blockchain_copies), 0..=9),
+            ("numbering.digital_province", digit(numbering.digital_province), 0..=99),
+            ("numbering.digital_channel", digit(numbering.digital_channel), 0..=9),
+            ("rules.lines_max", self.rules.lines_max, 1..=1_000),
+        ] {
+            if !range.contains(&value) {
+                let expected = format!("{} to {}", range.start(), range.end());
+                return Err(GenesisError::Parameter { name, expected, found: value.to_string() });
+            }
+        }
+        Ok(())
+    }
+
     /// The defaults, under a tax bureau.
     pub fn new(tax_bureau: OrganisationId) -> Self {
         Self {
@@ -105,8 +144,10 @@ impl Limits {
 pub struct Lease {
     /// What a lock or renewal gets that asks for nothing, and the most one may ask for. Seconds.
     pub term_seconds_max: u32,
-    /// From the lock to the end of the last renewal. Seconds.
+    /// From the first lock of a platform to the end of the last renewal. Seconds.
     pub total_seconds_max: u32,
+    /// For how long an invoice must have been free of a platform before its total begins anew. Seconds.
+    pub pause_seconds_min: u32,
 }
 
 impl Default for Lease {
@@ -114,6 +155,7 @@ impl Default for Lease {
         Self {
             term_seconds_max: 30 * 24 * 60 * 60,
             total_seconds_max: 90 * 24 * 60 * 60,
+            pause_seconds_min: 24 * 60 * 60,
         }
     }
 }

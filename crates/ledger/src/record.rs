@@ -8,6 +8,7 @@ use invoice::date::Period;
 use invoice::document::{Profile, RateTotal, Totals};
 use invoice::id::InvoiceId;
 use invoice::lifecycle::{Reimbursement, Validity};
+use invoice::rate::TaxTreatment;
 use serde::Serialize;
 
 use crate::event::ClaimId;
@@ -54,6 +55,20 @@ pub struct InvoiceRecord {
     pub claim: Claim,
     /// How many locks it has had: the fencing token of the newest.
     pub locks: u64,
+    /// For how long one platform has held it, over locks that follow each other.
+    pub tenure: Option<Tenure>,
+}
+
+/// How long a platform has held an invoice. Giving a lock up and taking it again, or letting it
+/// lapse for a moment, does not begin anew: the total of a lease would be no limit.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Tenure {
+    /// The platform.
+    pub platform: OrganisationId,
+    /// Block time of the first lock, ms UTC.
+    pub since_ms: i64,
+    /// When the newest lock ended or will end, ms UTC.
+    pub until_ms: i64,
 }
 
 /// Where an invoice's reimbursement stands.
@@ -170,7 +185,7 @@ pub struct AccumulatorRecord {
     /// How many invoices stand: issued and not voided.
     pub invoices: u64,
     /// Net and tax by rate of those, ascending.
-    pub by_rate: Vec<RateTotal>,
+    pub by_rate: Vec<RateSum>,
     /// How many leaves went into `chain`.
     pub leaves: u64,
     /// SHA-256(chain before ‖ leaf hash) over the party's outcomes in order; zeros before the first.
@@ -188,7 +203,19 @@ impl Default for AccumulatorRecord {
     }
 }
 
-/// Sums of a month beyond what an amount can hold.
+/// Sums of many invoices under one tax treatment, in fen. Wide enough that no number of invoices
+/// fills it: else one seller could close a buyer's month to all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RateSum {
+    /// The treatment.
+    pub treatment: TaxTreatment,
+    /// Without tax.
+    pub net_fen: i128,
+    /// Tax.
+    pub tax_fen: i128,
+}
+
+/// A sum that left its range: a month lost an invoice that it never took in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SumOverflow;
 
@@ -199,7 +226,7 @@ impl AccumulatorRecord {
     /// When a sum would not fit.
     pub fn add(&mut self, by_rate: &[RateTotal], leaf: &Hash) -> Result<(), SumOverflow> {
         self.invoices = self.invoices.checked_add(1).ok_or(SumOverflow)?;
-        self.merge(by_rate, Amount::checked_add)?;
+        self.merge(by_rate, i128::checked_add)?;
         self.extend(leaf)
     }
 
@@ -209,31 +236,26 @@ impl AccumulatorRecord {
     /// When a sum would not fit, or the invoice never went in.
     pub fn remove(&mut self, by_rate: &[RateTotal], leaf: &Hash) -> Result<(), SumOverflow> {
         self.invoices = self.invoices.checked_sub(1).ok_or(SumOverflow)?;
-        self.merge(by_rate, Amount::checked_sub)?;
+        self.merge(by_rate, i128::checked_sub)?;
         self.extend(leaf)
     }
 
-    fn merge<E>(
+    fn merge(
         &mut self,
         by_rate: &[RateTotal],
-        combine: impl Fn(Amount, Amount) -> Result<Amount, E>,
+        combine: fn(i128, i128) -> Option<i128>,
     ) -> Result<(), SumOverflow> {
         for total in by_rate {
-            let place = match self.by_rate.binary_search_by(|own| own.treatment.cmp(&total.treatment)) {
+            let place = match self.by_rate.binary_search_by_key(&total.treatment, |own| own.treatment) {
                 Ok(place) => place,
                 Err(place) => {
-                    let empty = RateTotal {
-                        treatment: total.treatment,
-                        net: Amount::ZERO,
-                        tax: Amount::ZERO,
-                    };
-                    self.by_rate.insert(place, empty);
+                    self.by_rate.insert(place, RateSum { treatment: total.treatment, net_fen: 0, tax_fen: 0 });
                     place
                 }
             };
             let own = &mut self.by_rate[place];
-            own.net = combine(own.net, total.net).map_err(|_| SumOverflow)?;
-            own.tax = combine(own.tax, total.tax).map_err(|_| SumOverflow)?;
+            own.net_fen = combine(own.net_fen, i128::from(total.net.fen())).ok_or(SumOverflow)?;
+            own.tax_fen = combine(own.tax_fen, i128::from(total.tax.fen())).ok_or(SumOverflow)?;
         }
         Ok(())
     }
@@ -244,12 +266,17 @@ impl AccumulatorRecord {
         Ok(())
     }
 
-    /// Net and tax by rate, without rates that sum to nothing.
-    pub fn output(&self) -> Vec<RateTotal> {
+    /// Net and tax by rate, without rates that sum to nothing. `None` when a sum is beyond any amount
+    /// that could be declared.
+    pub fn output(&self) -> Option<Vec<RateTotal>> {
         self.by_rate
             .iter()
-            .filter(|total| total.net != Amount::ZERO || total.tax != Amount::ZERO)
-            .copied()
+            .filter(|sum| sum.net_fen != 0 || sum.tax_fen != 0)
+            .map(|sum| {
+                let net = Amount::try_from_fen(sum.net_fen).ok()?;
+                let tax = Amount::try_from_fen(sum.tax_fen).ok()?;
+                Some(RateTotal { treatment: sum.treatment, net, tax })
+            })
             .collect()
     }
 }

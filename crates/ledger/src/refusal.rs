@@ -8,6 +8,17 @@ use serde::Serialize;
 use crate::outcome::RefusedRecord;
 use crate::record::LeafRef;
 
+/// Bytes of each text of a refusal at most: texts go into outcomes, and a block of nothing but
+/// refusals must stay within what a body may hold.
+pub const TEXT_BYTES_MAX: usize = 300;
+
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    }
+    text
+}
+
 /// What stands in the way of a refused event: who and since when, never what for.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Standing {
@@ -35,12 +46,13 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal without an earlier event in the way.
+    /// A refusal without an earlier event in the way. Texts are cut at [`TEXT_BYTES_MAX`].
     pub fn new(reason: Reason, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        let (expected, found) = (cut(expected.into()), cut(found.into()));
         Self {
             reason,
-            expected: expected.into(),
-            found: found.into(),
+            expected,
+            found,
             standing: None,
         }
     }
@@ -117,11 +129,11 @@ reasons! {
     NumbersExhausted, "issue.numbers-exhausted", Limit,
         "All numbers of the year's codes are used.",
         "Tell the tax bureau.";
-    SumOverflow, "issue.sum-overflow", Limit,
-        "The month's sums would no longer fit the ledger's amounts.",
-        "Issue in the next month, and tell the tax bureau.";
+    SumOverflow, "filing.sum-overflow", Limit,
+        "Sums are beyond any amount that could be declared.",
+        "Tell the tax bureau.";
     InvoiceUnknown, "invoice.unknown", NotFound,
-        "No such invoice was issued.",
+        "No such invoice was issued, or the organisation has no part in it.",
         "Check code and number; leading zeros count.";
     InvoiceVoid, "invoice.void", Lifecycle,
         "The seller took the invoice back.",

@@ -12,9 +12,10 @@ mod sums;
 
 use std::collections::BTreeMap;
 
-use chain::block::{CommittedBlock, Outcome};
+use chain::block::{CommittedBlock, Header, Outcome};
 use chain::genesis::Genesis;
 use chain::hash::Hash;
+use chain::validators::ValidatorSet;
 use chain::verify::Finding;
 use serde::Serialize;
 
@@ -25,7 +26,7 @@ use crate::organisation::{Custody, Organisation};
 use crate::outcome::{ACCEPTED, REPEATED};
 use crate::parameters::Parameters;
 use crate::schedule::Schedule;
-use crate::state::{Fault, StateKey, require, writes_hash};
+use crate::state::{Fault, StateKey, decode, require, writes_hash};
 
 use memory::Memory;
 
@@ -147,6 +148,7 @@ impl Replayer {
         let parsed = Self::read(committed, &parameters)?;
         let executed = self.execute(committed, context, &parsed)?;
         Self::compare_outcomes(committed, &parsed, &executed)?;
+        self.compare_sets(header, &executed)?;
         let hash = writes_hash(&executed.writes);
         if hash != header.writes_hash {
             return Err(difference(
@@ -222,6 +224,27 @@ impl Replayer {
             court.take(parsed);
         }
         Ok(executor.finish())
+    }
+
+    /// The sets that headers name are those of the state before and after the block: nobody votes
+    /// because a header says so.
+    fn compare_sets(&self, header: &Header, executed: &Executed) -> Result<(), ReplayError> {
+        let key = StateKey::validators();
+        let before: ValidatorSet = require(&self.memory, &key)?;
+        let after = match executed.writes.get(&key) {
+            Some(stored) => decode::<ValidatorSet>(&key, stored)?,
+            None => before.clone(),
+        };
+        for (rule, ours, theirs) in [
+            ("replay.validators", before.hash(), header.validators_hash),
+            ("replay.next-validators", after.hash(), header.next_validators_hash),
+        ] {
+            if ours != theirs {
+                let finding = found(header.height, rule, ours.to_string(), theirs.to_string());
+                return Err(ReplayError::Finding(Box::new(finding)));
+            }
+        }
+        Ok(())
     }
 
     fn compare_outcomes(committed: &CommittedBlock, parsed: &[Parsed], executed: &Executed) -> Result<(), ReplayError> {

@@ -196,7 +196,7 @@ pub struct Nonce {
     pub statement: StatementId,
     /// SHA-256 of its payload: the same again is a retry, another is a mistake.
     pub payload_hash: Hash,
-    /// Until when it is live, ms UTC of block time; live at that very instant no more.
+    /// Until when it is live, ms UTC of block time, that very instant included.
     pub live_until_ms: i64,
 }
 

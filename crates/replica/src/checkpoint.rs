@@ -51,7 +51,8 @@ pub(crate) fn expire_nonces<S: Store + ?Sized>(
     time_ms: i64,
     rows: &mut IndexWrites,
 ) -> Result<(), StoreFault> {
-    let end = Bound::Excluded(time_ms.saturating_add(1).max(0).to_be_bytes().to_vec());
+    // A nonce is live through its last instant.
+    let end = Bound::Excluded(time_ms.max(0).to_be_bytes().to_vec());
     let expired = store.scan(
         Table::NonceExpiry,
         (Bound::Unbounded, end),
@@ -63,7 +64,7 @@ pub(crate) fn expire_nonces<S: Store + ?Sized>(
         // A nonce used again since is live again, in this very block or one before: its row stays.
         let written = rows.contains_key(&(Table::Nonce, nonce.clone()));
         let live = match store.get(Table::Nonce, &nonce)? {
-            Some(row) => index::decode::<Nonce>(Table::Nonce, &row)?.live_until_ms > time_ms,
+            Some(row) => index::decode::<Nonce>(Table::Nonce, &row)?.live_until_ms >= time_ms,
             None => false,
         };
         if !written && !live {
@@ -180,6 +181,9 @@ mod tests {
         assert_eq!(rows.into_iter().collect::<Vec<_>>(), [(first, None)]);
         let mut rows = IndexWrites::new();
         expire_nonces(&store, 200, &mut rows).unwrap();
+        assert_eq!(rows.get(&(Table::Nonce, key.clone())), None, "live through its last instant");
+        let mut rows = IndexWrites::new();
+        expire_nonces(&store, 201, &mut rows).unwrap();
         assert_eq!(rows.get(&(Table::Nonce, key)), Some(&None));
     }
 }

@@ -195,8 +195,13 @@ impl<S: Store> Query<S> {
         let time_ms = now_ms.max(self.tip().progress.time_ms + 1);
         let view = self.view();
         let court = Court::sit(&view, self.chain.clone(), time_ms).map_err(Fault::from)?;
-        let parsed =
-            Parsed::read(bytes).map_err(|rejection| AdmitError::Rejected(Box::new(court.explain(bytes, rejection))))?;
+        let parsed = match Parsed::read(bytes) {
+            Ok(parsed) => parsed,
+            Err(rejection) => {
+                let rejection = court.explain(bytes, rejection).map_err(Fault::from)?;
+                return Err(AdmitError::Rejected(Box::new(rejection)));
+            }
+        };
         match court.judge(&parsed, None).map_err(Fault::from)? {
             Verdict::Admitted(verified) => Ok(Admission::Admitted(Box::new(Entry { parsed, verified }))),
             Verdict::Repeated(nonce) => Ok(Admission::Decided(nonce.statement)),

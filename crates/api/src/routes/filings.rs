@@ -108,7 +108,7 @@ pub(crate) async fn show<S: Store>(
                 seller: id.to_string(),
                 period: period.to_string(),
                 invoices: month.invoices,
-                output: month.output().iter().map(RateTotalView::from).collect(),
+                output: month.output().ok_or_else(|| Problem::new("filing.sum-overflow"))?.iter().map(RateTotalView::from).collect(),
                 ends_at: format_ms(period.end_ms()),
                 ended: service.now_ms() >= period.end_ms(),
                 filed: filed.as_ref().map(FiledView::from),

@@ -50,7 +50,9 @@ impl Executor<'_> {
         let party = Party::Taxpayer(seller.taxpayer_id);
         let key = StateKey::accumulator(file.period, Side::Seller, &party);
         let month = read::<AccumulatorRecord>(&self.state, &key)?.unwrap_or_default();
-        let held = month.output();
+        let Some(held) = month.output() else {
+            return refuse(Refusal::new(Reason::SumOverflow, "sums that can be declared", "sums beyond any amount"));
+        };
         if (file.invoices, &declared) != (month.invoices, &held) {
             let (expected, found) = (summary(month.invoices, &held), summary(file.invoices, &declared));
             return refuse(Refusal::new(Reason::TotalsDiffer, expected, found));
@@ -123,10 +125,15 @@ fn declared_output(output: &[RateTotal]) -> Vec<RateTotal> {
 
 fn summary(invoices: u64, output: &[RateTotal]) -> String {
     use std::fmt::Write as _;
+    // Bounded: a declaration may name any number of rates, and this goes into the outcome.
+    const SHOWN: usize = 6;
     let mut text = format!("{invoices} invoices");
-    for total in output {
+    for total in output.iter().take(SHOWN) {
         write!(text, "; {}: net {} tax {}", total.treatment, total.net, total.tax)
             .expect("writing to a string cannot fail");
+    }
+    if let Some(more) = output.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        write!(text, "; {more} more rates").expect("writing to a string cannot fail");
     }
     text
 }

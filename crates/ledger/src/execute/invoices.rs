@@ -32,6 +32,11 @@ pub(super) enum Effect {
     Void,
 }
 
+/// The refusal of an invoice that does not exist, for all the actor may know.
+fn unknown(id: &InvoiceId) -> Refusal {
+    Refusal::new(Reason::InvoiceUnknown, "an invoice that the organisation has part in", id.to_string())
+}
+
 impl Executor<'_> {
     pub(super) fn decide_transfer(&self, actor: &Organisation, transfer: &Transfer) -> Decision {
         let mut record = permit!(self.invoice(&transfer.invoice)?);
@@ -84,8 +89,7 @@ impl Executor<'_> {
     }
 
     pub(super) fn invoice(&self, id: &InvoiceId) -> Result<Result<InvoiceRecord, Refusal>, Fault> {
-        Ok(read::<InvoiceRecord>(&self.state, &StateKey::invoice(id))?
-            .ok_or_else(|| Refusal::new(Reason::InvoiceUnknown, "an invoice that was issued", id.to_string())))
+        Ok(read::<InvoiceRecord>(&self.state, &StateKey::invoice(id))?.ok_or_else(|| unknown(id)))
     }
 
     /// Asks the lifecycle table, for everything the actor is to the invoice.
@@ -98,7 +102,20 @@ impl Executor<'_> {
     ) -> Result<Result<(), Refusal>, Fault> {
         let status = self.status(record)?;
         let relations = self.relations(actor, record)?;
-        Ok(decide_any(action, status, relations).map_err(|barrier| self.refusal(barrier, actor, id, record)))
+        let stranger = relations == [Relation::Stranger];
+        // Who claims a buyer's invoice is nothing to the seller.
+        let told = relations.iter().any(|relation| matches!(relation, Relation::Holder | Relation::Claimant));
+        Ok(decide_any(action, status, relations).map_err(|barrier| {
+            if stranger {
+                // As if there were none: whoever has no part in an invoice learns nothing of it.
+                return unknown(id);
+            }
+            let mut refusal = self.refusal(barrier, actor, id, record);
+            if !told {
+                refusal.standing = None;
+            }
+            refusal
+        }))
     }
 
     fn status(&self, record: &InvoiceRecord) -> Result<Status, Fault> {
@@ -114,7 +131,8 @@ impl Executor<'_> {
         let mut relations = Vec::new();
         if self.may_act(&actor.id, &record.seller, Scope::Issue)? {
             relations.push(Relation::Seller);
-            if matches!(record.holder, Party::Person(_)) {
+            // The person it was issued to: what others handed to a person, they hand on themselves.
+            if matches!(record.holder, Party::Person(_)) && record.holder == record.buyer {
                 relations.push(Relation::SellerForPerson);
             }
         }

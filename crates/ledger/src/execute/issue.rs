@@ -9,7 +9,7 @@ use invoice::lifecycle::Validity;
 
 use super::{Accepted, Change, Decision, Executor, Involvement, permit, refuse, role};
 use crate::event::Issue;
-use crate::organisation::{Organisation, Role, Scope};
+use crate::organisation::{Organisation, Role, Scope, Standing as OrganisationStanding};
 use crate::outcome::Record;
 use crate::party::{Party, Side};
 use crate::record::{AccumulatorRecord, Claim, CounterRecord, InvoiceRecord, LeafRef, ReferenceRecord, SumOverflow};
@@ -39,8 +39,7 @@ impl Executor<'_> {
     pub(super) fn decide_issue(&self, actor: &Organisation, issue: &Issue) -> Decision {
         let document = &issue.document;
         permit!(role(actor, &[Role::Enterprise, Role::ServiceProvider]));
-        let seller = permit!(self.seller(document)?);
-        permit!(self.mandated(actor, &seller.id, Scope::Issue)?);
+        let seller = permit!(self.seller(actor, document)?);
         if seller.name != document.seller.name {
             let (expected, found) = (seller.name.clone(), document.seller.name.clone());
             return refuse(Refusal::new(Reason::SellerNameDiffers, expected, found));
@@ -66,7 +65,6 @@ impl Executor<'_> {
             ));
         };
         let record = permit!(self.record(&seller, document));
-        permit!(self.sums_fit(&record)?);
         let Assigned { id, series, number } = assigned;
         Ok(Ok(Accepted {
             record: Record::Issued {
@@ -84,31 +82,24 @@ impl Executor<'_> {
         }))
     }
 
-    fn seller(&self, document: &Document) -> Result<Result<Organisation, Refusal>, Fault> {
+    /// The seller that the document names, when the actor may issue for it. What is registered under a
+    /// taxpayer id is told only to those who may.
+    fn seller(&self, actor: &Organisation, document: &Document) -> Result<Result<Organisation, Refusal>, Fault> {
         let taxpayer = &document.seller.taxpayer_id;
+        let refused = |reason, expected: &str| Ok(Err(Refusal::new(reason, expected, taxpayer.to_string())));
         let id = read::<OrganisationId>(&self.state, &StateKey::taxpayer(taxpayer))?;
-        let seller = match id {
-            Some(id) => self.organisation(&id)?,
-            None => None,
-        };
-        Ok(match seller {
-            Some(seller) if !seller.is(Role::Enterprise) => Err(Refusal::new(
-                Reason::RoleMissing,
-                "a seller that is an enterprise",
-                seller.id.to_string(),
-            )),
-            Some(seller) if seller.standing == crate::organisation::Standing::Suspended => Err(Refusal::new(
-                Reason::Suspended,
-                "an active seller",
-                seller.id.to_string(),
-            )),
-            Some(seller) => Ok(seller),
-            None => Err(Refusal::new(
-                Reason::OrganisationUnknown,
-                "a seller on the ledger",
-                taxpayer.to_string(),
-            )),
-        })
+        let Some(id) = id else { return refused(Reason::OrganisationUnknown, "a seller on the ledger") };
+        if !self.may_act(&actor.id, &id, Scope::Issue)? {
+            return refused(Reason::MandateMissing, "the seller itself, or its mandate in force");
+        }
+        match self.organisation(&id)? {
+            Some(seller) if !seller.is(Role::Enterprise) => refused(Reason::RoleMissing, "a seller that is an enterprise"),
+            Some(seller) if seller.standing == OrganisationStanding::Suspended => {
+                refused(Reason::Suspended, "an active seller")
+            }
+            Some(seller) => Ok(Ok(seller)),
+            None => Err(Fault::Missing { key: StateKey::organisation(&id).to_string() }),
+        }
     }
 
     /// The same document again is answered with the first; another under its reference is refused.
@@ -198,18 +189,8 @@ impl Executor<'_> {
             validity: Validity::Normal,
             claim: Claim::Open,
             locks: 0,
+            tenure: None,
         })
-    }
-
-    fn sums_fit(&self, record: &InvoiceRecord) -> Result<Result<(), Refusal>, Fault> {
-        for (party, side) in [(&record.seller_party, Side::Seller), (&record.buyer, Side::Buyer)] {
-            let mut sums = self.accumulator(record.period, side, party)?;
-            if sums.add(&record.by_rate, &Hash::from_bytes([0; 32])) == Err(SumOverflow) {
-                let found = format!("the month of {party}");
-                return Ok(Err(Refusal::new(Reason::SumOverflow, "sums that fit", found)));
-            }
-        }
-        Ok(Ok(()))
     }
 
     fn accumulator(&self, period: Period, side: Side, party: &Party) -> Result<AccumulatorRecord, Fault> {

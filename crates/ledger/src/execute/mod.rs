@@ -170,6 +170,7 @@ impl<'v> Executor<'v> {
             self.state.roll_back();
             self.leaves.truncate(leaves);
             self.involvements.truncate(involvements);
+            self.forget_what_was_taken_back(&mut answers);
             self.refuse_the_innocent(parsed, &mut answers);
         }
         let refused = if taken_back { answers.len() } else { refused };
@@ -275,6 +276,20 @@ impl<'v> Executor<'v> {
         LeafRef {
             index: self.context.log_size + position,
             hash,
+        }
+    }
+
+    /// A refusal because of an earlier event of the same statement must not name a leaf or a number
+    /// that the roll-back took away: that would be evidence of what never happened.
+    fn forget_what_was_taken_back(&self, answers: &mut [Answer]) {
+        let first = self.context.log_size + u64::try_from(self.leaves.len()).expect("a block has fewer than 2^64 leaves");
+        for answer in answers {
+            if let Err(refusal) = &mut answer.result
+                && refusal.standing.as_ref().is_some_and(|standing| standing.leaf.index >= first)
+            {
+                refusal.standing = None;
+                "an earlier event of this statement".clone_into(&mut refusal.found);
+            }
         }
     }
 

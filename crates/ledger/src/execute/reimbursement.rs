@@ -1,6 +1,7 @@
 //! Reimbursement: lock, renew, unlock, close, with lease and fencing token.
 
 use chain::hash::Hash;
+use chain::identity::OrganisationId;
 use invoice::id::InvoiceId;
 use invoice::lifecycle::Action;
 
@@ -10,7 +11,7 @@ use crate::event::{ClaimId, Close, Lock, Renew, Unlock};
 use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
 use crate::party::Party;
-use crate::record::{Claim, ClosedRecord, InvoiceRecord, LeafRef, LockRecord};
+use crate::record::{Claim, ClosedRecord, InvoiceRecord, LeafRef, LockRecord, Tenure};
 use crate::refusal::{Reason, Refusal};
 
 /// The leaf of an event that has none yet; `apply_rewrite` sets it.
@@ -36,6 +37,7 @@ impl Executor<'_> {
         if let Some(held) = record.claim.lock_at(self.context.time_ms)
             && held.platform == actor.id
             && held.claim == lock.claim
+            && held.enterprise == enterprise.id
         {
             return repeated(held.leaf);
         }
@@ -54,6 +56,7 @@ impl Executor<'_> {
         let now = self.context.time_ms;
         record.locks += 1;
         let (token, until_ms) = (record.locks, now + term_ms);
+        permit!(self.hold(&mut record, &actor.id, until_ms));
         record.claim = Claim::Locked(LockRecord {
             platform: actor.id.clone(),
             enterprise: enterprise.id,
@@ -73,11 +76,7 @@ impl Executor<'_> {
         let term_ms = permit!(self.term_ms(renew.lease_seconds));
         // A renewal never shortens: a late retry of an early one changes nothing.
         let until_ms = lock.until_ms.max(self.context.time_ms + term_ms);
-        let latest_ms = lock.since_ms + i64::from(self.parameters.lease.total_seconds_max) * 1_000;
-        if until_ms > latest_ms {
-            let (expected, found) = (format!("an end at or before {latest_ms}"), until_ms.to_string());
-            return refuse(Refusal::new(Reason::LeaseTooLong, expected, found));
-        }
+        permit!(self.hold(&mut record, &actor.id, until_ms));
         lock.until_ms = until_ms;
         let token = lock.token;
         record.claim = Claim::Locked(lock);
@@ -95,6 +94,9 @@ impl Executor<'_> {
         permit!(self.allowed(Action::Unlock, actor, &unlock.invoice, &record)?);
         let lock = permit!(self.own_lock(actor, &record, &unlock.claim, unlock.token));
         record.claim = Claim::Open;
+        if let Some(tenure) = &mut record.tenure {
+            tenure.until_ms = self.context.time_ms;
+        }
         rewritten(
             &unlock.invoice,
             record,
@@ -129,6 +131,23 @@ impl Executor<'_> {
             Record::Closed { token, closed_ms },
             Effect::Claim,
         )
+    }
+
+    /// Extends the platform's tenure to the end of its lease, within the total.
+    fn hold(&self, record: &mut InvoiceRecord, platform: &OrganisationId, until_ms: i64) -> Result<(), Refusal> {
+        let (now, lease) = (self.context.time_ms, &self.parameters.lease);
+        let pause_ms = i64::from(lease.pause_seconds_min) * 1_000;
+        let since_ms = match &record.tenure {
+            Some(tenure) if tenure.platform == *platform && now < tenure.until_ms + pause_ms => tenure.since_ms,
+            Some(_) | None => now,
+        };
+        let latest_ms = since_ms + i64::from(lease.total_seconds_max) * 1_000;
+        if until_ms > latest_ms {
+            let (expected, found) = (format!("an end at or before {latest_ms}"), until_ms.to_string());
+            return Err(Refusal::new(Reason::LeaseTooLong, expected, found));
+        }
+        record.tenure = Some(Tenure { platform: platform.clone(), since_ms, until_ms });
+        Ok(())
     }
 
     /// The lock in force, when it is the actor's, for that claim, under that token.

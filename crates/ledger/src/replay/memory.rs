@@ -75,7 +75,7 @@ impl Memory {
     /// Forgets nonces that are no longer live at a time.
     pub(super) fn forget_nonces(&mut self, time_ms: i64) {
         while let Some((end, ..)) = self.expiry.first()
-            && *end <= time_ms
+            && *end < time_ms
         {
             if let Some((_, organisation, nonce)) = self.expiry.pop_first() {
                 self.nonces.remove(&(organisation, nonce));

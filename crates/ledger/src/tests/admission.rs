@@ -32,7 +32,11 @@ fn a_nonce_is_live_for_a_day_and_the_same_payload_is_a_retry() {
         code(&ledger.judge(&ledger.statement_under("key", PROVIDER, Mode::Each, &[issue("b")]))),
         "admitted"
     );
+    // Through its last instant, at which a statement with the longest `exp` is still in time.
     ledger.time_ms = time_ms + DAY;
+    let last = ledger.statement_under("key", SELLER, Mode::Each, &[issue("b")]);
+    assert_eq!(code(&ledger.judge(&last)), "statement.nonce-reused");
+    ledger.time_ms = time_ms + DAY + 1;
     let later = ledger.statement_under("key", SELLER, Mode::Each, &[issue("b")]);
     assert_eq!(code(&ledger.judge(&later)), "admitted");
 }
@@ -150,8 +154,42 @@ fn a_document_with_ten_mistakes_gets_ten_violations_whatever_their_kind() {
     let statement = ledger.statement(SELLER, Mode::Each, &[issue("fine"), document.to_owned()]);
     let Err(rejection) = crate::admission::Parsed::read(&statement) else { panic!("it was read") };
     let court = crate::admission::Court::sit(&ledger, ledger.chain.clone(), ledger.time_ms).unwrap();
-    let rejection = court.explain(&statement, rejection);
+    let rejection = court.explain(&statement, rejection).unwrap();
     assert_eq!(rejection.code, "document.invalid");
     assert!(rejection.violations.len() >= 10, "{:#?}", rejection.violations);
     assert!(rejection.violations.iter().all(|violation| violation.path.starts_with("/events/1/issue/document/")));
+}
+
+#[test]
+fn a_stranger_is_told_that_it_is_one_and_nothing_of_its_documents() {
+    let mut ledger = Ledger::new();
+    let malformed = issue("a").replace("\"13.00\"", "\"x\"");
+    let mut statement = ledger.statement(SELLER, Mode::Each, &[malformed]);
+    let last = statement.len() - 3;
+    statement[last] = if statement[last] == b'A' { b'B' } else { b'A' };
+    let Err(rejection) = crate::admission::Parsed::read(&statement) else { panic!("it was read") };
+    let court = crate::admission::Court::sit(&ledger, ledger.chain.clone(), ledger.time_ms).unwrap();
+    assert_eq!(court.explain(&statement, rejection).unwrap().code, "statement.signature");
+}
+
+#[test]
+fn a_statement_may_not_be_spelled_as_arrays() {
+    let mut ledger = Ledger::new();
+    let array = r#"{"void":["144032609110-00000001","issue-error"]}"#;
+    let statement = ledger.statement(SELLER, Mode::Each, &[array.to_owned()]);
+    assert_eq!(code(&ledger.judge(&statement)), "event.malformed");
+}
+
+#[test]
+fn what_was_verified_for_one_statement_says_nothing_of_another() {
+    let mut ledger = Ledger::new();
+    let honest = ledger.statement(SELLER, Mode::Each, &[issue("a")]);
+    let Verdict::Admitted(verified) = ledger.judge(&honest) else { panic!() };
+    let mut forged = ledger.statement(SELLER, Mode::Each, &[issue("b")]);
+    let last = forged.len() - 3;
+    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+    let parsed = crate::admission::Parsed::read(&forged).unwrap();
+    let court = crate::admission::Court::sit(&ledger, ledger.chain.clone(), ledger.time_ms).unwrap();
+    let verdict = court.judge(&parsed, Some(&verified)).unwrap();
+    assert_eq!(code(&verdict), "statement.signature");
 }

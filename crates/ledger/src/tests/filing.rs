@@ -63,7 +63,7 @@ fn both_sides_months_cover_every_leaf_in_order() {
     );
     assert_eq!((sold.invoices, sold.leaves), (1, 3));
     assert_eq!(sold, bought, "one seller, one buyer: the same leaves in the same order");
-    assert_eq!(sold.by_rate[0].net.to_string(), "100.00");
+    assert_eq!(sold.by_rate[0].net_fen, 10_000);
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn an_invoice_to_a_person_is_handed_on_by_the_sellers_side_once_it_is_with_a_per
     );
     assert_eq!(
         ledger.event(OUTSIDER, transfer(&id, BUYER)).code,
-        "invoice.not-permitted"
+        "invoice.unknown"
     );
     assert_eq!(ledger.event(PROVIDER, transfer(&id, BUYER)).code, ACCEPTED);
     // Now an organisation holds it, and only that may hand it on.
@@ -162,4 +162,38 @@ fn every_event_has_one_leaf_and_records_keep_their_creator() {
         .unwrap()
         .unwrap();
     assert_eq!(counter.next, 2);
+}
+
+#[test]
+fn what_a_roll_back_took_away_is_no_evidence() {
+    let mut ledger = Ledger::new();
+    let other = issue("a").replace("餐费", "住宿费");
+    let outcomes = ledger.events(SELLER, Mode::All, &[issue("a"), other]);
+    assert_eq!(outcomes[1].code, "issue.reference-reused");
+    let Record::Refused(refused) = record(&outcomes[1]) else { panic!("{outcomes:?}") };
+    assert_eq!((refused.found.as_str(), refused.standing), ("an earlier event of this statement", None));
+}
+
+#[test]
+fn who_claims_a_buyers_invoice_is_nothing_to_the_seller_or_a_stranger() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    ledger.event(PLATFORM_A, lock(&id, "c"));
+    let refused = ledger.event(SELLER, void(&id));
+    assert_eq!(refused.code, "reimbursement.already-locked");
+    assert!(!String::from_utf8_lossy(&refused.record).contains(PLATFORM_A));
+    let stranger = ledger.event(OUTSIDER, void(&id));
+    let nothing = ledger.event(OUTSIDER, void("144032609110-00000099"));
+    assert_eq!(stranger.code, nothing.code);
+    let foreign = ledger.event(OUTSIDER, issue("b"));
+    assert!(!String::from_utf8_lossy(&foreign.record).contains(SELLER), "no id behind a taxpayer id");
+}
+
+#[test]
+fn what_an_organisation_handed_to_a_person_is_no_longer_the_sellers_to_hand_on() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    let to_person = format!(r#"{{"transfer":{{"invoice":"{id}","to":{{"person":"p9"}}}}}}"#);
+    assert_eq!(ledger.event(BUYER, to_person).code, ACCEPTED);
+    assert_eq!(ledger.event(SELLER, transfer(&id, SELLER)).code, "invoice.not-permitted");
 }

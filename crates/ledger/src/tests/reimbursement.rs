@@ -165,3 +165,26 @@ fn an_unlocked_invoice_can_be_locked_by_another() {
     let locked = ledger.event(PLATFORM_B, lock(&id, "d"));
     assert!(matches!(record(&locked), Record::Locked { token: 2, .. }), "{locked:?}");
 }
+
+#[test]
+fn giving_a_lock_up_and_taking_it_again_does_not_begin_the_total_anew() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    let since = ledger.time_ms;
+    ledger.event(PLATFORM_A, lock(&id, "c"));
+    for (round, day) in [29, 58].into_iter().enumerate() {
+        ledger.time_ms = since + day * DAY;
+        let unlock = claim_event("unlock", &id, "c", u64::try_from(round).unwrap() + 1);
+        let outcomes = ledger.events(PLATFORM_A, Mode::All, &[unlock, lock(&id, "c")]);
+        assert!(outcomes.iter().all(|outcome| outcome.code == ACCEPTED), "{outcomes:?}");
+    }
+    ledger.time_ms = since + 87 * DAY;
+    let again = [claim_event("unlock", &id, "c", 3), lock(&id, "c")];
+    let outcomes = ledger.events(PLATFORM_A, Mode::All, &again);
+    assert_eq!(outcomes[1].code, "reimbursement.lease-too-long");
+    // After a day in which others could come it may begin again; another platform may at once.
+    assert_eq!(ledger.event(PLATFORM_A, claim_event("unlock", &id, "c", 3)).code, ACCEPTED);
+    assert_eq!(ledger.event(PLATFORM_A, lock(&id, "c")).code, "reimbursement.lease-too-long");
+    ledger.time_ms += DAY;
+    assert_eq!(ledger.event(PLATFORM_A, lock(&id, "c")).code, ACCEPTED);
+}
