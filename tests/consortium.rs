@@ -61,12 +61,7 @@ fn key(organisation: &str, id: &str, purpose: Purpose) -> Key {
 
 fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
     let scopes = scopes.iter().copied().collect();
-    Mandate {
-        from: organisation_id(from),
-        to: organisation_id(to),
-        scopes,
-        expires_ms: None,
-    }
+    Mandate { from: organisation_id(from), to: organisation_id(to), scopes, expires_ms: None }
 }
 
 /// The genesis, with parameters changed as the test likes.
@@ -77,17 +72,10 @@ pub fn genesis(change: impl FnOnce(&mut Parameters)) -> Genesis {
         id: organisation_id(id),
         name: format!("{id} Ltd"),
         taxpayer_id: taxpayer.parse().unwrap(),
-        taxpayer_kind: if taxpayer.len() == 18 {
-            TaxpayerKind::Uscc
-        } else {
-            TaxpayerKind::Other
-        },
+        taxpayer_kind: if taxpayer.len() == 18 { TaxpayerKind::Uscc } else { TaxpayerKind::Other },
         roles: BTreeSet::from([*role]),
         standing: Standing::Active,
-        keys: vec![
-            key(id, "statement", Purpose::Statement),
-            key(id, "login", Purpose::Login),
-        ],
+        keys: vec![key(id, "statement", Purpose::Statement), key(id, "login", Purpose::Login)],
     });
     let ledger = LedgerGenesis {
         parameters,
@@ -118,9 +106,7 @@ pub fn genesis(change: impl FnOnce(&mut Parameters)) -> Genesis {
     };
     let mut genesis = Genesis::assemble(&body).unwrap();
     let governance = KeyId::new("governance").unwrap();
-    genesis
-        .countersign(&bureau, &governance, &secret("tax-bureau", "governance"))
-        .unwrap();
+    genesis.countersign(&bureau, &governance, &secret("tax-bureau", "governance")).unwrap();
     genesis
 }
 
@@ -148,14 +134,7 @@ impl<S: Store> Node<S> {
         let now_ms = NOON.max(replica.tip().progress.time_ms + 1);
         // Nonces of an earlier life are not used again.
         let nonces = replica.tip().progress.log_size * 1_000;
-        Self {
-            genesis,
-            replica,
-            mempool: Mempool::new(Limits::default(), || {}),
-            query,
-            now_ms,
-            nonces,
-        }
+        Self { genesis, replica, mempool: Mempool::new(Limits::default(), || {}), query, now_ms, nonces }
     }
 
     /// The chain.
@@ -197,9 +176,7 @@ impl<S: Store> Node<S> {
     /// Proposes a block from what waits.
     pub fn propose(&mut self) -> Proposal {
         self.now_ms += 1_000;
-        self.replica
-            .propose(self.now_ms, &secret("tax-bureau", "consensus").public(), &self.mempool)
-            .unwrap()
+        self.replica.propose(self.now_ms, &secret("tax-bureau", "consensus").public(), &self.mempool).unwrap()
     }
 
     /// Signs a block as the one validator.
@@ -254,7 +231,5 @@ pub fn certify(chain: &ChainId, block: &chain::block::Block) -> CommitCertificat
 
 /// The id of a statement.
 pub fn statement_id(statement: &[u8]) -> StatementId {
-    Statement::parse(statement, &chain::statement::Limits::default())
-        .unwrap()
-        .id()
+    Statement::parse(statement, &chain::statement::Limits::default()).unwrap().id()
 }

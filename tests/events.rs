@@ -2,10 +2,7 @@
 
 /// An issue of the shop to the buyer: 113.00 gross at 13 %.
 pub fn issue(reference: &str) -> String {
-    issue_to(
-        reference,
-        r#"{"organisation":{"name":"buyer Ltd","taxpayer_id":"91350100M000100Y43"}}"#,
-    )
+    issue_to(reference, r#"{"organisation":{"name":"buyer Ltd","taxpayer_id":"91350100M000100Y43"}}"#)
 }
 
 /// The same to any buyer.

@@ -5,10 +5,7 @@ use std::path::PathBuf;
 
 /// Messages of which a list holds many, and whose own messages therefore stand apart: an empty entry takes two bytes
 /// on the wire and must not take hundreds in memory.
-const BOXED: [&str; 2] = [
-    ".einvoice.v1.ValidatorChange.header",
-    ".einvoice.v1.ValidatorChange.certificate",
-];
+const BOXED: [&str; 2] = [".einvoice.v1.ValidatorChange.header", ".einvoice.v1.ValidatorChange.certificate"];
 
 /// The files to compile, below `proto/`. Those they import are compiled with them.
 const FILES: [&str; 1] = ["einvoice/v1/chain.proto"];

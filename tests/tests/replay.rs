@@ -17,10 +17,7 @@ use tests::events::{claim, file, issue, lock, void};
 /// A chain with a bit of everything, and its blocks.
 fn blocks() -> (Genesis, Vec<CommittedBlock>) {
     let mut node = Node::start(genesis(|_| {}), Arc::new(MemoryStore::default()));
-    let id = node
-        .decide("shop", Mode::All, &[issue("a"), issue("b"), issue("c")])
-        .remove(0)
-        .1;
+    let id = node.decide("shop", Mode::All, &[issue("a"), issue("b"), issue("c")]).remove(0).1;
     node.event("platform-a", &lock(&id, "claim"));
     node.now_ms += 20_000;
     node.event("platform-b", &lock(&id, "other"));
@@ -31,9 +28,7 @@ fn blocks() -> (Genesis, Vec<CommittedBlock>) {
     node.now_ms += 20_000;
     node.event("shop", &issue("d"));
     let tip = node.replica.tip().progress.height;
-    let blocks = (1..=tip)
-        .map(|height| node.query.committed_block(height).unwrap().unwrap())
-        .collect();
+    let blocks = (1..=tip).map(|height| node.query.committed_block(height).unwrap().unwrap()).collect();
     (Arc::unwrap_or_clone(Arc::clone(&node.genesis)), blocks)
 }
 
@@ -120,10 +115,8 @@ fn what_a_dishonest_validator_changes_is_found_at_its_height() {
             blocks[3].body.outcomes.clear();
         }),
         ("a statement twice", "replay.statement", 5, |blocks| {
-            let (statement, outcomes) = (
-                blocks[0].body.block.statements[0].clone(),
-                blocks[0].body.outcomes[0].clone(),
-            );
+            let (statement, outcomes) =
+                (blocks[0].body.block.statements[0].clone(), blocks[0].body.outcomes[0].clone());
             blocks[4].body.block.statements.push(statement);
             blocks[4].body.outcomes.push(outcomes);
         }),
@@ -133,14 +126,9 @@ fn what_a_dishonest_validator_changes_is_found_at_its_height() {
         ("another root of the state", "replay.state-checkpoint", 7, |blocks| {
             blocks[6].body.block.header.state_checkpoint.root = Hash::of(b"other");
         }),
-        (
-            "a block of another day, for which the statement's end is too far ahead",
-            "replay.statement",
-            6,
-            |blocks| {
-                blocks[5].body.block.header.time_ms -= 15 * DAY;
-            },
-        ),
+        ("a block of another day, for which the statement's end is too far ahead", "replay.statement", 6, |blocks| {
+            blocks[5].body.block.header.time_ms -= 15 * DAY;
+        }),
     ];
     for (what, rule, height, change) in changes {
         let (genesis, mut blocks) = blocks();
@@ -148,19 +136,25 @@ fn what_a_dishonest_validator_changes_is_found_at_its_height() {
         resign(&genesis, &mut blocks);
         let report = verify(&genesis, &blocks);
         assert_eq!(report.report.status, Status::Findings, "{what}");
-        let finding = report
-            .report
-            .findings
-            .iter()
-            .find(|finding| finding.rule.starts_with("replay."))
-            .expect(what);
-        assert_eq!(
-            (finding.rule, finding.height),
-            (rule, Some(height)),
-            "{what}: {:?}",
-            rules(&report)
-        );
+        let finding = report.report.findings.iter().find(|finding| finding.rule.starts_with("replay.")).expect(what);
+        assert_eq!((finding.rule, finding.height), (rule, Some(height)), "{what}: {:?}", rules(&report));
     }
+}
+
+#[test]
+fn a_validator_set_that_no_rule_changed_is_found() {
+    let (genesis, mut blocks) = blocks();
+    let stranger = chain::validators::Validator {
+        organisation: tests::consortium::organisation_id("stranger"),
+        key: tests::consortium::secret("stranger", "consensus").public(),
+        power: 1,
+    };
+    let set = chain::validators::ValidatorSet::new(vec![stranger]).unwrap();
+    let last = blocks.last_mut().unwrap();
+    last.body.block.header.next_validators_hash = set.hash();
+    last.body.block.next_validators = Some(set);
+    resign(&genesis, &mut blocks);
+    assert_eq!(rules(&verify(&genesis, &blocks)), ["replay.next-validators"]);
 }
 
 #[test]
@@ -172,9 +166,7 @@ fn no_changed_byte_of_an_archive_is_verified() {
     for place in (0..whole.len()).step_by(37) {
         let mut flipped = whole.clone();
         flipped[place] ^= 1 << (place % 8);
-        let report = verify_archive(flipped.as_slice(), &genesis, Options::default(), |_| {})
-            .unwrap()
-            .report;
+        let report = verify_archive(flipped.as_slice(), &genesis, Options::default(), |_| {}).unwrap().report;
         assert_ne!(report.status, Status::Verified, "byte {place}");
     }
 }

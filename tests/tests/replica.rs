@@ -21,16 +21,10 @@ fn live<S: Store>(node: &mut Node<S>) -> String {
     let id = issued.1;
     assert_eq!(node.event("platform-a", &lock(&id, "c")), "accepted");
     node.now_ms += 11_000;
-    assert_eq!(
-        node.event("platform-b", &lock(&id, "d")),
-        "reimbursement.already-locked"
-    );
+    assert_eq!(node.event("platform-b", &lock(&id, "d")), "reimbursement.already-locked");
     assert_eq!(node.event("platform-a", &claim("close", &id, "c", 1)), "accepted");
     node.now_ms += 11_000;
-    assert_eq!(
-        node.event("platform-b", &lock(&id, "d")),
-        "reimbursement.already-closed"
-    );
+    assert_eq!(node.event("platform-b", &lock(&id, "d")), "reimbursement.already-closed");
     node.now_ms += 16 * DAY;
     assert_eq!(node.event("isp", &file(1, "100.00", "13.00")), "accepted");
     id
@@ -69,10 +63,7 @@ fn a_start_on_an_old_index_catches_up_and_on_none_rebuilds() {
     let tip = node.replica.tip().progress.clone();
     drop(node);
     store.crash();
-    assert!(
-        store.index_tip().unwrap().unwrap().height < tip.height,
-        "the index lost what no checkpoint kept"
-    );
+    assert!(store.index_tip().unwrap().unwrap().height < tip.height, "the index lost what no checkpoint kept");
     let again = Node::start(genesis(|_| {}), Arc::clone(&store));
     assert_eq!(again.replica.tip().progress, tip);
     drop(again);
@@ -99,6 +90,60 @@ fn a_start_on_a_genesis_that_was_not_countersigned_is_refused() {
 }
 
 #[test]
+fn a_block_is_known_as_committed_ahead_or_another() {
+    let (mut proposer, mut follower) = (node(), node());
+    live(&mut proposer);
+    let block = |height| proposer.query.committed_block(height).unwrap().unwrap();
+    assert_eq!(follower.replica.check(&block(2).body.block, None).unwrap(), Check::Ahead);
+    let first = block(1);
+    follower.follow(&first.body.block, &first.certificate);
+    assert_eq!(follower.replica.check(&first.body.block, None).unwrap(), Check::Committed);
+    let mut forged = first.body.block.clone();
+    forged.header.time_ms += 1;
+    assert!(matches!(follower.replica.check(&forged, None).unwrap(), Check::Invalid(_)));
+    // An engine that lost its note asks again, and is answered as before.
+    let again = follower.replica.commit(&first.certificate).unwrap();
+    assert_eq!((again.height, again.statements.len(), again.events), (1, 1, 1));
+}
+
+#[test]
+fn another_body_under_a_known_header_is_not_what_was_checked() {
+    let (mut proposer, mut follower) = (node(), node());
+    let statement = proposer.statement("shop", Mode::Each, &[issue("a")]);
+    proposer.submit(&statement);
+    let block = proposer.propose().block;
+    assert_eq!(follower.replica.check(&block, None).unwrap(), Check::Valid);
+    let mut garbage = block.clone();
+    garbage.statements = vec![b"garbage".to_vec()];
+    assert!(matches!(follower.replica.check(&garbage, None).unwrap(), Check::Invalid(_)));
+}
+
+#[test]
+fn a_candidate_that_fell_out_or_was_checked_in_an_earlier_life_can_still_be_decided() {
+    let store = Arc::new(MemoryStore::default());
+    let mut node = Node::start(genesis(|_| {}), Arc::clone(&store));
+    let first = node.propose().block;
+    for _ in 0..20 {
+        node.propose();
+    }
+    let certificate = node.certify(&first);
+    let mut again = Node::start(genesis(|_| {}), Arc::clone(&store));
+    assert_eq!(again.replica.commit(&certificate).unwrap().id, first.header.id());
+}
+
+#[test]
+fn what_does_not_fit_a_block_stands_in_nobodys_way() {
+    let mut node = node();
+    let large = node.statement("shop", Mode::Each, &(0..50).map(|i| issue(&format!("l{i}"))).collect::<Vec<_>>());
+    let small = node.statement("isp", Mode::Each, &[issue("small")]);
+    node.submit(&large);
+    let id = node.submit(&small);
+    let bytes = small.len() + 100;
+    let chosen = node.mempool.candidates(bytes, u32::MAX);
+    assert_eq!(chosen.iter().map(|entry| entry.parsed.statement().id()).collect::<Vec<_>>(), [id]);
+}
+
+#[test]
 fn every_changed_field_of_a_header_makes_a_block_invalid() {
     let (mut proposer, mut follower) = (node(), node());
     let statement = proposer.statement("shop", Mode::Each, &[issue("a")]);
@@ -116,18 +161,13 @@ fn every_changed_field_of_a_header_makes_a_block_invalid() {
         ("log root", |block, other| block.header.log_root = other),
         ("log size", |block, _| block.header.log_size += 1),
         ("writes hash", |block, other| block.header.writes_hash = other),
-        ("state checkpoint", |block, other| {
-            block.header.state_checkpoint.root = other
-        }),
+        ("state checkpoint", |block, other| block.header.state_checkpoint.root = other),
         ("validators", |block, other| block.header.next_validators_hash = other),
     ];
     for (what, change) in changes {
         let mut changed = block.clone();
         change(&mut changed, other);
-        assert!(
-            matches!(follower.replica.check(&changed, None).unwrap(), Check::Invalid(_)),
-            "{what}"
-        );
+        assert!(matches!(follower.replica.check(&changed, None).unwrap(), Check::Invalid(_)), "{what}");
     }
     assert_eq!(follower.replica.check(&block, None).unwrap(), Check::Valid);
 }
@@ -165,18 +205,9 @@ fn timeliness_is_judged_for_fresh_proposals_alone() {
     let (mut proposer, mut follower) = (node(), node());
     let block = proposer.propose().block;
     let hour_later = block.header.time_ms + 60 * 60 * 1_000;
-    assert!(matches!(
-        follower.replica.check(&block, Some(hour_later)).unwrap(),
-        Check::Invalid(_)
-    ));
+    assert!(matches!(follower.replica.check(&block, Some(hour_later)).unwrap(), Check::Invalid(_)));
     assert_eq!(follower.replica.check(&block, None).unwrap(), Check::Valid);
-    assert_eq!(
-        follower
-            .replica
-            .check(&block, Some(block.header.time_ms + 5_000))
-            .unwrap(),
-        Check::Valid
-    );
+    assert_eq!(follower.replica.check(&block, Some(block.header.time_ms + 5_000)).unwrap(), Check::Valid);
 }
 
 #[test]
@@ -244,10 +275,7 @@ fn lists_are_paged_newest_first_and_by_id() {
     let mut cursor: Option<Vec<u8>> = None;
     loop {
         let side = ledger::party::Side::Buyer;
-        let page = node
-            .query
-            .party_invoices(&party, side, cursor.as_deref(), 10, |_, _| true)
-            .unwrap();
+        let page = node.query.party_invoices(&party, side, cursor.as_deref(), 10, |_, _| true).unwrap();
         seen.extend(page.rows.iter().map(|(id, _)| id.to_string()));
         match page.next {
             Some(next) => cursor = Some(next),
@@ -257,10 +285,7 @@ fn lists_are_paged_newest_first_and_by_id() {
     assert_eq!(seen.len(), 25);
     assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
     let first = node.query.all_invoices(None, 10, |_, _| true).unwrap();
-    let second = node
-        .query
-        .all_invoices(first.next.as_deref(), 100, |_, _| true)
-        .unwrap();
+    let second = node.query.all_invoices(first.next.as_deref(), 100, |_, _| true).unwrap();
     assert_eq!((first.rows.len(), second.rows.len(), second.next), (10, 15, None));
 }
 
@@ -268,11 +293,7 @@ fn lists_are_paged_newest_first_and_by_id() {
 fn the_mempool_is_fair_and_bounded() {
     use replica::mempool::{Full, Inserted, Limits, Mempool};
     let mut node = node();
-    let limits = Limits {
-        statements_max: 40,
-        organisation_percent_max: 25,
-        ..Limits::default()
-    };
+    let limits = Limits { statements_max: 40, organisation_percent_max: 25, ..Limits::default() };
     let pool = Mempool::new(limits, || {});
     let entry = |node: &Node<MemoryStore>, statement: &[u8]| match node.query.admit(statement, node.now_ms).unwrap() {
         replica::query::Admission::Admitted(entry) => *entry,
@@ -297,13 +318,6 @@ fn the_mempool_is_fair_and_bounded() {
         .iter()
         .map(|entry| entry.parsed.statement().header().organisation.to_string())
         .collect();
-    assert_eq!(
-        &order[..3],
-        ["isp", "shop", "shop"],
-        "the small one does not wait behind the large one"
-    );
-    assert_eq!(
-        pool.insert(entry(&node, &other)),
-        Ok(Inserted::Waiting(statement_id(&other)))
-    );
+    assert_eq!(&order[..3], ["isp", "shop", "shop"], "the small one does not wait behind the large one");
+    assert_eq!(pool.insert(entry(&node, &other)), Ok(Inserted::Waiting(statement_id(&other))));
 }

@@ -34,30 +34,15 @@ fn what_was_acknowledged_survives_a_kill_at_any_height() {
     for round in 0..12 {
         // Across state checkpoints, and between them.
         node.now_ms += if round % 3 == 0 { 11_000 } else { 100 };
-        let (code, id) = node
-            .decide("shop", Mode::Each, &[issue(&format!("r{round}"))])
-            .remove(0);
+        let (code, id) = node.decide("shop", Mode::Each, &[issue(&format!("r{round}"))]).remove(0);
         assert_eq!(code, "accepted");
         let image = killed.join(round.to_string());
         copy(&live, &image);
         let again = Node::start(genesis(|_| {}), open(&image));
-        assert_eq!(
-            again.replica.tip().progress,
-            node.replica.tip().progress,
-            "round {round}"
-        );
+        assert_eq!(again.replica.tip().progress, node.replica.tip().progress, "round {round}");
         let invoice = id.parse().unwrap();
-        assert_eq!(
-            again.query.invoice(&invoice).unwrap(),
-            node.query.invoice(&invoice).unwrap()
-        );
-        again
-            .query
-            .receipt(round)
-            .unwrap()
-            .unwrap()
-            .verify(&again.genesis)
-            .unwrap();
+        assert_eq!(again.query.invoice(&invoice).unwrap(), node.query.invoice(&invoice).unwrap());
+        again.query.receipt(round).unwrap().unwrap().verify(&again.genesis).unwrap();
     }
 }
 
@@ -74,8 +59,5 @@ fn a_node_goes_on_where_it_was_closed_and_rebuilds_a_lost_index() {
     std::fs::remove_dir_all(directory.path().join("index")).unwrap();
     let mut again = Node::start(genesis(|_| {}), open(directory.path()));
     assert_eq!(again.replica.tip().progress, progress);
-    assert_eq!(
-        again.event("platform-b", &lock(&id, "d")),
-        "reimbursement.already-locked"
-    );
+    assert_eq!(again.event("platform-b", &lock(&id, "d")), "reimbursement.already-locked");
 }

@@ -33,9 +33,7 @@ fn id(height: u8) -> BlockId {
 }
 
 fn body(height: u8) -> Vec<u8> {
-    (0..9_000_u32)
-        .map(|position| (position.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()[0] ^ height)
-        .collect()
+    (0..9_000_u32).map(|position| (position.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()[0] ^ height).collect()
 }
 
 fn writes(height: u8) -> IndexWrites {
@@ -63,27 +61,14 @@ fn live(store: &SledStore, done: &mut Acknowledged) -> Result<(), StoreFault> {
         if height > 0 {
             store.put_body(number, &id(height), &body(height))?;
             done.body = height;
-            store.append(
-                number,
-                &Decided {
-                    id: id(height),
-                    certificate: vec![height; 100],
-                },
-            )?;
+            store.append(number, &Decided { id: id(height), certificate: vec![height; 100] })?;
             done.tip = height;
         }
         store.apply(number, writes(height))?;
         let compute = Box::new(|_: &dyn replica::port::CheckpointView| {
-            Ok(CheckpointOutput {
-                root: Hash::from_bytes([1; 32]),
-                writes: IndexWrites::new(),
-            })
+            Ok(CheckpointOutput { root: Hash::from_bytes([1; 32]), writes: IndexWrites::new() })
         });
-        store.begin_checkpoint(CheckpointJob {
-            number,
-            height: number,
-            compute,
-        })?;
+        store.begin_checkpoint(CheckpointJob { number, height: number, compute })?;
         store.await_checkpoint(number)?;
         done.checkpoint = Some(height);
     }
@@ -94,16 +79,9 @@ fn live(store: &SledStore, done: &mut Acknowledged) -> Result<(), StoreFault> {
 fn check(directory: &Path, done: Acknowledged) {
     let store = SledStore::open(&options(directory)).unwrap();
     let tip = store.ledger_tip().unwrap();
-    assert!(
-        tip == u64::from(done.tip) || tip == u64::from(done.tip) + 1,
-        "tip {tip} after {done:?}"
-    );
+    assert!(tip == u64::from(done.tip) || tip == u64::from(done.tip) + 1, "tip {tip} after {done:?}");
     for height in 1..=done.body {
-        assert_eq!(
-            store.body(&id(height)).unwrap(),
-            Some(body(height)),
-            "{height} after {done:?}"
-        );
+        assert_eq!(store.body(&id(height)).unwrap(), Some(body(height)), "{height} after {done:?}");
     }
     for height in 1..=tip {
         assert!(store.decided(height).unwrap().is_some(), "{height} after {done:?}");
@@ -124,11 +102,7 @@ fn check(directory: &Path, done: Acknowledged) {
         expected.extend(writes(height));
     }
     for ((table, key), value) in expected {
-        assert_eq!(
-            store.get(table, &key).unwrap(),
-            value,
-            "{table:?} {key:?} after {done:?}"
-        );
+        assert_eq!(store.get(table, &key).unwrap(), value, "{table:?} {key:?} after {done:?}");
     }
 }
 

@@ -27,19 +27,14 @@ pub(crate) fn unknown_invoice(id: impl std::fmt::Display) -> Problem {
 /// Reads an invoice id from a path.
 pub(crate) fn parse_id(text: &str) -> Result<InvoiceId, Problem> {
     // A text that is no id names no invoice.
-    text.parse()
-        .map_err(|_| unknown_invoice(text.chars().take(40).collect::<String>()))
+    text.parse().map_err(|_| unknown_invoice(text.chars().take(40).collect::<String>()))
 }
 
 impl<S: Store> Service<S> {
     /// An invoice that the caller may see.
     pub(crate) fn visible(&self, caller: &Caller, id: &InvoiceId) -> Result<InvoiceRecord, Problem> {
         let record = self.query().invoice(id)?.ok_or_else(|| unknown_invoice(id))?;
-        if self.sees(caller, &record)? {
-            Ok(record)
-        } else {
-            Err(unknown_invoice(id))
-        }
+        if self.sees(caller, &record)? { Ok(record) } else { Err(unknown_invoice(id)) }
     }
 
     /// Whether the caller may see an invoice.

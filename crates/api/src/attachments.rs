@@ -101,9 +101,7 @@ impl<S: Store> Service<S> {
         let service = Arc::clone(self);
         tokio::spawn(async move {
             let verdict = ticket.verdict().await;
-            let _ = service
-                .run(move |service| service.settle_by(&id, &verdict, &kept))
-                .await;
+            let _ = service.run(move |service| service.settle_by(&id, &verdict, &kept)).await;
         });
     }
 
@@ -129,8 +127,7 @@ impl<S: Store> Service<S> {
     fn settle(&self, kept: &[Hash], issued: impl Fn(&Hash) -> bool) -> Result<(), Problem> {
         let store = self.query().store();
         for hash in kept {
-            self.attachments
-                .settle(hash, issued(hash), || store.erase_attachment(hash))?;
+            self.attachments.settle(hash, issued(hash), || store.erase_attachment(hash))?;
         }
         Ok(())
     }
@@ -154,9 +151,7 @@ struct Wanted {
 
 impl UnderWay {
     fn wanted(&self) -> MutexGuard<'_, BTreeMap<Hash, Wanted>> {
-        self.wanted
-            .lock()
-            .expect("nothing panics while it holds the attachments under way")
+        self.wanted.lock().expect("nothing panics while it holds the attachments under way")
     }
 
     /// Counts a statement that signs an attachment. `put` keeps it, and says whether it was not there before.
@@ -188,18 +183,12 @@ impl UnderWay {
 
 /// Whether a document signs an attachment.
 fn signs(document: &invoice::Document, hash: &Hash) -> bool {
-    document
-        .attachment
-        .is_some_and(|signed| signed.as_bytes() == hash.as_bytes())
+    document.attachment.is_some_and(|signed| signed.as_bytes() == hash.as_bytes())
 }
 
 /// The document that an event issues, if it does.
 fn issued_document(event: &Event) -> Option<&invoice::Document> {
-    if let Event::Issue(issue) = event {
-        Some(&issue.document)
-    } else {
-        None
-    }
+    if let Event::Issue(issue) = event { Some(&issue.document) } else { None }
 }
 
 #[cfg(test)]

@@ -56,9 +56,7 @@ impl<S: Store> Service<S> {
             return Err(Problem::new("auth.key-inactive"));
         }
         let public = key.public.point().map_err(|damaged| Problem::fault(&damaged))?;
-        token
-            .verify(&public, &self.app.identity.id, self.now_s())
-            .map_err(|error| rejected(&error))?;
+        token.verify(&public, &self.app.identity.id, self.now_s()).map_err(|error| rejected(&error))?;
         Ok(Some(Caller { organisation, token }))
     }
 
@@ -71,8 +69,7 @@ impl<S: Store> Service<S> {
         if !bool::from(found.as_bytes().ct_eq(expected.as_bytes())) {
             return Err(rejected(&LoginError::BodyMismatch { expected, found }));
         }
-        self.token_ids
-            .spend(caller.id(), jti.as_str(), caller.token.expires_at(), self.now_s())
+        self.token_ids.spend(caller.id(), jti.as_str(), caller.token.expires_at(), self.now_s())
     }
 }
 
@@ -84,16 +81,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if values.next().is_some() {
         return Err(malformed());
     }
-    let (scheme, token) = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .ok_or_else(malformed)?;
-    if scheme.eq_ignore_ascii_case("Bearer") {
-        Ok(Some(token))
-    } else {
-        Err(malformed())
-    }
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(malformed)?;
+    if scheme.eq_ignore_ascii_case("Bearer") { Ok(Some(token)) } else { Err(malformed()) }
 }
 
 fn rejected(error: &LoginError) -> Problem {
@@ -115,10 +104,7 @@ struct Spent {
 
 impl TokenIds {
     pub(crate) fn new(max: usize) -> Self {
-        Self {
-            max,
-            spent: Mutex::default(),
-        }
+        Self { max, spent: Mutex::default() }
     }
 
     /// Uses a token up. Times are unix seconds.
@@ -142,11 +128,7 @@ impl TokenIds {
 
 impl Spent {
     fn forget_expired(&mut self, now_s: u64) {
-        while self
-            .by_expiry
-            .first()
-            .is_some_and(|(expires_at, ..)| *expires_at <= now_s)
-        {
+        while self.by_expiry.first().is_some_and(|(expires_at, ..)| *expires_at <= now_s) {
             let Some((_, organisation, jti)) = self.by_expiry.pop_first() else {
                 return;
             };

@@ -69,10 +69,7 @@ impl Call {
 
     /// The client's address.
     pub(crate) fn address(&self) -> IpAddr {
-        self.parts
-            .extensions
-            .get::<Peer>()
-            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
+        self.parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
     }
 
     /// The query's parameters: each known, each once.
@@ -166,14 +163,10 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
 fn media_type(headers: &HeaderMap, accepted: &[&'static str]) -> Result<&'static str, Problem> {
     let found = single(headers, &CONTENT_TYPE)?.unwrap_or_default();
     let essence = found.split(';').next().unwrap_or_default().trim();
-    accepted
-        .iter()
-        .copied()
-        .find(|known| essence.eq_ignore_ascii_case(known))
-        .ok_or_else(|| {
-            let found: String = found.chars().take(80).collect();
-            Problem::new("request.media-type").at("Content-Type", accepted.join(" or "), found)
-        })
+    accepted.iter().copied().find(|known| essence.eq_ignore_ascii_case(known)).ok_or_else(|| {
+        let found: String = found.chars().take(80).collect();
+        Problem::new("request.media-type").at("Content-Type", accepted.join(" or "), found)
+    })
 }
 
 /// Reads JSON strictly.
@@ -200,9 +193,7 @@ impl Params {
     pub(crate) fn parsed<T: std::str::FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let found = || text.chars().take(80).collect::<String>();
-        text.parse()
-            .map(Some)
-            .map_err(|_| Problem::new("request.query").at(name, expected, found()))
+        text.parse().map(Some).map_err(|_| Problem::new("request.query").at(name, expected, found()))
     }
 
     /// How many rows a page may have: what is asked for, or the most there are.

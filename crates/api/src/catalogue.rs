@@ -7,12 +7,7 @@ use axum::http::StatusCode;
 use chain::catalogue::{CodeEntry, Kind};
 
 const fn entry(code: &'static str, kind: Kind, summary: &'static str, cure: &'static str) -> CodeEntry {
-    CodeEntry {
-        code,
-        kind,
-        summary,
-        cure,
-    }
+    CodeEntry { code, kind, summary, cure }
 }
 
 /// The codes of this crate: what only the door can find wrong.
@@ -179,12 +174,7 @@ pub const CODES: &[CodeEntry] = &[
         "A header is not what it must be, or stands more than once.",
         "See what was expected and found.",
     ),
-    entry(
-        "request.incomplete",
-        Kind::Malformed,
-        "The body ended early.",
-        "Send as many bytes as announced.",
-    ),
+    entry("request.incomplete", Kind::Malformed, "The body ended early.", "Send as many bytes as announced."),
     entry(
         "request.json",
         Kind::Malformed,
@@ -203,12 +193,7 @@ pub const CODES: &[CodeEntry] = &[
         "The body has a media type that is not accepted here.",
         "Send application/json; statements also as application/jose.",
     ),
-    entry(
-        "request.method",
-        Kind::Malformed,
-        "The path is known, the method is not.",
-        "See the Allow header.",
-    ),
+    entry("request.method", Kind::Malformed, "The path is known, the method is not.", "See the Allow header."),
     entry(
         "request.overdue",
         Kind::Unavailable,
@@ -262,12 +247,7 @@ pub const CODES: &[CodeEntry] = &[
 
 /// Every code of every room, sorted, each once.
 pub fn entries() -> Vec<&'static CodeEntry> {
-    let rooms = [
-        chain::catalogue::CODES,
-        ledger::admission::CODES,
-        ledger::refusal::CODES,
-        CODES,
-    ];
+    let rooms = [chain::catalogue::CODES, ledger::admission::CODES, ledger::refusal::CODES, CODES];
     let mut entries: Vec<_> = rooms.into_iter().flatten().collect();
     entries.sort_by_key(|entry| entry.code);
     entries
@@ -275,12 +255,7 @@ pub fn entries() -> Vec<&'static CodeEntry> {
 
 /// The entry of a code.
 pub fn find(code: &str) -> Option<&'static CodeEntry> {
-    let rooms = [
-        CODES,
-        ledger::refusal::CODES,
-        ledger::admission::CODES,
-        chain::catalogue::CODES,
-    ];
+    let rooms = [CODES, ledger::refusal::CODES, ledger::admission::CODES, chain::catalogue::CODES];
     rooms.into_iter().flatten().find(|entry| entry.code == code)
 }
 

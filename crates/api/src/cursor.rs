@@ -61,13 +61,9 @@ mod tests {
         let (mine, other) = (List::new("invoices", &["a", "b"]), List::new("invoices", &["ab", ""]));
         let cursor = mine.write(b"place");
         assert_eq!(mine.read(&cursor).unwrap(), b"place");
-        for (list, text) in [
-            (other, cursor.as_str()),
-            (mine, ""),
-            (mine, "AQ"),
-            (mine, &format!("{cursor}=")),
-            (mine, "é"),
-        ] {
+        for (list, text) in
+            [(other, cursor.as_str()), (mine, ""), (mine, "AQ"), (mine, &format!("{cursor}=")), (mine, "é")]
+        {
             assert_eq!(list.read(text).unwrap_err().code(), "request.cursor");
         }
         assert!(mine.read(&"A".repeat(10_000)).is_err());

@@ -18,11 +18,8 @@ border-radius:3px;font-size:.92em}table{border-collapse:collapse;width:100%;marg
 vertical-align:top;padding:.3rem .6rem .3rem 0;border-bottom:1px solid #eee}.m{display:inline-block;min-width:4rem;\
 font-weight:600}nav a{margin-right:1rem}";
 
-static DESCRIPTION: LazyLock<String> = LazyLock::new(|| {
-    openapi()
-        .to_pretty_json()
-        .expect("a description made of strings and numbers always serialises")
-});
+static DESCRIPTION: LazyLock<String> =
+    LazyLock::new(|| openapi().to_pretty_json().expect("a description made of strings and numbers always serialises"));
 static PAGE: LazyLock<String> = LazyLock::new(render_page);
 static ERRORS: LazyLock<String> = LazyLock::new(render_errors);
 
@@ -104,11 +101,7 @@ fn render_page() -> String {
     let mut page = format!("<p>{}</p>", text(member(&description["info"], "description")));
     for tag in elements(&description, "tags") {
         let name = member(tag, "name");
-        put!(
-            page,
-            "<h2 id=\"{name}\">{name}</h2><p>{}</p>",
-            text(member(tag, "description"))
-        );
+        put!(page, "<h2 id=\"{name}\">{name}</h2><p>{}</p>", text(member(tag, "description")));
         for (path, item) in members(&description, "/paths") {
             for (method, operation) in item.as_object().into_iter().flatten() {
                 if elements(operation, "tags").any(|tag| tag.as_str() == Some(name)) {
@@ -119,21 +112,12 @@ fn render_page() -> String {
     }
     put!(page, "<h2 id=\"schemas\">Shapes</h2>");
     for (name, schema) in members(&description, "/components/schemas") {
-        put!(
-            page,
-            "<h3 id=\"{name}\">{name}</h3><p>{}</p>",
-            text(member(schema, "description"))
-        );
+        put!(page, "<h3 id=\"{name}\">{name}</h3><p>{}</p>", text(member(schema, "description")));
         render_fields(&mut page, schema);
         for variant in elements(schema, "oneOf") {
             render_fields(&mut page, variant);
             if variant.get("properties").is_none() {
-                put!(
-                    page,
-                    "<p>{} {}</p>",
-                    kind(variant),
-                    text(member(variant, "description"))
-                );
+                put!(page, "<p>{} {}</p>", kind(variant), text(member(variant, "description")));
             }
         }
     }
@@ -142,11 +126,7 @@ fn render_page() -> String {
 
 fn render_operation(page: &mut String, method: &str, path: &str, operation: &Value) {
     let login = match operation.get("security").and_then(Value::as_array) {
-        Some(schemes)
-            if schemes
-                .iter()
-                .any(|scheme| scheme.as_object().is_some_and(Map::is_empty)) =>
-        {
+        Some(schemes) if schemes.iter().any(|scheme| scheme.as_object().is_some_and(Map::is_empty)) => {
             "Login optional."
         }
         Some(_) => "Needs a login.",
@@ -167,30 +147,15 @@ fn render_operation(page: &mut String, method: &str, path: &str, operation: &Val
     );
     for parameter in elements(operation, "parameters") {
         let (name, place) = (text(member(parameter, "name")), member(parameter, "in"));
-        put!(
-            page,
-            "<tr><td><code>{name}</code><td>{place}<td>{}</tr>",
-            text(member(parameter, "description"))
-        );
+        put!(page, "<tr><td><code>{name}</code><td>{place}<td>{}</tr>", text(member(parameter, "description")));
     }
     for (media_type, content) in members(operation, "/requestBody/content") {
-        put!(
-            page,
-            "<tr><td>body<td>{}<td>{}</tr>",
-            text(media_type),
-            kind(&content["schema"])
-        );
+        put!(page, "<tr><td>body<td>{}<td>{}</tr>", text(media_type), kind(&content["schema"]));
     }
     for (status, response) in members(operation, "/responses") {
-        let body = members(response, "/content")
-            .map(|(_, content)| kind(&content["schema"]))
-            .next()
-            .unwrap_or_default();
-        put!(
-            page,
-            "<tr><td>{status}<td>{body}<td>{}</tr>",
-            text(member(response, "description"))
-        );
+        let body =
+            members(response, "/content").map(|(_, content)| kind(&content["schema"])).next().unwrap_or_default();
+        put!(page, "<tr><td>{status}<td>{body}<td>{}</tr>", text(member(response, "description")));
     }
     put!(page, "</table>");
 }
@@ -199,11 +164,7 @@ fn render_fields(page: &mut String, schema: &Value) {
     let required: Vec<&str> = elements(schema, "required").filter_map(Value::as_str).collect();
     let mut rows = String::new();
     for (name, field) in members(schema, "/properties") {
-        let optional = if required.contains(&name.as_str()) {
-            ""
-        } else {
-            ", optional"
-        };
+        let optional = if required.contains(&name.as_str()) { "" } else { ", optional" };
         put!(
             rows,
             "<tr><td><code>{}</code><td>{}{optional}<td>{}</tr>",
@@ -219,17 +180,10 @@ fn render_fields(page: &mut String, schema: &Value) {
 
 /// The type of a schema in words, with links to shapes.
 fn kind(schema: &Value) -> String {
-    if let Some(name) = member(schema, "$ref")
-        .rsplit('/')
-        .next()
-        .filter(|name| !name.is_empty())
-    {
+    if let Some(name) = member(schema, "$ref").rsplit('/').next().filter(|name| !name.is_empty()) {
         return format!("<a href=\"#{name}\">{name}</a>");
     }
-    let choices: Vec<String> = elements(schema, "oneOf")
-        .chain(elements(schema, "anyOf"))
-        .map(kind)
-        .collect();
+    let choices: Vec<String> = elements(schema, "oneOf").chain(elements(schema, "anyOf")).map(kind).collect();
     if !choices.is_empty() {
         return choices.join(" or ");
     }
@@ -246,11 +200,7 @@ fn kind(schema: &Value) -> String {
     match schema.get("type") {
         Some(Value::String(name)) => text(name),
         Some(Value::Array(names)) => {
-            let names: Vec<&str> = names
-                .iter()
-                .filter_map(Value::as_str)
-                .filter(|name| *name != "null")
-                .collect();
+            let names: Vec<&str> = names.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect();
             text(&names.join(" or "))
         }
         Some(_) | None => String::new(),
@@ -265,10 +215,7 @@ fn render_errors() -> String {
     for entry in catalogue::entries() {
         let (code, status) = (entry.code, catalogue::status(entry.code, entry.kind).as_u16());
         let (summary, cure) = (text(entry.summary), text(entry.cure));
-        put!(
-            page,
-            "<tr id=\"{code}\"><td><code>{code}</code><td>{status}<td>{summary}<br>{cure}</tr>"
-        );
+        put!(page, "<tr id=\"{code}\"><td><code>{code}</code><td>{status}<td>{summary}<br>{cure}</tr>");
     }
     put!(
         page,
@@ -277,10 +224,7 @@ fn render_errors() -> String {
     );
     for rule in RULES {
         let (code, summary, cure) = (rule.code, text(rule.summary), text(rule.cure));
-        put!(
-            page,
-            "<tr id=\"{code}\"><td><code>{code}</code><td>{summary}<br>{cure}</tr>"
-        );
+        put!(page, "<tr id=\"{code}\"><td><code>{code}</code><td>{summary}<br>{cure}</tr>");
     }
     put!(page, "</table>");
     frame("E-invoice ledger: codes", &page)

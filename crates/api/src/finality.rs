@@ -66,19 +66,14 @@ pub struct Finality {
 impl std::fmt::Debug for Finality {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let expected = self.inner().expected.len();
-        f.debug_struct("Finality")
-            .field("expected", &expected)
-            .finish_non_exhaustive()
+        f.debug_struct("Finality").field("expected", &expected).finish_non_exhaustive()
     }
 }
 
 impl Finality {
     /// Room for `max_waiters` requests that wait at once.
     pub fn new(max_waiters: usize) -> Self {
-        Self {
-            waiters: Arc::new(Semaphore::new(max_waiters.min(Semaphore::MAX_PERMITS))),
-            inner: Mutex::default(),
-        }
+        Self { waiters: Arc::new(Semaphore::new(max_waiters.min(Semaphore::MAX_PERMITS))), inner: Mutex::default() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -125,9 +120,7 @@ impl Finality {
             return Some(Ticket { receiver });
         }
         if let Some(sender) = inner.expected.get(&id) {
-            return Some(Ticket {
-                receiver: sender.subscribe(),
-            });
+            return Some(Ticket { receiver: sender.subscribe() });
         }
         if inner.expected.len() >= EXPECTED_MAX {
             return None;
@@ -142,11 +135,7 @@ impl Finality {
     pub(crate) fn withdraw(&self, id: &StatementId, ticket: Ticket) {
         drop(ticket);
         let mut inner = self.inner();
-        if inner
-            .expected
-            .get(id)
-            .is_some_and(|sender| sender.receiver_count() == 0)
-        {
+        if inner.expected.get(id).is_some_and(|sender| sender.receiver_count() == 0) {
             inner.expected.remove(id);
         }
     }
@@ -227,13 +216,7 @@ mod tests {
 
     fn block(height: u64, statements: Vec<StatementId>) -> Committed {
         let id = BlockId::from(Hash::of(b"block"));
-        Committed {
-            height,
-            id,
-            time_ms: 0,
-            statements,
-            events: 1,
-        }
+        Committed { height, id, time_ms: 0, statements, events: 1 }
     }
 
     #[tokio::test]
@@ -274,10 +257,7 @@ mod tests {
         finality.fault();
         assert_eq!(first.await, Waited::Verdict(Verdict::Fault));
         let late = finality.expect(id("b")).unwrap();
-        assert_eq!(
-            finality.wait(late, Duration::from_secs(60)).await,
-            Waited::Verdict(Verdict::Fault)
-        );
+        assert_eq!(finality.wait(late, Duration::from_secs(60)).await, Waited::Verdict(Verdict::Fault));
     }
 
     #[test]

@@ -57,12 +57,7 @@ impl<S: Store> Service<S> {
         let patience = call.prefer().patience(self.app.options.finality_wait_ms);
         let (_, body) = call.body(&self.app.options, &[JSON]).await?;
         self.cover(&caller, &body)?;
-        Ok(Write {
-            caller,
-            nonce,
-            patience,
-            body,
-        })
+        Ok(Write { caller, nonce, patience, body })
     }
 
     /// Signs an event with the caller's hosted key, submits it, and answers.
@@ -75,17 +70,12 @@ impl<S: Store> Service<S> {
     ) -> Result<Response, Problem> {
         let statement = self.signed(write, event)?;
         let attachments = attachment.into_iter().collect();
-        let submission = Submission {
-            statement,
-            attachments,
-            patience: write.patience,
-        };
+        let submission = Submission { statement, attachments, patience: write.patience };
         match self.submit(submission).await? {
             Submitted::Pending(id) => Ok(pending(&id)),
             Submitted::Decided { id, fresh } => {
                 let caller = write.caller.clone();
-                self.run(move |service| service.answer_write(&caller, &id, fresh, shows))
-                    .await
+                self.run(move |service| service.answer_write(&caller, &id, fresh, shows)).await
             }
         }
     }
@@ -118,9 +108,7 @@ impl<S: Store> Service<S> {
                 let record = self.query().invoice(&id)?.ok_or_else(missing)?;
                 let view = self.invoice_view(caller, &id, &record)?;
                 let mut response = (status, Json(view)).into_response();
-                response
-                    .headers_mut()
-                    .insert(LOCATION, header_value(&format!("/v1/invoices/{id}")));
+                response.headers_mut().insert(LOCATION, header_value(&format!("/v1/invoices/{id}")));
                 Ok(response)
             }
             (Shows::Invoice | Shows::Event, _) => {
@@ -199,9 +187,5 @@ impl<S: Store> Service<S> {
 
 /// The invoice that an event issued, now or when it was first accepted.
 fn issued(outcome: &OutcomeView) -> Option<InvoiceId> {
-    if let Some(RecordView::Issued { invoice, .. }) = &outcome.record {
-        invoice.parse().ok()
-    } else {
-        None
-    }
+    if let Some(RecordView::Issued { invoice, .. }) = &outcome.record { invoice.parse().ok() } else { None }
 }

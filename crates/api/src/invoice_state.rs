@@ -35,10 +35,8 @@ impl Documents {
             return Ok(issue.document);
         }
         let document = service.query().document(record)?;
-        self.last = service
-            .query()
-            .event(leaf)?
-            .map(|event| (leaf.saturating_sub(u64::from(event.index)), event.statement));
+        self.last =
+            service.query().event(leaf)?.map(|event| (leaf.saturating_sub(u64::from(event.index)), event.statement));
         Ok(document)
     }
 }
@@ -88,9 +86,7 @@ impl<S: Store> Service<S> {
             seller: record.seller.to_string(),
             holder: (&record.holder).into(),
             issued_at: format_ms(record.issued_ms),
-            date: Date::from_unix_ms(record.issued_ms)
-                .map(|date| date.to_string())
-                .unwrap_or_default(),
+            date: Date::from_unix_ms(record.issued_ms).map(|date| date.to_string()).unwrap_or_default(),
             check_code: check_code(id, &record.issue.hash),
             totals: TotalsView::from(&record.totals),
             document,
@@ -110,11 +106,7 @@ impl<S: Store> Service<S> {
 /// The text of an invoice's QR code: what the public check needs, with the full leaf hash.
 fn qr(code: Option<&str>, number: &str, record: &InvoiceRecord) -> String {
     let code = code.map(|code| format!("&code={code}")).unwrap_or_default();
-    format!(
-        "einvoice:?hash={}{code}&bill_num={number}&total_amount={}",
-        record.issue.hash,
-        record.totals.gross.fen()
-    )
+    format!("einvoice:?hash={}{code}&bill_num={number}&total_amount={}", record.issue.hash, record.totals.gross.fen())
 }
 
 /// The name of a validity.

@@ -24,10 +24,8 @@ pub(crate) async fn finish<S: Store>(State(service): State<Arc<Service<S>>>, req
     let started = Instant::now();
     let id = own_id(&request).unwrap_or_else(|| service.request_id());
     let method = request.method().clone();
-    let path = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "-".to_owned(), |path| path.as_str().to_owned());
+    let path =
+        request.extensions().get::<MatchedPath>().map_or_else(|| "-".to_owned(), |path| path.as_str().to_owned());
     let limit = Duration::from_millis(service.app.options.request_timeout_ms);
     let span = tracing::info_span!("api.request", request_id = %id);
     let response = match tokio::time::timeout(limit, next.run(request).instrument(span)).await {
@@ -38,9 +36,7 @@ pub(crate) async fn finish<S: Store>(State(service): State<Arc<Service<S>>>, req
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, header_value(&id));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     let (status, elapsed) = (response.status().as_u16(), started.elapsed());
     service.metrics.answered(status, elapsed);
     let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
@@ -61,11 +57,7 @@ fn rendered(mut response: Response, id: &str) -> Response {
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
         None if status.is_client_error() || status.is_server_error() => {
-            if response
-                .headers()
-                .get(CONTENT_TYPE)
-                .is_some_and(|value| value.as_bytes() == PROBLEM_JSON.as_bytes())
-            {
+            if response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == PROBLEM_JSON.as_bytes()) {
                 return response;
             }
             foreign(status)
@@ -96,10 +88,7 @@ fn foreign(status: StatusCode) -> Problem {
 /// A panic in a handler: a fault of ours that ends one request.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the layer's")]
 pub(crate) fn panicked(panic: Box<dyn Any + Send + 'static>) -> HttpResponse<axum::body::Body> {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = text.unwrap_or("not a text"), "a handler panicked");
     Problem::new("internal.fault").into_response()
 }

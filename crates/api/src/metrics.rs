@@ -68,17 +68,7 @@ impl Metrics {
         registry.register("mempool_statements", "Statements that wait", mempool_statements.clone());
         registry.register("mempool_bytes", "Bytes of statements that wait", mempool_bytes.clone());
         registry.register("ready", "Whether the node is ready for work", ready.clone());
-        Self {
-            registry,
-            requests,
-            seconds,
-            connections,
-            height,
-            log_size,
-            mempool_statements,
-            mempool_bytes,
-            ready,
-        }
+        Self { registry, requests, seconds, connections, height, log_size, mempool_statements, mempool_bytes, ready }
     }
 
     /// Counts an answer.
@@ -114,13 +104,7 @@ mod tests {
     fn the_names_of_metrics_do_not_move() {
         let metrics = Metrics::new();
         metrics.answered(200, std::time::Duration::from_millis(3));
-        let reading = Reading {
-            height: 7,
-            log_size: 9,
-            mempool_statements: 1,
-            mempool_bytes: 2,
-            ready: true,
-        };
+        let reading = Reading { height: 7, log_size: 9, mempool_statements: 1, mempool_bytes: 2, ready: true };
         let text = metrics.text(&reading);
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         assert_eq!(

@@ -63,20 +63,12 @@ impl Modify for Common {
         components.add_security_scheme("login", SecurityScheme::Http(login));
         let problem = ResponseBuilder::new()
             .description("A problem.")
-            .content(
-                PROBLEM_JSON,
-                ContentBuilder::new()
-                    .schema(Some(Ref::from_schema_name("ProblemBody")))
-                    .build(),
-            )
+            .content(PROBLEM_JSON, ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemBody"))).build())
             .build();
         for item in description.paths.paths.values_mut() {
             let operations = [&mut item.get, &mut item.post, &mut item.delete];
             for operation in operations.into_iter().flatten() {
-                operation
-                    .responses
-                    .responses
-                    .insert("default".to_owned(), RefOr::T(problem.clone()));
+                operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
             }
         }
     }

@@ -43,10 +43,7 @@ pub(crate) fn leaf_hash(event: &EventView) -> Result<Hash, Problem> {
     let index = usize::try_from(event.index).unwrap_or(usize::MAX);
     let event_hash = statement.event_hash(index).ok_or_else(|| {
         let what = format!("leaf {} names an event that its statement does not have", event.leaf);
-        Problem::fault(&replica::replica::Fault::Ledger {
-            height: event.height,
-            what,
-        })
+        Problem::fault(&replica::replica::Fault::Ledger { height: event.height, what })
     })?;
     Ok(Leaf::new(statement.id(), event.index, event_hash, &event.outcome, event.height).hash())
 }
@@ -65,25 +62,12 @@ impl<S: Store> Service<S> {
         }
         // Reading each event for itself would read the whole statement as often as it has events.
         let gone = |what: &str| {
-            Problem::fault(&replica::replica::Fault::Ledger {
-                height: stands.height,
-                what: format!("{what} is gone"),
-            })
+            Problem::fault(&replica::replica::Fault::Ledger { height: stands.height, what: format!("{what} is gone") })
         };
-        let block = self
-            .query()
-            .committed_block(stands.height)?
-            .ok_or_else(|| gone("its block"))?;
+        let block = self.query().committed_block(stands.height)?.ok_or_else(|| gone("its block"))?;
         let bytes = first.statement.bytes();
-        let place = block
-            .body
-            .block
-            .statements
-            .iter()
-            .position(|statement| statement[..] == bytes[..]);
-        let outcomes = place
-            .and_then(|place| block.body.outcomes.get(place))
-            .ok_or_else(|| gone("a statement"))?;
+        let place = block.body.block.statements.iter().position(|statement| statement[..] == bytes[..]);
+        let outcomes = place.and_then(|place| block.body.outcomes.get(place)).ok_or_else(|| gone("a statement"))?;
         let views = (0..).zip(outcomes).map(|(index, outcome)| EventView {
             leaf: stands.first_leaf + u64::from(index),
             index,
@@ -99,10 +83,7 @@ impl<S: Store> Service<S> {
             return Ok(None);
         };
         let Some(first) = events.first() else { return Ok(None) };
-        let outcomes = events
-            .iter()
-            .map(|event| self.outcome(event))
-            .collect::<Result<Vec<_>, _>>()?;
+        let outcomes = events.iter().map(|event| self.outcome(event)).collect::<Result<Vec<_>, _>>()?;
         let view = StatementView {
             statement: id.to_string(),
             state: StatementState::Decided,
@@ -113,11 +94,7 @@ impl<S: Store> Service<S> {
             problem: None,
         };
         let organisation = first.statement.header().organisation.clone();
-        Ok(Some(DecidedStatement {
-            view,
-            organisation,
-            outcomes,
-        }))
+        Ok(Some(DecidedStatement { view, organisation, outcomes }))
     }
 
     /// What became of one event.
@@ -166,26 +143,15 @@ impl<S: Store> Service<S> {
     /// The problem of a statement of which nothing was accepted; `None` when something was.
     pub(crate) fn wholly_refused(&self, decided: &DecidedStatement) -> Result<Option<Problem>, Problem> {
         let outcomes = &decided.outcomes;
-        if outcomes
-            .iter()
-            .any(|outcome| [ACCEPTED, REPEATED].contains(&outcome.code.as_str()))
-        {
+        if outcomes.iter().any(|outcome| [ACCEPTED, REPEATED].contains(&outcome.code.as_str())) {
             return Ok(None);
         }
-        let Some(first) = outcomes
-            .iter()
-            .find(|outcome| outcome.code != ALL_REFUSED)
-            .or(outcomes.first())
-        else {
+        let Some(first) = outcomes.iter().find(|outcome| outcome.code != ALL_REFUSED).or(outcomes.first()) else {
             return Ok(None);
         };
         let mut problem = Problem::new(first.code.clone());
         if let Some(refusal) = &first.refusal {
-            problem = problem.at(
-                format!("/events/{}", first.index),
-                refusal.expected.clone(),
-                refusal.found.clone(),
-            );
+            problem = problem.at(format!("/events/{}", first.index), refusal.expected.clone(), refusal.found.clone());
         }
         let standing = first.refusal.as_ref().and_then(|refusal| refusal.standing.clone());
         let original = match &standing {
@@ -206,11 +172,7 @@ impl<S: Store> Service<S> {
         let Some(event) = self.query().event(leaf)? else {
             return Ok(None);
         };
-        Ok(if let Record::Issued { invoice, .. } = event.record()? {
-            Some(invoice.to_string())
-        } else {
-            None
-        })
+        Ok(if let Record::Issued { invoice, .. } = event.record()? { Some(invoice.to_string()) } else { None })
     }
 
     /// A rejection as a problem. The reader stops at the first value in a document that cannot be read; here the

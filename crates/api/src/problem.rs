@@ -81,11 +81,7 @@ impl Problem {
         let (kind, title, cure) = match catalogue::find(&code) {
             Some(entry) => (entry.kind, entry.summary, entry.cure),
             // Only rules newer than this door can say a code that is not in its table.
-            None => (
-                Kind::Lifecycle,
-                "The ledger refused the event.",
-                "See the documentation of newer versions.",
-            ),
+            None => (Kind::Lifecycle, "The ledger refused the event.", "See the documentation of newer versions."),
         };
         let status = catalogue::status(&code, kind);
         let retry_after_s = match status {
@@ -100,10 +96,7 @@ impl Problem {
             code,
             ..ProblemBody::default()
         };
-        Self {
-            body: Box::new(body),
-            retry_after_s,
-        }
+        Self { body: Box::new(body), retry_after_s }
     }
 
     /// The stable code.
@@ -189,13 +182,7 @@ impl IntoResponse for Problem {
 
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
-        let Rejection {
-            code,
-            path,
-            expected,
-            found,
-            violations,
-        } = rejection;
+        let Rejection { code, path, expected, found, violations } = rejection;
         Self::new(code).at(path, expected, found).violations(&violations)
     }
 }

@@ -40,10 +40,7 @@ impl Quotas {
             clock: DefaultClock::default(),
             mismatches_max: options.mismatches_an_invoice_and_day,
             secret,
-            mismatches: Mutex::new(Mismatches {
-                day: 0,
-                slots: vec![0; SLOTS],
-            }),
+            mismatches: Mutex::new(Mismatches { day: 0, slots: vec![0; SLOTS] }),
         }
     }
 
@@ -72,10 +69,7 @@ impl Quotas {
     }
 
     fn on_day<T>(&self, day: i64, work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        let mut mismatches = self
-            .mismatches
-            .lock()
-            .expect("nothing panics while it holds the counters");
+        let mut mismatches = self.mismatches.lock().expect("nothing panics while it holds the counters");
         if mismatches.day != day {
             mismatches.day = day;
             mismatches.slots.fill(0);
@@ -125,13 +119,7 @@ mod tests {
 
     #[test]
     fn an_address_has_its_checks_a_minute_and_ipv6_counts_by_network() {
-        let quotas = Quotas::new(
-            &Options {
-                verifications_a_minute: 2,
-                ..Options::default()
-            },
-            [7; 32],
-        );
+        let quotas = Quotas::new(&Options { verifications_a_minute: 2, ..Options::default() }, [7; 32]);
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         assert!(quotas.check_address(address("2001:db8::1")).is_ok());
         assert!(quotas.check_address(address("2001:db8::2")).is_ok());

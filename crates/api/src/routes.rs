@@ -34,16 +34,10 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/v1/invoices/{id}", get(invoices::show::<S>).post(invoices::act::<S>))
         .route("/v1/invoices/{id}/events", get(invoices::events::<S>))
         .route("/v1/invoices/{id}/receipt", get(invoices::receipt::<S>))
-        .route(
-            "/v1/invoices/{id}/attachment",
-            get(invoices::attachment::<S>).delete(invoices::erase_attachment::<S>),
-        )
+        .route("/v1/invoices/{id}/attachment", get(invoices::attachment::<S>).delete(invoices::erase_attachment::<S>))
         .route("/v1/invoices/{id}/transfers", post(invoices::transfer::<S>))
         .route("/v1/invoices/{id}/reimbursements", post(reimbursements::lock::<S>))
-        .route(
-            "/v1/invoices/{id}/reimbursements/{claim}",
-            post(reimbursements::act::<S>),
-        )
+        .route("/v1/invoices/{id}/reimbursements/{claim}", post(reimbursements::act::<S>))
         .route("/v1/filings", post(filings::file::<S>))
         .route("/v1/filings/{seller}/{period}", get(filings::show::<S>))
         .route("/v1/receipts/{leaf}", get(ledger_reads::receipt::<S>))

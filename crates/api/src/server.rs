@@ -73,12 +73,7 @@ pub async fn serve<S: Store>(
     let service = Arc::new(Service::new(app));
     let router = routes::router(Arc::clone(&service));
     tracing::info!(%address, tls = acceptor.is_some(), "the door is open");
-    let door = Door {
-        service,
-        router,
-        acceptor,
-        graceful: GracefulShutdown::new(),
-    };
+    let door = Door { service, router, acceptor, graceful: GracefulShutdown::new() };
     door.run(listener, &shutdown).await;
     Ok(())
 }
@@ -96,9 +91,7 @@ impl<S: Store> Door<S> {
     }
 
     async fn run(self, listener: TcpListener, shutdown: &CancellationToken) {
-        let room = Arc::new(Semaphore::new(
-            self.options().connections_max.clamp(1, Semaphore::MAX_PERMITS),
-        ));
+        let room = Arc::new(Semaphore::new(self.options().connections_max.clamp(1, Semaphore::MAX_PERMITS)));
         let mut connections = JoinSet::new();
         loop {
             // Beyond the limit nobody is accepted: the system's own queue is bounded too.

@@ -56,10 +56,7 @@ impl<S: Store> Service<S> {
 
     /// The time at which statements and leases are judged: the node's clock, never before the tip. ms UTC.
     pub(crate) fn now_ms(&self) -> i64 {
-        self.app
-            .clock
-            .now_ms()
-            .max(self.query().tip().progress.time_ms.saturating_add(1))
+        self.app.clock.now_ms().max(self.query().tip().progress.time_ms.saturating_add(1))
     }
 
     /// The node's clock in whole seconds.
@@ -69,11 +66,7 @@ impl<S: Store> Service<S> {
 
     /// A new request id: unique on this node, and guessable, for it is no secret.
     pub(crate) fn request_id(&self) -> String {
-        format!(
-            "{}-{:x}",
-            self.request_prefix,
-            self.requests.fetch_add(1, Ordering::Relaxed)
-        )
+        format!("{}-{:x}", self.request_prefix, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Reads the store on a thread that may block, never more at once than the limit.
@@ -81,10 +74,7 @@ impl<S: Store> Service<S> {
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let permit = Arc::clone(&self.reads)
-            .acquire_owned()
-            .await
-            .map_err(|closed| Problem::fault(&closed))?;
+        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|closed| Problem::fault(&closed))?;
         let service = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -103,10 +93,7 @@ impl<S: Store> Service<S> {
 
     /// The salt of an attachment: the same for the same organisation and nonce, unguessable outside.
     pub(crate) fn salt(&self, organisation: &OrganisationId, nonce: &str) -> [u8; 32] {
-        keyed_hash(
-            &self.app.identity.salt_secret,
-            &[organisation.as_str().as_bytes(), &[0], nonce.as_bytes()],
-        )
+        keyed_hash(&self.app.identity.salt_secret, &[organisation.as_str().as_bytes(), &[0], nonce.as_bytes()])
     }
 
     /// Refuses writes while the node is not in order.

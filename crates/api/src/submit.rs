@@ -59,11 +59,7 @@ impl<S: Store> Service<S> {
     /// Submits a statement and waits for what becomes of it.
     pub(crate) async fn submit(self: &Arc<Self>, submission: Submission) -> Result<Submitted, Problem> {
         self.must_take_writes()?;
-        let Submission {
-            statement,
-            attachments,
-            patience,
-        } = submission;
+        let Submission { statement, attachments, patience } = submission;
         let service = Arc::clone(self);
         // On a task of its own: a client that hangs up must not leave attachments without their statement.
         let entering = tokio::spawn(async move { service.enter(statement, attachments).await });
@@ -74,9 +70,7 @@ impl<S: Store> Service<S> {
     }
 
     async fn enter(self: Arc<Self>, statement: Vec<u8>, attachments: Vec<(Hash, Vec<u8>)>) -> Result<Entered, Problem> {
-        let admitted = self
-            .run(move |service| service.at_the_door(&statement, attachments))
-            .await?;
+        let admitted = self.run(move |service| service.at_the_door(&statement, attachments)).await?;
         let (entry, kept) = match admitted {
             Admitted::Entry(entry, kept) => (*entry, kept),
             Admitted::Decided(id) => return Ok(Entered::Decided(id)),
@@ -130,18 +124,14 @@ impl<S: Store> Service<S> {
     }
 
     async fn decided(self: &Arc<Self>, id: StatementId) -> Result<bool, Problem> {
-        self.run(move |service| Ok(service.query().statement(&id)?.is_some()))
-            .await
+        self.run(move |service| Ok(service.query().statement(&id)?.is_some())).await
     }
 
     async fn wait(&self, id: StatementId, ticket: Ticket, patience: Duration) -> Result<Submitted, Problem> {
         match self.app.finality.wait(ticket, patience).await {
             Waited::Pending => Ok(Submitted::Pending(id)),
             Waited::Verdict(Verdict::Decided) => Ok(Submitted::Decided { id, fresh: true }),
-            Waited::Verdict(Verdict::Repeated(first)) => Ok(Submitted::Decided {
-                id: first,
-                fresh: false,
-            }),
+            Waited::Verdict(Verdict::Repeated(first)) => Ok(Submitted::Decided { id: first, fresh: false }),
             Waited::Verdict(Verdict::Rejected(rejection)) => Err((*rejection).into()),
             Waited::Verdict(Verdict::Quarantined) => Err(Problem::new("statement.quarantined")),
             Waited::Verdict(Verdict::Fault) => Err(Problem::new("node.stopping").retry_after(5)),

@@ -41,11 +41,7 @@ fn no_code_stands_twice_and_all_are_explained() {
     let codes: BTreeSet<&str> = entries.iter().map(|entry| entry.code).collect();
     assert_eq!(codes.len(), entries.len());
     for entry in entries {
-        assert!(
-            entry.summary.ends_with('.') && entry.cure.ends_with('.'),
-            "{}",
-            entry.code
-        );
+        assert!(entry.summary.ends_with('.') && entry.cure.ends_with('.'), "{}", entry.code);
         assert_eq!(catalogue::find(entry.code), Some(entry));
     }
 }
@@ -59,12 +55,7 @@ fn the_description_does_not_change_unnoticed() {
 fn fields(name: &str) -> BTreeSet<String> {
     let description = serde_json::to_value(api::openapi()).expect("a description is JSON");
     let properties = description.pointer(&format!("/components/schemas/{name}/properties"));
-    properties
-        .and_then(Value::as_object)
-        .unwrap_or_else(|| panic!("{name}"))
-        .keys()
-        .cloned()
-        .collect()
+    properties.and_then(Value::as_object).unwrap_or_else(|| panic!("{name}")).keys().cloned().collect()
 }
 
 fn keys(value: &Value) -> BTreeSet<String> {
@@ -87,26 +78,11 @@ fn the_shapes_of_what_is_signed_are_those_the_rooms_read() {
     let invoice = "144032609110-00000001";
     let events = [
         ("Issue", json!({"issue": {"document": document}})),
-        (
-            "Transfer",
-            json!({"transfer": {"invoice": invoice, "to": {"organisation": "o"}}}),
-        ),
-        (
-            "Lock",
-            json!({"lock": {"invoice": invoice, "enterprise": "e", "claim": "c", "lease_seconds": 1}}),
-        ),
-        (
-            "Renew",
-            json!({"renew": {"invoice": invoice, "claim": "c", "token": 1, "lease_seconds": 1}}),
-        ),
-        (
-            "Unlock",
-            json!({"unlock": {"invoice": invoice, "claim": "c", "token": 1}}),
-        ),
-        (
-            "Close",
-            json!({"close": {"invoice": invoice, "claim": "c", "token": 1}}),
-        ),
+        ("Transfer", json!({"transfer": {"invoice": invoice, "to": {"organisation": "o"}}})),
+        ("Lock", json!({"lock": {"invoice": invoice, "enterprise": "e", "claim": "c", "lease_seconds": 1}})),
+        ("Renew", json!({"renew": {"invoice": invoice, "claim": "c", "token": 1, "lease_seconds": 1}})),
+        ("Unlock", json!({"unlock": {"invoice": invoice, "claim": "c", "token": 1}})),
+        ("Close", json!({"close": {"invoice": invoice, "claim": "c", "token": 1}})),
         ("Void", json!({"void": {"invoice": invoice, "reason": "issue-error"}})),
         (
             "File",

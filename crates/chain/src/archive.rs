@@ -106,13 +106,7 @@ pub struct ArchiveEnd {
 impl ArchiveEnd {
     /// What no blocks amount to.
     pub fn of_genesis(genesis: &Genesis) -> Self {
-        Self {
-            blocks: 0,
-            tip_height: 0,
-            tip: genesis.block_id(),
-            log_size: 0,
-            log_root: Hash::EMPTY,
-        }
+        Self { blocks: 0, tip_height: 0, tip: genesis.block_id(), log_size: 0, log_root: Hash::EMPTY }
     }
 
     /// What the blocks amount to with one more. Saturates where no archive ever comes.

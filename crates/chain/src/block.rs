@@ -117,10 +117,7 @@ impl Header {
 ///
 /// Changing this forks the chain.
 pub fn statements_root<S: AsRef<[u8]>>(statements: &[S]) -> Hash {
-    let leaves: Vec<Hash> = statements
-        .iter()
-        .map(|statement| merkle::leaf_hash(statement.as_ref()))
-        .collect();
+    let leaves: Vec<Hash> = statements.iter().map(|statement| merkle::leaf_hash(statement.as_ref())).collect();
     merkle::root(&leaves)
 }
 
@@ -141,16 +138,11 @@ impl Block {
     pub fn check_shape(&self) -> Result<(), BlockError> {
         let found = self.statements.len();
         if found > STATEMENTS_MAX {
-            return Err(BlockError::TooManyStatements {
-                found,
-                statements_max: STATEMENTS_MAX,
-            });
+            return Err(BlockError::TooManyStatements { found, statements_max: STATEMENTS_MAX });
         }
         let within = |room: usize, statement: &Vec<u8>| room.checked_sub(statement.len());
         if self.statements.iter().try_fold(STATEMENTS_BYTES_MAX, within).is_none() {
-            return Err(BlockError::StatementsTooLarge {
-                bytes_max: STATEMENTS_BYTES_MAX,
-            });
+            return Err(BlockError::StatementsTooLarge { bytes_max: STATEMENTS_BYTES_MAX });
         }
         let expected = self.header.statement_count;
         if usize::try_from(expected) != Ok(found) {
@@ -158,10 +150,7 @@ impl Block {
         }
         let root = statements_root(&self.statements);
         if root != self.header.statements_root {
-            return Err(BlockError::StatementsRoot {
-                expected: self.header.statements_root,
-                found: root,
-            });
+            return Err(BlockError::StatementsRoot { expected: self.header.statements_root, found: root });
         }
         self.check_next_validators()
     }
@@ -204,10 +193,7 @@ pub(crate) fn check_tag<const N: usize>(value: &'static str, found: [u8; N], tag
     if found == tag {
         return Ok(());
     }
-    Err(DecodeError::Malformed {
-        value,
-        source: crate::encoding::invalid_borsh("the bytes begin with another tag"),
-    })
+    Err(DecodeError::Malformed { value, source: crate::encoding::invalid_borsh("the bytes begin with another tag") })
 }
 
 #[cfg(test)]

@@ -42,12 +42,7 @@ pub struct CodeEntry {
 }
 
 const fn entry(code: &'static str, kind: Kind, summary: &'static str, cure: &'static str) -> CodeEntry {
-    CodeEntry {
-        code,
-        kind,
-        summary,
-        cure,
-    }
+    CodeEntry { code, kind, summary, cure }
 }
 
 /// The codes of this crate, sorted.
@@ -64,12 +59,7 @@ pub const CODES: &[CodeEntry] = &[
         "The login token does not cover this request body.",
         "Sign a token whose jti and body_sha256 belong to exactly the bytes that are sent.",
     ),
-    entry(
-        "login.expired",
-        Kind::Unauthenticated,
-        "The login token has expired.",
-        "Sign a new token.",
-    ),
+    entry("login.expired", Kind::Unauthenticated, "The login token has expired.", "Sign a new token."),
     entry(
         "login.lifetime",
         Kind::Unauthenticated,
@@ -94,12 +84,7 @@ pub const CODES: &[CodeEntry] = &[
         "The signature of the login token does not verify under the key it names.",
         "Sign with the login key that kid names.",
     ),
-    entry(
-        "login.type",
-        Kind::Unauthenticated,
-        "The token is not a login token.",
-        "Set typ to einvoice-login+jwt.",
-    ),
+    entry("login.type", Kind::Unauthenticated, "The token is not a login token.", "Set typ to einvoice-login+jwt."),
     entry(
         "statement.algorithm",
         Kind::Malformed,

@@ -81,16 +81,7 @@ pub fn vote_sign_bytes(
     block_id: Option<&BlockId>,
     voter: &PublicKey,
 ) -> Vec<u8> {
-    signed_bytes(&VoteBytes {
-        tag: VOTE_TAG,
-        suite,
-        chain,
-        kind,
-        height,
-        round,
-        block_id,
-        voter,
-    })
+    signed_bytes(&VoteBytes { tag: VOTE_TAG, suite, chain, kind, height, round, block_id, voter })
 }
 
 /// The bytes that a proposal signs; `pol_round` is the round whose prevotes justify proposing the
@@ -106,16 +97,7 @@ pub fn proposal_sign_bytes(
     block_id: &BlockId,
     proposer: &PublicKey,
 ) -> Vec<u8> {
-    signed_bytes(&ProposalBytes {
-        tag: PROPOSAL_TAG,
-        suite,
-        chain,
-        height,
-        round,
-        pol_round,
-        block_id,
-        proposer,
-    })
+    signed_bytes(&ProposalBytes { tag: PROPOSAL_TAG, suite, chain, height, round, pol_round, block_id, proposer })
 }
 
 /// Signs a vote with a consensus key.
@@ -128,15 +110,7 @@ pub fn sign_vote(
     round: u32,
     block_id: Option<&BlockId>,
 ) -> Signature {
-    key.sign(&vote_sign_bytes(
-        chain,
-        suite,
-        kind,
-        height,
-        round,
-        block_id,
-        &key.public(),
-    ))
+    key.sign(&vote_sign_bytes(chain, suite, kind, height, round, block_id, &key.public()))
 }
 
 /// Signs a precommit for a block: one signature of a certificate.
@@ -164,15 +138,7 @@ pub fn sign_proposal(
     pol_round: Option<u32>,
     block_id: &BlockId,
 ) -> Signature {
-    key.sign(&proposal_sign_bytes(
-        chain,
-        suite,
-        height,
-        round,
-        pol_round,
-        block_id,
-        &key.public(),
-    ))
+    key.sign(&proposal_sign_bytes(chain, suite, height, round, pol_round, block_id, &key.public()))
 }
 
 /// One validator's precommit in a certificate.
@@ -209,13 +175,7 @@ impl CommitCertificate {
     /// twice, and [`CommitCertificate::verify`] refuses it.
     pub fn new(suite: Suite, height: u64, round: u32, block_id: BlockId, mut signatures: Vec<CommitSignature>) -> Self {
         signatures.sort_by_key(|signature| signature.validator);
-        Self {
-            suite,
-            height,
-            round,
-            block_id,
-            signatures,
-        }
+        Self { suite, height, round, block_id, signatures }
     }
 
     /// Checks that more than two thirds of the power of `validators` precommitted `block_id` at
@@ -225,31 +185,21 @@ impl CommitCertificate {
     /// not needed for the quorum is no place to hide bytes in.
     pub fn verify(&self, chain: &ChainId, suite: Suite, validators: &ValidatorSet) -> Result<(), CertificateError> {
         if self.suite != suite {
-            return Err(CertificateError::Suite {
-                expected: suite,
-                found: self.suite,
-            });
+            return Err(CertificateError::Suite { expected: suite, found: self.suite });
         }
         let members = self.members(validators)?;
         // No overflow: each member once, and the total power is below 2^53.
         let signed = members.iter().map(|member| member.power).sum();
         let needed = validators.quorum_power();
         if signed < needed {
-            return Err(CertificateError::TooLittlePower {
-                signed,
-                needed,
-                total: validators.total_power(),
-            });
+            return Err(CertificateError::TooLittlePower { signed, needed, total: validators.total_power() });
         }
         for (CommitSignature { validator, signature }, member) in self.signatures.iter().zip(members) {
             let (height, round, block_id) = (self.height, self.round, Some(&self.block_id));
             let bytes = vote_sign_bytes(chain, suite, VoteKind::Precommit, height, round, block_id, validator);
             if validator.verify_strict(&bytes, signature).is_err() {
                 let organisation = member.organisation.clone();
-                return Err(CertificateError::Signature {
-                    organisation,
-                    validator: Box::new(*validator),
-                });
+                return Err(CertificateError::Signature { organisation, validator: Box::new(*validator) });
             }
         }
         Ok(())
@@ -260,17 +210,11 @@ impl CommitCertificate {
     /// That `validators` is the set the header names is the caller's to check.
     pub fn verify_header(&self, header: &Header, validators: &ValidatorSet) -> Result<(), CertificateError> {
         if self.height != header.height {
-            return Err(CertificateError::Height {
-                expected: header.height,
-                found: self.height,
-            });
+            return Err(CertificateError::Height { expected: header.height, found: self.height });
         }
         let expected = header.id();
         if self.block_id != expected {
-            return Err(CertificateError::BlockId {
-                expected,
-                found: self.block_id,
-            });
+            return Err(CertificateError::BlockId { expected, found: self.block_id });
         }
         self.verify(&header.chain, header.suite, validators)
     }
@@ -282,15 +226,10 @@ impl CommitCertificate {
         for CommitSignature { validator, .. } in &self.signatures {
             let Some(member) = validators.get(validator) else {
                 let validator = Box::new(*validator);
-                return Err(CertificateError::UnknownValidator {
-                    validator,
-                    height: self.height,
-                });
+                return Err(CertificateError::UnknownValidator { validator, height: self.height });
             };
             if members.last().is_some_and(|before| before.key >= member.key) {
-                return Err(CertificateError::NotSorted {
-                    validator: Box::new(*validator),
-                });
+                return Err(CertificateError::NotSorted { validator: Box::new(*validator) });
             }
             members.push(member);
         }

@@ -124,24 +124,14 @@ impl Checkpoint {
     ///
     /// Changing this makes every checkpoint signed before unreadable.
     pub fn text(&self) -> String {
-        let Self {
-            chain,
-            size,
-            root,
-            height,
-            block_id,
-            time_ms,
-        } = self;
+        let Self { chain, size, root, height, block_id, time_ms } = self;
         let root = encode_base64(root.as_bytes());
         format!("{chain}\n{size}\n{root}\nheight {height} {block_id} {time_ms}\n")
     }
 
     /// Signs the checkpoint with an organisation's receipt key.
     pub fn sign(self, organisation: &OrganisationId, key: &SecretKey) -> SignedCheckpoint {
-        let mut signed = SignedCheckpoint {
-            checkpoint: self,
-            signatures: Vec::new(),
-        };
+        let mut signed = SignedCheckpoint { checkpoint: self, signatures: Vec::new() };
         signed.add_signature(organisation, key);
         signed
     }
@@ -160,20 +150,10 @@ impl Checkpoint {
         let height = parse_line(word()?, 4, expected)?;
         let block_id = parse_line(word()?, 4, expected)?;
         let time_ms = parse_line(word()?, 4, expected)?;
-        let checkpoint = Self {
-            chain,
-            size,
-            root,
-            height,
-            block_id,
-            time_ms,
-        };
+        let checkpoint = Self { chain, size, root, height, block_id, time_ms };
         // One spelling: this also refuses leading zeros, signs, and lines or words beyond these.
         if checkpoint.text() != text {
-            return Err(CheckpointError::Line {
-                line: 1,
-                expected: "a checkpoint of four lines in its one spelling",
-            });
+            return Err(CheckpointError::Line { line: 1, expected: "a checkpoint of four lines in its one spelling" });
         }
         Ok(checkpoint)
     }
@@ -195,10 +175,7 @@ impl SignedCheckpoint {
     /// Reads a signed note whose text is a checkpoint of ours.
     pub fn parse(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let (text, signatures) = note::parse(bytes)?;
-        Ok(Self {
-            checkpoint: Checkpoint::parse_text(text)?,
-            signatures,
-        })
+        Ok(Self { checkpoint: Checkpoint::parse_text(text)?, signatures })
     }
 
     /// The note: text, empty line, signature lines.
@@ -219,8 +196,7 @@ impl SignedCheckpoint {
     /// Adds the signature of another organisation's receipt key.
     pub fn add_signature(&mut self, organisation: &OrganisationId, key: &SecretKey) {
         let signature = key.sign(self.checkpoint.text().as_bytes());
-        self.signatures
-            .push(NoteSignature::ed25519(organisation, &key.public(), &signature));
+        self.signatures.push(NoteSignature::ed25519(organisation, &key.public(), &signature));
     }
 
     /// Checks that agencies of this genesis have signed with their receipt keys, and gives their
@@ -232,10 +208,7 @@ impl SignedCheckpoint {
         let expected = genesis.chain_id();
         if self.checkpoint.chain != expected {
             let found = Box::new(self.checkpoint.chain.clone());
-            return Err(CheckpointError::Chain {
-                expected: Box::new(expected),
-                found,
-            });
+            return Err(CheckpointError::Chain { expected: Box::new(expected), found });
         }
         let text = self.checkpoint.text();
         let mut signers = std::collections::BTreeSet::new();
@@ -243,15 +216,10 @@ impl SignedCheckpoint {
             let organisation = &validator.organisation;
             let by_this_key = |signature: &&NoteSignature| signature.is_by(organisation, &validator.receipt);
             for signature in self.signatures.iter().filter(by_this_key) {
-                let invalid = || CheckpointError::Signature {
-                    organisation: organisation.clone(),
-                };
+                let invalid = || CheckpointError::Signature { organisation: organisation.clone() };
                 let bytes: [u8; 64] = signature.signature.as_slice().try_into().map_err(|_| invalid())?;
                 let signature = Signature::from_bytes(bytes);
-                validator
-                    .receipt
-                    .verify_strict(text.as_bytes(), &signature)
-                    .map_err(|_| invalid())?;
+                validator.receipt.verify_strict(text.as_bytes(), &signature).map_err(|_| invalid())?;
                 signers.insert(organisation.clone());
             }
         }

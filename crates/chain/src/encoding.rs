@@ -76,9 +76,7 @@ fn base64_error(text: &[u8]) -> Base64Error {
     if text.len() % 4 == 1 {
         return Base64Error::Length { length: text.len() };
     }
-    Base64Error::TrailingBits {
-        offset: text.len().saturating_sub(1),
-    }
+    Base64Error::TrailingBits { offset: text.len().saturating_sub(1) }
 }
 
 /// Bytes that are not the borsh encoding of the value asked for.
@@ -113,10 +111,7 @@ pub fn decode_exact<T: BorshDeserialize>(
     bytes_max: usize,
 ) -> Result<T, DecodeError> {
     if bytes.len() > bytes_max {
-        return Err(DecodeError::TooLarge {
-            bytes_max,
-            found: bytes.len(),
-        });
+        return Err(DecodeError::TooLarge { bytes_max, found: bytes.len() });
     }
     borsh::from_slice(bytes).map_err(|source| DecodeError::Malformed { value, source })
 }
@@ -132,10 +127,7 @@ where
     T: FromStr<Err: fmt::Display>,
     D: Deserializer<'de>,
 {
-    deserializer.deserialize_str(FromStrVisitor {
-        expecting,
-        value: PhantomData,
-    })
+    deserializer.deserialize_str(FromStrVisitor { expecting, value: PhantomData })
 }
 
 struct FromStrVisitor<T> {
@@ -192,10 +184,7 @@ mod tests {
         ] {
             assert_eq!(decode_base64url(text), Err(error), "{text:?}");
         }
-        assert_eq!(
-            decode_base64url_array::<2>("Zm9v"),
-            Err(Base64Error::Size { expected: 2, found: 3 })
-        );
+        assert_eq!(decode_base64url_array::<2>("Zm9v"), Err(Base64Error::Size { expected: 2, found: 3 }));
     }
 
     #[test]

@@ -36,11 +36,7 @@ pub(crate) fn receipt_key(number: u8) -> SecretKey {
 }
 
 pub(crate) fn validator(number: u8, power: u64) -> Validator {
-    Validator {
-        organisation: agency(number),
-        key: consensus_key(number).public(),
-        power,
-    }
+    Validator { organisation: agency(number), key: consensus_key(number).public(), power }
 }
 
 /// So many cases, the same in every run; `PROPTEST_RNG_SEED` asks for others.
@@ -55,10 +51,7 @@ pub(crate) fn cases(cases: u32) -> Config {
 
 /// The set of agencies 1, 2, … with these powers.
 pub(crate) fn validator_set(powers: &[u64]) -> ValidatorSet {
-    let validators = (1..)
-        .zip(powers)
-        .map(|(number, &power)| validator(number, power))
-        .collect();
+    let validators = (1..).zip(powers).map(|(number, &power)| validator(number, power)).collect();
     ValidatorSet::new(validators).expect("a set")
 }
 
@@ -91,9 +84,7 @@ pub(crate) fn genesis(powers: &[u64]) -> Genesis {
 
 pub(crate) fn countersign(genesis: &mut Genesis, number: u8) {
     let key_id = KeyId::new("governance-1").expect("a name");
-    genesis
-        .countersign(&agency(number), &key_id, &governance_key(number))
-        .expect("the agency's key");
+    genesis.countersign(&agency(number), &key_id, &governance_key(number)).expect("the agency's key");
 }
 
 /// A header of height 1 without statements.
@@ -112,10 +103,7 @@ pub(crate) fn first_header(genesis: &Genesis) -> Header {
         log_root: Hash::EMPTY,
         log_size: 0,
         writes_hash: Hash::EMPTY,
-        state_checkpoint: StateCheckpoint {
-            height: 0,
-            root: Hash::EMPTY,
-        },
+        state_checkpoint: StateCheckpoint { height: 0, root: Hash::EMPTY },
         validators_hash,
         next_validators_hash: validators_hash,
     }
@@ -124,23 +112,8 @@ pub(crate) fn first_header(genesis: &Genesis) -> Header {
 /// A certificate of these agencies for a header, in round 0.
 pub(crate) fn certify(header: &Header, signers: impl IntoIterator<Item = u8>) -> CommitCertificate {
     let id = header.id();
-    let sign = |number| {
-        sign_precommit(
-            &consensus_key(number),
-            &header.chain,
-            header.suite,
-            header.height,
-            0,
-            &id,
-        )
-    };
-    CommitCertificate::new(
-        header.suite,
-        header.height,
-        0,
-        id,
-        signers.into_iter().map(sign).collect(),
-    )
+    let sign = |number| sign_precommit(&consensus_key(number), &header.chain, header.suite, header.height, 0, &id);
+    CommitCertificate::new(header.suite, header.height, 0, id, signers.into_iter().map(sign).collect())
 }
 
 /// A chain under construction, with everything that was ever put on it.
@@ -157,13 +130,7 @@ impl Chain {
     /// A chain that agencies 1, 2, … begin with one vote each.
     pub(crate) fn new(agencies: u8) -> Self {
         let genesis = genesis(&vec![1; agencies.into()]);
-        Self {
-            genesis,
-            blocks: Vec::new(),
-            leaves: Vec::new(),
-            records: Vec::new(),
-            agencies,
-        }
+        Self { genesis, blocks: Vec::new(), leaves: Vec::new(), records: Vec::new(), agencies }
     }
 
     /// The chain of the golden files: three blocks, of which the second is empty and changes the
@@ -201,10 +168,8 @@ impl Chain {
     pub(crate) fn body(&self, statements: &[&[&str]]) -> Body {
         let height = u64::try_from(self.blocks.len()).expect("few blocks") + 1;
         let mut log: Vec<Hash> = self.leaves.iter().map(Leaf::hash).collect();
-        let signed: Vec<Vec<u8>> = (0..)
-            .zip(statements)
-            .map(|(number, events)| self.statement(height, number, events))
-            .collect();
+        let signed: Vec<Vec<u8>> =
+            (0..).zip(statements).map(|(number, events)| self.statement(height, number, events)).collect();
         let mut outcomes = Vec::new();
         for (bytes, events) in signed.iter().zip(statements) {
             let statement = Statement::parse(bytes.as_slice(), &Limits::default()).expect("a statement");
@@ -229,14 +194,7 @@ impl Chain {
         if let Some(before) = self.blocks.last() {
             header.parent = before.header().id();
         }
-        Body {
-            block: Block {
-                header,
-                statements: signed,
-                next_validators: None,
-            },
-            outcomes,
-        }
+        Body { block: Block { header, statements: signed, next_validators: None }, outcomes }
     }
 
     /// Lets everybody decide a body, whatever is in it.
@@ -247,8 +205,7 @@ impl Chain {
             };
             for ((event, bytes), outcome) in (0..).zip(statement.events()).zip(outcomes) {
                 let height = body.header().height;
-                self.leaves
-                    .push(Leaf::new(statement.id(), event, Hash::of(bytes), outcome, height));
+                self.leaves.push(Leaf::new(statement.id(), event, Hash::of(bytes), outcome, height));
                 self.records.push(outcome.record.clone());
             }
         }
@@ -300,16 +257,8 @@ impl Chain {
 }
 
 fn outcome(leaf: usize) -> Outcome {
-    let code = if leaf == 1 {
-        "custody.not-the-holder"
-    } else {
-        Outcome::ACCEPTED
-    };
-    Outcome {
-        code: code.to_owned(),
-        subject: format!("subject-{leaf}"),
-        record: format!("record {leaf}").into_bytes(),
-    }
+    let code = if leaf == 1 { "custody.not-the-holder" } else { Outcome::ACCEPTED };
+    Outcome { code: code.to_owned(), subject: format!("subject-{leaf}"), record: format!("record {leaf}").into_bytes() }
 }
 
 /// `PATH(index, D_n)` as RFC 9162 §2.1.3.1 writes it down.

@@ -82,9 +82,7 @@ impl Genesis {
         // Read back from its bytes, so that what is assembled is exactly what others will read.
         let genesis = Self::from_body(bytes)?;
         if genesis.to_bytes().len() > GENESIS_BYTES_MAX {
-            return Err(GenesisError::TooLarge {
-                bytes_max: GENESIS_BYTES_MAX,
-            });
+            return Err(GenesisError::TooLarge { bytes_max: GENESIS_BYTES_MAX });
         }
         Ok(genesis)
     }
@@ -96,26 +94,17 @@ impl Genesis {
     /// [`Genesis::verify_countersignatures`]: a genesis is passed round to be signed.
     pub fn parse(bytes: &[u8]) -> Result<Self, GenesisError> {
         if bytes.len() > GENESIS_BYTES_MAX {
-            return Err(GenesisError::TooLarge {
-                bytes_max: GENESIS_BYTES_MAX,
-            });
+            return Err(GenesisError::TooLarge { bytes_max: GENESIS_BYTES_MAX });
         }
         let file: File = json::from_slice(bytes).map_err(GenesisError::File)?;
         let mut genesis = Self::from_body(decode_base64url(&file.payload).map_err(GenesisError::Payload)?)?;
         for (place, signature) in file.signatures.into_iter().enumerate() {
             let organisation = signer(place, &signature.protected)?;
             genesis.governance_key(&organisation)?;
-            if genesis
-                .countersignatures
-                .last()
-                .is_some_and(|before| before.organisation >= organisation)
-            {
+            if genesis.countersignatures.last().is_some_and(|before| before.organisation >= organisation) {
                 return Err(GenesisError::NotSorted { organisation });
             }
-            genesis.countersignatures.push(Countersignature {
-                organisation,
-                file: signature,
-            });
+            genesis.countersignatures.push(Countersignature { organisation, file: signature });
         }
         check_spelling(bytes, &genesis.to_bytes())?;
         Ok(genesis)
@@ -125,13 +114,7 @@ impl Genesis {
         let body: GenesisBody = json::from_slice(&bytes).map_err(GenesisError::Body)?;
         let validators = body.check()?;
         let hash = Hash::of(&bytes);
-        Ok(Self {
-            body,
-            bytes,
-            hash,
-            validators,
-            countersignatures: Vec::new(),
-        })
+        Ok(Self { body, bytes, hash, validators, countersignatures: Vec::new() })
     }
 
     /// The file's bytes, in its one spelling: compact JSON with the members in the order
@@ -140,11 +123,7 @@ impl Genesis {
     pub fn to_bytes(&self) -> Vec<u8> {
         let file = File {
             payload: encode_base64url(&self.bytes),
-            signatures: self
-                .countersignatures
-                .iter()
-                .map(|signature| signature.file.clone())
-                .collect(),
+            signatures: self.countersignatures.iter().map(|signature| signature.file.clone()).collect(),
         };
         let mut bytes = serde_json::to_vec(&file).expect("the file has string keys only, and memory takes every write");
         bytes.push(b'\n');
@@ -210,10 +189,7 @@ impl Genesis {
             let key = self.governance_key(organisation)?;
             let input = signing_input(&file.protected, &self.bytes);
             if key.verify_strict(input.as_bytes(), &file.signature).is_err() {
-                return Err(GenesisError::Signature {
-                    organisation: organisation.clone(),
-                    key: Box::new(key),
-                });
+                return Err(GenesisError::Signature { organisation: organisation.clone(), key: Box::new(key) });
             }
         }
         // Sorted and of validators, each once, since `parse` and `countersign` see to it.
@@ -224,9 +200,7 @@ impl Genesis {
             .map(|validator| &validator.organisation)
             .find(|organisation| !self.countersigners().any(|signer| signer == *organisation));
         match missing {
-            Some(organisation) => Err(GenesisError::Missing {
-                organisation: organisation.clone(),
-            }),
+            Some(organisation) => Err(GenesisError::Missing { organisation: organisation.clone() }),
             None => Ok(()),
         }
     }
@@ -243,10 +217,7 @@ impl Genesis {
     ) -> Result<(), GenesisError> {
         let expected = self.governance_key(organisation)?;
         if key.public() != expected {
-            return Err(GenesisError::WrongKey {
-                organisation: organisation.clone(),
-                key: Box::new(expected),
-            });
+            return Err(GenesisError::WrongKey { organisation: organisation.clone(), key: Box::new(expected) });
         }
         let protected = ProtectedHeader {
             alg: "EdDSA".to_owned(),
@@ -256,14 +227,8 @@ impl Genesis {
         let protected = serde_json::to_vec(&protected).expect("three strings, and memory takes every write");
         let protected = encode_base64url(&protected);
         let signature = key.sign(signing_input(&protected, &self.bytes).as_bytes());
-        let new = Countersignature {
-            organisation: organisation.clone(),
-            file: FileSignature { protected, signature },
-        };
-        match self
-            .countersignatures
-            .binary_search_by(|signature| signature.organisation.cmp(organisation))
-        {
+        let new = Countersignature { organisation: organisation.clone(), file: FileSignature { protected, signature } };
+        match self.countersignatures.binary_search_by(|signature| signature.organisation.cmp(organisation)) {
             Ok(place) => self.countersignatures[place] = new,
             Err(place) => self.countersignatures.insert(place, new),
         }
@@ -273,9 +238,7 @@ impl Genesis {
     fn governance_key(&self, organisation: &OrganisationId) -> Result<PublicKey, GenesisError> {
         match self.body.validator(organisation) {
             Some(validator) => Ok(validator.governance),
-            None => Err(GenesisError::UnknownSigner {
-                organisation: organisation.clone(),
-            }),
+            None => Err(GenesisError::UnknownSigner { organisation: organisation.clone() }),
         }
     }
 }
@@ -299,10 +262,8 @@ fn signer(place: usize, protected: &str) -> Result<OrganisationId, GenesisError>
         return Err(malformed(format!("expected typ {GENESIS_TYP}")));
     }
     let kid = |error: IdentityError| malformed(format!("kid: {error}"));
-    let (organisation, key_id) = header
-        .kid
-        .split_once('/')
-        .ok_or_else(|| malformed("expected kid <organisation>/<key id>".to_owned()))?;
+    let (organisation, key_id) =
+        header.kid.split_once('/').ok_or_else(|| malformed("expected kid <organisation>/<key id>".to_owned()))?;
     let _: KeyId = key_id.parse().map_err(kid)?;
     organisation.parse().map_err(kid)
 }
@@ -312,11 +273,7 @@ fn check_spelling(found: &[u8], expected: &[u8]) -> Result<(), GenesisError> {
     if found == expected || expected.strip_suffix(b"\n") == Some(found) {
         return Ok(());
     }
-    let same = found
-        .iter()
-        .zip(expected)
-        .take_while(|(found, expected)| found == expected)
-        .count();
+    let same = found.iter().zip(expected).take_while(|(found, expected)| found == expected).count();
     Err(GenesisError::Spelling { offset: same })
 }
 

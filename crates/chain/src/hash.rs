@@ -100,14 +100,9 @@ impl FromStr for Hash {
     fn from_str(text: &str) -> Result<Self, HashError> {
         let digits = text.as_bytes();
         if digits.len() != 64 {
-            return Err(HashError::Length {
-                found_bytes: digits.len(),
-            });
+            return Err(HashError::Length { found_bytes: digits.len() });
         }
-        if let Some(offset) = digits
-            .iter()
-            .position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        {
+        if let Some(offset) = digits.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(HashError::Digit { offset });
         }
         let mut bytes = [0; 32];
@@ -230,10 +225,7 @@ mod tests {
     fn a_second_spelling_of_a_digest_is_refused() {
         assert_eq!(ABC.to_uppercase().parse::<Hash>(), Err(HashError::Digit { offset: 0 }));
         assert_eq!(ABC[1..].parse::<Hash>(), Err(HashError::Length { found_bytes: 63 }));
-        assert_eq!(
-            format!("{}é", &ABC[2..]).parse::<StatementId>(),
-            Err(HashError::Digit { offset: 62 })
-        );
+        assert_eq!(format!("{}é", &ABC[2..]).parse::<StatementId>(), Err(HashError::Digit { offset: 62 }));
         assert!(serde_json::from_str::<Hash>("7").is_err());
     }
 }

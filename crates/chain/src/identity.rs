@@ -46,9 +46,7 @@ fn check_name(text: &str) -> Result<(), IdentityError> {
         return Err(IdentityError::Empty);
     }
     if text.len() > NAME_CHARS_MAX {
-        return Err(IdentityError::TooLong {
-            found_bytes: text.len(),
-        });
+        return Err(IdentityError::TooLong { found_bytes: text.len() });
     }
     let allowed = |(offset, byte): (usize, u8)| match byte {
         b'a'..=b'z' | b'0'..=b'9' => true,
@@ -210,10 +208,7 @@ impl FromStr for ChainId {
 
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let (name, genesis) = text.split_once('@').ok_or(IdentityError::ChainId)?;
-        Ok(Self {
-            name: name.parse()?,
-            genesis: genesis.parse().map_err(IdentityError::GenesisHash)?,
-        })
+        Ok(Self { name: name.parse()?, genesis: genesis.parse().map_err(IdentityError::GenesisHash)? })
     }
 }
 

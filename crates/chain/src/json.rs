@@ -139,10 +139,7 @@ impl fmt::Display for JsonErrorKind {
 /// Refuses every JSON text that two parsers could read differently.
 ///
 /// One pass; memory in proportion to the keys of the objects still open.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "limits are passed alike everywhere, however small"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "limits are passed alike everywhere, however small")]
 pub fn check(bytes: &[u8], limits: &JsonLimits) -> Result<(), JsonError> {
     scan::scan(bytes, *limits)
 }
@@ -177,9 +174,7 @@ fn read_with_path<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, JsonE
         let path = pointer(error.path());
         unexpected(bytes, path, error.inner())
     })?;
-    deserializer
-        .end()
-        .map_err(|error| unexpected(bytes, String::new(), &error))?;
+    deserializer.end().map_err(|error| unexpected(bytes, String::new(), &error))?;
     Ok(value)
 }
 
@@ -191,19 +186,14 @@ fn unexpected(bytes: &[u8], path: String, error: &serde_json::Error) -> JsonErro
     JsonError {
         offset: offset_of(bytes, error.line(), error.column()),
         path,
-        kind: JsonErrorKind::Unexpected {
-            message: excerpt(message),
-        },
+        kind: JsonErrorKind::Unexpected { message: excerpt(message) },
     }
 }
 
 /// The byte at a position of `serde_json`: lines from 1, columns in bytes read of the line.
 fn offset_of(bytes: &[u8], line: usize, column: usize) -> usize {
-    let line_start = bytes
-        .split_inclusive(|byte| *byte == b'\n')
-        .take(line.saturating_sub(1))
-        .map(<[u8]>::len)
-        .sum::<usize>();
+    let line_start =
+        bytes.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum::<usize>();
     line_start.saturating_add(column.saturating_sub(1)).min(bytes.len())
 }
 
@@ -233,9 +223,6 @@ pub(crate) fn excerpt(text: &str) -> String {
     if text.len() <= EXCERPT_BYTES_MAX {
         return text.to_owned();
     }
-    let end = (0..=EXCERPT_BYTES_MAX)
-        .rev()
-        .find(|end| text.is_char_boundary(*end))
-        .unwrap_or(0);
+    let end = (0..=EXCERPT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     format!("{}…", text.get(..end).unwrap_or_default())
 }

@@ -114,10 +114,7 @@ impl<'a> Compact<'a> {
     /// statement into another by respelling it.
     pub fn parse(bytes: &'a [u8], bytes_max: usize) -> Result<Self, JwsError> {
         if bytes.len() > bytes_max {
-            return Err(JwsError::TooLarge {
-                bytes_max,
-                found: bytes.len(),
-            });
+            return Err(JwsError::TooLarge { bytes_max, found: bytes.len() });
         }
         let mut segments = bytes.split(|byte| *byte == b'.');
         let found = segments.clone().take(4).count();
@@ -128,32 +125,16 @@ impl<'a> Compact<'a> {
         };
         let payload_offset = header.len() + 1;
         let signature_offset = payload_offset + payload.len() + 1;
-        let wrong = |segment, offset| {
-            move |source| JwsError::Base64 {
-                segment,
-                offset,
-                source,
-            }
-        };
+        let wrong = |segment, offset| move |source| JwsError::Base64 { segment, offset, source };
         let header_bytes = header.len() / 4 * 3;
         if header_bytes > HEADER_BYTES_MAX {
-            return Err(JwsError::HeaderTooLarge {
-                bytes_max: HEADER_BYTES_MAX,
-                found: header_bytes,
-            });
+            return Err(JwsError::HeaderTooLarge { bytes_max: HEADER_BYTES_MAX, found: header_bytes });
         }
         let header = decode_base64url(header).map_err(wrong(Segment::Header, 0))?;
         let signature = decode_base64url_array(signature).map_err(wrong(Segment::Signature, signature_offset))?;
         let payload = decode_base64url(payload).map_err(wrong(Segment::Payload, payload_offset))?;
-        let (signing_input, _) = bytes
-            .split_at_checked(signature_offset - 1)
-            .ok_or(JwsError::Segments { found })?;
-        Ok(Self {
-            signing_input,
-            header,
-            payload,
-            signature: Signature::from_bytes(signature),
-        })
+        let (signing_input, _) = bytes.split_at_checked(signature_offset - 1).ok_or(JwsError::Segments { found })?;
+        Ok(Self { signing_input, header, payload, signature: Signature::from_bytes(signature) })
     }
 }
 
@@ -205,9 +186,7 @@ impl FromStr for Algorithm {
         match text {
             "EdDSA" => Ok(Algorithm::EdDsa),
             "Ed25519" => Ok(Algorithm::Ed25519),
-            _ => Err(UnknownAlgorithm {
-                found: json::excerpt(text),
-            }),
+            _ => Err(UnknownAlgorithm { found: json::excerpt(text) }),
         }
     }
 }

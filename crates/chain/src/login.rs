@@ -182,10 +182,7 @@ impl LoginDraft {
         let header = RawHeader {
             alg: Algorithm::EdDsa,
             typ: LOGIN_TYPE.into(),
-            kid: KeyReference {
-                organisation: self.organisation.clone(),
-                key: self.key.clone(),
-            },
+            kid: KeyReference { organisation: self.organisation.clone(), key: self.key.clone() },
         };
         let claims = RawClaims {
             aud: self.audience.as_str().into(),
@@ -221,9 +218,7 @@ impl LoginToken {
         let jws = Compact::parse(token.as_bytes(), TOKEN_BYTES_MAX).map_err(LoginError::Jws)?;
         let RawType { typ } = jws::read_header(&jws.header).map_err(LoginError::Header)?;
         if typ != LOGIN_TYPE {
-            return Err(LoginError::Type {
-                found: json::excerpt(&typ),
-            });
+            return Err(LoginError::Type { found: json::excerpt(&typ) });
         }
         let header: RawHeader<'_> = json::from_checked_slice(&jws.header).map_err(LoginError::Header)?;
         let claims: RawClaims<'_> = json::from_slice(&jws.payload).map_err(LoginError::Claims)?;
@@ -294,10 +289,7 @@ impl LoginToken {
         key.verify_strict(self.signing_input.as_bytes(), &self.signature)
             .map_err(|_| LoginError::Signature { key: self.key.clone() })?;
         if self.audience != audience {
-            return Err(LoginError::Audience {
-                expected: audience.to_owned(),
-                found: json::excerpt(&self.audience),
-            });
+            return Err(LoginError::Audience { expected: audience.to_owned(), found: json::excerpt(&self.audience) });
         }
         let (issued_at, expires_at) = (self.issued_at, self.expires_at);
         match expires_at.checked_sub(issued_at) {
@@ -330,8 +322,5 @@ impl LoginToken {
 }
 
 fn malformed(claim: &'static str, reason: &dyn std::fmt::Display) -> LoginError {
-    LoginError::Claim {
-        claim,
-        reason: reason.to_string(),
-    }
+    LoginError::Claim { claim, reason: reason.to_string() }
 }

@@ -116,9 +116,7 @@ impl Receipt {
     /// Reads a receipt. Nothing in it is believed before [`Receipt::verify`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
         if bytes.len() > RECEIPT_BYTES_MAX {
-            return Err(ReceiptError::TooLarge {
-                bytes_max: RECEIPT_BYTES_MAX,
-            });
+            return Err(ReceiptError::TooLarge { bytes_max: RECEIPT_BYTES_MAX });
         }
         json::from_slice(bytes).map_err(ReceiptError::Malformed)
     }
@@ -133,17 +131,10 @@ impl Receipt {
     /// Checks the whole proof against a genesis that the verifier has from elsewhere.
     pub fn verify(&self, genesis: &Genesis) -> Result<Verified, ReceiptError> {
         if self.version != RECEIPT_VERSION {
-            return Err(ReceiptError::Version {
-                expected: RECEIPT_VERSION,
-                found: self.version,
-            });
+            return Err(ReceiptError::Version { expected: RECEIPT_VERSION, found: self.version });
         }
         check_chain(genesis, self.suite, &self.chain)?;
-        let mut decided = Decided {
-            genesis,
-            validators: genesis.validator_set(),
-            height: 0,
-        };
+        let mut decided = Decided { genesis, validators: genesis.validator_set(), height: 0 };
         for change in &self.validator_changes {
             decided = decided.change(change)?;
         }
@@ -162,48 +153,27 @@ impl Receipt {
     fn check_leaf(&self) -> Result<(), ReceiptError> {
         let Self { leaf, header, .. } = self;
         if leaf.height == 0 || leaf.height > header.height {
-            return Err(ReceiptError::LeafHeight {
-                height: header.height,
-                found: leaf.height,
-            });
+            return Err(ReceiptError::LeafHeight { height: header.height, found: leaf.height });
         }
         let found = Hash::of(&self.record);
         if found != leaf.record_hash {
-            return Err(ReceiptError::Record {
-                expected: leaf.record_hash,
-                found,
-            });
+            return Err(ReceiptError::Record { expected: leaf.record_hash, found });
         }
         if self.tree_size != header.log_size {
-            return Err(ReceiptError::TreeSize {
-                expected: header.log_size,
-                found: self.tree_size,
-            });
+            return Err(ReceiptError::TreeSize { expected: header.log_size, found: self.tree_size });
         }
-        merkle::verify_inclusion(
-            &leaf.hash(),
-            self.leaf_index,
-            self.tree_size,
-            &self.inclusion,
-            &header.log_root,
-        )
-        .map_err(ReceiptError::Inclusion)
+        merkle::verify_inclusion(&leaf.hash(), self.leaf_index, self.tree_size, &self.inclusion, &header.log_root)
+            .map_err(ReceiptError::Inclusion)
     }
 }
 
 fn check_chain(genesis: &Genesis, suite: Suite, chain: &ChainId) -> Result<(), ReceiptError> {
     if suite != genesis.suite() {
-        return Err(ReceiptError::Suite {
-            expected: genesis.suite(),
-            found: suite,
-        });
+        return Err(ReceiptError::Suite { expected: genesis.suite(), found: suite });
     }
     let expected = genesis.chain_id();
     if *chain != expected {
-        return Err(ReceiptError::Chain {
-            expected: Box::new(expected),
-            found: Box::new(chain.clone()),
-        });
+        return Err(ReceiptError::Chain { expected: Box::new(expected), found: Box::new(chain.clone()) });
     }
     Ok(())
 }
@@ -222,26 +192,15 @@ impl<'a> Decided<'a> {
         let height = header.height;
         if header.version != HEADER_VERSION {
             let found = header.version;
-            return Err(ReceiptError::HeaderVersion {
-                height,
-                expected: HEADER_VERSION,
-                found,
-            });
+            return Err(ReceiptError::HeaderVersion { height, expected: HEADER_VERSION, found });
         }
         check_chain(self.genesis, header.suite, &header.chain)?;
         if height <= self.height {
-            return Err(ReceiptError::Order {
-                before: self.height,
-                found: height,
-            });
+            return Err(ReceiptError::Order { before: self.height, found: height });
         }
         let expected = self.validators.hash();
         if header.validators_hash != expected {
-            return Err(ReceiptError::Validators {
-                height,
-                expected,
-                found: header.validators_hash,
-            });
+            return Err(ReceiptError::Validators { height, expected, found: header.validators_hash });
         }
         certificate
             .verify_header(header, self.validators)
@@ -250,25 +209,13 @@ impl<'a> Decided<'a> {
 
     /// Follows a change that the set in force decided.
     fn change(self, change: &'a ValidatorChange) -> Result<Self, ReceiptError> {
-        let ValidatorChange {
-            header,
-            certificate,
-            next_validators,
-        } = change;
+        let ValidatorChange { header, certificate, next_validators } = change;
         self.check(header, certificate)?;
         let (expected, found) = (header.next_validators_hash, next_validators.hash());
         if found != expected {
-            return Err(ReceiptError::NextValidators {
-                height: header.height,
-                expected,
-                found,
-            });
+            return Err(ReceiptError::NextValidators { height: header.height, expected, found });
         }
-        Ok(Self {
-            genesis: self.genesis,
-            validators: next_validators,
-            height: header.height,
-        })
+        Ok(Self { genesis: self.genesis, validators: next_validators, height: header.height })
     }
 }
 

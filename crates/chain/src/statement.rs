@@ -47,11 +47,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            event_bytes_max: 64 * 1024,
-            statement_bytes_max: 2 * 1024 * 1024,
-            events_max: 1_000,
-        }
+        Self { event_bytes_max: 64 * 1024, statement_bytes_max: 2 * 1024 * 1024, events_max: 1_000 }
     }
 }
 
@@ -163,9 +159,7 @@ impl Statement {
             events,
             bytes: Arc::clone(&bytes),
         };
-        Ok(Self {
-            parsed: Arc::new(parsed),
-        })
+        Ok(Self { parsed: Arc::new(parsed) })
     }
 
     /// The statement's id: SHA-256 of the signing input.
@@ -223,10 +217,7 @@ impl Statement {
 
     /// The exact bytes of each event, in order.
     pub fn events(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.parsed
-            .events
-            .iter()
-            .map(|range| self.parsed.payload.get(range.clone()).unwrap_or_default())
+        self.parsed.events.iter().map(|range| self.parsed.payload.get(range.clone()).unwrap_or_default())
     }
 
     /// SHA-256 of an event's exact bytes.
@@ -243,13 +234,12 @@ impl Statement {
 
     /// Verifies the signature.
     pub fn verify(&self, key: &PublicKey) -> Result<(), StatementError> {
-        key.verify_strict(self.signing_input(), &self.parsed.signature)
-            .map_err(|_| StatementError::Signature {
-                key: KeyReference {
-                    organisation: self.parsed.header.organisation.clone(),
-                    key: self.parsed.header.key.clone(),
-                },
-            })
+        key.verify_strict(self.signing_input(), &self.parsed.signature).map_err(|_| StatementError::Signature {
+            key: KeyReference {
+                organisation: self.parsed.header.organisation.clone(),
+                key: self.parsed.header.key.clone(),
+            },
+        })
     }
 }
 
@@ -276,30 +266,16 @@ fn read_header(bytes: &[u8]) -> Result<StatementHeader, StatementError> {
     let raw: RawHeader<'_> = json::from_slice(bytes).map_err(StatementError::Header)?;
     raw.alg.parse::<Algorithm>().map_err(StatementError::Algorithm)?;
     if raw.typ != STATEMENT_TYPE {
-        return Err(StatementError::Type {
-            found: json::excerpt(&raw.typ),
-        });
+        return Err(StatementError::Type { found: json::excerpt(&raw.typ) });
     }
-    let KeyReference { organisation, key } = raw.kid.parse().map_err(|source| StatementError::KeyId {
-        found: json::excerpt(&raw.kid),
-        source,
-    })?;
-    let chain = raw.chain.parse().map_err(|source| StatementError::ChainId {
-        found: json::excerpt(&raw.chain),
-        source,
-    })?;
-    let nonce = raw.nonce.parse().map_err(|source| StatementError::Nonce {
-        found: json::excerpt(&raw.nonce),
-        source,
-    })?;
+    let KeyReference { organisation, key } =
+        raw.kid.parse().map_err(|source| StatementError::KeyId { found: json::excerpt(&raw.kid), source })?;
+    let chain =
+        raw.chain.parse().map_err(|source| StatementError::ChainId { found: json::excerpt(&raw.chain), source })?;
+    let nonce =
+        raw.nonce.parse().map_err(|source| StatementError::Nonce { found: json::excerpt(&raw.nonce), source })?;
     let expires_at = u64::try_from(raw.exp).map_err(|_| StatementError::Expiry { found: raw.exp })?;
-    Ok(StatementHeader {
-        organisation,
-        key,
-        chain,
-        nonce,
-        expires_at,
-    })
+    Ok(StatementHeader { organisation, key, chain, nonce, expires_at })
 }
 
 /// Checks the whole payload once, and finds where its events stand.
@@ -310,16 +286,11 @@ fn read_payload(bytes: &[u8], limits: &Limits) -> Result<(Mode, Vec<Range<usize>
         "all" => Mode::All,
         "each" => Mode::Each,
         other => {
-            return Err(StatementError::Mode {
-                found: json::excerpt(other),
-            });
+            return Err(StatementError::Mode { found: json::excerpt(other) });
         }
     };
     if raw.events.is_empty() || raw.events.len() > limits.events_max {
-        return Err(StatementError::EventCount {
-            events_max: limits.events_max,
-            found: raw.events.len(),
-        });
+        return Err(StatementError::EventCount { events_max: limits.events_max, found: raw.events.len() });
     }
     let mut ranges = Vec::with_capacity(raw.events.len());
     for (index, event) in raw.events.iter().enumerate() {
@@ -327,11 +298,7 @@ fn read_payload(bytes: &[u8], limits: &Limits) -> Result<(Mode, Vec<Range<usize>
         // The event borrows from the payload, so the difference is its offset there.
         let start = text.as_ptr().addr() - bytes.as_ptr().addr();
         if !text.starts_with('{') {
-            return Err(StatementError::EventNotObject {
-                event: index,
-                offset: start,
-                found: json::excerpt(text),
-            });
+            return Err(StatementError::EventNotObject { event: index, offset: start, found: json::excerpt(text) });
         }
         if text.len() > limits.event_bytes_max {
             return Err(StatementError::EventTooLarge {

@@ -107,23 +107,13 @@ pub enum TileError<E> {
 
 /// Reads at least `needed` hashes of a tile.
 fn read_tile<T: Tiles>(tiles: &T, id: TileId, needed: usize) -> Result<Vec<Hash>, TileError<T::Error>> {
-    let bytes = tiles
-        .tile(id)
-        .map_err(|source| TileError::Unreadable { id, source })?
-        .unwrap_or_default();
+    let bytes = tiles.tile(id).map_err(|source| TileError::Unreadable { id, source })?.unwrap_or_default();
     let (chunks, rest) = bytes.as_chunks::<HASH_BYTES>();
     if !rest.is_empty() || chunks.len() > TILE_WIDTH {
-        return Err(TileError::Shape {
-            id,
-            found_bytes: bytes.len(),
-        });
+        return Err(TileError::Shape { id, found_bytes: bytes.len() });
     }
     if chunks.len() < needed {
-        return Err(TileError::Short {
-            id,
-            needed,
-            found: chunks.len(),
-        });
+        return Err(TileError::Short { id, needed, found: chunks.len() });
     }
     Ok(chunks.iter().copied().map(Hash::from_bytes).collect())
 }
@@ -179,20 +169,12 @@ impl RightEdge {
                 hashes.truncate(width);
                 push_peaks(&hashes, &mut peaks);
             }
-            levels.push(Partial {
-                index,
-                hashes,
-                dirty: false,
-            });
+            levels.push(Partial { index, hashes, dirty: false });
             count = index;
         }
         peaks.reverse();
         let frontier = Frontier::from_peaks(size, peaks).ok_or(TileError::NoSuchNode { level: 0, index: size })?;
-        Ok(Self {
-            frontier,
-            levels,
-            full: Vec::new(),
-        })
+        Ok(Self { frontier, levels, full: Vec::new() })
     }
 
     /// How many leaves the log has.
@@ -272,10 +254,7 @@ fn push_hash(levels: &mut Vec<Partial>, full: &mut Vec<(TileId, Vec<u8>)>, level
     partial.hashes.push(hash);
     partial.dirty = true;
     if partial.hashes.len() == TILE_WIDTH {
-        let id = TileId {
-            level: u8::try_from(level).expect("at most 10"),
-            index: partial.index,
-        };
+        let id = TileId { level: u8::try_from(level).expect("at most 10"), index: partial.index };
         full.push((id, encode(&partial.hashes)));
         partial.index += 1;
         partial.hashes.clear();
@@ -296,10 +275,7 @@ pub struct TileNodes<'a, T> {
 impl<'a, T: Tiles> TileNodes<'a, T> {
     /// The nodes out of these tiles.
     pub fn new(tiles: &'a T) -> Self {
-        Self {
-            tiles,
-            read: RefCell::new(BTreeMap::new()),
-        }
+        Self { tiles, read: RefCell::new(BTreeMap::new()) }
     }
 }
 
@@ -311,13 +287,8 @@ impl<T: Tiles> Nodes for TileNodes<'_, T> {
         // which stand in one tile.
         let bits = level % TILE_HEIGHT;
         let width = 1_usize << bits;
-        let first = index
-            .checked_mul(1 << bits)
-            .ok_or(TileError::NoSuchNode { level, index })?;
-        let id = TileId {
-            level: level / TILE_HEIGHT,
-            index: first / TILE_WIDTH_U64,
-        };
+        let first = index.checked_mul(1 << bits).ok_or(TileError::NoSuchNode { level, index })?;
+        let id = TileId { level: level / TILE_HEIGHT, index: first / TILE_WIDTH_U64 };
         let start = width_of(first);
         let needed = start + width;
         let mut read = self.read.borrow_mut();

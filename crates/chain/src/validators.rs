@@ -121,14 +121,10 @@ impl ValidatorSet {
         for pair in validators.windows(2) {
             let [before, after] = pair else { continue };
             if before.key == after.key {
-                return Err(ValidatorSetError::DuplicateKey {
-                    key: Box::new(after.key),
-                });
+                return Err(ValidatorSetError::DuplicateKey { key: Box::new(after.key) });
             }
             if before.key > after.key {
-                return Err(ValidatorSetError::NotSorted {
-                    key: Box::new(after.key),
-                });
+                return Err(ValidatorSetError::NotSorted { key: Box::new(after.key) });
             }
         }
         let mut organisations = BTreeSet::new();
@@ -136,26 +132,17 @@ impl ValidatorSet {
         for validator in &validators {
             let organisation = &validator.organisation;
             if !organisations.insert(organisation) {
-                return Err(ValidatorSetError::DuplicateOrganisation {
-                    organisation: organisation.clone(),
-                });
+                return Err(ValidatorSetError::DuplicateOrganisation { organisation: organisation.clone() });
             }
             if validator.power == 0 {
-                return Err(ValidatorSetError::NoPower {
-                    organisation: organisation.clone(),
-                });
+                return Err(ValidatorSetError::NoPower { organisation: organisation.clone() });
             }
             total_power = total_power
                 .checked_add(validator.power)
                 .filter(|&total| total <= TOTAL_POWER_MAX)
-                .ok_or(ValidatorSetError::TooMuchPower {
-                    power_max: TOTAL_POWER_MAX,
-                })?;
+                .ok_or(ValidatorSetError::TooMuchPower { power_max: TOTAL_POWER_MAX })?;
         }
-        Ok(Self {
-            validators,
-            total_power,
-        })
+        Ok(Self { validators, total_power })
     }
 
     /// The validators, sorted by key.
@@ -165,10 +152,7 @@ impl ValidatorSet {
 
     /// The validator that votes with this key.
     pub fn get(&self, key: &PublicKey) -> Option<&Validator> {
-        let place = self
-            .validators
-            .binary_search_by_key(key, |validator| validator.key)
-            .ok()?;
+        let place = self.validators.binary_search_by_key(key, |validator| validator.key).ok()?;
         self.validators.get(place)
     }
 
@@ -196,10 +180,7 @@ fn check_count(validators: &[Validator]) -> Result<(), ValidatorSetError> {
     match validators.len() {
         0 => Err(ValidatorSetError::Empty),
         1..=VALIDATORS_MAX => Ok(()),
-        found => Err(ValidatorSetError::TooMany {
-            found,
-            validators_max: VALIDATORS_MAX,
-        }),
+        found => Err(ValidatorSetError::TooMany { found, validators_max: VALIDATORS_MAX }),
     }
 }
 

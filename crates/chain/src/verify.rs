@@ -66,10 +66,7 @@ impl FromStr for Level {
     type Err = UnknownLevel;
 
     fn from_str(text: &str) -> Result<Self, UnknownLevel> {
-        Self::ALL
-            .into_iter()
-            .find(|level| level.as_str() == text)
-            .ok_or(UnknownLevel)
+        Self::ALL.into_iter().find(|level| level.as_str() == text).ok_or(UnknownLevel)
     }
 }
 

@@ -74,9 +74,7 @@ impl Amount {
 
     /// An amount of so many fen, or [`Error::AmountOverflow`] beyond 64 bits.
     pub fn try_from_fen(fen: i128) -> Result<Amount, Error> {
-        i64::try_from(fen)
-            .map(Amount::from_fen)
-            .map_err(|_| Error::AmountOverflow)
+        i64::try_from(fen).map(Amount::from_fen).map_err(|_| Error::AmountOverflow)
     }
 }
 
@@ -99,10 +97,7 @@ impl FromStr for Amount {
     }
 }
 
-text_serde!(
-    Amount,
-    "an amount in yuan as a decimal string with at most two decimals, such as \"3804.42\""
-);
+text_serde!(Amount, "an amount in yuan as a decimal string with at most two decimals, such as \"3804.42\"");
 
 #[cfg(test)]
 mod tests {
@@ -156,11 +151,7 @@ mod tests {
             "5..1",
         ];
         for text in wrong {
-            assert_eq!(
-                text.parse::<Amount>(),
-                Err(Error::AmountMalformed { found: text.to_owned() }),
-                "{text:?}"
-            );
+            assert_eq!(text.parse::<Amount>(), Err(Error::AmountMalformed { found: text.to_owned() }), "{text:?}");
         }
         assert!("9".repeat(10_000).parse::<Amount>().is_err());
     }
@@ -176,10 +167,7 @@ mod tests {
     fn a_sum_that_only_overflows_on_the_way_is_right() {
         let amounts = [i64::MAX, 1, -5].map(Amount::from_fen);
         assert_eq!(Amount::checked_sum(amounts).unwrap(), Amount::from_fen(i64::MAX - 4));
-        assert_eq!(
-            Amount::checked_sum(amounts.into_iter().take(2)),
-            Err(Error::AmountOverflow)
-        );
+        assert_eq!(Amount::checked_sum(amounts.into_iter().take(2)), Err(Error::AmountOverflow));
     }
 
     proptest! {

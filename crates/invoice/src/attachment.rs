@@ -111,10 +111,7 @@ impl Personal {
         }
         let facts: usize = self.details.iter().map(|detail| detail.facts.len().max(1)).sum();
         if facts > DETAILS_MAX {
-            return Err(Error::DetailsTooMany {
-                found: facts,
-                limit: DETAILS_MAX,
-            });
+            return Err(Error::DetailsTooMany { found: facts, limit: DETAILS_MAX });
         }
         for (name, text) in self.details.iter().flat_map(|detail| &detail.facts) {
             length("name of a detail", name)?;
@@ -127,11 +124,7 @@ impl Personal {
 fn length(field: &str, text: &str) -> Result<(), Error> {
     let found = text.chars().count();
     if found > FIELD_CHARS_MAX {
-        return Err(Error::PersonalTooLong {
-            field: shown(field),
-            found,
-            limit: FIELD_CHARS_MAX,
-        });
+        return Err(Error::PersonalTooLong { field: shown(field), found, limit: FIELD_CHARS_MAX });
     }
     Ok(())
 }
@@ -158,21 +151,15 @@ impl Attachment {
     /// [`Personal::validate`].
     pub fn parse(bytes: Vec<u8>) -> Result<Attachment, Error> {
         size(bytes.len())?;
-        let content: Content = serde_json::from_slice(&bytes).map_err(|error| Error::AttachmentMalformed {
-            reason: shown(&error.to_string()),
-        })?;
+        let content: Content = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::AttachmentMalformed { reason: shown(&error.to_string()) })?;
         // The engine refuses padding and stray last bits, so a salt has one spelling.
         let salt = URL_SAFE_NO_PAD
             .decode(&content.salt)
-            .map_err(|_| Error::AttachmentMalformed {
-                reason: "the salt is not base64url".to_owned(),
-            })?;
+            .map_err(|_| Error::AttachmentMalformed { reason: "the salt is not base64url".to_owned() })?;
         salt_length(&salt)?;
         content.personal.validate()?;
-        Ok(Attachment {
-            bytes,
-            personal: content.personal,
-        })
+        Ok(Attachment { bytes, personal: content.personal })
     }
 
     /// Writes an attachment, with the errors of [`Attachment::parse`].
@@ -181,18 +168,11 @@ impl Attachment {
     pub fn build(salt: &[u8], personal: &Personal) -> Result<Attachment, Error> {
         salt_length(salt)?;
         personal.validate()?;
-        let content = Content {
-            salt: URL_SAFE_NO_PAD.encode(salt),
-            personal: personal.clone(),
-        };
-        let bytes = serde_json::to_vec(&content).map_err(|error| Error::AttachmentMalformed {
-            reason: shown(&error.to_string()),
-        })?;
+        let content = Content { salt: URL_SAFE_NO_PAD.encode(salt), personal: personal.clone() };
+        let bytes = serde_json::to_vec(&content)
+            .map_err(|error| Error::AttachmentMalformed { reason: shown(&error.to_string()) })?;
         size(bytes.len())?;
-        Ok(Attachment {
-            bytes,
-            personal: content.personal,
-        })
+        Ok(Attachment { bytes, personal: content.personal })
     }
 
     /// The bytes as they came or were written.
@@ -225,19 +205,13 @@ impl std::fmt::Debug for Attachment {
 
 fn size(bytes: usize) -> Result<(), Error> {
     if bytes > BYTES_MAX {
-        return Err(Error::AttachmentMalformed {
-            reason: format!("{bytes} bytes, at most {BYTES_MAX} are allowed"),
-        });
+        return Err(Error::AttachmentMalformed { reason: format!("{bytes} bytes, at most {BYTES_MAX} are allowed") });
     }
     Ok(())
 }
 
 fn salt_length(salt: &[u8]) -> Result<(), Error> {
-    if SALT_BYTES.contains(&salt.len()) {
-        Ok(())
-    } else {
-        Err(Error::SaltLength { found: salt.len() })
-    }
+    if SALT_BYTES.contains(&salt.len()) { Ok(()) } else { Err(Error::SaltLength { found: salt.len() }) }
 }
 
 #[cfg(test)]
@@ -262,10 +236,7 @@ mod tests {
         assert_eq!(parsed.personal(), &personal());
         assert_eq!(parsed.hash(), Digest::of(built.bytes()));
         let text = std::str::from_utf8(built.bytes()).unwrap();
-        assert!(
-            text.starts_with("{\"salt\":\"BwcHBwcHBwcHBwcHBwcHBw\",\"personal\":{\"buyer_name\":"),
-            "{text}"
-        );
+        assert!(text.starts_with("{\"salt\":\"BwcHBwcHBwcHBwcHBwcHBw\",\"personal\":{\"buyer_name\":"), "{text}");
     }
 
     #[test]
@@ -281,14 +252,8 @@ mod tests {
     fn the_salt_also_separates_equal_content() {
         let hash = |salt: &[u8]| Attachment::build(salt, &personal()).unwrap().hash();
         assert_ne!(hash(&[1; 16]), hash(&[2; 16]));
-        assert_eq!(
-            Attachment::build(&[1; 15], &personal()),
-            Err(Error::SaltLength { found: 15 })
-        );
-        assert_eq!(
-            Attachment::build(&[1; 33], &personal()),
-            Err(Error::SaltLength { found: 33 })
-        );
+        assert_eq!(Attachment::build(&[1; 15], &personal()), Err(Error::SaltLength { found: 15 }));
+        assert_eq!(Attachment::build(&[1; 33], &personal()), Err(Error::SaltLength { found: 33 }));
     }
 
     #[test]
@@ -304,21 +269,11 @@ mod tests {
             format!("{{\"salt\":\"{salt}\",\"personal\":{{\"unknown\":\"x\"}}}}"),
             format!("{{\"salt\":\"{salt}\",\"personal\":{{}},\"more\":1}}"),
             format!("{{\"salt\":\"{salt}\",\"salt\":\"{salt}\",\"personal\":{{}}}}"),
-            format!(
-                "{{\"salt\":\"{salt}\",\"personal\":{{\"drawer\":\"{}\"}}}}",
-                "长".repeat(513)
-            ),
-            format!(
-                "{{\"salt\":\"{salt}\",\"personal\":{{\"drawer\":\"{}\"}}}}",
-                "x".repeat(BYTES_MAX)
-            ),
+            format!("{{\"salt\":\"{salt}\",\"personal\":{{\"drawer\":\"{}\"}}}}", "长".repeat(513)),
+            format!("{{\"salt\":\"{salt}\",\"personal\":{{\"drawer\":\"{}\"}}}}", "x".repeat(BYTES_MAX)),
         ];
         for text in wrong {
-            assert!(
-                Attachment::parse(text.clone().into_bytes()).is_err(),
-                "{}",
-                shown(&text)
-            );
+            assert!(Attachment::parse(text.clone().into_bytes()).is_err(), "{}", shown(&text));
         }
     }
 

@@ -34,18 +34,13 @@ impl Date {
         {
             return Ok(Date { year, month, day });
         }
-        Err(Error::DateMalformed {
-            found: format!("{year:04}-{month:02}-{day:02}"),
-        })
+        Err(Error::DateMalformed { found: format!("{year:04}-{month:02}-{day:02}") })
     }
 
     /// The day in UTC+8 at a point in time given as ms since 1970 UTC, or [`Error::TimeOutOfRange`].
     pub fn from_unix_ms(unix_ms: i64) -> Result<Date, Error> {
         let out_of_range = || Error::TimeOutOfRange { unix_ms };
-        let days = unix_ms
-            .checked_add(ZONE_MS)
-            .ok_or_else(out_of_range)?
-            .div_euclid(DAY_MS);
+        let days = unix_ms.checked_add(ZONE_MS).ok_or_else(out_of_range)?.div_euclid(DAY_MS);
         date_of_days(days).ok_or_else(out_of_range)
     }
 
@@ -66,10 +61,7 @@ impl Date {
 
     /// The month that the day belongs to.
     pub const fn period(self) -> Period {
-        Period {
-            year: self.year,
-            month: self.month,
-        }
+        Period { year: self.year, month: self.month }
     }
 
     /// When the day begins in UTC+8, in ms since 1970 UTC.
@@ -106,12 +98,8 @@ impl FromStr for Date {
             return Err(malformed());
         }
         let year = digits(&bytes[..4]).ok_or_else(malformed)?;
-        let month = digits(&bytes[5..7])
-            .and_then(|n| u8::try_from(n).ok())
-            .ok_or_else(malformed)?;
-        let day = digits(&bytes[8..])
-            .and_then(|n| u8::try_from(n).ok())
-            .ok_or_else(malformed)?;
+        let month = digits(&bytes[5..7]).and_then(|n| u8::try_from(n).ok()).ok_or_else(malformed)?;
+        let day = digits(&bytes[8..]).and_then(|n| u8::try_from(n).ok()).ok_or_else(malformed)?;
         Date::new(year, month, day)
     }
 }
@@ -131,9 +119,7 @@ impl Period {
         if (YEAR_MIN..=YEAR_MAX).contains(&year) && (1..=12).contains(&month) {
             return Ok(Period { year, month });
         }
-        Err(Error::PeriodMalformed {
-            found: format!("{year:04}-{month:02}"),
-        })
+        Err(Error::PeriodMalformed { found: format!("{year:04}-{month:02}") })
     }
 
     /// The month at a point in time given as ms since 1970 UTC, or [`Error::TimeOutOfRange`].
@@ -153,20 +139,12 @@ impl Period {
 
     /// The first day of the month.
     pub const fn first_day(self) -> Date {
-        Date {
-            year: self.year,
-            month: self.month,
-            day: 1,
-        }
+        Date { year: self.year, month: self.month, day: 1 }
     }
 
     /// The last day of the month.
     pub fn last_day(self) -> Date {
-        Date {
-            year: self.year,
-            month: self.month,
-            day: days_in_month(self.year, self.month),
-        }
+        Date { year: self.year, month: self.month, day: days_in_month(self.year, self.month) }
     }
 
     /// When the month begins in UTC+8, in ms since 1970 UTC.
@@ -203,9 +181,7 @@ impl FromStr for Period {
             return Err(malformed());
         }
         let year = digits(&bytes[..4]).ok_or_else(malformed)?;
-        let month = digits(&bytes[5..])
-            .and_then(|n| u8::try_from(n).ok())
-            .ok_or_else(malformed)?;
+        let month = digits(&bytes[5..]).and_then(|n| u8::try_from(n).ok()).ok_or_else(malformed)?;
         Period::new(year, month)
     }
 }
@@ -242,9 +218,7 @@ fn days_before_year(year: i64) -> i64 {
 }
 
 fn days_of_date(date: Date) -> i64 {
-    let in_year: i64 = (1..date.month)
-        .map(|month| i64::from(days_in_month(date.year, month)))
-        .sum();
+    let in_year: i64 = (1..date.month).map(|month| i64::from(days_in_month(date.year, month))).sum();
     days_before_year(i64::from(date.year)) + in_year + i64::from(date.day) - 1
 }
 
@@ -265,11 +239,7 @@ fn date_of_days(days: i64) -> Option<Date> {
     for month in 1..=12_u8 {
         let length = i64::from(days_in_month(year_u16, month));
         if rest < length {
-            return Some(Date {
-                year: year_u16,
-                month,
-                day: u8::try_from(rest + 1).ok()?,
-            });
+            return Some(Date { year: year_u16, month, day: u8::try_from(rest + 1).ok()? });
         }
         rest -= length;
     }
@@ -312,10 +282,7 @@ mod tests {
         assert_eq!(Period::from_unix_ms(period.start_ms()).unwrap(), period);
         assert_eq!(Period::from_unix_ms(period.end_ms() - 1).unwrap(), period);
         assert_eq!(Period::from_unix_ms(period.end_ms()).unwrap().to_string(), "2024-03");
-        assert_eq!(
-            Period::from_unix_ms(period.start_ms() - 1).unwrap().to_string(),
-            "2024-01"
-        );
+        assert_eq!(Period::from_unix_ms(period.start_ms() - 1).unwrap().to_string(), "2024-01");
     }
 
     #[test]

@@ -60,11 +60,7 @@ pub(crate) fn scan(text: &str) -> Option<Scanned> {
         return None;
     }
     let scale = u32::try_from(decimals.len()).ok()?;
-    Some(Scanned {
-        negative,
-        magnitude,
-        scale,
-    })
+    Some(Scanned { negative, magnitude, scale })
 }
 
 /// An exact decimal number of at most 18 digits, of which at most 18 are decimals.
@@ -83,9 +79,7 @@ impl Decimal {
 
     /// The number `mantissa` / 10^`scale`, or [`Error::DecimalMalformed`] when it needs more than 18 digits or decimals.
     pub fn new(mantissa: i128, scale: u32) -> Result<Decimal, Error> {
-        let malformed = || Error::DecimalMalformed {
-            found: format!("{mantissa}e-{scale}"),
-        };
+        let malformed = || Error::DecimalMalformed { found: format!("{mantissa}e-{scale}") };
         let (mut reduced, mut decimals) = (mantissa, scale);
         while decimals > 0 && reduced % 10 == 0 {
             reduced /= 10;
@@ -115,10 +109,7 @@ impl Decimal {
 
     /// The exact product as (integer, scale): 36 digits and 36 decimals fit 128 bits.
     pub fn product(self, other: Decimal) -> (i128, u32) {
-        (
-            i128::from(self.mantissa) * i128::from(other.mantissa),
-            self.scale() + other.scale(),
-        )
+        (i128::from(self.mantissa) * i128::from(other.mantissa), self.scale() + other.scale())
     }
 }
 
@@ -130,10 +121,7 @@ impl BorshDeserialize for Decimal {
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))?;
         // A second spelling of the same number would be a second hash of the same content.
         if (decimal.mantissa, decimal.scale) != (mantissa, scale) {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                "decimal with trailing zeros",
-            ));
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "decimal with trailing zeros"));
         }
         Ok(decimal)
     }
@@ -205,20 +193,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_plain_decimal_is_refused() {
-        for text in [
-            "",
-            "-",
-            "+1",
-            "1e3",
-            "01",
-            "1.",
-            ".1",
-            "-0",
-            "1 ",
-            "1,5",
-            "1000000000000000000",
-            "0.0000000000000000001",
-        ] {
+        for text in
+            ["", "-", "+1", "1e3", "01", "1.", ".1", "-0", "1 ", "1,5", "1000000000000000000", "0.0000000000000000001"]
+        {
             assert!(text.parse::<Decimal>().is_err(), "{text:?}");
         }
     }

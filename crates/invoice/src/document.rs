@@ -205,9 +205,7 @@ impl Document {
     /// For what people wrote; signed bytes are first read strictly elsewhere. To learn everything that is wrong with the
     /// values of a document that this refuses, use [`crate::Draft`].
     pub fn parse(json: &[u8]) -> Result<Document, Error> {
-        serde_json::from_slice(json).map_err(|error| Error::DocumentMalformed {
-            reason: shown(&error.to_string()),
-        })
+        serde_json::from_slice(json).map_err(|error| Error::DocumentMalformed { reason: shown(&error.to_string()) })
     }
 
     /// Everything that forbids the document on that day, and everything doubtful about it.
@@ -242,11 +240,7 @@ impl Document {
             *tax += i128::from(line.tax_amount.fen());
         }
         let total = |(treatment, (net, tax))| {
-            Ok(RateTotal {
-                treatment,
-                net: Amount::try_from_fen(net)?,
-                tax: Amount::try_from_fen(tax)?,
-            })
+            Ok(RateTotal { treatment, net: Amount::try_from_fen(net)?, tax: Amount::try_from_fen(tax)? })
         };
         sums.into_iter().map(total).collect()
     }

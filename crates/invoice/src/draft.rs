@@ -31,9 +31,7 @@ pub struct Draft(Value);
 impl Draft {
     /// Reads any JSON, or [`Error::DocumentMalformed`].
     pub fn parse(json: &[u8]) -> Result<Draft, Error> {
-        serde_json::from_slice(json).map_err(|error| Error::DocumentMalformed {
-            reason: shown(&error.to_string()),
-        })
+        serde_json::from_slice(json).map_err(|error| Error::DocumentMalformed { reason: shown(&error.to_string()) })
     }
 
     /// Everything that forbids the draft on that day, and everything doubtful about it.
@@ -62,43 +60,21 @@ pub fn examine(json: &[u8], rules: &Rules, date: Date) -> Examined {
     let refusal = match Document::parse(json) {
         Ok(document) => {
             let validation = document.validate(rules, date);
-            return Examined {
-                document: Some(document),
-                validation,
-            };
+            return Examined { document: Some(document), validation };
         }
         Err(refusal) => refusal,
     };
-    let mut validation = Draft::parse(json)
-        .map(|draft| draft.validate(rules, date))
-        .unwrap_or_default();
+    let mut validation = Draft::parse(json).map(|draft| draft.validate(rules, date)).unwrap_or_default();
     if validation.violations.is_empty() {
         // Not JSON, or JSON that two readers could read differently, such as a field given twice.
-        validation.violations.push(Violation::new(
-            "",
-            rule::MALFORMED,
-            "a document as JSON",
-            refusal.to_string(),
-        ));
+        validation.violations.push(Violation::new("", rule::MALFORMED, "a document as JSON", refusal.to_string()));
     }
-    Examined {
-        document: None,
-        validation,
-    }
+    Examined { document: None, validation }
 }
 
 /// The fields of a document.
-const FIELDS: &[&str] = &[
-    "profile",
-    "reference",
-    "seller",
-    "buyer",
-    "lines",
-    "totals",
-    "payment_ref",
-    "remark",
-    "attachment",
-];
+const FIELDS: &[&str] =
+    &["profile", "reference", "seller", "buyer", "lines", "totals", "payment_ref", "remark", "attachment"];
 
 /// The fields of a line.
 const LINE_FIELDS: &[&str] = &[
@@ -132,15 +108,9 @@ fn view(value: &Value) -> View<'_> {
     if let Some(document) = reader.object(value, "", FIELDS) {
         view.profile = reader.profile(document);
         view.reference = reader.text(document, "", "reference");
-        view.seller = reader
-            .field(document, "", "seller")
-            .and_then(|value| reader.party(value, "/seller"));
-        view.buyer = reader
-            .field(document, "", "buyer")
-            .and_then(|value| reader.buyer(value));
-        view.lines = reader
-            .field(document, "", "lines")
-            .and_then(|value| reader.lines(value));
+        view.seller = reader.field(document, "", "seller").and_then(|value| reader.party(value, "/seller"));
+        view.buyer = reader.field(document, "", "buyer").and_then(|value| reader.buyer(value));
+        view.lines = reader.field(document, "", "lines").and_then(|value| reader.lines(value));
         if let Some(totals) = reader
             .field(document, "", "totals")
             .and_then(|value| reader.object(value, "/totals", &["net", "tax", "gross"]))
@@ -164,22 +134,13 @@ struct Kind {
     expected: &'static str,
 }
 
-const AMOUNT: Kind = Kind {
-    rule: rule::AMOUNT,
-    expected: "yuan with at most two decimals as a string, such as \"3804.42\"",
-};
-const NUMBER: Kind = Kind {
-    rule: rule::NUMBER,
-    expected: "a decimal number of at most 18 digits as a string, such as \"1.5\"",
-};
-const RATE: Kind = Kind {
-    rule: rule::RATE,
-    expected: "a rate from 0 to 1 with at most four decimals as a string, such as \"0.13\"",
-};
-const DIGEST: Kind = Kind {
-    rule: rule::DIGEST,
-    expected: "64 lowercase hex digits",
-};
+const AMOUNT: Kind =
+    Kind { rule: rule::AMOUNT, expected: "yuan with at most two decimals as a string, such as \"3804.42\"" };
+const NUMBER: Kind =
+    Kind { rule: rule::NUMBER, expected: "a decimal number of at most 18 digits as a string, such as \"1.5\"" };
+const RATE: Kind =
+    Kind { rule: rule::RATE, expected: "a rate from 0 to 1 with at most four decimals as a string, such as \"0.13\"" };
+const DIGEST: Kind = Kind { rule: rule::DIGEST, expected: "64 lowercase hex digits" };
 
 /// Walks JSON and notes what is not as described.
 struct Reader {
@@ -258,35 +219,21 @@ impl Reader {
         if object.get(name).is_none_or(Value::is_null) {
             return Given::Absent;
         }
-        self.parsed(object, at, name, kind)
-            .map_or(Given::Unreadable, Given::Known)
+        self.parsed(object, at, name, kind).map_or(Given::Unreadable, Given::Known)
     }
 
     fn profile(&mut self, document: &Map<String, Value>) -> Option<Profile> {
         let text = self.text(document, "", "profile")?;
-        let all = [
-            Profile::BlockchainOrdinary,
-            Profile::DigitalOrdinary,
-            Profile::DigitalSpecial,
-        ];
+        let all = [Profile::BlockchainOrdinary, Profile::DigitalOrdinary, Profile::DigitalSpecial];
         let profile = all.into_iter().find(|profile| profile.as_str() == text);
         if profile.is_none() {
-            self.note(
-                "/profile",
-                rule::VALUE_UNKNOWN,
-                all.map(Profile::as_str).join(", "),
-                text,
-            );
+            self.note("/profile", rule::VALUE_UNKNOWN, all.map(Profile::as_str).join(", "), text);
         }
         profile
     }
 
     fn party<'a>(&mut self, value: &'a Value, at: &str) -> Option<PartyView<'a>> {
-        let party = self.object(
-            value,
-            at,
-            &["name", "taxpayer_id", "address", "phone", "bank", "account"],
-        )?;
+        let party = self.object(value, at, &["name", "taxpayer_id", "address", "phone", "bank", "account"])?;
         Some(PartyView {
             name: self.text(party, at, "name"),
             taxpayer_id: self.text(party, at, "taxpayer_id"),
@@ -303,21 +250,14 @@ impl Reader {
             (Some(party), None) => self.party(party, "/buyer/organisation").map(BuyerView::Organisation),
             (None, Some(person)) => {
                 let person = self.object(person, "/buyer/person", &["id"])?;
-                Some(BuyerView::Person {
-                    id: self.text(person, "/buyer/person", "id"),
-                })
+                Some(BuyerView::Person { id: self.text(person, "/buyer/person", "id") })
             }
             (Some(_), Some(_)) => {
                 self.note("/buyer", rule::FIELD_TYPE, "either organisation or person", "both");
                 None
             }
             (None, None) => {
-                self.note(
-                    "/buyer",
-                    rule::FIELD_MISSING,
-                    "either organisation or person",
-                    "neither",
-                );
+                self.note("/buyer", rule::FIELD_MISSING, "either organisation or person", "neither");
                 None
             }
         }
@@ -328,13 +268,7 @@ impl Reader {
             self.note("/lines", rule::FIELD_TYPE, "an array of lines", kind_of(value));
             return None;
         };
-        Some(
-            lines
-                .iter()
-                .enumerate()
-                .map(|(index, line)| self.line(line, &format!("/lines/{index}")))
-                .collect(),
-        )
+        Some(lines.iter().enumerate().map(|(index, line)| self.line(line, &format!("/lines/{index}"))).collect())
     }
 
     fn line<'a>(&mut self, value: &'a Value, at: &str) -> LineView<'a> {
@@ -361,12 +295,7 @@ impl Reader {
             None => Some(false),
             Some(Value::Bool(discount)) => Some(*discount),
             Some(other) => {
-                self.note(
-                    format!("{at}/discount"),
-                    rule::FIELD_TYPE,
-                    "true or false",
-                    kind_of(other),
-                );
+                self.note(format!("{at}/discount"), rule::FIELD_TYPE, "true or false", kind_of(other));
                 None
             }
         }

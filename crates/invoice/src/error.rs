@@ -9,11 +9,7 @@ pub const CODES: &[RuleEntry] = &[
         "An amount is a decimal number of yuan with at most two decimals.",
         "Write the amount in yuan, such as 3804.42.",
     ),
-    entry(
-        "invoice.amount-overflow",
-        "A sum of amounts fits 64 bits of fen.",
-        "Split the invoice.",
-    ),
+    entry("invoice.amount-overflow", "A sum of amounts fits 64 bits of fen.", "Split the invoice."),
     entry(
         "invoice.decimal-malformed",
         "A quantity or unit price is a plain decimal number of at most 18 digits.",
@@ -24,21 +20,9 @@ pub const CODES: &[RuleEntry] = &[
         "A rate is a decimal fraction from 0 to 1 with at most four decimals.",
         "Write 13 % as 0.13.",
     ),
-    entry(
-        "invoice.date-malformed",
-        "A date is a day of the calendar as YYYY-MM-DD.",
-        "Give a day that exists.",
-    ),
-    entry(
-        "invoice.period-malformed",
-        "A period is a month as YYYY-MM.",
-        "Give a month that exists.",
-    ),
-    entry(
-        "invoice.time-out-of-range",
-        "A time lies in the years 1970 to 9999.",
-        "Compare the clock.",
-    ),
+    entry("invoice.date-malformed", "A date is a day of the calendar as YYYY-MM-DD.", "Give a day that exists."),
+    entry("invoice.period-malformed", "A period is a month as YYYY-MM.", "Give a month that exists."),
+    entry("invoice.time-out-of-range", "A time lies in the years 1970 to 9999.", "Compare the clock."),
     entry(
         "invoice.taxpayer-id-malformed",
         "A taxpayer id is 15, 17, 18 or 20 capital letters and digits.",
@@ -59,11 +43,7 @@ pub const CODES: &[RuleEntry] = &[
         "A part of a code or number fits its digits.",
         "Begin a new code; the old one is full.",
     ),
-    entry(
-        "invoice.digest-malformed",
-        "A digest is 64 lowercase hex digits.",
-        "Give the SHA-256 in lowercase hex.",
-    ),
+    entry("invoice.digest-malformed", "A digest is 64 lowercase hex digits.", "Give the SHA-256 in lowercase hex."),
     entry(
         "invoice.document-malformed",
         "A document is JSON of the shape described.",
@@ -74,21 +54,13 @@ pub const CODES: &[RuleEntry] = &[
         "An attachment is JSON with a salt and personal fields, within its size.",
         "Compare the attachment with its description.",
     ),
-    entry(
-        "invoice.personal-too-long",
-        "A personal field keeps its limit.",
-        "Shorten the field.",
-    ),
+    entry("invoice.personal-too-long", "A personal field keeps its limit.", "Shorten the field."),
     entry(
         "invoice.details-too-many",
         "An attachment keeps its limit of details.",
         "Leave out details that the invoice does not need.",
     ),
-    entry(
-        "invoice.salt-length",
-        "A salt has 16 to 32 bytes.",
-        "Draw 16 random bytes.",
-    ),
+    entry("invoice.salt-length", "A salt has 16 to 32 bytes.", "Draw 16 random bytes."),
 ];
 
 const fn entry(code: &'static str, summary: &'static str, cure: &'static str) -> RuleEntry {
@@ -256,23 +228,12 @@ mod tests {
             Error::TimeOutOfRange { unix_ms: 0 },
             Error::TaxpayerIdMalformed { found: found() },
             Error::InvoiceIdMalformed { found: found() },
-            Error::DigitsMalformed {
-                digits: 8,
-                found: found(),
-            },
-            Error::NumberPartTooLarge {
-                part: "year",
-                value: 100,
-                digits: 2,
-            },
+            Error::DigitsMalformed { digits: 8, found: found() },
+            Error::NumberPartTooLarge { part: "year", value: 100, digits: 2 },
             Error::DigestMalformed { found: found() },
             Error::DocumentMalformed { reason: found() },
             Error::AttachmentMalformed { reason: found() },
-            Error::PersonalTooLong {
-                field: found(),
-                found: 2,
-                limit: 1,
-            },
+            Error::PersonalTooLong { field: found(), found: 2, limit: 1 },
             Error::DetailsTooMany { found: 2, limit: 1 },
             Error::SaltLength { found: 0 },
         ];

@@ -27,11 +27,7 @@ impl<const N: usize> Digits<N> {
     pub fn from_number(number: u64) -> Result<Digits<N>, Error> {
         let text = format!("{number:0N$}");
         let bytes = text.into_bytes().try_into();
-        bytes.map(Digits).map_err(|_| Error::NumberPartTooLarge {
-            part: "number",
-            value: number,
-            digits: N,
-        })
+        bytes.map(Digits).map_err(|_| Error::NumberPartTooLarge { part: "number", value: number, digits: N })
     }
 
     /// The digits as text.
@@ -41,9 +37,7 @@ impl<const N: usize> Digits<N> {
 
     /// The digits as a number.
     pub fn number(&self) -> u128 {
-        self.0
-            .iter()
-            .fold(0, |number, byte| number * 10 + u128::from(byte - b'0'))
+        self.0.iter().fold(0, |number, byte| number * 10 + u128::from(byte - b'0'))
     }
 }
 
@@ -63,16 +57,9 @@ impl<const N: usize> FromStr for Digits<N> {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Digits<N>, Error> {
-        let malformed = || Error::DigitsMalformed {
-            digits: N,
-            found: shown(text),
-        };
+        let malformed = || Error::DigitsMalformed { digits: N, found: shown(text) };
         let bytes: [u8; N] = text.as_bytes().try_into().map_err(|_| malformed())?;
-        if bytes.iter().all(u8::is_ascii_digit) {
-            Ok(Digits(bytes))
-        } else {
-            Err(malformed())
-        }
+        if bytes.iter().all(u8::is_ascii_digit) { Ok(Digits(bytes)) } else { Err(malformed()) }
     }
 }
 
@@ -83,10 +70,7 @@ impl<const N: usize> BorshDeserialize for Digits<N> {
         if bytes.iter().all(u8::is_ascii_digit) {
             return Ok(Digits(bytes));
         }
-        Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
-            "a byte that is no digit",
-        ))
+        Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "a byte that is no digit"))
     }
 }
 
@@ -98,9 +82,7 @@ impl<const N: usize> serde::Serialize for Digits<N> {
 
 impl<'de, const N: usize> serde::Deserialize<'de> for Digits<N> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <String as serde::Deserialize>::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        <String as serde::Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -140,17 +122,12 @@ impl FromStr for InvoiceId {
                 code: code.parse().map_err(malformed)?,
                 number: number.parse().map_err(malformed)?,
             }),
-            None => Ok(InvoiceId::Digital {
-                number: text.parse().map_err(malformed)?,
-            }),
+            None => Ok(InvoiceId::Digital { number: text.parse().map_err(malformed)? }),
         }
     }
 }
 
-text_serde!(
-    InvoiceId,
-    "an invoice id: 12 digits, a hyphen and 8 digits, or 20 digits"
-);
+text_serde!(InvoiceId, "an invoice id: 12 digits, a hyphen and 8 digits, or 20 digits");
 
 /// The code of blockchain invoices (Shenzhen Tax Bureau Ann. 2018 No.11): `1`, region (four digits), year (two), `0` for
 /// general trade, `9` for the class, batch, copies, `0` for no amount limit.
@@ -182,11 +159,7 @@ pub fn digital_number(year_of_century: u8, province: u8, channel: u8, sequence: 
 }
 
 fn part<const N: usize>(name: &'static str, value: u64) -> Result<Digits<N>, Error> {
-    Digits::from_number(value).map_err(|_| Error::NumberPartTooLarge {
-        part: name,
-        value,
-        digits: N,
-    })
+    Digits::from_number(value).map_err(|_| Error::NumberPartTooLarge { part: name, value, digits: N })
 }
 
 /// What is doubtful about a code that somebody else wrote: class digits other than `09`, or a last digit other than `0`.
@@ -196,12 +169,7 @@ pub fn code_doubts(code: &InvoiceCode) -> Vec<Violation> {
     let text = code.as_str();
     let mut doubts = Vec::new();
     if &text[7..9] != "09" {
-        doubts.push(Violation::new(
-            "/code",
-            rule::CODE_CLASS,
-            "09 as eighth and ninth digit",
-            text,
-        ));
+        doubts.push(Violation::new("/code", rule::CODE_CLASS, "09 as eighth and ninth digit", text));
     }
     if !text.ends_with('0') {
         doubts.push(Violation::new("/code", rule::CODE_LAST_DIGIT, "0 as last digit", text));
@@ -237,12 +205,8 @@ mod tests {
 
     #[test]
     fn an_odd_last_digit_is_doubted_not_refused() {
-        let doubts = |code: &str| {
-            code_doubts(&code.parse().unwrap())
-                .iter()
-                .map(|doubt| doubt.rule)
-                .collect::<Vec<_>>()
-        };
+        let doubts =
+            |code: &str| code_doubts(&code.parse().unwrap()).iter().map(|doubt| doubt.rule).collect::<Vec<_>>();
         assert_eq!(doubts("144031909110"), Vec::<&str>::new());
         assert_eq!(doubts("845032009110"), Vec::<&str>::new());
         assert_eq!(doubts("144032109111"), [rule::CODE_LAST_DIGIT]);
@@ -253,9 +217,7 @@ mod tests {
     fn leading_zeros_are_kept() {
         let id: InvoiceId = "144031909110-00000042".parse().unwrap();
         assert_eq!(id.to_string(), "144031909110-00000042");
-        let InvoiceId::Blockchain { number, .. } = id else {
-            panic!("a blockchain id was parsed")
-        };
+        let InvoiceId::Blockchain { number, .. } = id else { panic!("a blockchain id was parsed") };
         assert_eq!(number.number(), 42);
         let id: InvoiceId = "00440000000000000001".parse().unwrap();
         assert_eq!(serde_json::to_string(&id).unwrap(), "\"00440000000000000001\"");
@@ -280,10 +242,7 @@ mod tests {
         ]
         .map(str::to_owned);
         for text in wrong {
-            assert_eq!(
-                text.parse::<InvoiceId>(),
-                Err(Error::InvoiceIdMalformed { found: text.clone() })
-            );
+            assert_eq!(text.parse::<InvoiceId>(), Err(Error::InvoiceIdMalformed { found: text.clone() }));
         }
     }
 
@@ -293,9 +252,8 @@ mod tests {
                 code: Digits::from_number(code).unwrap(),
                 number: Digits::from_number(number).unwrap(),
             });
-        let digital = any::<u64>().prop_map(|number| InvoiceId::Digital {
-            number: Digits::from_number(number).unwrap(),
-        });
+        let digital =
+            any::<u64>().prop_map(|number| InvoiceId::Digital { number: Digits::from_number(number).unwrap() });
         prop_oneof![blockchain, digital]
     }
 

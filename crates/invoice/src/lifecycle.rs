@@ -47,15 +47,11 @@ impl Status {
     /// Every status there is, in order; for tables and tests.
     pub fn all() -> impl Iterator<Item = Status> {
         [Validity::Normal, Validity::Void].into_iter().flat_map(|validity| {
-            [Reimbursement::Open, Reimbursement::Locked, Reimbursement::Closed]
-                .into_iter()
-                .flat_map(move |reimbursement| {
-                    [false, true].into_iter().map(move |filed| Status {
-                        validity,
-                        reimbursement,
-                        filed,
-                    })
-                })
+            [Reimbursement::Open, Reimbursement::Locked, Reimbursement::Closed].into_iter().flat_map(
+                move |reimbursement| {
+                    [false, true].into_iter().map(move |filed| Status { validity, reimbursement, filed })
+                },
+            )
         })
     }
 }
@@ -79,14 +75,8 @@ pub enum Action {
 
 impl Action {
     /// Every action, in order.
-    pub const ALL: [Action; 6] = [
-        Action::Transfer,
-        Action::Lock,
-        Action::Renew,
-        Action::Unlock,
-        Action::Close,
-        Action::Void,
-    ];
+    pub const ALL: [Action; 6] =
+        [Action::Transfer, Action::Lock, Action::Renew, Action::Unlock, Action::Close, Action::Void];
 }
 
 /// What the acting organisation is to the invoice. One organisation may be several of these.
@@ -153,13 +143,7 @@ pub fn decide(action: Action, status: Status, relation: Relation) -> Result<(), 
         // L3: what a claimant may do needs a lock.
         Action::Renew | Action::Unlock | Action::Close => standing(status).and_then(|()| locked(status)),
         // L4: taking back is for the month of issue, before it is filed, and never under a claim.
-        Action::Void => standing(status).and_then(|()| {
-            if status.filed {
-                Err(Barrier::Filed)
-            } else {
-                open(status)
-            }
-        }),
+        Action::Void => standing(status).and_then(|()| if status.filed { Err(Barrier::Filed) } else { open(status) }),
     }
 }
 
@@ -238,10 +222,7 @@ mod tests {
         for status in Status::all().filter(|status| status.validity == Validity::Void) {
             for action in Action::ALL {
                 for relation in Relation::ALL {
-                    assert!(
-                        decide(action, status, relation).is_err(),
-                        "{action:?} {status:?} {relation:?}"
-                    );
+                    assert!(decide(action, status, relation).is_err(), "{action:?} {status:?} {relation:?}");
                 }
             }
         }
@@ -252,10 +233,7 @@ mod tests {
         for status in Status::all().filter(|status| status.reimbursement == Reimbursement::Closed) {
             for action in Action::ALL {
                 for relation in Relation::ALL {
-                    assert!(
-                        decide(action, status, relation).is_err(),
-                        "{action:?} {status:?} {relation:?}"
-                    );
+                    assert!(decide(action, status, relation).is_err(), "{action:?} {status:?} {relation:?}");
                 }
             }
         }
@@ -272,19 +250,9 @@ mod tests {
 
     #[test]
     fn the_relation_that_comes_furthest_names_the_barrier() {
-        let locked = Status {
-            validity: Validity::Normal,
-            reimbursement: Reimbursement::Locked,
-            filed: false,
-        };
-        assert_eq!(
-            decide_any(Action::Lock, locked, [Relation::Seller, Relation::Holder]),
-            Err(Barrier::Locked)
-        );
+        let locked = Status { validity: Validity::Normal, reimbursement: Reimbursement::Locked, filed: false };
+        assert_eq!(decide_any(Action::Lock, locked, [Relation::Seller, Relation::Holder]), Err(Barrier::Locked));
         assert_eq!(decide_any(Action::Lock, locked, []), Err(Barrier::NotPermitted));
-        assert_eq!(
-            decide_any(Action::Close, locked, [Relation::Holder, Relation::Claimant]),
-            Ok(())
-        );
+        assert_eq!(decide_any(Action::Close, locked, [Relation::Holder, Relation::Claimant]), Ok(()));
     }
 }

@@ -25,9 +25,7 @@ impl Rate {
     /// A rate of so many ten-thousandths (1300 is 13 %), or [`Error::RateMalformed`] above 1.
     pub fn from_ten_thousandths(ten_thousandths: u16) -> Result<Rate, Error> {
         if ten_thousandths > Self::WHOLE {
-            return Err(Error::RateMalformed {
-                found: format!("{ten_thousandths}/10000"),
-            });
+            return Err(Error::RateMalformed { found: format!("{ten_thousandths}/10000") });
         }
         Ok(Rate { ten_thousandths })
     }
@@ -78,9 +76,7 @@ impl FromStr for Rate {
 
     fn from_str(text: &str) -> Result<Rate, Error> {
         let malformed = || Error::RateMalformed { found: shown(text) };
-        let scaled = scan(text)
-            .and_then(|number| number.scaled_to(4))
-            .ok_or_else(malformed)?;
+        let scaled = scan(text).and_then(|number| number.scaled_to(4)).ok_or_else(malformed)?;
         let ten_thousandths = u16::try_from(scaled).map_err(|_| malformed())?;
         Rate::from_ten_thousandths(ten_thousandths).map_err(|_| malformed())
     }
@@ -169,19 +165,13 @@ impl RateTable {
 
     /// Whether the rate may stand on an invoice of that day.
     pub fn is_in_force(&self, rate: Rate, date: Date) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.rate == rate && entry.covers(date))
+        self.entries.iter().any(|entry| entry.rate == rate && entry.covers(date))
     }
 
     /// The rates of that day, ascending, each once.
     pub fn in_force(&self, date: Date) -> Vec<Rate> {
-        let mut rates: Vec<Rate> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.covers(date))
-            .map(|entry| entry.rate)
-            .collect();
+        let mut rates: Vec<Rate> =
+            self.entries.iter().filter(|entry| entry.covers(date)).map(|entry| entry.rate).collect();
         rates.sort_unstable();
         rates.dedup();
         rates
@@ -212,28 +202,13 @@ const DEFAULT_ROWS: &[Row] = &[
     (900, LAW_START, None, VAT_LAW_10),
     (600, LAW_START, None, VAT_LAW_10),
     (300, LAW_START, None, "VAT Law Art. 11, levy rate"),
-    (
-        100,
-        (2023, 1, 1),
-        BEFORE_LAW,
-        "small-scale taxpayers, MOF/STA Ann. 2023 No.19",
-    ),
+    (100, (2023, 1, 1), BEFORE_LAW, "small-scale taxpayers, MOF/STA Ann. 2023 No.19"),
     (100, LAW_START, RELIEF_END, "small-scale taxpayers, Ann. 2026 No.10"),
     (500, LEDGER_START, BEFORE_LAW, "old real estate, Cai Shui (2016) No.36"),
     (500, LAW_START, RELIEF_END, "old real estate, Ann. 2026 No.10"),
-    (
-        200,
-        LEDGER_START,
-        BEFORE_LAW,
-        "used fixed assets, relief before the VAT Law",
-    ),
+    (200, LEDGER_START, BEFORE_LAW, "used fixed assets, relief before the VAT Law"),
     (200, LAW_START, RELIEF_END, "used fixed assets, Ann. 2026 No.10"),
-    (
-        150,
-        LEDGER_START,
-        BEFORE_LAW,
-        "individuals' housing rent, Cai Shui (2016) No.36",
-    ),
+    (150, LEDGER_START, BEFORE_LAW, "individuals' housing rent, Cai Shui (2016) No.36"),
     (150, LAW_START, RELIEF_END, "individuals' housing rent, Ann. 2026 No.10"),
     (50, (2020, 5, 1), RELIEF_END, "used-car dealers, believed, not verified"),
 ];
@@ -247,9 +222,7 @@ impl Default for RateTable {
             to: row.2.map(day),
             source: row.3.to_owned(),
         };
-        RateTable {
-            entries: DEFAULT_ROWS.iter().map(entry).collect(),
-        }
+        RateTable { entries: DEFAULT_ROWS.iter().map(entry).collect() }
     }
 }
 
@@ -260,11 +233,7 @@ mod tests {
     use super::*;
 
     fn rates_on(day: &str) -> Vec<String> {
-        RateTable::default()
-            .in_force(day.parse().unwrap())
-            .iter()
-            .map(Rate::to_string)
-            .collect()
+        RateTable::default().in_force(day.parse().unwrap()).iter().map(Rate::to_string).collect()
     }
 
     #[test]
@@ -285,9 +254,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_rate_is_refused() {
-        for text in [
-            "", "13%", "13", "1.0001", "0.00001", "0.00010", "-0.13", ".13", "0.13 ", "1e-1",
-        ] {
+        for text in ["", "13%", "13", "1.0001", "0.00001", "0.00010", "-0.13", ".13", "0.13 ", "1e-1"] {
             assert!(text.parse::<Rate>().is_err(), "{text:?}");
         }
         assert!(serde_json::from_str::<Rate>("0.13").is_err());
@@ -310,18 +277,9 @@ mod tests {
     #[test]
     fn rates_change_on_the_day_the_law_says() {
         assert_eq!(rates_on("2018-04-30"), Vec::<String>::new());
-        assert_eq!(
-            rates_on("2019-03-31"),
-            ["0.015", "0.02", "0.03", "0.05", "0.06", "0.1", "0.16"]
-        );
-        assert_eq!(
-            rates_on("2019-04-01"),
-            ["0.015", "0.02", "0.03", "0.05", "0.06", "0.09", "0.13"]
-        );
-        assert_eq!(
-            rates_on("2025-12-31"),
-            ["0.005", "0.01", "0.015", "0.02", "0.03", "0.05", "0.06", "0.09", "0.13"]
-        );
+        assert_eq!(rates_on("2019-03-31"), ["0.015", "0.02", "0.03", "0.05", "0.06", "0.1", "0.16"]);
+        assert_eq!(rates_on("2019-04-01"), ["0.015", "0.02", "0.03", "0.05", "0.06", "0.09", "0.13"]);
+        assert_eq!(rates_on("2025-12-31"), ["0.005", "0.01", "0.015", "0.02", "0.03", "0.05", "0.06", "0.09", "0.13"]);
         assert_eq!(rates_on("2027-12-31"), rates_on("2026-01-01"));
         assert_eq!(rates_on("2028-01-01"), ["0.03", "0.06", "0.09", "0.13"]);
     }

@@ -91,9 +91,6 @@ mod tests {
         let rules = Rules::default();
         let json = serde_json::to_string(&rules).unwrap();
         assert_eq!(serde_json::from_str::<Rules>(&json).unwrap(), rules);
-        assert_eq!(
-            borsh::from_slice::<Rules>(&borsh::to_vec(&rules).unwrap()).unwrap(),
-            rules
-        );
+        assert_eq!(borsh::from_slice::<Rules>(&borsh::to_vec(&rules).unwrap()).unwrap(), rules);
     }
 }

@@ -18,22 +18,10 @@ pub struct Sample {
 /// The samples, in the order in which the demo issues them.
 pub fn all() -> &'static [Sample] {
     &[
-        Sample {
-            title: "a taxi ride for a company, in the blockchain profile",
-            json: TAXI,
-        },
-        Sample {
-            title: "a hotel stay with a discount and two rates",
-            json: HOTEL,
-        },
-        Sample {
-            title: "books and an exempt service for a person",
-            json: BOOKS,
-        },
-        Sample {
-            title: "machine parts on a special invoice",
-            json: PARTS,
-        },
+        Sample { title: "a taxi ride for a company, in the blockchain profile", json: TAXI },
+        Sample { title: "a hotel stay with a discount and two rates", json: HOTEL },
+        Sample { title: "books and an exempt service for a person", json: BOOKS },
+        Sample { title: "machine parts on a special invoice", json: PARTS },
     ]
 }
 
@@ -181,10 +169,7 @@ mod tests {
             for sample in all() {
                 let document = Document::parse(sample.json.as_bytes()).unwrap();
                 let validation = document.validate(&Rules::default(), day.parse().unwrap());
-                assert!(
-                    validation.violations.is_empty() && validation.warnings.is_empty(),
-                    "{day}: {validation:?}"
-                );
+                assert!(validation.violations.is_empty() && validation.warnings.is_empty(), "{day}: {validation:?}");
                 assert_eq!(document.seller.taxpayer_id.as_str(), SELLER_TAXPAYER_ID);
             }
         }
@@ -192,10 +177,8 @@ mod tests {
 
     #[test]
     fn references_are_unique() {
-        let mut references: Vec<String> = all()
-            .iter()
-            .map(|sample| Document::parse(sample.json.as_bytes()).unwrap().reference)
-            .collect();
+        let mut references: Vec<String> =
+            all().iter().map(|sample| Document::parse(sample.json.as_bytes()).unwrap().reference).collect();
         references.sort_unstable();
         references.dedup();
         assert_eq!(references.len(), all().len());

@@ -78,9 +78,7 @@ impl TaxpayerId {
 /// Whether text has the shape of a taxpayer id.
 pub(crate) fn has_shape(text: &str) -> bool {
     matches!(text.len(), 15 | 17 | 18 | 20)
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+        && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
 }
 
 /// The doubts about an id of the right shape; nothing for other text.
@@ -127,17 +125,9 @@ fn uscc_check_character(bytes: &[u8]) -> Option<u8> {
 /// The check character of an organisation code, from its first eight characters.
 fn organisation_check_character(bytes: &[u8]) -> u8 {
     let value = |byte: u8| {
-        if byte.is_ascii_digit() {
-            u32::from(byte - b'0')
-        } else {
-            u32::from(byte) - u32::from(b'A') + 10
-        }
+        if byte.is_ascii_digit() { u32::from(byte - b'0') } else { u32::from(byte) - u32::from(b'A') + 10 }
     };
-    let sum: u32 = bytes
-        .iter()
-        .zip(ORGANISATION_WEIGHTS)
-        .map(|(byte, weight)| value(*byte) * weight)
-        .sum();
+    let sum: u32 = bytes.iter().zip(ORGANISATION_WEIGHTS).map(|(byte, weight)| value(*byte) * weight).sum();
     match 11 - sum % 11 {
         10 => b'X',
         11 => b'0',
@@ -165,27 +155,18 @@ impl FromStr for TaxpayerId {
 impl BorshDeserialize for TaxpayerId {
     fn deserialize_reader<R: std::io::Read>(reader: &mut R) -> std::io::Result<Self> {
         let text = String::deserialize_reader(reader)?;
-        text.parse()
-            .map_err(|error: Error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+        text.parse().map_err(|error: Error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
     }
 }
 
-text_serde!(
-    TaxpayerId,
-    "a taxpayer id of 15, 17, 18 or 20 capital letters and digits"
-);
+text_serde!(TaxpayerId, "a taxpayer id of 15, 17, 18 or 20 capital letters and digits");
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn doubts(text: &str) -> Vec<&'static str> {
-        text.parse::<TaxpayerId>()
-            .unwrap()
-            .check()
-            .iter()
-            .map(|doubt| doubt.rule)
-            .collect()
+        text.parse::<TaxpayerId>().unwrap().check().iter().map(|doubt| doubt.rule).collect()
     }
 
     #[test]
@@ -224,10 +205,7 @@ mod tests {
         // Digits of the organisation code swapped, the outer check character computed anew.
         let mut bytes = *b"91440300708461163_";
         bytes[17] = uscc_check_character(&[b"91440300708461163".as_slice(), b"0"].concat()).unwrap();
-        assert_eq!(
-            doubts(std::str::from_utf8(&bytes).unwrap()),
-            [rule::TAXPAYER_ORGANISATION_CODE]
-        );
+        assert_eq!(doubts(std::str::from_utf8(&bytes).unwrap()), [rule::TAXPAYER_ORGANISATION_CODE]);
     }
 
     #[test]

@@ -14,15 +14,8 @@ use crate::violation::{Validation, Violation, rule};
 
 /// Judges a view by every rule.
 pub(crate) fn validate(view: &View<'_>, rules: &Rules, date: Date) -> Validation {
-    let validation = Validation {
-        violations: view.unreadable.clone(),
-        warnings: Vec::new(),
-    };
-    let mut findings = Findings {
-        rules,
-        date,
-        validation,
-    };
+    let validation = Validation { violations: view.unreadable.clone(), warnings: Vec::new() };
+    let mut findings = Findings { rules, date, validation };
     parties::check(&mut findings, view);
     lines::check(&mut findings, view);
     totals::check(&mut findings, view);
@@ -41,9 +34,7 @@ struct Findings<'r> {
 
 impl Findings<'_> {
     fn violation(&mut self, path: Path, rule: &'static str, expected: impl Into<String>, actual: impl AsRef<str>) {
-        self.validation
-            .violations
-            .push(Violation::new(path.to_string(), rule, expected, actual));
+        self.validation.violations.push(Violation::new(path.to_string(), rule, expected, actual));
     }
 
     /// A text that is not empty, has no control characters and at most so many characters.
@@ -81,12 +72,7 @@ impl Findings<'_> {
         if let Some(amount) = amount
             && amount.fen().unsigned_abs() > max.fen().unsigned_abs()
         {
-            self.violation(
-                path,
-                rule::AMOUNT_RANGE,
-                format!("at most {max} either way"),
-                amount.to_string(),
-            );
+            self.violation(path, rule::AMOUNT_RANGE, format!("at most {max} either way"), amount.to_string());
         }
     }
 }

@@ -25,22 +25,13 @@ impl Violation {
         expected: impl Into<String>,
         actual: impl AsRef<str>,
     ) -> Violation {
-        Violation {
-            path: path.into(),
-            rule,
-            expected: expected.into(),
-            actual: shown(actual.as_ref()),
-        }
+        Violation { path: path.into(), rule, expected: expected.into(), actual: shown(actual.as_ref()) }
     }
 }
 
 impl std::fmt::Display for Violation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} at {}: expected {}, found {}",
-            self.rule, self.path, self.expected, self.actual
-        )
+        write!(f, "{} at {}: expected {}, found {}", self.rule, self.path, self.expected, self.actual)
     }
 }
 
@@ -148,18 +139,11 @@ mod tests {
         assert_eq!(codes.len(), all);
         for entry in RULES {
             assert!(
-                entry
-                    .code
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'.' || byte == b'-'),
+                entry.code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'.' || byte == b'-'),
                 "{}",
                 entry.code
             );
-            assert!(
-                entry.summary.ends_with('.') && entry.cure.ends_with('.'),
-                "{}",
-                entry.code
-            );
+            assert!(entry.summary.ends_with('.') && entry.cure.ends_with('.'), "{}", entry.code);
         }
     }
 }

@@ -101,26 +101,15 @@ pub fn convert(json: &[u8], options: &Options<'_>) -> Result<Vec<Converted>, Con
     let fapiao = application.required("fapiao_information")?.one_or_many()?;
     if fapiao.is_empty() || fapiao.len() > FAPIAO_MAX {
         let actual = format!("{} of them", fapiao.len());
-        return Err(ConvertError::unexpected(
-            "/fapiao_information",
-            format!("1 to {FAPIAO_MAX} fapiao"),
-            actual,
-        ));
+        return Err(ConvertError::unexpected("/fapiao_information", format!("1 to {FAPIAO_MAX} fapiao"), actual));
     }
     let mut converted: Vec<Converted> = Vec::new();
     for one in &fapiao {
         let next = convert_one(one, &application, &buyer_information, options)?;
         // The reference is unique per seller for ever, so a second one in the same application can only be a mistake.
-        if converted
-            .iter()
-            .any(|earlier| earlier.document.reference == next.document.reference)
-        {
+        if converted.iter().any(|earlier| earlier.document.reference == next.document.reference) {
             let path = format!("{}/fapiao_id", one.path());
-            return Err(ConvertError::unexpected(
-                path,
-                "an id that no other fapiao has",
-                next.document.reference,
-            ));
+            return Err(ConvertError::unexpected(path, "an id that no other fapiao has", next.document.reference));
         }
         converted.push(next);
     }
@@ -153,12 +142,7 @@ fn convert_one(
     for field in ["export_business_policy_code", "vat_refund_levy_code"] {
         if let Some(code) = fapiao.integer(field)? {
             let path = format!("{}/{field}", fapiao.path());
-            warnings.push(Violation::new(
-                path,
-                rule::SOURCE_UNMAPPED,
-                "a place in the document",
-                code.to_string(),
-            ));
+            warnings.push(Violation::new(path, rule::SOURCE_UNMAPPED, "a place in the document", code.to_string()));
         }
     }
     personal.validate().map_err(ConvertError::Personal)?;
@@ -173,11 +157,7 @@ fn convert_one(
         remark: fapiao.text("remark")?.map(str::to_owned),
         attachment: None,
     };
-    Ok(Converted {
-        document,
-        personal,
-        warnings,
-    })
+    Ok(Converted { document, personal, warnings })
 }
 
 fn profile(
@@ -251,11 +231,7 @@ fn buyer(
 fn person_id(salt: &[u8], fapiao_apply_id: &str) -> String {
     const ID_BYTES: usize = 16;
     let salt = Sha256::digest(salt);
-    let hash = Sha256::new()
-        .chain_update(PERSON_TAG)
-        .chain_update(salt)
-        .chain_update(fapiao_apply_id)
-        .finalize();
+    let hash = Sha256::new().chain_update(PERSON_TAG).chain_update(salt).chain_update(fapiao_apply_id).finalize();
     hex::encode(&hash[..ID_BYTES])
 }
 

@@ -39,13 +39,7 @@ pub struct Rejection {
 
 impl Rejection {
     fn new(code: &'static str, path: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self {
-            code,
-            path: path.to_owned(),
-            expected: expected.into(),
-            found: found.into(),
-            violations: Vec::new(),
-        }
+        Self { code, path: path.to_owned(), expected: expected.into(), found: found.into(), violations: Vec::new() }
     }
 }
 
@@ -179,11 +173,7 @@ impl Parsed {
             work = work.saturating_add(event.work());
             events.push(event);
         }
-        Ok(Self {
-            statement,
-            events,
-            work,
-        })
+        Ok(Self { statement, events, work })
     }
 
     /// The statement.
@@ -395,16 +385,9 @@ impl<'v> Court<'v> {
     fn judge_header(&self, parsed: &Parsed) -> Result<(), Rejection> {
         let header = parsed.statement().header();
         if header.chain != self.chain {
-            return Err(Rejection::new(
-                WRONG_CHAIN,
-                "chain",
-                self.chain.to_string(),
-                header.chain.to_string(),
-            ));
+            return Err(Rejection::new(WRONG_CHAIN, "chain", self.chain.to_string(), header.chain.to_string()));
         }
-        let expires_ms = i64::try_from(header.expires_at)
-            .ok()
-            .and_then(|seconds| seconds.checked_mul(1_000));
+        let expires_ms = i64::try_from(header.expires_at).ok().and_then(|seconds| seconds.checked_mul(1_000));
         let latest_ms = self.time_ms.saturating_add(self.parameters.limits.nonce_window_ms());
         match expires_ms {
             Some(expires_ms) if expires_ms < self.time_ms => {
@@ -414,12 +397,7 @@ impl<'v> Court<'v> {
             Some(expires_ms) if expires_ms <= latest_ms => self.judge_size(parsed),
             Some(_) | None => {
                 let expected = format!("at most {}", latest_ms.div_euclid(1_000));
-                Err(Rejection::new(
-                    TOO_FAR_AHEAD,
-                    "exp",
-                    expected,
-                    header.expires_at.to_string(),
-                ))
+                Err(Rejection::new(TOO_FAR_AHEAD, "exp", expected, header.expires_at.to_string()))
             }
         }
     }
@@ -443,28 +421,13 @@ impl<'v> Court<'v> {
         let header = statement.header();
         let kid = format!("{}/{}", header.organisation, header.key);
         let Some(organisation) = read::<Organisation>(self.view, &StateKey::organisation(&header.organisation))? else {
-            return Ok(Err(Rejection::new(
-                UNKNOWN_KEY,
-                "kid",
-                "an organisation on the ledger",
-                kid,
-            )));
+            return Ok(Err(Rejection::new(UNKNOWN_KEY, "kid", "an organisation on the ledger", kid)));
         };
         let Some(key) = organisation.key(&header.key) else {
-            return Ok(Err(Rejection::new(
-                UNKNOWN_KEY,
-                "kid",
-                "a key of the organisation",
-                kid,
-            )));
+            return Ok(Err(Rejection::new(UNKNOWN_KEY, "kid", "a key of the organisation", kid)));
         };
         if !key.purposes.contains(&Purpose::Statement) {
-            return Ok(Err(Rejection::new(
-                KEY_PURPOSE,
-                "kid",
-                "a key that signs statements",
-                kid,
-            )));
+            return Ok(Err(Rejection::new(KEY_PURPOSE, "kid", "a key that signs statements", kid)));
         }
         if !key.active {
             return Ok(Err(Rejection::new(KEY_INACTIVE, "kid", "an active key", kid)));
@@ -476,12 +439,8 @@ impl<'v> Court<'v> {
     fn judge_nonce(&self, parsed: &Parsed) -> Result<Option<Verdict>, Fault> {
         let header = parsed.statement().header();
         let reused = || {
-            let rejection = Rejection::new(
-                NONCE_REUSED,
-                "nonce",
-                "a nonce not used in the last 24 hours",
-                header.nonce.as_str(),
-            );
+            let rejection =
+                Rejection::new(NONCE_REUSED, "nonce", "a nonce not used in the last 24 hours", header.nonce.as_str());
             Some(Verdict::Rejected(Box::new(rejection)))
         };
         if self.used.contains(&(header.organisation.clone(), header.nonce.clone())) {

@@ -213,13 +213,7 @@ impl FromStr for ClaimId {
 
     fn from_str(text: &str) -> Result<Self, ClaimIdError> {
         let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ClaimIdError {
-                found: text.chars().take(80).collect(),
-            })
-        }
+        if fits { Ok(Self(text.to_owned())) } else { Err(ClaimIdError { found: text.chars().take(80).collect() }) }
     }
 }
 
@@ -231,9 +225,7 @@ impl fmt::Display for ClaimId {
 
 impl<'de> Deserialize<'de> for ClaimId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <String as Deserialize>::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        <String as Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -41,11 +41,7 @@ const ORGANISATIONS: [(&str, &str, &[Role]); 8] = [
     (BUYER, "91350100M000100Y43", &[Role::Enterprise]),
     (PLATFORM_A, "91110000101623741K", &[Role::ReimbursementPlatform]),
     (PLATFORM_B, "92532528MA6L45LX6L", &[Role::ReimbursementPlatform]),
-    (
-        OUTSIDER,
-        "915000000000011",
-        &[Role::Enterprise, Role::ServiceProvider, Role::ReimbursementPlatform],
-    ),
+    (OUTSIDER, "915000000000011", &[Role::Enterprise, Role::ServiceProvider, Role::ReimbursementPlatform]),
     (BUREAU, "915000000000012", &[Role::Agency]),
     (AUDITOR, "915000000000013", &[Role::Auditor]),
 ];
@@ -70,11 +66,7 @@ fn organisations() -> Vec<Organisation> {
             id: organisation_id(id),
             name: format!("{id} Ltd"),
             taxpayer_id: taxpayer.parse().unwrap(),
-            taxpayer_kind: if taxpayer.len() == 18 {
-                TaxpayerKind::Uscc
-            } else {
-                TaxpayerKind::Other
-            },
+            taxpayer_kind: if taxpayer.len() == 18 { TaxpayerKind::Uscc } else { TaxpayerKind::Other },
             roles: roles.iter().copied().collect(),
             standing: Standing::Active,
             keys: vec![Key {
@@ -124,13 +116,7 @@ pub(crate) fn genesis() -> Genesis {
         ledger: serde_json::value::RawValue::from_string(serde_json::to_string(&ledger).unwrap()).unwrap(),
     };
     let mut genesis = Genesis::assemble(&body).unwrap();
-    genesis
-        .countersign(
-            &organisation_id(BUREAU),
-            &key_id("governance"),
-            &secret(BUREAU, "governance"),
-        )
-        .unwrap();
+    genesis.countersign(&organisation_id(BUREAU), &key_id("governance"), &secret(BUREAU, "governance")).unwrap();
     genesis
 }
 
@@ -173,8 +159,7 @@ impl Ledger {
         let key = StateKey::parameters();
         let mut parameters: Parameters = crate::state::require(self, &key).unwrap();
         change(&mut parameters);
-        self.state
-            .insert(key, crate::state::encode(&Hash::of(b"test"), &parameters));
+        self.state.insert(key, crate::state::encode(&Hash::of(b"test"), &parameters));
     }
 
     pub(crate) fn statement(&mut self, organisation: &str, mode: Mode, events: &[String]) -> Vec<u8> {
@@ -196,10 +181,7 @@ impl Ledger {
 
     pub(crate) fn judge(&self, statement: &[u8]) -> Verdict {
         match Parsed::read(statement) {
-            Ok(parsed) => Court::sit(self, self.chain.clone(), self.time_ms)
-                .unwrap()
-                .judge(&parsed, None)
-                .unwrap(),
+            Ok(parsed) => Court::sit(self, self.chain.clone(), self.time_ms).unwrap().judge(&parsed, None).unwrap(),
             Err(rejection) => Verdict::Rejected(Box::new(rejection)),
         }
     }
@@ -225,8 +207,7 @@ impl Ledger {
                 payload_hash: parsed.statement().payload_hash(),
                 live_until_ms,
             };
-            self.nonces
-                .insert((header.organisation.clone(), header.nonce.to_string()), nonce);
+            self.nonces.insert((header.organisation.clone(), header.nonce.to_string()), nonce);
         }
         self.state.extend(executed.writes.clone());
         self.log_size += u64::try_from(executed.leaves.len()).unwrap();
@@ -261,10 +242,7 @@ pub(crate) fn record(outcome: &Outcome) -> Record {
 
 /// An issue event of the shop to the buyer, 113.00 gross at 13 %.
 pub(crate) fn issue(reference: &str) -> String {
-    issue_to(
-        reference,
-        &format!(r#"{{"organisation":{{"name":"{BUYER} Ltd","taxpayer_id":"91350100M000100Y43"}}}}"#),
-    )
+    issue_to(reference, &format!(r#"{{"organisation":{{"name":"{BUYER} Ltd","taxpayer_id":"91350100M000100Y43"}}}}"#))
 }
 
 /// The same to any buyer.

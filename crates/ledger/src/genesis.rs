@@ -96,12 +96,11 @@ impl LedgerGenesis {
     pub fn check(&self, validators: &[GenesisValidator]) -> Result<(), GenesisError> {
         self.parameters.check()?;
         let organisations = self.by_id()?;
-        let must_be = |id: &OrganisationId, role: Role, expected: &'static str, whose: &str| {
-            match organisations.get(id) {
-                Some(organisation) if organisation.is(role) => Ok(()),
-                Some(_) | None => {
-                    Err(GenesisError::NotThere { whose: whose.to_owned(), organisation: id.clone(), expected })
-                }
+        let must_be = |id: &OrganisationId, role: Role, expected: &'static str, whose: &str| match organisations.get(id)
+        {
+            Some(organisation) if organisation.is(role) => Ok(()),
+            Some(_) | None => {
+                Err(GenesisError::NotThere { whose: whose.to_owned(), organisation: id.clone(), expected })
             }
         };
         must_be(&self.parameters.tax_bureau, Role::Agency, "an agency", "the tax bureau's parameter")?;
@@ -167,10 +166,7 @@ impl LedgerGenesis {
         writes.insert(StateKey::validators(), encode(&creator, &genesis.validator_set()));
         for organisation in &self.organisations {
             writes.insert(StateKey::organisation(&organisation.id), encode(&creator, organisation));
-            writes.insert(
-                StateKey::taxpayer(&organisation.taxpayer_id),
-                encode(&creator, &organisation.id),
-            );
+            writes.insert(StateKey::taxpayer(&organisation.taxpayer_id), encode(&creator, &organisation.id));
         }
         for mandate in &self.mandates {
             writes.insert(StateKey::mandate(&mandate.from, &mandate.to), encode(&creator, mandate));
@@ -180,9 +176,5 @@ impl LedgerGenesis {
 }
 
 fn once(what: &'static str, seen: &mut BTreeSet<String>, value: String) -> Result<(), GenesisError> {
-    if seen.insert(value.clone()) {
-        Ok(())
-    } else {
-        Err(GenesisError::Twice { what, value })
-    }
+    if seen.insert(value.clone()) { Ok(()) } else { Err(GenesisError::Twice { what, value }) }
 }

@@ -131,10 +131,6 @@ impl Answer {
             Ok(record) => (ACCEPTED, record.encode()),
             Err(refusal) => (refusal.code(), Record::Refused(refusal.record()).encode()),
         };
-        Outcome {
-            code: code.to_owned(),
-            subject: self.subject.clone(),
-            record,
-        }
+        Outcome { code: code.to_owned(), subject: self.subject.clone(), record }
     }
 }

@@ -97,12 +97,7 @@ pub struct Numbering {
 
 impl Default for Numbering {
     fn default() -> Self {
-        Self {
-            blockchain_region: 4403,
-            blockchain_copies: 1,
-            digital_province: 44,
-            digital_channel: 2,
-        }
+        Self { blockchain_region: 4403, blockchain_copies: 1, digital_province: 44, digital_channel: 2 }
     }
 }
 
@@ -172,9 +167,6 @@ pub struct Checkpoints {
 
 impl Default for Checkpoints {
     fn default() -> Self {
-        Self {
-            interval_ms: 10_000,
-            interval_leaves: 200_000,
-        }
+        Self { interval_ms: 10_000, interval_leaves: 200_000 }
     }
 }

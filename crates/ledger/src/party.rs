@@ -85,16 +85,8 @@ impl FromStr for PersonId {
 
     fn from_str(text: &str) -> Result<Self, PersonIdError> {
         let fits = (1..=64).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(PersonIdError {
-                found: text.chars().take(80).collect(),
-            })
-        }
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        if fits { Ok(Self(text.to_owned())) } else { Err(PersonIdError { found: text.chars().take(80).collect() }) }
     }
 }
 
@@ -106,9 +98,7 @@ impl fmt::Display for PersonId {
 
 impl<'de> Deserialize<'de> for PersonId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <String as Deserialize>::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        <String as Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -135,12 +135,7 @@ impl LockRecord {
 impl ClosedRecord {
     /// The close as a reason to refuse: who and since when, never what for.
     pub fn standing(&self) -> Standing {
-        Standing {
-            organisation: self.platform.clone(),
-            since_ms: self.closed_ms,
-            until_ms: None,
-            leaf: self.leaf,
-        }
+        Standing { organisation: self.platform.clone(), since_ms: self.closed_ms, until_ms: None, leaf: self.leaf }
     }
 }
 
@@ -194,12 +189,7 @@ pub struct AccumulatorRecord {
 
 impl Default for AccumulatorRecord {
     fn default() -> Self {
-        Self {
-            invoices: 0,
-            by_rate: Vec::new(),
-            leaves: 0,
-            chain: Hash::from_bytes([0; 32]),
-        }
+        Self { invoices: 0, by_rate: Vec::new(), leaves: 0, chain: Hash::from_bytes([0; 32]) }
     }
 }
 
@@ -240,11 +230,7 @@ impl AccumulatorRecord {
         self.extend(leaf)
     }
 
-    fn merge(
-        &mut self,
-        by_rate: &[RateTotal],
-        combine: fn(i128, i128) -> Option<i128>,
-    ) -> Result<(), SumOverflow> {
+    fn merge(&mut self, by_rate: &[RateTotal], combine: fn(i128, i128) -> Option<i128>) -> Result<(), SumOverflow> {
         for total in by_rate {
             let place = match self.by_rate.binary_search_by_key(&total.treatment, |own| own.treatment) {
                 Ok(place) => place,

@@ -49,12 +49,7 @@ impl Refusal {
     /// A refusal without an earlier event in the way. Texts are cut at [`TEXT_BYTES_MAX`].
     pub fn new(reason: Reason, expected: impl Into<String>, found: impl Into<String>) -> Self {
         let (expected, found) = (cut(expected.into()), cut(found.into()));
-        Self {
-            reason,
-            expected,
-            found,
-            standing: None,
-        }
+        Self { reason, expected, found, standing: None }
     }
 
     /// Adds what stands in the way.

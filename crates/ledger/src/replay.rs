@@ -92,9 +92,7 @@ pub struct Replayer {
 
 impl std::fmt::Debug for Replayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replayer")
-            .field("summary", &self.summary)
-            .finish_non_exhaustive()
+        f.debug_struct("Replayer").field("summary", &self.summary).finish_non_exhaustive()
     }
 }
 
@@ -151,15 +149,9 @@ impl Replayer {
         self.compare_sets(header, &executed)?;
         let hash = writes_hash(&executed.writes);
         if hash != header.writes_hash {
-            return Err(difference(
-                "replay.writes-hash",
-                hash.to_string(),
-                header.writes_hash.to_string(),
-            ));
+            return Err(difference("replay.writes-hash", hash.to_string(), header.writes_hash.to_string()));
         }
-        let schedule = self
-            .schedule
-            .after(&parameters.checkpoints, height, header.time_ms, self.log_size);
+        let schedule = self.schedule.after(&parameters.checkpoints, height, header.time_ms, self.log_size);
         let carried = (header.state_checkpoint.height, header.state_checkpoint.root);
         let published = self.roots.get(&schedule.published()).copied();
         if published != Some(carried) {
@@ -187,10 +179,7 @@ impl Replayer {
         }
         let limits = &parameters.limits;
         if u32::try_from(bytes).map_or(true, |bytes| bytes > limits.block_bytes_max) || work > limits.block_work_max {
-            let expected = format!(
-                "at most {} bytes and {} work units",
-                limits.block_bytes_max, limits.block_work_max
-            );
+            let expected = format!("at most {} bytes and {} work units", limits.block_bytes_max, limits.block_work_max);
             let actual = format!("{bytes} bytes, {work} work units");
             let finding = found(block.header.height, "replay.limits", expected, actual);
             return Err(ReplayError::Finding(Box::new(finding)));
@@ -337,14 +326,7 @@ impl Replayer {
             Some((month, expected, actual)) => {
                 let expected = format!("{month}: {expected}");
                 let rule = "replay.sums";
-                let finding = Finding {
-                    height: None,
-                    offset: None,
-                    statement: None,
-                    rule,
-                    expected,
-                    actual,
-                };
+                let finding = Finding { height: None, offset: None, statement: None, rule, expected, actual };
                 Err(ReplayError::Finding(Box::new(finding)))
             }
         }

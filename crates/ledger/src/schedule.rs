@@ -26,12 +26,7 @@ pub struct Schedule {
 impl Schedule {
     /// The schedule at genesis.
     pub const fn genesis(time_ms: i64) -> Self {
-        Self {
-            number: 0,
-            height: 0,
-            time_ms,
-            log_size: 0,
-        }
+        Self { number: 0, height: 0, time_ms, log_size: 0 }
     }
 
     /// The schedule after a block; the same as before unless the block is due.
@@ -40,12 +35,7 @@ impl Schedule {
         let waited = time_ms.saturating_sub(self.time_ms) >= i64::from(rules.interval_ms);
         let grown = parent_log_size.saturating_sub(self.log_size) >= u64::from(rules.interval_leaves);
         if waited || grown {
-            Self {
-                number: self.number + 1,
-                height,
-                time_ms,
-                log_size: parent_log_size,
-            }
+            Self { number: self.number + 1, height, time_ms, log_size: parent_log_size }
         } else {
             *self
         }
@@ -68,10 +58,7 @@ mod tests {
 
     #[test]
     fn a_block_is_due_by_time_or_by_size_and_headers_lag_by_one() {
-        let rules = Checkpoints {
-            interval_ms: 10_000,
-            interval_leaves: 100,
-        };
+        let rules = Checkpoints { interval_ms: 10_000, interval_leaves: 100 };
         let genesis = Schedule::genesis(1_000);
         assert_eq!(genesis.published(), 0);
         let early = genesis.after(&rules, 1, 10_999, 0);
@@ -85,10 +72,7 @@ mod tests {
 
     #[test]
     fn one_block_is_due_once_however_long_the_pause() {
-        let rules = Checkpoints {
-            interval_ms: 10_000,
-            interval_leaves: 100,
-        };
+        let rules = Checkpoints { interval_ms: 10_000, interval_leaves: 100 };
         let after_a_day = Schedule::genesis(0).after(&rules, 1, 86_400_000, 0);
         assert_eq!(after_a_day.number, 1);
     }

@@ -104,18 +104,12 @@ impl StateKey {
 
     /// What a party sold or bought in a month.
     pub fn accumulator(period: Period, side: Side, party: &Party) -> Self {
-        Self::new(
-            Kind::Accumulator,
-            &[period.to_string().as_bytes(), &[side as u8], party.key().as_bytes()],
-        )
+        Self::new(Kind::Accumulator, &[period.to_string().as_bytes(), &[side as u8], party.key().as_bytes()])
     }
 
     /// A filed month of a seller.
     pub fn filing(seller: &OrganisationId, period: Period) -> Self {
-        Self::new(
-            Kind::Filing,
-            &[period.to_string().as_bytes(), seller.as_str().as_bytes()],
-        )
+        Self::new(Kind::Filing, &[period.to_string().as_bytes(), seller.as_str().as_bytes()])
     }
 
     /// The refusals of an organisation.
@@ -215,16 +209,10 @@ const CREATOR_BYTES: usize = 32;
 /// # Errors
 /// [`Fault::Damaged`] when the bytes are not one whole record.
 pub fn decode<T: BorshDeserialize>(key: &StateKey, stored: &[u8]) -> Result<T, Fault> {
-    let damaged = |source| Fault::Damaged {
-        key: key.to_string(),
-        source,
-    };
-    let body = stored.get(CREATOR_BYTES..).ok_or_else(|| {
-        damaged(std::io::Error::new(
-            std::io::ErrorKind::UnexpectedEof,
-            "shorter than its creator",
-        ))
-    })?;
+    let damaged = |source| Fault::Damaged { key: key.to_string(), source };
+    let body = stored
+        .get(CREATOR_BYTES..)
+        .ok_or_else(|| damaged(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "shorter than its creator")))?;
     T::try_from_slice(body).map_err(damaged)
 }
 
@@ -283,12 +271,7 @@ pub struct Overlay<'v> {
 impl<'v> Overlay<'v> {
     /// An overlay without writes.
     pub fn new(base: &'v dyn View) -> Self {
-        Self {
-            base,
-            writes: Writes::new(),
-            fetched: RefCell::default(),
-            undo: Vec::new(),
-        }
+        Self { base, writes: Writes::new(), fetched: RefCell::default(), undo: Vec::new() }
     }
 
     /// Starts a unit of writes that [`Overlay::roll_back`] takes back.
@@ -312,9 +295,7 @@ impl<'v> Overlay<'v> {
     /// A fault of the view below.
     pub fn put<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) -> Result<(), Fault> {
         let creator = match self.get(&key)? {
-            Some(stored) => stored
-                .first_chunk::<CREATOR_BYTES>()
-                .map_or(*creator, |bytes| Hash::from_bytes(*bytes)),
+            Some(stored) => stored.first_chunk::<CREATOR_BYTES>().map_or(*creator, |bytes| Hash::from_bytes(*bytes)),
             None => *creator,
         };
         let stored = encode(&creator, record);

@@ -82,9 +82,7 @@ pub fn update<'a>(
         && nodes.node(&root_key(before))?.is_none()
     {
         // jmt would begin an empty tree here without a word.
-        return Err(Fault::Tree {
-            reason: format!("the root of version {before} is missing"),
-        });
+        return Err(Fault::Tree { reason: format!("the root of version {before} is missing") });
     }
     let reader = Reader(nodes);
     let tree = JellyfishMerkleTree::<_, sha2::Sha256>::new(&reader);
@@ -92,23 +90,13 @@ pub fn update<'a>(
         let key = KeyHash(*Hash::of(key.as_bytes()).as_bytes());
         (key, Some(Hash::of(stored).as_bytes().to_vec()))
     });
-    let (root, batch) = tree.put_value_set(values, version).map_err(|error| Fault::Tree {
-        reason: format!("{error:#}"),
-    })?;
+    let (root, batch) =
+        tree.put_value_set(values, version).map_err(|error| Fault::Tree { reason: format!("{error:#}") })?;
     let encode = |node: &Node| borsh::to_vec(node).expect("writing to a vector cannot fail");
     Ok(TreeUpdate {
         root: Hash::from_bytes(root.0),
-        nodes: batch
-            .node_batch
-            .nodes()
-            .iter()
-            .map(|(key, node)| (node_key_bytes(key), encode(node)))
-            .collect(),
-        stale: batch
-            .stale_node_index_batch
-            .iter()
-            .map(|index| node_key_bytes(&index.node_key))
-            .collect(),
+        nodes: batch.node_batch.nodes().iter().map(|(key, node)| (node_key_bytes(key), encode(node))).collect(),
+        stale: batch.stale_node_index_batch.iter().map(|index| node_key_bytes(&index.node_key)).collect(),
     })
 }
 
@@ -132,9 +120,7 @@ mod tests {
     #[test]
     fn the_root_depends_on_the_state_and_not_on_the_way_there() {
         let mut at_once = Memory::default();
-        let records: Vec<_> = (0..200_u32)
-            .map(|index| (key(index), vec![u8::try_from(index).unwrap(); 40]))
-            .collect();
+        let records: Vec<_> = (0..200_u32).map(|index| (key(index), vec![u8::try_from(index).unwrap(); 40])).collect();
         let whole = update(&at_once, 0, records.iter().map(|(key, value)| (key, value.as_slice()))).unwrap();
         at_once.0.extend(whole.nodes);
 
@@ -144,10 +130,7 @@ mod tests {
             let part = part.iter().map(|(key, value)| (key, value.as_slice()));
             let version = u64::try_from(version).unwrap();
             let step = update(&in_steps, version, part).unwrap();
-            assert!(
-                step.nodes.contains_key(&root_key(version)),
-                "the root is where it will be looked for"
-            );
+            assert!(step.nodes.contains_key(&root_key(version)), "the root is where it will be looked for");
             in_steps.0.extend(step.nodes);
             // Stale nodes may go: the newest version never needs them.
             for stale in &step.stale {

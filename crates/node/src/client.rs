@@ -87,10 +87,7 @@ impl Client {
     /// A client of the node at `url`; `ca` are certificates to trust, PEM.
     pub(crate) fn new(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
         if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(Failure::text(
-                Exit::Usage,
-                format!("use the address {url}: expected http://… or https://…"),
-            ));
+            return Err(Failure::text(Exit::Usage, format!("use the address {url}: expected http://… or https://…")));
         }
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
@@ -107,15 +104,11 @@ impl Client {
                     Err(error) => Some(Err(error)),
                 })
                 .collect();
-            let roots = roots
-                .with_context(|| format!("read the certificates in {}", path.display()))
-                .or_exit(Exit::Usage)?;
+            let roots =
+                roots.with_context(|| format!("read the certificates in {}", path.display())).or_exit(Exit::Usage)?;
             config = config.tls_config(TlsConfig::builder().root_certs(RootCerts::from(roots)).build());
         }
-        Ok(Self {
-            agent: config.build().into(),
-            base: url.trim_end_matches('/').to_owned(),
-        })
+        Ok(Self { agent: config.build().into(), base: url.trim_end_matches('/').to_owned() })
     }
 
     /// A client of the node that the command line names.
@@ -130,14 +123,7 @@ impl Client {
 
     /// Asks for a path.
     pub(crate) fn get(&self, path: &str, token: Option<&str>) -> Result<Reply, Failure> {
-        self.call(
-            &Method::GET,
-            path,
-            Call {
-                token,
-                ..Call::default()
-            },
-        )
+        self.call(&Method::GET, path, Call { token, ..Call::default() })
     }
 
     /// Makes a request and reads the whole answer, whatever its status.
@@ -173,20 +159,14 @@ impl Client {
             .body(call.body.unwrap_or_default().to_vec())
             .with_context(|| format!("make a request to {address}"))
             .or_exit(Exit::Usage)?;
-        let response = self
-            .agent
-            .run(request)
-            .with_context(|| format!("reach {address}"))
-            .or_exit(Exit::Unavailable)?;
+        let response =
+            self.agent.run(request).with_context(|| format!("reach {address}")).or_exit(Exit::Unavailable)?;
         Ok((response.status().as_u16(), response.into_body().into_reader()))
     }
 
     /// The node's time, unix seconds.
     pub(crate) fn now_s(&self) -> Result<u64, Failure> {
-        let status = self
-            .get("/v1/status", None)?
-            .succeeded("ask the node for its time")?
-            .json()?;
+        let status = self.get("/v1/status", None)?.succeeded("ask the node for its time")?.json()?;
         let time = status.get("time").and_then(Value::as_str).and_then(api::parse_ms);
         let now_ms = time.ok_or_else(|| anyhow!("read the time in the node's status"))?;
         Ok(u64::try_from(now_ms / 1_000).unwrap_or(0))
@@ -201,18 +181,12 @@ impl Reply {
 
     /// The body as JSON.
     pub(crate) fn json(&self) -> Result<Value, Failure> {
-        serde_json::from_slice(&self.body)
-            .context("read the node's answer as JSON")
-            .or_exit(Exit::Unexpected)
+        serde_json::from_slice(&self.body).context("read the node's answer as JSON").or_exit(Exit::Unexpected)
     }
 
     /// The answer, or a failure to do `what` with the node's reason.
     pub(crate) fn succeeded(self, what: &str) -> Result<Self, Failure> {
-        if self.is_success() {
-            Ok(self)
-        } else {
-            Err(Failure::text(self.exit(), format!("{what}: {}", self.reason())))
-        }
+        if self.is_success() { Ok(self) } else { Err(Failure::text(self.exit(), format!("{what}: {}", self.reason()))) }
     }
 
     /// How a command ends on this answer.
@@ -238,12 +212,7 @@ impl Reply {
         if let (Some(expected), Some(found)) = (text("expected"), text("found")) {
             parts.push(format!("expected {expected}, found {found}"));
         }
-        for violation in problem
-            .get("violations")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for violation in problem.get("violations").and_then(Value::as_array).into_iter().flatten() {
             let text = |key: &str| violation.get(key).and_then(Value::as_str).unwrap_or_default();
             let (path, rule, expected, actual) = (text("path"), text("rule"), text("expected"), text("actual"));
             parts.push(format!("{path} {rule}: expected {expected}, found {actual}"));

@@ -12,9 +12,7 @@ pub(crate) struct NodeClock {
 impl NodeClock {
     /// A clock that is at `floor_ms` (ms UTC) at least: a chain whose clock was advanced does not go back.
     pub(crate) fn not_before(floor_ms: i64) -> Self {
-        Self {
-            ahead_ms: Mutex::new(floor_ms.saturating_sub(machine_ms()).max(0)),
-        }
+        Self { ahead_ms: Mutex::new(floor_ms.saturating_sub(machine_ms()).max(0)) }
     }
 
     fn ahead_ms(&self) -> MutexGuard<'_, i64> {

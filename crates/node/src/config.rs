@@ -49,11 +49,7 @@ pub(crate) struct NodeConfig {
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self {
-            id: "node-1".to_owned(),
-            genesis: "genesis.json".into(),
-            data: "data".into(),
-        }
+        Self { id: "node-1".to_owned(), genesis: "genesis.json".into(), data: "data".into() }
     }
 }
 
@@ -127,10 +123,7 @@ impl Default for HttpConfig {
 /// Statements that wait for a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-#[expect(
-    clippy::struct_field_names,
-    reason = "units and bounds stand last in the names of keys"
-)]
+#[expect(clippy::struct_field_names, reason = "units and bounds stand last in the names of keys")]
 pub(crate) struct MempoolConfig {
     /// Statements at most.
     pub(crate) statements_max: usize,
@@ -142,21 +135,14 @@ pub(crate) struct MempoolConfig {
 
 impl Default for MempoolConfig {
     fn default() -> Self {
-        Self {
-            statements_max: 50_000,
-            bytes_max: 64 * 1024 * 1024,
-            organisation_percent_max: 25,
-        }
+        Self { statements_max: 50_000, bytes_max: 64 * 1024 * 1024, organisation_percent_max: 25 }
     }
 }
 
 /// The store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-#[expect(
-    clippy::struct_field_names,
-    reason = "units and bounds stand last in the names of keys"
-)]
+#[expect(clippy::struct_field_names, reason = "units and bounds stand last in the names of keys")]
 pub(crate) struct StoreConfig {
     /// Cache of the ledger database, in bytes.
     pub(crate) ledger_cache_bytes: usize,
@@ -188,20 +174,14 @@ pub(crate) struct BlocksConfig {
 
 impl Default for BlocksConfig {
     fn default() -> Self {
-        Self {
-            heartbeat_ms: 60_000,
-            checkpoint_heartbeat_ms: 10_000,
-        }
+        Self { heartbeat_ms: 60_000, checkpoint_heartbeat_ms: 10_000 }
     }
 }
 
 /// How long each step of a shutdown may take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-#[expect(
-    clippy::struct_field_names,
-    reason = "units and bounds stand last in the names of keys"
-)]
+#[expect(clippy::struct_field_names, reason = "units and bounds stand last in the names of keys")]
 pub(crate) struct ShutdownConfig {
     /// Answering what is under way, ms.
     pub(crate) drain_ms_max: u64,
@@ -213,11 +193,7 @@ pub(crate) struct ShutdownConfig {
 
 impl Default for ShutdownConfig {
     fn default() -> Self {
-        Self {
-            drain_ms_max: 15_000,
-            driver_ms_max: 15_000,
-            store_ms_max: 60_000,
-        }
+        Self { drain_ms_max: 15_000, driver_ms_max: 15_000, store_ms_max: 60_000 }
     }
 }
 
@@ -246,10 +222,7 @@ pub(crate) struct TelemetryConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self {
-            filter: "info".to_owned(),
-            format: LogFormat::Auto,
-        }
+        Self { filter: "info".to_owned(), format: LogFormat::Auto }
     }
 }
 
@@ -260,19 +233,13 @@ impl Config {
             || self.node.id.len() > 255
             || !self.node.id.bytes().all(|byte| byte.is_ascii_graphic())
         {
-            bail!(
-                "node.id: expected 1 to 255 printable ASCII characters without space, found {:?}",
-                self.node.id
-            );
+            bail!("node.id: expected 1 to 255 printable ASCII characters without space, found {:?}", self.node.id);
         }
         if self.http.tls_certificate.is_some() != self.http.tls_key.is_some() {
             bail!("http: expected tls-certificate and tls-key together, found one of them");
         }
         if !self.http.listen.ip().is_loopback() && self.http.tls_key.is_none() {
-            bail!(
-                "http.listen: {} is not loopback, which needs tls-certificate and tls-key",
-                self.http.listen
-            );
+            bail!("http.listen: {} is not loopback, which needs tls-certificate and tls-key", self.http.listen);
         }
         if !(1..=100).contains(&self.mempool.organisation_percent_max) {
             bail!(
@@ -288,10 +255,7 @@ impl Config {
             ("mempool.statements-max", self.mempool.statements_max < 100),
             ("mempool.bytes-max", self.mempool.bytes_max < 100),
             ("blocks.heartbeat-ms", self.blocks.heartbeat_ms < 100),
-            (
-                "blocks.checkpoint-heartbeat-ms",
-                self.blocks.checkpoint_heartbeat_ms < 100,
-            ),
+            ("blocks.checkpoint-heartbeat-ms", self.blocks.checkpoint_heartbeat_ms < 100),
         ];
         match positive.iter().find(|(_, too_small)| *too_small) {
             Some((key, _)) => bail!("{key}: the value is too small to work with"),
@@ -342,10 +306,6 @@ impl Config {
 
     /// The longest pause between blocks: while events are not under a published checkpoint, or not.
     pub(crate) const fn heartbeat(&self, uncovered: bool) -> Duration {
-        Duration::from_millis(if uncovered {
-            self.blocks.checkpoint_heartbeat_ms
-        } else {
-            self.blocks.heartbeat_ms
-        })
+        Duration::from_millis(if uncovered { self.blocks.checkpoint_heartbeat_ms } else { self.blocks.heartbeat_ms })
     }
 }

@@ -59,9 +59,7 @@ impl Consortium {
     pub(crate) fn establish(directory: &Path, plan: &Plan) -> anyhow::Result<Self> {
         files::directory(directory)?;
         // Absolute, because the paths are handed out.
-        let directory = &directory
-            .canonicalize()
-            .with_context(|| format!("find {}", directory.display()))?;
+        let directory = &directory.canonicalize().with_context(|| format!("find {}", directory.display()))?;
         let genesis_path = directory.join("genesis.json");
         if !genesis_path.exists() {
             create(directory, plan).with_context(|| format!("make a consortium in {}", directory.display()))?;
@@ -69,17 +67,9 @@ impl Consortium {
         let genesis = read_genesis(&genesis_path)?;
         let ledger = LedgerGenesis::read(&genesis).with_context(|| format!("read {}", genesis_path.display()))?;
         let config = Config::load(Some(&directory.join("node.toml")), [], &[])?;
-        let keys = ledger
-            .organisations
-            .iter()
-            .map(|member| (member.id.clone(), own_keys(directory, &member.id)))
-            .collect();
-        Ok(Self {
-            genesis,
-            genesis_path,
-            config,
-            keys,
-        })
+        let keys =
+            ledger.organisations.iter().map(|member| (member.id.clone(), own_keys(directory, &member.id))).collect();
+        Ok(Self { genesis, genesis_path, config, keys })
     }
 }
 
@@ -121,17 +111,14 @@ impl ValidatorKeys {
 
     /// The keys as the ledger lists them.
     pub(crate) fn entries(&self) -> Vec<Key> {
-        [&self.consensus, &self.governance, &self.receipt]
-            .map(|key| entry(key, Custody::Own))
-            .to_vec()
+        [&self.consensus, &self.governance, &self.receipt].map(|key| entry(key, Custody::Own)).to_vec()
     }
 
     /// A genesis with this one validator, countersigned by it.
     pub(crate) fn genesis(&self, name: &str, ledger: &LedgerGenesis) -> anyhow::Result<Genesis> {
         ledger.check().context("make a genesis")?;
-        let ledger = serde_json::to_string(ledger)
-            .and_then(RawValue::from_string)
-            .context("write the ledger's genesis")?;
+        let ledger =
+            serde_json::to_string(ledger).and_then(RawValue::from_string).context("write the ledger's genesis")?;
         let body = GenesisBody {
             version: GENESIS_VERSION,
             name: name.parse().context("name the chain")?,
@@ -148,11 +135,7 @@ impl ValidatorKeys {
         };
         let mut genesis = Genesis::assemble(&body).context("assemble the genesis")?;
         genesis
-            .countersign(
-                &self.governance.organisation,
-                &self.governance.key_id,
-                &self.governance.secret,
-            )
+            .countersign(&self.governance.organisation, &self.governance.key_id, &self.governance.secret)
             .context("countersign the genesis")?;
         LedgerGenesis::read(&genesis).context("start from the genesis")?;
         Ok(genesis)
@@ -172,10 +155,7 @@ pub(crate) fn entry(key: &NamedKey, custody: Custody) -> Key {
 
 fn own_keys(directory: &Path, id: &OrganisationId) -> OwnKeys {
     let own = directory.join("keys").join(id.as_str());
-    OwnKeys {
-        login: own.join("login-1.json"),
-        statement: own.join("statement-1.json"),
-    }
+    OwnKeys { login: own.join("login-1.json"), statement: own.join("statement-1.json") }
 }
 
 /// Makes keys, configuration and genesis; the genesis last, because it says that the rest is there.
@@ -198,11 +178,7 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
         scopes: planned.scopes.iter().copied().collect(),
         expires_ms: None,
     });
-    let ledger = LedgerGenesis {
-        parameters: Parameters::new(bureau),
-        organisations,
-        mandates: mandates.collect(),
-    };
+    let ledger = LedgerGenesis { parameters: Parameters::new(bureau), organisations, mandates: mandates.collect() };
     let genesis = validator.genesis("demo", &ledger)?;
     files::replace(&directory.join("node.toml"), b"[node]\nid = \"tax-bureau-1\"\n", false)?;
     files::replace(&directory.join("genesis.json"), &genesis.to_bytes(), false)

@@ -146,9 +146,7 @@ impl<S: Store> Driver<S> {
     /// Makes one block and says whether it did: an empty one only for a heartbeat.
     fn block(&mut self, even_empty: bool) -> Result<bool, Fault> {
         let started = Instant::now();
-        let proposal = self
-            .replica
-            .propose(self.clock.now_ms(), &self.key.public(), &self.mempool)?;
+        let proposal = self.replica.propose(self.clock.now_ms(), &self.key.public(), &self.mempool)?;
         self.finality.dropped(&proposal.dropped);
         let header = &proposal.block.header;
         if proposal.block.statements.is_empty() && !even_empty {
@@ -211,11 +209,7 @@ mod tests {
         assert_eq!(wake.wait(now + Duration::from_secs(600)), Woken::Work);
         assert_eq!(wake.wait(Instant::now()), Woken::Heartbeat, "work is announced once");
         wake.beat();
-        assert_eq!(
-            wake.wait(now + Duration::from_secs(600)),
-            Woken::Heartbeat,
-            "one that is asked for comes at once"
-        );
+        assert_eq!(wake.wait(now + Duration::from_secs(600)), Woken::Heartbeat, "one that is asked for comes at once");
         wake.work();
         wake.stop();
         assert_eq!(wake.wait(now + Duration::from_secs(600)), Woken::Stop);

@@ -88,18 +88,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure; the error's text goes on from "failed to".
     pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self {
-            exit,
-            error: error.into(),
-        }
+        Self { exit, error: error.into() }
     }
 
     /// A failure in words that go on from "failed to".
     pub(crate) fn text(exit: Exit, text: impl fmt::Display) -> Self {
-        Self {
-            exit,
-            error: anyhow::anyhow!("{text}"),
-        }
+        Self { exit, error: anyhow::anyhow!("{text}") }
     }
 
     /// How the process ends.
@@ -129,10 +123,7 @@ impl fmt::Display for Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self {
-            exit: Exit::Unexpected,
-            error,
-        }
+        Self { exit: Exit::Unexpected, error }
     }
 }
 
@@ -161,10 +152,7 @@ mod tests {
     #[test]
     fn a_failure_is_one_line_with_its_causes() {
         let cause: Result<(), _> = Err(std::io::Error::other("disk\non fire"));
-        let failure = cause
-            .context("read the genesis g.json")
-            .or_exit(Exit::Usage)
-            .unwrap_err();
+        let failure = cause.context("read the genesis g.json").or_exit(Exit::Usage).unwrap_err();
         assert_eq!(failure.to_string(), "read the genesis g.json: disk on fire");
         assert_eq!(failure.exit(), Exit::Usage);
     }

@@ -24,23 +24,14 @@ pub(crate) fn create_public(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 fn create(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let context = || format!("create {}", path.display());
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .with_context(context)?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .with_context(context)
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).with_context(context)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(context)
 }
 
 /// Replaces a file in one step: readers see the old one or the whole new one.
 pub(crate) fn replace(path: &Path, bytes: &[u8], private: bool) -> anyhow::Result<()> {
     let mut new = Replacement::begin(path, private)?;
-    new.file()
-        .write_all(bytes)
-        .with_context(|| format!("write {}", path.display()))?;
+    new.file().write_all(bytes).with_context(|| format!("write {}", path.display()))?;
     new.finish()
 }
 
@@ -56,9 +47,7 @@ pub(crate) struct Replacement {
 impl Replacement {
     /// Begins to write beside `path`.
     pub(crate) fn begin(path: &Path, private: bool) -> anyhow::Result<Self> {
-        let name = path
-            .file_name()
-            .ok_or_else(|| anyhow!("write {}: it names no file", path.display()))?;
+        let name = path.file_name().ok_or_else(|| anyhow!("write {}: it names no file", path.display()))?;
         let mut temporary = name.to_os_string();
         temporary.push(format!(".{}.partial", std::process::id()));
         let temporary = path.with_file_name(temporary);
@@ -70,12 +59,7 @@ impl Replacement {
             .mode(mode)
             .open(&temporary)
             .with_context(|| format!("create {}", temporary.display()))?;
-        Ok(Self {
-            file,
-            temporary,
-            path: path.to_owned(),
-            finished: false,
-        })
+        Ok(Self { file, temporary, path: path.to_owned(), finished: false })
     }
 
     /// What is written.
@@ -91,10 +75,7 @@ impl Replacement {
     /// Makes it durable and gives it its name.
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
         let context = || format!("write {}", self.path.display());
-        self.file
-            .sync_all()
-            .and_then(|()| fs::rename(&self.temporary, &self.path))
-            .with_context(context)?;
+        self.file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.path)).with_context(context)?;
         self.finished = true;
         Ok(())
     }
@@ -125,15 +106,9 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
     // Room for a whole key file at once: growing would leave copies of a secret in memory.
     let mut bytes = Vec::with_capacity(usize::try_from(limit.min(8 * 1024)).unwrap_or_default());
     if path == Path::new("-") {
-        io::stdin()
-            .lock()
-            .take(limit)
-            .read_to_end(&mut bytes)
-            .with_context(context)?;
+        io::stdin().lock().take(limit).read_to_end(&mut bytes).with_context(context)?;
     } else {
-        File::open(path)
-            .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-            .with_context(context)?;
+        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).with_context(context)?;
     }
     if u64::try_from(bytes.len()).is_ok_and(|found| found <= bytes_max) {
         Ok(bytes)
@@ -151,10 +126,8 @@ pub(crate) fn must_be_private(path: &Path) -> anyhow::Result<()> {
         Ok(())
     } else {
         let mode = mode & 0o777;
-        Err(anyhow!(
-            "others may read it (mode {mode:o}); chmod 600 it, and replace it if they did"
-        ))
-        .with_context(context)
+        Err(anyhow!("others may read it (mode {mode:o}); chmod 600 it, and replace it if they did"))
+            .with_context(context)
     }
 }
 
@@ -186,13 +159,7 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"first");
         must_be_private(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(
-            must_be_private(&path)
-                .unwrap_err()
-                .root_cause()
-                .to_string()
-                .contains("mode 640")
-        );
+        assert!(must_be_private(&path).unwrap_err().root_cause().to_string().contains("mode 640"));
     }
 
     #[test]

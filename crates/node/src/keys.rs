@@ -75,12 +75,7 @@ impl NamedKey {
     /// A new key from the operating system's randomness.
     pub(crate) fn generate(organisation: OrganisationId, key_id: KeyId, purpose: Purpose) -> anyhow::Result<Self> {
         let seed = random()?;
-        Ok(Self {
-            organisation,
-            key_id,
-            purpose,
-            secret: SecretKey::from_seed(*seed),
-        })
+        Ok(Self { organisation, key_id, purpose, secret: SecretKey::from_seed(*seed) })
     }
 
     /// The public half.
@@ -130,12 +125,7 @@ impl NamedKey {
             let (found, expected) = (name(file.purpose), name(purpose));
             return Err(anyhow!("it is a {found} key, and this needs a {expected} key")).with_context(context);
         }
-        Ok(Self {
-            organisation: file.organisation.clone(),
-            key_id: file.key_id.clone(),
-            purpose,
-            secret,
-        })
+        Ok(Self { organisation: file.organisation.clone(), key_id: file.key_id.clone(), purpose, secret })
     }
 }
 
@@ -194,13 +184,7 @@ mod tests {
         let read = NamedKey::load(&path, Purpose::Login).unwrap();
         assert_eq!(read.public(), made.public());
         assert!(!std::fs::read_to_string(public).unwrap().contains("seed"));
-        assert!(
-            NamedKey::load(&path, Purpose::Statement)
-                .unwrap_err()
-                .root_cause()
-                .to_string()
-                .contains("login key")
-        );
+        assert!(NamedKey::load(&path, Purpose::Statement).unwrap_err().root_cause().to_string().contains("login key"));
         assert!(made.create(&path).is_err(), "a key file is never overwritten");
     }
 
@@ -211,11 +195,7 @@ mod tests {
         key(Purpose::Login).create(&one).unwrap();
         let text = std::fs::read_to_string(&one).unwrap();
         let ours = key(Purpose::Login).public().public.to_string();
-        let theirs = NamedKey::load(&one, Purpose::Login)
-            .unwrap()
-            .public()
-            .public
-            .to_string();
+        let theirs = NamedKey::load(&one, Purpose::Login).unwrap().public().public.to_string();
         files::create_private(&other, text.replace(&theirs, &ours).as_bytes()).unwrap();
         assert!(NamedKey::load(&other, Purpose::Login).is_err());
     }

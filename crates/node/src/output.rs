@@ -51,9 +51,7 @@ impl Output {
     #[expect(clippy::unused_self, reason = "whoever has no output must not print")]
     pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{text}")
-            .and_then(|()| stdout.flush())
-            .context("write to stdout")?;
+        writeln!(stdout, "{text}").and_then(|()| stdout.flush()).context("write to stdout")?;
         Ok(())
     }
 
@@ -79,11 +77,8 @@ impl Output {
     /// A progress bar over `total` units; it is drawn on a terminal only.
     #[expect(clippy::unused_self, reason = "whoever has no output must not print")]
     pub(crate) fn progress(&self, what: &'static str, total: Option<u64>, bytes: bool) -> ProgressBar {
-        let target = if io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
+        let target =
+            if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(total, target);
         let template = match (total, bytes) {
             (Some(_), true) => "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
@@ -103,11 +98,7 @@ impl Output {
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     // Help and version go to stdout and are no mistake.
     drop(error.print());
-    if error.use_stderr() {
-        Exit::Usage.into()
-    } else {
-        Exit::Done.into()
-    }
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
 }
 
 /// Whether stderr is a terminal: decides the form of logs.

@@ -34,24 +34,9 @@ const MEMBERS: [(&str, &str, &str, Role); 8] = [
     ("police", "Demo Police", "11440300K31718029C", Role::Agency),
     ("customs", "Demo Customs", "11440300K317180377", Role::Agency),
     ("central-bank", "Demo Central Bank", "11440300K317180452", Role::Agency),
-    (
-        PROVIDER,
-        "Demo Issuing Service",
-        "91440300MA5G1TP127",
-        Role::ServiceProvider,
-    ),
-    (
-        PLATFORMS[0],
-        "Demo Reimbursement A",
-        "91440300MA5PLTA14Q",
-        Role::ReimbursementPlatform,
-    ),
-    (
-        PLATFORMS[1],
-        "Demo Reimbursement B",
-        "91440300MA5PLTB102",
-        Role::ReimbursementPlatform,
-    ),
+    (PROVIDER, "Demo Issuing Service", "91440300MA5G1TP127", Role::ServiceProvider),
+    (PLATFORMS[0], "Demo Reimbursement A", "91440300MA5PLTA14Q", Role::ReimbursementPlatform),
+    (PLATFORMS[1], "Demo Reimbursement B", "91440300MA5PLTB102", Role::ReimbursementPlatform),
     (AUDITOR, "Demo Auditor", "12440300AUD1T0013K", Role::Auditor),
 ];
 
@@ -101,18 +86,10 @@ pub(crate) struct Plan {
 impl Plan {
     /// The demo organisations: a shop that has its invoices issued, a buyer, and those who act for them.
     pub(crate) fn demo() -> anyhow::Result<Self> {
-        let mut plan = Self {
-            organisations: Vec::new(),
-            mandates: Vec::new(),
-        };
+        let mut plan = Self { organisations: Vec::new(), mandates: Vec::new() };
         for (id, name, taxpayer_id, role) in MEMBERS {
             let taxpayer_id = taxpayer_id.parse().context("plan the demo organisations")?;
-            plan.organisations.push(Planned {
-                id: organisation(id)?,
-                name: name.to_owned(),
-                taxpayer_id,
-                role,
-            });
+            plan.organisations.push(Planned { id: organisation(id)?, name: name.to_owned(), taxpayer_id, role });
         }
         let shop = samples::SELLER_TAXPAYER_ID.parse().context("plan the demo's shop")?;
         plan.seller(SHOP, SHOP_NAME, &shop)?;
@@ -123,9 +100,7 @@ impl Plan {
 
     /// The organisation with a taxpayer id.
     pub(crate) fn find(&self, taxpayer_id: &TaxpayerId) -> Option<&Planned> {
-        self.organisations
-            .iter()
-            .find(|planned| planned.taxpayer_id == *taxpayer_id)
+        self.organisations.iter().find(|planned| planned.taxpayer_id == *taxpayer_id)
     }
 
     /// Makes sure that there is a seller, and that the service provider may issue and file for it.
@@ -159,11 +134,7 @@ impl Plan {
     }
 
     fn mandate(&mut self, from: &OrganisationId, to: &str, scopes: &[Scope]) -> anyhow::Result<()> {
-        let mandate = PlannedMandate {
-            from: from.clone(),
-            to: organisation(to)?,
-            scopes: scopes.to_vec(),
-        };
+        let mandate = PlannedMandate { from: from.clone(), to: organisation(to)?, scopes: scopes.to_vec() };
         // A seller that also buys gives mandates to different organisations, so a pair stands once.
         if !self.mandates.contains(&mandate) {
             self.mandates.push(mandate);
@@ -185,13 +156,7 @@ mod tests {
     #[test]
     fn every_planned_organisation_has_a_sound_unified_social_credit_code() {
         for planned in Plan::demo().unwrap().organisations {
-            assert_eq!(
-                planned.taxpayer_kind(),
-                TaxpayerKind::Uscc,
-                "{}: {}",
-                planned.id,
-                planned.taxpayer_id
-            );
+            assert_eq!(planned.taxpayer_kind(), TaxpayerKind::Uscc, "{}: {}", planned.id, planned.taxpayer_id);
         }
     }
 
@@ -199,9 +164,7 @@ mod tests {
     fn the_shop_and_the_buyer_are_those_of_the_samples() {
         let plan = Plan::demo().unwrap();
         let document = Document::parse(samples::all()[0].json.as_bytes()).unwrap();
-        let Buyer::Organisation(buyer) = document.buyer else {
-            panic!("the first sample's buyer is an organisation")
-        };
+        let Buyer::Organisation(buyer) = document.buyer else { panic!("the first sample's buyer is an organisation") };
         for (id, party) in [(SHOP, document.seller), (BUYER, buyer)] {
             let planned = plan.find(&party.taxpayer_id).unwrap();
             assert_eq!((planned.id.as_str(), &planned.name), (id, &party.name));
@@ -213,12 +176,7 @@ mod tests {
         let mut plan = Plan::demo().unwrap();
         let before = plan.organisations.len();
         let mandates = plan.mandates.len();
-        let id = plan
-            .buyer("buyer-1", BUYER_NAME, &BUYER_TAXPAYER_ID.parse().unwrap())
-            .unwrap();
-        assert_eq!(
-            (id.as_str(), plan.organisations.len(), plan.mandates.len()),
-            (BUYER, before, mandates)
-        );
+        let id = plan.buyer("buyer-1", BUYER_NAME, &BUYER_TAXPAYER_ID.parse().unwrap()).unwrap();
+        assert_eq!((id.as_str(), plan.organisations.len(), plan.mandates.len()), (BUYER, before, mandates));
     }
 }

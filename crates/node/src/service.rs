@@ -73,13 +73,7 @@ impl DevControl for DevClock {
 impl Service {
     /// Starts a node: it serves when this returns.
     pub(crate) fn start(config: Config, kind: Kind, output: &Output) -> Result<Self, Failure> {
-        let Parts {
-            genesis,
-            consensus,
-            identity,
-            hosted,
-            tls,
-        } = Parts::load(&config)?;
+        let Parts { genesis, consensus, identity, hosted, tls } = Parts::load(&config)?;
         let listener = TcpListener::bind(config.http.listen)
             .with_context(|| format!("listen on {}", config.http.listen))
             .or_exit(Exit::Usage)?;
@@ -128,27 +122,12 @@ impl Service {
         // Nobody listens only when the process ends anyway.
         runtime.spawn(async move { drop(report.send(Ended::Door(door.await))) });
         tracing::info!(node = config.node.id, %address, chain = %genesis.chain_id(), "the node serves");
-        Ok(Self {
-            config,
-            address,
-            store,
-            clock,
-            health,
-            wake,
-            shutdown,
-            ended,
-            driver,
-            runtime,
-        })
+        Ok(Self { config, address, store, clock, health, wake, shutdown, ended, driver, runtime })
     }
 
     /// Where the REST door is.
     pub(crate) fn url(&self) -> String {
-        let scheme = if self.config.http.tls_key.is_some() {
-            "https"
-        } else {
-            "http"
-        };
+        let scheme = if self.config.http.tls_key.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
@@ -179,20 +158,11 @@ impl Service {
         self.shutdown.cancel();
         let started = Instant::now();
         // The door keeps to the limit by itself, and gets a moment more to say so.
-        endings.wait(&self.ended, limits.drain_ms_max.saturating_add(MOMENT_MS), |endings| {
-            endings.door
-        });
+        endings.wait(&self.ended, limits.drain_ms_max.saturating_add(MOMENT_MS), |endings| endings.door);
         let (elapsed, limit_ms) = (elapsed_ms(started), limits.drain_ms_max);
-        tracing::info!(
-            elapsed_ms = elapsed,
-            limit_ms,
-            drained = endings.door,
-            "the REST door is closed"
-        );
+        tracing::info!(elapsed_ms = elapsed, limit_ms, drained = endings.door, "the REST door is closed");
         self.wake.stop();
-        endings.wait(&self.ended, limits.driver_ms_max.saturating_add(MOMENT_MS), |endings| {
-            endings.driver
-        });
+        endings.wait(&self.ended, limits.driver_ms_max.saturating_add(MOMENT_MS), |endings| endings.driver);
         if !endings.driver {
             let text = format!("stop the driver within {} ms", limits.driver_ms_max);
             return Err(endings.failure.unwrap_or_else(|| Failure::text(Exit::Fault, text)));
@@ -209,10 +179,7 @@ impl Service {
 }
 
 fn dev_control(clock: &Arc<NodeClock>, wake: &Arc<Wake>) -> Arc<dyn DevControl> {
-    Arc::new(DevClock {
-        clock: Arc::clone(clock),
-        wake: Arc::clone(wake),
-    })
+    Arc::new(DevClock { clock: Arc::clone(clock), wake: Arc::clone(wake) })
 }
 
 /// Closes the door when a signal asks for it; from now on none is missed.

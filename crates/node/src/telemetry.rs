@@ -15,13 +15,7 @@ pub(crate) fn start(config: &TelemetryConfig) -> anyhow::Result<()> {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = if json {
-        logs.json().flatten_event(true).try_init()
-    } else {
-        logs.try_init()
-    };
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if json { logs.json().flatten_event(true).try_init() } else { logs.try_init() };
     started.map_err(|error| anyhow!("start the logs: {error}"))
 }

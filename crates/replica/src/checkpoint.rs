@@ -33,16 +33,11 @@ pub(crate) fn begin<S: Store + ?Sized>(store: &S, progress: &Progress) -> Result
 
 /// The checkpoint that headers begin to carry: waits until it is there.
 pub(crate) fn published<S: Store + ?Sized>(store: &S, number: u64) -> Result<StateCheckpoint, Fault> {
-    let mark = store
-        .await_checkpoint(number)?
-        .ok_or_else(|| StoreFault::CheckpointLost {
-            number,
-            reason: "it was never begun in this process, and is not the newest on disk".to_owned(),
-        })?;
-    Ok(StateCheckpoint {
-        height: mark.height,
-        root: mark.root,
-    })
+    let mark = store.await_checkpoint(number)?.ok_or_else(|| StoreFault::CheckpointLost {
+        number,
+        reason: "it was never begun in this process, and is not the newest on disk".to_owned(),
+    })?;
+    Ok(StateCheckpoint { height: mark.height, root: mark.root })
 }
 
 /// Adds the removal of nonces that are no longer live at a block's time.
@@ -53,12 +48,7 @@ pub(crate) fn expire_nonces<S: Store + ?Sized>(
 ) -> Result<(), StoreFault> {
     // A nonce is live through its last instant.
     let end = Bound::Excluded(time_ms.max(0).to_be_bytes().to_vec());
-    let expired = store.scan(
-        Table::NonceExpiry,
-        (Bound::Unbounded, end),
-        Direction::Forward,
-        EXPIRED_MAX,
-    )?;
+    let expired = store.scan(Table::NonceExpiry, (Bound::Unbounded, end), Direction::Forward, EXPIRED_MAX)?;
     for (key, _) in expired {
         let nonce = key.get(8..).unwrap_or_default().to_vec();
         // A nonce used again since is live again, in this very block or one before: its row stays.
@@ -79,9 +69,7 @@ struct Previous<'v>(&'v dyn CheckpointView);
 
 impl Nodes for Previous<'_> {
     fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
-        self.0
-            .previous(Table::TreeNode, key)
-            .map_err(|fault| StateFault::Read(Box::new(fault)))
+        self.0.previous(Table::TreeNode, key).map_err(|fault| StateFault::Read(Box::new(fault)))
     }
 }
 
@@ -96,10 +84,8 @@ fn damaged(found: &dyn Display) -> StoreFault {
 /// Computes the tree's next version and what may be forgotten.
 fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
     let newest = view.previous(Table::TreeNode, NEWEST)?;
-    let newest: Option<(u64, chain::hash::Hash)> = newest
-        .map(|bytes| borsh::from_slice(&bytes))
-        .transpose()
-        .map_err(|error| damaged(&error))?;
+    let newest: Option<(u64, chain::hash::Hash)> =
+        newest.map(|bytes| borsh::from_slice(&bytes)).transpose().map_err(|error| damaged(&error))?;
     let changes: Vec<(StateKey, &[u8])> = view
         .frozen()
         .iter()
@@ -158,21 +144,11 @@ mod tests {
         let store = MemoryStore::default();
         let organisation = OrganisationId::new("shop").unwrap();
         let key = index::nonce_key(&organisation, "n");
-        let nonce = Nonce {
-            statement: Hash::of(b"s").into(),
-            payload_hash: Hash::of(b"p"),
-            live_until_ms: 200,
-        };
+        let nonce = Nonce { statement: Hash::of(b"s").into(), payload_hash: Hash::of(b"p"), live_until_ms: 200 };
         let rows = IndexWrites::from([
             ((Table::Nonce, key.clone()), Some(index::encode(&nonce))),
-            (
-                (Table::NonceExpiry, index::nonce_expiry_key(100, &key)),
-                Some(Vec::new()),
-            ),
-            (
-                (Table::NonceExpiry, index::nonce_expiry_key(200, &key)),
-                Some(Vec::new()),
-            ),
+            ((Table::NonceExpiry, index::nonce_expiry_key(100, &key)), Some(Vec::new())),
+            ((Table::NonceExpiry, index::nonce_expiry_key(200, &key)), Some(Vec::new())),
         ]);
         store.apply(0, rows).unwrap();
         let mut rows = IndexWrites::new();

@@ -195,33 +195,14 @@ impl BlockRows<'_> {
         self.statement_rows(&mut rows);
         let first_leaf = self.first_leaf();
         for (index, leaf) in (first_leaf..).zip(&self.executed.leaves) {
-            rows.insert(
-                (Table::SubjectLeaf, with_leaf(subject_prefix(&leaf.subject), index)),
-                Some(Vec::new()),
-            );
+            rows.insert((Table::SubjectLeaf, with_leaf(subject_prefix(&leaf.subject), index)), Some(Vec::new()));
         }
-        for Involvement {
-            party,
-            side,
-            invoice,
-            leaf,
-        } in &self.executed.involvements
-        {
-            rows.insert(
-                (Table::PartyInvoice, with_leaf(party_prefix(party, *side), *leaf)),
-                Some(encode(invoice)),
-            );
+        for Involvement { party, side, invoice, leaf } in &self.executed.involvements {
+            rows.insert((Table::PartyInvoice, with_leaf(party_prefix(party, *side), *leaf)), Some(encode(invoice)));
         }
         let header = &self.body.block.header;
-        let height = HeightRow {
-            id: self.progress.id,
-            time_ms: header.time_ms,
-            log_size: header.log_size,
-        };
-        rows.insert(
-            (Table::Height, header.height.to_be_bytes().to_vec()),
-            Some(encode(&height)),
-        );
+        let height = HeightRow { id: self.progress.id, time_ms: header.time_ms, log_size: header.log_size };
+        rows.insert((Table::Height, header.height.to_be_bytes().to_vec()), Some(encode(&height)));
         if self.body.block.next_validators.is_some() {
             rows.insert((Table::Meta, set_change_key(header.height)), Some(Vec::new()));
         }
@@ -243,22 +224,11 @@ impl BlockRows<'_> {
         let mut leaf = self.first_leaf();
         for (statement, place) in self.statements.iter().zip(self.body.layout()) {
             let events = u32::try_from(place.outcomes.len()).expect("a statement has at most 1,000 events");
-            let row = StatementRow {
-                height: header.height,
-                first_leaf: leaf,
-                events,
-            };
+            let row = StatementRow { height: header.height, first_leaf: leaf, events };
             rows.insert((Table::Statement, statement.id.as_bytes().to_vec()), Some(encode(&row)));
-            let nonce = Nonce {
-                statement: statement.id,
-                payload_hash: statement.payload_hash,
-                live_until_ms,
-            };
+            let nonce = Nonce { statement: statement.id, payload_hash: statement.payload_hash, live_until_ms };
             let key = nonce_key(&statement.organisation, &statement.nonce);
-            rows.insert(
-                (Table::NonceExpiry, nonce_expiry_key(live_until_ms, &key)),
-                Some(Vec::new()),
-            );
+            rows.insert((Table::NonceExpiry, nonce_expiry_key(live_until_ms, &key)), Some(Vec::new()));
             rows.insert((Table::Nonce, key), Some(encode(&nonce)));
             for (event, (outcome_offset, outcome_len)) in (0..).zip(place.outcomes) {
                 let row = LeafRow {

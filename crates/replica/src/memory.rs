@@ -92,29 +92,19 @@ impl Index {
     fn check_not_lost(&self) -> Result<(), StoreFault> {
         match &self.lost {
             None => Ok(()),
-            Some((number, reason)) => Err(StoreFault::CheckpointLost {
-                number: *number,
-                reason: reason.clone(),
-            }),
+            Some((number, reason)) => Err(StoreFault::CheckpointLost { number: *number, reason: reason.clone() }),
         }
     }
 
     /// Computes a checkpoint and makes it the newest.
     fn make(&mut self, job: CheckpointJob) -> Result<(), StoreFault> {
         let frozen = std::mem::take(&mut self.fresh);
-        let view = View {
-            durable: &self.durable,
-            frozen: &frozen,
-        };
+        let view = View { durable: &self.durable, frozen: &frozen };
         let output = (job.compute)(&view)?;
         put(&mut self.rows, &output.writes);
         put(&mut self.durable, &frozen);
         put(&mut self.durable, &output.writes);
-        let mark = CheckpointMark {
-            number: job.number,
-            height: job.height,
-            root: output.root,
-        };
+        let mark = CheckpointMark { number: job.number, height: job.height, root: output.root };
         self.marks.insert(job.number, mark);
         Ok(())
     }
@@ -122,10 +112,7 @@ impl Index {
 
 impl Store for MemoryStore {
     fn put_body(&self, height: u64, id: &BlockId, body: &[u8]) -> Result<(), StoreFault> {
-        write(&self.ledger)
-            .bodies
-            .entry(*id)
-            .or_insert_with(|| (height, body.to_vec()));
+        write(&self.ledger).bodies.entry(*id).or_insert_with(|| (height, body.to_vec()));
         Ok(())
     }
 
@@ -147,15 +134,8 @@ impl Store for MemoryStore {
     fn append(&self, height: u64, decided: &Decided) -> Result<(), StoreFault> {
         let mut ledger = write(&self.ledger);
         let tip = ledger.decided.last_key_value().map_or(0, |(height, _)| *height);
-        assert_eq!(
-            Some(height),
-            tip.checked_add(1),
-            "a decision that does not follow the tip"
-        );
-        assert!(
-            ledger.bodies.contains_key(&decided.id),
-            "decided a block whose body is not kept"
-        );
+        assert_eq!(Some(height), tip.checked_add(1), "a decision that does not follow the tip");
+        assert!(ledger.bodies.contains_key(&decided.id), "decided a block whose body is not kept");
         ledger.decided.insert(height, decided.clone());
         let Ledger { bodies, decided } = &mut *ledger;
         bodies.retain(|id, (kept, _)| *kept > height || decided.get(kept).is_some_and(|decided| decided.id == *id));
@@ -167,18 +147,15 @@ impl Store for MemoryStore {
     }
 
     fn ledger_tip(&self) -> Result<u64, StoreFault> {
-        Ok(read(&self.ledger)
-            .decided
-            .last_key_value()
-            .map_or(0, |(height, _)| *height))
+        Ok(read(&self.ledger).decided.last_key_value().map_or(0, |(height, _)| *height))
     }
 
     fn index_tip(&self) -> Result<Option<IndexTip>, StoreFault> {
         let index = read(&self.index);
-        Ok(index.marks.last_key_value().map(|(_, mark)| IndexTip {
-            height: index.applied.unwrap_or(mark.height),
-            checkpoint: mark.clone(),
-        }))
+        Ok(index
+            .marks
+            .last_key_value()
+            .map(|(_, mark)| IndexTip { height: index.applied.unwrap_or(mark.height), checkpoint: mark.clone() }))
     }
 
     fn reset_index(&self) -> Result<(), StoreFault> {
@@ -190,11 +167,7 @@ impl Store for MemoryStore {
         let mut index = write(&self.index);
         index.check_not_lost()?;
         if let Some(applied) = index.applied {
-            assert_eq!(
-                Some(height),
-                applied.checked_add(1),
-                "writes that do not follow the index's tip"
-            );
+            assert_eq!(Some(height), applied.checked_add(1), "writes that do not follow the index's tip");
         }
         put(&mut index.rows, &writes);
         index.fresh.extend(writes);
@@ -213,17 +186,9 @@ impl Store for MemoryStore {
     fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault> {
         let mut index = write(&self.index);
         index.check_not_lost()?;
-        assert_eq!(
-            Some(job.height),
-            index.applied,
-            "a checkpoint of another height than the one applied last"
-        );
+        assert_eq!(Some(job.height), index.applied, "a checkpoint of another height than the one applied last");
         if let Some((newest, _)) = index.marks.last_key_value() {
-            assert_eq!(
-                Some(job.number),
-                newest.checked_add(1),
-                "a checkpoint that does not follow the last"
-            );
+            assert_eq!(Some(job.number), newest.checked_add(1), "a checkpoint that does not follow the last");
         }
         let number = job.number;
         // As with a thread: a failure shows at the next call, not at this one.
@@ -295,9 +260,7 @@ fn scan(rows: &Rows, table: Table, range: &KeyRange, direction: Direction, limit
         (Bound::Unbounded, Some(next)) => Bound::Excluded((next, Vec::new())),
         (bound, _) => bound,
     };
-    let rows = rows
-        .range((from, to))
-        .map(|((_, key), value)| (key.clone(), value.clone()));
+    let rows = rows.range((from, to)).map(|((_, key), value)| (key.clone(), value.clone()));
     match direction {
         Direction::Forward => rows.take(limit).collect(),
         Direction::Backward => rows.rev().take(limit).collect(),

@@ -60,10 +60,7 @@ impl Entry {
     }
 
     fn nonce(&self) -> (OrganisationId, String) {
-        (
-            self.organisation().clone(),
-            self.parsed.statement().header().nonce.to_string(),
-        )
+        (self.organisation().clone(), self.parsed.statement().header().nonce.to_string())
     }
 }
 
@@ -122,6 +119,7 @@ struct Inner {
     /// The organisation whose turn was last.
     last: Option<OrganisationId>,
     quarantine: BTreeSet<StatementId>,
+    quarantine_order: VecDeque<StatementId>,
 }
 
 /// The mempool. Shared by everybody who submits and the one who proposes.
@@ -133,25 +131,23 @@ pub struct Mempool {
 
 impl std::fmt::Debug for Mempool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mempool")
-            .field("limits", &self.limits)
-            .field("len", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Mempool").field("limits", &self.limits).field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
 impl Mempool {
     /// An empty mempool; `wake` is called whenever a statement comes in.
     pub fn new(limits: Limits, wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self {
-            limits,
-            inner: Mutex::default(),
-            wake: Box::new(wake),
-        }
+        Self { limits, inner: Mutex::default(), wake: Box::new(wake) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("nothing panics while it holds the mempool")
+    }
+
+    /// Its limits.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// How many statements wait.
@@ -195,12 +191,17 @@ impl Mempool {
         }
     }
 
-    /// Removes a statement and never takes it in again.
+    /// Removes a statement, and does not take it in again while it is among the newest quarantined.
     pub fn quarantine(&self, id: StatementId) {
         let mut inner = self.inner();
         inner.remove(&BTreeSet::from([id]));
-        if inner.quarantine.len() < self.limits.quarantine_max {
-            inner.quarantine.insert(id);
+        if inner.quarantine.insert(id) {
+            inner.quarantine_order.push_back(id);
+        }
+        if inner.quarantine_order.len() > self.limits.quarantine_max
+            && let Some(oldest) = inner.quarantine_order.pop_front()
+        {
+            inner.quarantine.remove(&oldest);
         }
     }
 }
@@ -213,43 +214,23 @@ impl Inner {
         }
         if let Some((waiting, payload)) = self.nonces.get(&nonce) {
             let same = *payload == entry.parsed.statement().payload_hash();
-            return if same {
-                Ok(Inserted::Waiting(*waiting))
-            } else {
-                Err(Full::NonceReused)
-            };
+            return if same { Ok(Inserted::Waiting(*waiting)) } else { Err(Full::NonceReused) };
         }
         let room = |held: usize, more: usize, max: usize| held.saturating_add(more) <= max;
         if !room(self.count, 1, limits.statements_max) {
-            return Err(Full::Pool {
-                held: self.count,
-                max: limits.statements_max,
-                unit: "statements",
-            });
+            return Err(Full::Pool { held: self.count, max: limits.statements_max, unit: "statements" });
         }
         if !room(self.bytes, bytes, limits.bytes_max) {
-            return Err(Full::Pool {
-                held: self.bytes,
-                max: limits.bytes_max,
-                unit: "bytes",
-            });
+            return Err(Full::Pool { held: self.bytes, max: limits.bytes_max, unit: "bytes" });
         }
         let queue = self.queues.entry(entry.organisation().clone()).or_default();
         let part = |max: usize| max.saturating_mul(limits.organisation_percent_max) / 100;
         if !room(queue.entries.len(), 1, part(limits.statements_max)) {
             let max = part(limits.statements_max);
-            return Err(Full::Organisation {
-                held: queue.entries.len(),
-                max,
-                unit: "statements",
-            });
+            return Err(Full::Organisation { held: queue.entries.len(), max, unit: "statements" });
         }
         if !room(queue.bytes, bytes, part(limits.bytes_max)) {
-            return Err(Full::Organisation {
-                held: queue.bytes,
-                max: part(limits.bytes_max),
-                unit: "bytes",
-            });
+            return Err(Full::Organisation { held: queue.bytes, max: part(limits.bytes_max), unit: "bytes" });
         }
         self.nonces.insert(nonce, (id, entry.parsed.statement().payload_hash()));
         queue.bytes += bytes;
@@ -260,44 +241,32 @@ impl Inner {
     }
 
     fn candidates(&mut self, bytes_max: usize, work_max: u32) -> Vec<Arc<Entry>> {
-        let organisations: Vec<_> = self.queues.keys().cloned().collect();
+        let organisations: Vec<_> = self.queues.keys().collect();
         let start = match &self.last {
-            Some(last) => organisations.partition_point(|organisation| organisation <= last),
+            Some(last) => organisations.partition_point(|organisation| *organisation <= last),
             None => 0,
         };
-        let mut chosen = Vec::new();
-        let (mut bytes, mut work) = (0_usize, 0_u32);
-        let order: Vec<_> = organisations
-            .iter()
-            .cycle()
-            .skip(start)
-            .take(organisations.len())
-            .collect();
-        let mut depth = 0;
-        loop {
-            let mut any = false;
-            for organisation in &order {
-                let Some(entry) = self
-                    .queues
-                    .get(*organisation)
-                    .and_then(|queue| queue.entries.get(depth))
-                else {
-                    continue;
-                };
-                any = true;
-                bytes = bytes.saturating_add(entry.bytes());
-                work = work.saturating_add(entry.parsed.work());
-                if bytes > bytes_max || work > work_max {
-                    self.last = chosen.last().map(|entry: &Arc<Entry>| entry.organisation().clone());
-                    return chosen;
-                }
-                chosen.push(Arc::clone(entry));
+        let order = organisations.iter().cycle().skip(start).take(organisations.len());
+        let mut turns: VecDeque<(&OrganisationId, usize)> = order.map(|organisation| (*organisation, 0)).collect();
+        let (mut bytes, mut work, mut chosen, mut left_out) = (0_usize, 0_u32, Vec::new(), false);
+        while let Some((organisation, depth)) = turns.pop_front() {
+            let Some(entry) = self.queues.get(organisation).and_then(|queue| queue.entries.get(depth)) else {
+                continue;
+            };
+            let (more, harder) = (bytes.saturating_add(entry.bytes()), work.saturating_add(entry.parsed.work()));
+            if more > bytes_max || harder > work_max {
+                // What comes after it from the same organisation waits behind it; others may still fit.
+                left_out = true;
+                continue;
             }
-            if !any {
-                return chosen;
-            }
-            depth += 1;
+            (bytes, work) = (more, harder);
+            chosen.push(Arc::clone(entry));
+            turns.push_back((organisation, depth + 1));
         }
+        if left_out {
+            self.last = chosen.last().map(|entry: &Arc<Entry>| entry.organisation().clone());
+        }
+        chosen
     }
 
     fn remove(&mut self, ids: &BTreeSet<StatementId>) {

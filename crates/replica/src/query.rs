@@ -98,10 +98,7 @@ impl EventView {
     /// When a committed event cannot be read: damage.
     pub fn event(&self) -> Result<Event, Fault> {
         let index = usize::try_from(self.index).unwrap_or(usize::MAX);
-        let slice = self
-            .statement
-            .event(index)
-            .ok_or_else(|| self.damaged(&"the statement has no such event"))?;
+        let slice = self.statement.event(index).ok_or_else(|| self.damaged(&"the statement has no such event"))?;
         chain::json::from_checked_slice(slice).map_err(|error| self.damaged(&error))
     }
 
@@ -114,10 +111,7 @@ impl EventView {
     }
 
     fn damaged(&self, error: &dyn std::fmt::Display) -> Fault {
-        Fault::Ledger {
-            height: self.height,
-            what: format!("leaf {}: {error}", self.leaf),
-        }
+        Fault::Ledger { height: self.height, what: format!("leaf {}: {error}", self.leaf) }
     }
 }
 
@@ -155,12 +149,7 @@ pub struct InvoicePage {
 impl<S: Store> Query<S> {
     /// Reads on a replica.
     pub fn new(replica: &Replica<S>, genesis: Arc<Genesis>) -> Self {
-        Self {
-            store: Arc::clone(replica.store()),
-            tip: replica.shared_tip(),
-            genesis,
-            chain: replica.chain().clone(),
-        }
+        Self { store: Arc::clone(replica.store()), tip: replica.shared_tip(), genesis, chain: replica.chain().clone() }
     }
 
     /// The chain.
@@ -252,10 +241,7 @@ impl<S: Store> Query<S> {
     /// A fault of ours: an invoice always has its document.
     pub fn document(&self, record: &InvoiceRecord) -> Result<Document, Fault> {
         let leaf = record.issue.index;
-        let missing = || Fault::Ledger {
-            height: 0,
-            what: format!("leaf {leaf} is no issue"),
-        };
+        let missing = || Fault::Ledger { height: 0, what: format!("leaf {leaf} is no issue") };
         match self.event(leaf)?.ok_or_else(missing)?.event()? {
             Event::Issue(issue) => Ok(issue.document),
             Event::Transfer(_)
@@ -292,17 +278,8 @@ impl<S: Store> Query<S> {
         let Some(bytes) = self.store.get(Table::Statement, id.as_bytes())? else {
             return Ok(None);
         };
-        let StatementRow {
-            height,
-            first_leaf,
-            events,
-        } = index::decode(Table::Statement, &bytes)?;
-        Ok(Some(StatementView {
-            id: *id,
-            height,
-            first_leaf,
-            events,
-        }))
+        let StatementRow { height, first_leaf, events } = index::decode(Table::Statement, &bytes)?;
+        Ok(Some(StatementView { id: *id, height, first_leaf, events }))
     }
 
     fn height_row(&self, height: u64) -> Result<Option<HeightRow>, Fault> {
@@ -348,13 +325,8 @@ impl<S: Store> Query<S> {
             return Ok(None);
         };
         let row: LeafRow = index::decode(Table::Leaf, &bytes)?;
-        let damaged = |what: String| Fault::Ledger {
-            height: row.height,
-            what,
-        };
-        let height = self
-            .height_row(row.height)?
-            .ok_or_else(|| damaged("the height has no row".to_owned()))?;
+        let damaged = |what: String| Fault::Ledger { height: row.height, what };
+        let height = self.height_row(row.height)?.ok_or_else(|| damaged("the height has no row".to_owned()))?;
         let part = |offset, len| {
             self.store
                 .body_part(&height.id, offset, len)?
@@ -368,14 +340,7 @@ impl<S: Store> Query<S> {
         let outcome = part(row.outcome_offset, row.outcome_len)?;
         let outcome = chain::encoding::decode_exact::<Outcome>("outcome", &outcome, outcome.len())
             .map_err(|error| damaged(error.to_string()))?;
-        Ok(Some(EventView {
-            leaf,
-            height: row.height,
-            time_ms: height.time_ms,
-            statement,
-            index: row.event,
-            outcome,
-        }))
+        Ok(Some(EventView { leaf, height: row.height, time_ms: height.time_ms, statement, index: row.event, outcome }))
     }
 
     /// Leaves about a subject, oldest first, after a leaf.
@@ -389,9 +354,7 @@ impl<S: Store> Query<S> {
             None => Bound::Included(index::with_leaf(prefix.clone(), 0)),
         };
         let end = Bound::Included(index::with_leaf(prefix, u64::MAX));
-        let rows = self
-            .store
-            .scan(Table::SubjectLeaf, (start, end), Direction::Forward, limit)?;
+        let rows = self.store.scan(Table::SubjectLeaf, (start, end), Direction::Forward, limit)?;
         Ok(rows.iter().filter_map(|(key, _)| index::leaf_of(key)).collect())
     }
 
@@ -413,13 +376,8 @@ impl<S: Store> Query<S> {
             Some(leaf) => Bound::Excluded(index::with_leaf(prefix, leaf)),
             None => Bound::Included(index::with_leaf(prefix, u64::MAX)),
         };
-        let rows = self
-            .store
-            .scan(Table::PartyInvoice, (start, end), Direction::Backward, SCANNED_MAX)?;
-        let mut page = InvoicePage {
-            rows: Vec::new(),
-            next: None,
-        };
+        let rows = self.store.scan(Table::PartyInvoice, (start, end), Direction::Backward, SCANNED_MAX)?;
+        let mut page = InvoicePage { rows: Vec::new(), next: None };
         let whole = rows.len() < SCANNED_MAX;
         for (key, value) in rows {
             let cursor = index::leaf_of(&key).map(|leaf| leaf.to_be_bytes().to_vec());
@@ -458,13 +416,8 @@ impl<S: Store> Query<S> {
             None => Bound::Included(prefix.clone()),
         };
         let end = Bound::Excluded(vec![ledger::state::Kind::Invoice as u8 + 1]);
-        let rows = self
-            .store
-            .scan(Table::State, (start, end), Direction::Forward, SCANNED_MAX)?;
-        let mut page = InvoicePage {
-            rows: Vec::new(),
-            next: None,
-        };
+        let rows = self.store.scan(Table::State, (start, end), Direction::Forward, SCANNED_MAX)?;
+        let mut page = InvoicePage { rows: Vec::new(), next: None };
         let whole = rows.len() < SCANNED_MAX;
         for (key, value) in rows {
             if page.rows.len() == limit {
@@ -472,9 +425,7 @@ impl<S: Store> Query<S> {
             }
             let id_text = key[1..].to_vec();
             let key = StateKey::from_bytes(key);
-            let id = std::str::from_utf8(&id_text)
-                .ok()
-                .and_then(|text| text.parse::<InvoiceId>().ok());
+            let id = std::str::from_utf8(&id_text).ok().and_then(|text| text.parse::<InvoiceId>().ok());
             let id = id.ok_or_else(|| StoreFault::Damaged {
                 place: key.to_string(),
                 expected: "an invoice id".to_owned(),
@@ -500,21 +451,13 @@ impl<S: Store> Query<S> {
         let Some(event) = self.event(leaf)? else {
             return Ok(None);
         };
-        let missing = || Fault::Ledger {
-            height: event.height,
-            what: "its block is gone".to_owned(),
-        };
+        let missing = || Fault::Ledger { height: event.height, what: "its block is gone".to_owned() };
         let BlockView { header, certificate } = self.block(event.height)?.ok_or_else(missing)?;
         let tiles = StoreTiles(&*self.store);
         let nodes = chain::tile::TileNodes::new(&tiles);
-        let inclusion =
-            chain::merkle::inclusion_proof(&nodes, leaf, header.log_size).map_err(|error| Fault::Ledger {
-                height: event.height,
-                what: error.to_string(),
-            })?;
-        let event_hash = usize::try_from(event.index)
-            .ok()
-            .and_then(|index| event.statement.event_hash(index));
+        let inclusion = chain::merkle::inclusion_proof(&nodes, leaf, header.log_size)
+            .map_err(|error| Fault::Ledger { height: event.height, what: error.to_string() })?;
+        let event_hash = usize::try_from(event.index).ok().and_then(|index| event.statement.event_hash(index));
         let event_hash = event_hash.ok_or_else(|| event.damaged(&"the statement has no such event"))?;
         let validator_changes = self.validator_changes(event.height)?;
         let leaf_record = chain::block::Leaf {
@@ -527,33 +470,19 @@ impl<S: Store> Query<S> {
             record_hash: Hash::of(&event.outcome.record),
         };
         let record = event.outcome.record;
-        Ok(Some(Receipt::new(
-            leaf_record,
-            record,
-            leaf,
-            inclusion,
-            (header, certificate),
-            validator_changes,
-        )))
+        Ok(Some(Receipt::new(leaf_record, record, leaf, inclusion, (header, certificate), validator_changes)))
     }
 
     /// Every change of the validator set before a height, with its proof.
     fn validator_changes(&self, before: u64) -> Result<Vec<ValidatorChange>, Fault> {
-        let range = (
-            Bound::Included(index::set_change_key(0)),
-            Bound::Excluded(index::set_change_key(before)),
-        );
+        let range = (Bound::Included(index::set_change_key(0)), Bound::Excluded(index::set_change_key(before)));
         let rows = self.store.scan(Table::Meta, range, Direction::Forward, SCANNED_MAX)?;
         let mut changes = Vec::with_capacity(rows.len());
         for height in rows.iter().filter_map(|(key, _)| index::set_change_height(key)) {
             let body = crate::recover::decided_body(&*self.store, height)?;
             let certificate = self.block(height)?.map(|block| block.certificate);
             if let (Some(certificate), Some(next_validators)) = (certificate, body.block.next_validators) {
-                changes.push(ValidatorChange {
-                    header: body.block.header,
-                    certificate,
-                    next_validators,
-                });
+                changes.push(ValidatorChange { header: body.block.header, certificate, next_validators });
             }
         }
         Ok(changes)
@@ -568,10 +497,8 @@ impl<S: Store> Query<S> {
             return Ok(None);
         };
         let body = crate::recover::decided_body(&*self.store, height)?;
-        let certificate = CommitCertificate::decode(&decided.certificate).map_err(|error| Fault::Ledger {
-            height,
-            what: error.to_string(),
-        })?;
+        let certificate = CommitCertificate::decode(&decided.certificate)
+            .map_err(|error| Fault::Ledger { height, what: error.to_string() })?;
         Ok(Some(chain::block::CommittedBlock { body, certificate }))
     }
 }

@@ -5,7 +5,7 @@
 //! rebuilt from genesis the same way. An index ahead of the ledger means that the ledger lost data:
 //! the node refuses to start.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, RwLock};
 
 use chain::block::{BlockId, Body, StateCheckpoint};
@@ -42,29 +42,22 @@ impl<S: Store> Replica<S> {
         let start = match store.index_tip()? {
             Some(index) if index.height > ledger_tip => {
                 let what = format!("the index has height {} and the ledger only {ledger_tip}", index.height);
-                return Err(Fault::Ledger {
-                    height: ledger_tip,
-                    what,
-                });
+                return Err(Fault::Ledger { height: ledger_tip, what });
             }
             Some(index) => {
                 let mut progress = require_progress(&*store)?;
+                check_branch(&*store, &progress)?;
                 if progress.height == 0 {
                     // Checkpoint 0 was computed from the very rows that would name its root.
-                    progress.state_checkpoint = StateCheckpoint {
-                        height: 0,
-                        root: index.checkpoint.root,
-                    };
+                    progress.state_checkpoint = StateCheckpoint { height: 0, root: index.checkpoint.root };
                 }
                 progress
             }
             None => plant_genesis(genesis, &*store)?,
         };
         let (chain, suite) = identity(genesis);
-        let edge = RightEdge::open(start.log_size, &StoreTiles(&*store)).map_err(|error| Fault::Ledger {
-            height: start.height,
-            what: error.to_string(),
-        })?;
+        let edge = RightEdge::open(start.log_size, &StoreTiles(&*store))
+            .map_err(|error| Fault::Ledger { height: start.height, what: error.to_string() })?;
         if edge.root() != start.log_root {
             return Err(StoreFault::Damaged {
                 place: format!("the tiles of the log at height {}", start.height),
@@ -76,23 +69,12 @@ impl<S: Store> Replica<S> {
         let first = start.height;
         let tip = Arc::new(tip_from(&*store, start)?);
         let shared = Arc::new(RwLock::new(Arc::clone(&tip)));
-        let mut replica = Self {
-            store,
-            chain,
-            suite,
-            edge,
-            tip,
-            shared,
-            checked: BTreeMap::new(),
-        };
+        let mut replica = Self { store, chain, suite, edge, tip, shared, candidates: VecDeque::new() };
         for height in first + 1..=ledger_tip {
             let body = decided_body(&*replica.store, height)?;
             let checked = replica.execute_decided(&body)?;
             replica.apply(checked)?;
-            progress(Recovering {
-                height,
-                tip: ledger_tip,
-            });
+            progress(Recovering { height, tip: ledger_tip });
         }
         Ok(replica)
     }
@@ -107,11 +89,22 @@ fn check_genesis<S: Store>(genesis: &Genesis, store: &S, ledger_tip: u64) -> Res
     if parent == BlockId::from(genesis.hash()) {
         return Ok(());
     }
+    Err(Fault::OtherGenesis { expected: genesis.hash(), found: parent.hash() })
+}
+
+/// The index must have grown from the very blocks the ledger holds: a ledger restored from elsewhere
+/// under an index of its own would be built on a wrong state.
+fn check_branch<S: Store>(store: &S, progress: &Progress) -> Result<(), Fault> {
+    let Some(decided) = store.decided(progress.height)? else { return Ok(()) };
+    if decided.id == progress.id {
+        return Ok(());
+    }
+    let height = progress.height;
     let what = format!(
-        "it grew from genesis {parent}, and the genesis given is {}",
-        genesis.hash()
+        "the index knows block {} there, and the ledger {}; remove the index to have it rebuilt",
+        progress.id, decided.id
     );
-    Err(Fault::Ledger { height: 1, what })
+    Err(Fault::Ledger { height, what })
 }
 
 fn require_progress<S: Store>(store: &S) -> Result<Progress, Fault> {
@@ -126,19 +119,11 @@ fn require_progress<S: Store>(store: &S) -> Result<Progress, Fault> {
 /// The body of a decided block, held against its id.
 pub(crate) fn decided_body<S: Store + ?Sized>(store: &S, height: u64) -> Result<Body, Fault> {
     let damaged = |what: String| Fault::Ledger { height, what };
-    let decided = store
-        .decided(height)?
-        .ok_or_else(|| damaged("no block is recorded".to_owned()))?;
-    let bytes = store
-        .body(&decided.id)?
-        .ok_or_else(|| damaged(format!("the body of {} is gone", decided.id)))?;
+    let decided = store.decided(height)?.ok_or_else(|| damaged("no block is recorded".to_owned()))?;
+    let bytes = store.body(&decided.id)?.ok_or_else(|| damaged(format!("the body of {} is gone", decided.id)))?;
     let body = Body::decode(&bytes).map_err(|error| damaged(error.to_string()))?;
     if body.block.header.id() != decided.id {
-        return Err(damaged(format!(
-            "the body under {} is that of {}",
-            decided.id,
-            body.block.header.id()
-        )));
+        return Err(damaged(format!("the body under {} is that of {}", decided.id, body.block.header.id())));
     }
     Ok(body)
 }
@@ -154,20 +139,13 @@ fn plant_genesis<S: Store>(genesis: &Genesis, store: &S) -> Result<Progress, Fau
         log_size: 0,
         log_root: merkle::root(&[]),
         schedule: Schedule::genesis(time_ms),
-        state_checkpoint: StateCheckpoint {
-            height: 0,
-            root: merkle::root(&[]),
-        },
+        state_checkpoint: StateCheckpoint { height: 0, root: merkle::root(&[]) },
     };
     let mut rows = IndexWrites::new();
     for (key, value) in ledger.state(genesis) {
         rows.insert((Table::State, key.into_bytes()), Some(value));
     }
-    let row = HeightRow {
-        id: progress.id,
-        time_ms,
-        log_size: 0,
-    };
+    let row = HeightRow { id: progress.id, time_ms, log_size: 0 };
     rows.insert((Table::Height, 0_u64.to_be_bytes().to_vec()), Some(index::encode(&row)));
     rows.insert((Table::Meta, PROGRESS.to_vec()), Some(index::encode(&progress)));
     store.apply(0, rows)?;

@@ -9,7 +9,7 @@ mod check;
 mod execution;
 mod propose;
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::fmt::Display;
 use std::sync::{Arc, RwLock};
 
@@ -29,6 +29,7 @@ use ledger::state::{self, StateKey, require};
 use crate::checkpoint;
 use crate::index::{BlockRows, Progress, StatementRef};
 use crate::port::{Decided, Store, StoreFault};
+use crate::recover::decided_body;
 use crate::view::StoreView;
 
 /// The version of the rules, from block 1 on.
@@ -37,8 +38,8 @@ pub const VERSION: u16 = 1;
 /// How far from a validator's clock the time of a fresh proposal may be, ms.
 pub const TIMELINESS_MS: i64 = 5_000;
 
-/// Candidate blocks of one height kept at most: proposals of as many rounds.
-const CANDIDATES_MAX: usize = 64;
+/// Candidate blocks of one height kept in memory at most: each may be tens of megabytes.
+const CANDIDATES_MAX: usize = 8;
 
 /// A fault of ours: the process stops, and only recovery decides what is true.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +86,14 @@ pub enum Fault {
         height: u64,
         /// What is wrong.
         what: String,
+    },
+    /// The store belongs to another genesis.
+    #[error("the store grew from genesis {found}, and the genesis given is {expected}")]
+    OtherGenesis {
+        /// Hash of the genesis given.
+        expected: chain::hash::Hash,
+        /// Hash of the genesis it grew from.
+        found: chain::hash::Hash,
     },
     /// The genesis cannot be started from.
     #[error("genesis cannot be started from")]
@@ -133,6 +142,10 @@ pub enum Dropped {
 pub enum Check {
     /// It is what this node would decide on; its body is durable.
     Valid,
+    /// It is committed already.
+    Committed,
+    /// It is above the next height: its parent must come first.
+    Ahead,
     /// It is not.
     Invalid(Invalid),
 }
@@ -151,11 +164,7 @@ pub struct Invalid {
 
 impl Invalid {
     pub(crate) fn new(what: &'static str, expected: &dyn Display, found: &dyn Display) -> Self {
-        Self {
-            what,
-            expected: expected.to_string(),
-            found: found.to_string(),
-        }
+        Self { what, expected: expected.to_string(), found: found.to_string() }
     }
 }
 
@@ -191,15 +200,14 @@ pub struct Replica<S: Store> {
     pub(crate) edge: RightEdge,
     pub(crate) tip: Arc<Tip>,
     pub(crate) shared: SharedTip,
-    pub(crate) checked: BTreeMap<BlockId, Checked>,
+    /// Blocks of the next height that may be decided, the newest last. One that fell out is executed
+    /// again from its body, which is durable.
+    pub(crate) candidates: VecDeque<Checked>,
 }
 
 impl<S: Store> std::fmt::Debug for Replica<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replica")
-            .field("chain", &self.chain)
-            .field("tip", &self.tip.progress)
-            .finish_non_exhaustive()
+        f.debug_struct("Replica").field("chain", &self.chain).field("tip", &self.tip.progress).finish_non_exhaustive()
     }
 }
 
@@ -229,23 +237,28 @@ impl<S: Store> Replica<S> {
     /// # Errors
     /// A fault: what reached the disk is unknown, and only recovery may decide.
     pub fn commit(&mut self, certificate: &CommitCertificate) -> Result<Committed, Fault> {
-        let height = self.tip.progress.height + 1;
-        assert_eq!(certificate.height, height, "the engine decided another height");
+        let (height, id) = (certificate.height, certificate.block_id);
+        if height <= self.tip.progress.height {
+            return self.committed_before(height, id);
+        }
+        if height != self.tip.progress.height + 1 {
+            return Err(Fault::NeverChecked { height, id });
+        }
         // Checked again although the engine checked it: this is the last place before the disk.
         certificate
             .verify(&self.chain, self.suite, &self.tip.validators)
             .map_err(|source| Fault::Certificate { height, source })?;
-        let id = certificate.block_id;
-        let checked = self.checked.remove(&id).ok_or(Fault::NeverChecked { height, id })?;
+        let checked = match self.candidates.iter().position(|checked| checked.progress.id == id) {
+            Some(place) => self.candidates.swap_remove_back(place),
+            None => None,
+        };
+        let checked = match checked {
+            Some(checked) => checked,
+            None => self.execute_kept(height, id)?,
+        };
         // From here on the block is final on this node.
-        self.store.append(
-            height,
-            &Decided {
-                id,
-                certificate: certificate.encode(),
-            },
-        )?;
-        self.checked.clear();
+        self.store.append(height, &Decided { id, certificate: certificate.encode() })?;
+        self.candidates.clear();
         let statements = checked.statements.iter().map(|statement| statement.id).collect();
         let committed = Committed {
             height,
@@ -258,15 +271,38 @@ impl<S: Store> Replica<S> {
         Ok(committed)
     }
 
+    /// The answer for a block that was committed before: an engine that lost its note of it asks again.
+    fn committed_before(&self, height: u64, id: BlockId) -> Result<Committed, Fault> {
+        let body = decided_body(&*self.store, height)?;
+        if body.header().id() != id {
+            let (ours, decided) = (body.header().id().to_string(), id.to_string());
+            return Err(Fault::Diverged { height, what: "block", ours, decided });
+        }
+        let parsed = check::read_statements(&body.block)
+            .map_err(|invalid| Fault::Ledger { height, what: invalid.to_string() })?;
+        Ok(Committed {
+            height,
+            id,
+            time_ms: body.header().time_ms,
+            statements: parsed.iter().map(|parsed| parsed.statement().id()).collect(),
+            events: body.outcomes.iter().map(Vec::len).sum(),
+        })
+    }
+
+    /// Executes a block that is decided and no longer among the candidates, or was checked before this
+    /// process began: its body was kept when it was checked.
+    fn execute_kept(&self, height: u64, id: BlockId) -> Result<Checked, Fault> {
+        let bytes = self.store.body(&id)?.ok_or(Fault::NeverChecked { height, id })?;
+        let body = Body::decode(&bytes).map_err(|error| Fault::Ledger { height, what: error.to_string() })?;
+        if body.header().id() != id {
+            return Err(Fault::Ledger { height, what: format!("the body under {id} is that of another block") });
+        }
+        self.execute_decided(&body)
+    }
+
     /// Applies a final block to the index and moves the tip. Recovery comes this way too.
     pub(crate) fn apply(&mut self, checked: Checked) -> Result<(), Fault> {
-        let Checked {
-            body,
-            executed,
-            statements,
-            mut edge,
-            progress,
-        } = checked;
+        let Checked { body, executed, statements, mut edge, progress } = checked;
         let parameters = &self.tip.parameters;
         let window_ms = parameters.limits.nonce_window_ms();
         let tiles = edge.take_dirty();

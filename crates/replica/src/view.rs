@@ -20,13 +20,8 @@ impl<S: Store + ?Sized> View for StoreView<'_, S> {
     }
 
     fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault> {
-        let row = self
-            .0
-            .get(Table::Nonce, &index::nonce_key(organisation, nonce))
-            .map_err(read_fault)?;
-        row.map(|bytes| index::decode(Table::Nonce, &bytes))
-            .transpose()
-            .map_err(read_fault)
+        let row = self.0.get(Table::Nonce, &index::nonce_key(organisation, nonce)).map_err(read_fault)?;
+        row.map(|bytes| index::decode(Table::Nonce, &bytes)).transpose().map_err(read_fault)
     }
 }
 

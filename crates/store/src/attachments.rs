@@ -104,22 +104,11 @@ impl Attachments {
             expansion: 4,
         })?;
         let mut open = OpenOptions::new();
-        let file = open
-            .create(true)
-            .read(true)
-            .write(true)
-            .truncate(false)
-            .open(directory.join("bytes"))
-            .map_err(told)?;
+        let file =
+            open.create(true).read(true).write(true).truncate(false).open(directory.join("bytes")).map_err(told)?;
         fault::sync_directory(&directory).map_err(told)?;
-        let attachments = Self {
-            database,
-            file,
-            room,
-            end: Mutex::new(0),
-            queue: Mutex::default(),
-            round_over: Condvar::new(),
-        };
+        let attachments =
+            Self { database, file, room, end: Mutex::new(0), queue: Mutex::default(), round_over: Condvar::new() };
         attachments.cut_off_the_rest()?;
         attachments.finish_erasures()?;
         Ok(attachments)
@@ -153,9 +142,7 @@ impl Attachments {
         let length = usize::try_from(place.length)
             .map_err(|error| fault::io("reading an attachment", io::Error::other(error)))?;
         let mut bytes = vec![0; length];
-        self.file
-            .read_exact_at(&mut bytes, place.offset)
-            .map_err(|error| fault::io("reading an attachment", error))?;
+        self.file.read_exact_at(&mut bytes, place.offset).map_err(|error| fault::io("reading an attachment", error))?;
         let found = crc32fast::hash(&bytes);
         if found == checksum {
             return Ok(Some(bytes));
@@ -178,8 +165,7 @@ impl Attachments {
         };
         let (kept, erasing) = (key(KEPT, hash), key(ERASING, hash));
         let record = encode(place);
-        self.database
-            .write([(kept.as_slice(), None), (erasing.as_slice(), Some(record.as_slice()))])?;
+        self.database.write([(kept.as_slice(), None), (erasing.as_slice(), Some(record.as_slice()))])?;
         self.database.flush()?;
         self.overwrite(place)?;
         // Not flushed: forgetting it late only means overwriting once more.
@@ -226,11 +212,8 @@ impl Attachments {
                 continue;
             }
             let length = u32::try_from(attachment.len()).map_err(|error| told(io::Error::other(error)))?;
-            let row = [
-                encode(Place { offset: next, length }).as_slice(),
-                &crc32fast::hash(attachment).to_be_bytes(),
-            ]
-            .concat();
+            let row = [encode(Place { offset: next, length }).as_slice(), &crc32fast::hash(attachment).to_be_bytes()]
+                .concat();
             rows.insert(key(KEPT, hash), row);
             bytes.extend_from_slice(attachment);
             next = next.saturating_add(u64::from(length));
@@ -238,15 +221,10 @@ impl Attachments {
         if rows.is_empty() {
             return Ok(());
         }
-        self.room
-            .check(PUTTING, (next - *end).saturating_add(ROUND_ROOM_BYTES))?;
-        self.file
-            .write_all_at(&bytes, *end)
-            .and_then(|()| self.file.sync_data())
-            .map_err(told)?;
+        self.room.check(PUTTING, (next - *end).saturating_add(ROUND_ROOM_BYTES))?;
+        self.file.write_all_at(&bytes, *end).and_then(|()| self.file.sync_data()).map_err(told)?;
         rows.insert(END_KEY.to_vec(), next.to_be_bytes().to_vec());
-        self.database
-            .write(rows.iter().map(|(key, row)| (key.as_slice(), Some(row.as_slice()))))?;
+        self.database.write(rows.iter().map(|(key, row)| (key.as_slice(), Some(row.as_slice()))))?;
         self.database.flush()?;
         *end = next;
         if self.database.held_bytes() >= REOPEN_BYTES {
@@ -262,9 +240,7 @@ impl Attachments {
             return Ok(None);
         };
         let found = decode(&row).and_then(|(place, rest)| Some((place, u32::from_be_bytes(rest.try_into().ok()?))));
-        found
-            .map(Some)
-            .ok_or_else(|| fault::damaged(place(), "offset, length and checksum", "other bytes"))
+        found.map(Some).ok_or_else(|| fault::damaged(place(), "offset, length and checksum", "other bytes"))
     }
 
     fn overwrite(&self, place: Place) -> Result<(), StoreFault> {
@@ -293,17 +269,10 @@ impl Attachments {
         };
         let length = self.file.metadata().map_err(told)?.len();
         if length < recorded {
-            return Err(fault::damaged(
-                place(),
-                format!("at least {recorded} bytes"),
-                format!("{length} bytes"),
-            ));
+            return Err(fault::damaged(place(), format!("at least {recorded} bytes"), format!("{length} bytes")));
         }
         if length > recorded {
-            self.file
-                .set_len(recorded)
-                .and_then(|()| self.file.sync_all())
-                .map_err(told)?;
+            self.file.set_len(recorded).and_then(|()| self.file.sync_all()).map_err(told)?;
         }
         *self.end.lock().unwrap_or_else(PoisonError::into_inner) = recorded;
         Ok(())
@@ -312,10 +281,7 @@ impl Attachments {
     /// Does the erasures that were recorded and perhaps not done.
     fn finish_erasures(&self) -> Result<(), StoreFault> {
         let place = || "attachments, begun erasures".to_owned();
-        let range = (
-            Bound::Included([ERASING].as_slice()),
-            Bound::Excluded([ERASING + 1].as_slice()),
-        );
+        let range = (Bound::Included([ERASING].as_slice()), Bound::Excluded([ERASING + 1].as_slice()));
         // Each was begun by one caller that did not come back: there cannot be many.
         let rows = self.database.rows(place, range, Direction::Forward, usize::MAX)?;
         for (key, row) in rows {
@@ -339,10 +305,7 @@ fn encode(place: Place) -> Vec<u8> {
 fn decode(row: &[u8]) -> Option<(Place, &[u8])> {
     let (offset, rest) = row.split_first_chunk::<8>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
-    let place = Place {
-        offset: u64::from_be_bytes(*offset),
-        length: u32::from_be_bytes(*length),
-    };
+    let place = Place { offset: u64::from_be_bytes(*offset), length: u32::from_be_bytes(*length) };
     Some((place, rest))
 }
 
@@ -363,17 +326,11 @@ mod tests {
         attachments.put(&hash(2), b"public").unwrap();
         let (place, _) = attachments.find(&hash(1)).unwrap().unwrap();
         let (kept, erasing, record) = (key(KEPT, &hash(1)), key(ERASING, &hash(1)), encode(place));
-        attachments
-            .database
-            .write([(kept.as_slice(), None), (erasing.as_slice(), Some(record.as_slice()))])
-            .unwrap();
+        attachments.database.write([(kept.as_slice(), None), (erasing.as_slice(), Some(record.as_slice()))]).unwrap();
         drop(attachments);
         let attachments = open(directory.path());
         assert_eq!(attachments.get(&hash(1)).unwrap(), None);
-        assert_eq!(
-            attachments.get(&hash(2)).unwrap().as_deref(),
-            Some(b"public".as_slice())
-        );
+        assert_eq!(attachments.get(&hash(2)).unwrap().as_deref(), Some(b"public".as_slice()));
         let bytes = std::fs::read(directory.path().join("attachments/bytes")).unwrap();
         assert_eq!(bytes, b"\0\0\0\0\0\0public");
     }

@@ -100,9 +100,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database")
-            .field("profile", &self.profile)
-            .finish_non_exhaustive()
+        f.debug_struct("Database").field("profile", &self.profile).finish_non_exhaustive()
     }
 }
 
@@ -127,9 +125,7 @@ impl Database {
 
     /// A value.
     pub(crate) fn get(&self, place: impl FnOnce() -> String, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
-        self.with("reading a row", place, |db| {
-            Ok(db.get(key)?.map(|value| value.to_vec()))
-        })
+        self.with("reading a row", place, |db| Ok(db.get(key)?.map(|value| value.to_vec())))
     }
 
     /// At most `limit` rows of a range. The range must not be inverted.
@@ -162,11 +158,7 @@ impl Database {
             }
         }
         let _one_writer = lock(&self.writer);
-        self.with(
-            "writing rows",
-            || self.profile.name.to_owned(),
-            |db| db.apply_batch(batch),
-        )
+        self.with("writing rows", || self.profile.name.to_owned(), |db| db.apply_batch(batch))
     }
 
     /// Removes rows one by one, so that pages that become empty are given back.
@@ -194,24 +186,14 @@ impl Database {
         match outcome {
             Ok((db, Ok(stats))) => {
                 handles.give_back(db);
-                let written = stats
-                    .write_batch
-                    .heap_bytes_written
-                    .saturating_mul(self.profile.expansion);
+                let written = stats.write_batch.heap_bytes_written.saturating_mul(self.profile.expansion);
                 let pages = stats.objects_flushed.saturating_mul(PAGE_OVERHEAD_BYTES);
-                handles
-                    .held_bytes
-                    .fetch_add(written.saturating_add(pages), Ordering::Relaxed);
+                handles.held_bytes.fetch_add(written.saturating_add(pages), Ordering::Relaxed);
                 Ok(())
             }
             Ok((db, Err(error))) => {
                 std::mem::forget(db);
-                Err(self.fail(
-                    "flushing",
-                    self.profile.name.to_owned(),
-                    error.kind(),
-                    error.to_string(),
-                ))
+                Err(self.fail("flushing", self.profile.name.to_owned(), error.kind(), error.to_string()))
             }
             Err(panic) => {
                 let reason = fault::panic_text(panic.as_ref());
@@ -223,8 +205,7 @@ impl Database {
     /// Estimated bytes of written pages that sled holds in memory until the database is reopened.
     pub(crate) fn held_bytes(&self) -> u64 {
         let open = self.handles.read().unwrap_or_else(PoisonError::into_inner);
-        open.as_ref()
-            .map_or(0, |handles| handles.held_bytes.load(Ordering::Relaxed))
+        open.as_ref().map_or(0, |handles| handles.held_bytes.load(Ordering::Relaxed))
     }
 
     /// Closes the database and opens it again, which gives back the memory of written pages.
@@ -242,17 +223,8 @@ impl Database {
             }
             Err(fault) => {
                 let damage = matches!(fault, StoreFault::Damaged { .. });
-                let kind = if damage {
-                    ErrorKind::InvalidData
-                } else {
-                    ErrorKind::Other
-                };
-                Err(self.fail(
-                    "reopening a database",
-                    self.profile.name.to_owned(),
-                    kind,
-                    fault.to_string(),
-                ))
+                let kind = if damage { ErrorKind::InvalidData } else { ErrorKind::Other };
+                Err(self.fail("reopening a database", self.profile.name.to_owned(), kind, fault.to_string()))
             }
         }
     }
@@ -324,13 +296,7 @@ impl Database {
     fn fail(&self, operation: &'static str, place: String, kind: ErrorKind, reason: String) -> StoreFault {
         let mut failure = lock(&self.failure);
         let first = failure.get_or_insert_with(|| {
-            tracing::error!(
-                database = self.profile.name,
-                operation,
-                place,
-                reason,
-                "database out of use"
-            );
+            tracing::error!(database = self.profile.name, operation, place, reason, "database out of use");
             let damage = fault::says_damage(kind);
             Failure { damage, place, reason }
         });
@@ -425,11 +391,7 @@ fn open_handles(profile: &Profile) -> Result<Handles, StoreFault> {
         }
     };
     sync_settings(&profile.directory).map_err(|error| fault::io("opening a database", error))?;
-    Ok(Handles {
-        first: Mutex::new(first),
-        spare: Mutex::new(Vec::new()),
-        held_bytes: AtomicU64::new(0),
-    })
+    Ok(Handles { first: Mutex::new(first), spare: Mutex::new(Vec::new()), held_bytes: AtomicU64::new(0) })
 }
 
 /// Makes what opening wrote durable: sled leaves its settings file and its new log to the next

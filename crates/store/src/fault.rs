@@ -13,11 +13,7 @@ pub(crate) fn io(operation: &'static str, source: io::Error) -> StoreFault {
 
 /// Bytes that are not what was written.
 pub(crate) fn damaged(place: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> StoreFault {
-    StoreFault::Damaged {
-        place: place.into(),
-        expected: expected.into(),
-        found: found.into(),
-    }
+    StoreFault::Damaged { place: place.into(), expected: expected.into(), found: found.into() }
 }
 
 /// Whether an error says that bytes are wrong, rather than that the machine failed.
@@ -28,8 +24,7 @@ pub(crate) fn says_damage(kind: ErrorKind) -> bool {
 /// The words of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without words".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
 }
 
 /// Makes the entries of a directory durable: a file that was made, renamed or removed in it.

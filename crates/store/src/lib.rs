@@ -69,12 +69,7 @@ impl SledStore {
         let ledger = Ledger::open(options, room.clone())?;
         let attachments = Attachments::open(options, room.clone())?;
         let index = Index::open(options, &room)?;
-        Ok(Self {
-            index,
-            ledger,
-            attachments,
-            _lock: lock,
-        })
+        Ok(Self { index, ledger, attachments, _lock: lock })
     }
 }
 

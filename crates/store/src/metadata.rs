@@ -128,9 +128,8 @@ fn frame_bytes(bytes: &[u8]) -> Option<usize> {
     if check != [low, high] {
         return None;
     }
-    let payload = length.iter().rev().try_fold(0_usize, |sum, byte| {
-        sum.checked_mul(256).map(|sum| sum | usize::from(*byte))
-    })?;
+    let payload =
+        length.iter().rev().try_fold(0_usize, |sum, byte| sum.checked_mul(256).map(|sum| sum | usize::from(*byte)))?;
     let body = HEAD_BYTES.checked_add(payload)?;
     let end = body.checked_add(CHECKSUM_BYTES)?;
     let checksum = bytes.get(body..end)?;
@@ -194,10 +193,7 @@ mod tests {
             let mut log = log.clone();
             log[position] ^= 0x10;
             let (_directory, outcome) = check(&[("log_0000000000000001", log)]);
-            assert!(
-                matches!(outcome, Err(StoreFault::Damaged { .. })),
-                "byte {position}: {outcome:?}"
-            );
+            assert!(matches!(outcome, Err(StoreFault::Damaged { .. })), "byte {position}: {outcome:?}");
         }
     }
 

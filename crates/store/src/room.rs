@@ -20,19 +20,13 @@ pub(crate) struct Room {
 impl Room {
     /// Watches the file system that holds `directory`.
     pub(crate) fn new(directory: &Path, reserve_bytes: u64) -> Self {
-        Self {
-            directory: directory.to_owned(),
-            reserve_bytes,
-        }
+        Self { directory: directory.to_owned(), reserve_bytes }
     }
 
     /// The same file system with half the reserve: for work that must still succeed when new
     /// work is refused already.
     pub(crate) fn half_reserve(&self) -> Self {
-        Self {
-            directory: self.directory.clone(),
-            reserve_bytes: self.reserve_bytes / 2,
-        }
+        Self { directory: self.directory.clone(), reserve_bytes: self.reserve_bytes / 2 }
     }
 
     /// Refuses `operation` when writing `bytes` would touch the reserve.

@@ -11,12 +11,7 @@ use super::*;
 
 /// Options for a small store in `directory`.
 pub(crate) fn options(directory: &Path) -> Options {
-    Options {
-        segment_bytes: 4096,
-        evidence_rows_max: 1000,
-        reserve_bytes: 0,
-        ..Options::new(directory)
-    }
+    Options { segment_bytes: 4096, evidence_rows_max: 1000, reserve_bytes: 0, ..Options::new(directory) }
 }
 
 pub(crate) fn hash(seed: u8) -> Hash {
@@ -28,10 +23,7 @@ pub(crate) fn id(seed: u8) -> BlockId {
 }
 
 pub(crate) fn decided(seed: u8) -> Decided {
-    Decided {
-        id: id(seed),
-        certificate: vec![seed; 200],
-    }
+    Decided { id: id(seed), certificate: vec![seed; 200] }
 }
 
 /// Bytes that compress, but not to nothing.
@@ -45,11 +37,7 @@ pub(crate) fn body(seed: u8) -> Vec<u8> {
 /// A checkpoint that writes one row of its own.
 pub(crate) fn job(number: u64, height: u64) -> CheckpointJob {
     let writes = IndexWrites::from([((Table::TreeNode, number.to_be_bytes().to_vec()), Some(vec![1; 40]))]);
-    CheckpointJob {
-        number,
-        height,
-        compute: Box::new(move |_| Ok(CheckpointOutput { root: hash(5), writes })),
-    }
+    CheckpointJob { number, height, compute: Box::new(move |_| Ok(CheckpointOutput { root: hash(5), writes })) }
 }
 
 /// Rows of a height: some new, one changed, one deleted.
@@ -59,10 +47,7 @@ pub(crate) fn writes(height: u64) -> IndexWrites {
         writes.insert((Table::Leaf, row.to_be_bytes().to_vec()), Some(vec![7; 30]));
     }
     writes.insert((Table::Meta, b"height".to_vec()), Some(height.to_be_bytes().to_vec()));
-    writes.insert(
-        (Table::Leaf, (height * 10).saturating_sub(1).to_be_bytes().to_vec()),
-        None,
-    );
+    writes.insert((Table::Leaf, (height * 10).saturating_sub(1).to_be_bytes().to_vec()), None);
     writes
 }
 
@@ -125,9 +110,7 @@ fn a_directory_that_is_open_cannot_be_opened_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = SledStore::open(&options(directory.path())).unwrap();
     let fault = SledStore::open(&options(directory.path())).unwrap_err();
-    let StoreFault::Held { place } = fault else {
-        panic!("{fault:?}")
-    };
+    let StoreFault::Held { place } = fault else { panic!("{fault:?}") };
     assert!(place.contains(&std::process::id().to_string()), "{place}");
     drop(store);
     drop(SledStore::open(&options(directory.path())).unwrap());
@@ -139,9 +122,7 @@ fn a_killed_process_loses_nothing_that_was_acknowledged() {
     let store = SledStore::open(&options(directory.path())).unwrap();
     for height in 0..12_u8 {
         live(&store, height, height);
-        store
-            .put_body(u64::from(height) + 1, &id(height + 1), &body(height + 1))
-            .unwrap();
+        store.put_body(u64::from(height) + 1, &id(height + 1), &body(height + 1)).unwrap();
         store.put_attachment(&hash(height), &[height; 50]).unwrap();
         if height % 3 > 0 {
             continue;
@@ -155,16 +136,11 @@ fn a_killed_process_loses_nothing_that_was_acknowledged() {
         }
         assert_eq!(found.body(&id(height + 1)).unwrap(), Some(body(height + 1)));
         let tip = found.index_tip().unwrap().unwrap();
-        assert_eq!(
-            (tip.height, tip.checkpoint.number),
-            (u64::from(height), u64::from(height))
-        );
+        assert_eq!((tip.height, tip.checkpoint.number), (u64::from(height), u64::from(height)));
         assert_eq!(found.attachment(&hash(height)).unwrap(), Some(vec![height; 50]));
         // And life goes on where it stopped.
         found.append(u64::from(height) + 1, &decided(height + 1)).unwrap();
-        found
-            .apply(u64::from(height) + 1, writes(u64::from(height) + 1))
-            .unwrap();
+        found.apply(u64::from(height) + 1, writes(u64::from(height) + 1)).unwrap();
     }
 }
 
@@ -178,9 +154,7 @@ fn a_crash_while_opening_does_not_empty_the_database() {
     for _ in 0..3 {
         for database in ["ledger", "index"] {
             let metadata = directory.path().join(database).join("metadata");
-            let logs = files(&metadata)
-                .into_iter()
-                .filter(|path| path.to_string_lossy().contains("/log_"));
+            let logs = files(&metadata).into_iter().filter(|path| path.to_string_lossy().contains("/log_"));
             logs.for_each(|log| fs::remove_file(log).unwrap());
         }
         let store = SledStore::open(&options(directory.path())).unwrap();
@@ -198,10 +172,7 @@ fn read_damaged(directory: &Path) -> bool {
         assert_eq!(store.ledger_tip()?, 5);
         for height in 1..=5_u8 {
             assert_eq!(store.decided(height.into())?, Some(decided(height)));
-            assert_eq!(
-                store.body_part(&id(height), 5_000, 10)?,
-                Some(body(height)[5_000..5_010].to_vec())
-            );
+            assert_eq!(store.body_part(&id(height), 5_000, 10)?, Some(body(height)[5_000..5_010].to_vec()));
             assert_eq!(store.body(&id(height))?, Some(body(height)));
         }
         Ok(())
@@ -224,15 +195,9 @@ fn flipped_bytes_of_the_ledger_are_found_and_named() {
     let mut found = 0;
     for path in files(&directory.path().join("ledger")) {
         let length = usize::try_from(fs::metadata(&path).unwrap().len()).unwrap();
-        for position in [0, length / 3, length.saturating_sub(40)]
-            .into_iter()
-            .take(length.min(3))
-        {
+        for position in [0, length / 3, length.saturating_sub(40)].into_iter().take(length.min(3)) {
             let image = image(directory.path());
-            flip(
-                &image.path().join(path.strip_prefix(directory.path()).unwrap()),
-                position,
-            );
+            flip(&image.path().join(path.strip_prefix(directory.path()).unwrap()), position);
             found += usize::from(read_damaged(image.path()));
         }
     }
@@ -248,18 +213,11 @@ fn a_database_that_met_damage_answers_with_it_and_closes() {
         let length = usize::try_from(fs::metadata(&path).ok()?.len()).ok()?;
         Some((0..length / slot_bytes).map(move |slot| (path.clone(), slot * slot_bytes)))
     };
-    let slots = files(&directory.path().join("ledger/slabs"))
-        .into_iter()
-        .rev()
-        .filter_map(slots)
-        .flatten();
+    let slots = files(&directory.path().join("ledger/slabs")).into_iter().rev().filter_map(slots).flatten();
     // A page that opening does not read and a body does.
     let met = slots.into_iter().find_map(|(path, position)| {
         let image = image(directory.path());
-        flip(
-            &image.path().join(path.strip_prefix(directory.path()).unwrap()),
-            position,
-        );
+        flip(&image.path().join(path.strip_prefix(directory.path()).unwrap()), position);
         let store = SledStore::open(&options(image.path())).ok()?;
         let first = (1..=14).find_map(|height| store.body(&id(height)).err())?;
         Some((image, store, first.to_string()))
@@ -276,10 +234,7 @@ fn a_database_that_met_damage_answers_with_it_and_closes() {
 fn a_full_disk_refuses_writes_before_anything_is_written() {
     let directory = tempfile::tempdir().unwrap();
     live(&SledStore::open(&options(directory.path())).unwrap(), 0, 2);
-    let full = Options {
-        reserve_bytes: u64::MAX,
-        ..options(directory.path())
-    };
+    let full = Options { reserve_bytes: u64::MAX, ..options(directory.path()) };
     let store = SledStore::open(&full).unwrap();
     let refused =
         |outcome: Result<(), StoreFault>| assert!(matches!(outcome, Err(StoreFault::Full { .. })), "{outcome:?}");
@@ -291,10 +246,7 @@ fn a_full_disk_refuses_writes_before_anything_is_written() {
     refused(store.begin_checkpoint(job(4, 3)));
     // Reads go on.
     assert_eq!(store.body(&id(2)).unwrap(), Some(body(2)));
-    assert_eq!(
-        store.get(Table::Meta, b"height").unwrap(),
-        Some(3_u64.to_be_bytes().to_vec())
-    );
+    assert_eq!(store.get(Table::Meta, b"height").unwrap(), Some(3_u64.to_be_bytes().to_vec()));
     // With room again so do writes; what was applied comes from the ledger.
     drop(store.close());
     drop(store);
@@ -310,21 +262,10 @@ fn a_closed_store_refuses_and_does_not_hang() {
     live(&store, 0, 1);
     store.close().unwrap();
     assert!(matches!(store.body(&id(1)), Err(StoreFault::Io { .. })));
+    assert!(matches!(store.put_body(2, &id(2), b"bytes"), Err(StoreFault::Io { .. })));
+    assert!(matches!(store.put_attachment(&hash(2), b"bytes"), Err(StoreFault::Io { .. })));
     assert!(matches!(
-        store.put_body(2, &id(2), b"bytes"),
-        Err(StoreFault::Io { .. })
-    ));
-    assert!(matches!(
-        store.put_attachment(&hash(2), b"bytes"),
-        Err(StoreFault::Io { .. })
-    ));
-    assert!(matches!(
-        store.scan(
-            Table::Leaf,
-            (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded),
-            Direction::Forward,
-            1
-        ),
+        store.scan(Table::Leaf, (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded), Direction::Forward, 1),
         Err(StoreFault::Io { .. })
     ));
 }
@@ -334,12 +275,7 @@ fn erased_bytes_are_nowhere_in_the_files() {
     let directory = tempfile::tempdir().unwrap();
     let secret = b"Zhang San, 11010519491231002X, at home";
     let contains = || {
-        let holds = |path: PathBuf| {
-            fs::read(path)
-                .unwrap()
-                .windows(secret.len())
-                .any(|bytes| bytes == secret)
-        };
+        let holds = |path: PathBuf| fs::read(path).unwrap().windows(secret.len()).any(|bytes| bytes == secret);
         files(directory.path()).into_iter().any(holds)
     };
     let store = SledStore::open(&options(directory.path())).unwrap();
@@ -352,13 +288,7 @@ fn erased_bytes_are_nowhere_in_the_files() {
     store.close().unwrap();
     drop(store);
     let store = SledStore::open(&options(directory.path())).unwrap();
-    assert_eq!(
-        store.attachment(&hash(1)).unwrap().as_deref(),
-        Some(b"before".as_slice())
-    );
+    assert_eq!(store.attachment(&hash(1)).unwrap().as_deref(), Some(b"before".as_slice()));
     assert_eq!(store.attachment(&hash(2)).unwrap(), None);
-    assert_eq!(
-        store.attachment(&hash(3)).unwrap().as_deref(),
-        Some(b"after".as_slice())
-    );
+    assert_eq!(store.attachment(&hash(3)).unwrap().as_deref(), Some(b"after".as_slice()));
 }

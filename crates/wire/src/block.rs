@@ -13,10 +13,7 @@ use crate::{Portable, field, generated, message_bytes_max};
 
 impl From<&StateCheckpoint> for generated::StateCheckpoint {
     fn from(checkpoint: &StateCheckpoint) -> Self {
-        Self {
-            height: checkpoint.height,
-            root: checkpoint.root.as_bytes().to_vec(),
-        }
+        Self { height: checkpoint.height, root: checkpoint.root.as_bytes().to_vec() }
     }
 }
 
@@ -24,10 +21,7 @@ impl TryFrom<generated::StateCheckpoint> for StateCheckpoint {
     type Error = Error;
 
     fn try_from(message: generated::StateCheckpoint) -> Result<Self, Error> {
-        Ok(Self {
-            height: message.height,
-            root: field::hash(&message.root, "root")?,
-        })
+        Ok(Self { height: message.height, root: field::hash(&message.root, "root")? })
     }
 }
 
@@ -113,13 +107,11 @@ impl Portable for Block {
 
 impl From<&Body> for generated::Body {
     fn from(body: &Body) -> Self {
-        let outcomes = body.outcomes.iter().map(|outcomes| generated::StatementOutcomes {
-            outcomes: outcomes.iter().map(Into::into).collect(),
-        });
-        Self {
-            block: Some((&body.block).into()),
-            outcomes: outcomes.collect(),
-        }
+        let outcomes = body
+            .outcomes
+            .iter()
+            .map(|outcomes| generated::StatementOutcomes { outcomes: outcomes.iter().map(Into::into).collect() });
+        Self { block: Some((&body.block).into()), outcomes: outcomes.collect() }
     }
 }
 
@@ -128,11 +120,7 @@ impl TryFrom<generated::Body> for Body {
 
     fn try_from(message: generated::Body) -> Result<Self, Error> {
         let of_statement = |message: generated::StatementOutcomes| {
-            field::list(
-                message.outcomes,
-                "outcomes",
-                chain::statement::Limits::default().events_max,
-            )
+            field::list(message.outcomes, "outcomes", chain::statement::Limits::default().events_max)
         };
         Ok(Self {
             block: field::required(message.block, "block", "a block")?,
@@ -149,10 +137,7 @@ impl Portable for Body {
 
 impl From<&CommittedBlock> for generated::CommittedBlock {
     fn from(block: &CommittedBlock) -> Self {
-        Self {
-            body: block.body.encode(),
-            certificate: Some((&block.certificate).into()),
-        }
+        Self { body: block.body.encode(), certificate: Some((&block.certificate).into()) }
     }
 }
 

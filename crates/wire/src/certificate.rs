@@ -8,10 +8,7 @@ use crate::{Portable, field, generated, message_bytes_max};
 
 impl From<&CommitSignature> for generated::CommitSignature {
     fn from(signature: &CommitSignature) -> Self {
-        Self {
-            validator: signature.validator.as_bytes().to_vec(),
-            signature: signature.signature.as_bytes().to_vec(),
-        }
+        Self { validator: signature.validator.as_bytes().to_vec(), signature: signature.signature.as_bytes().to_vec() }
     }
 }
 

@@ -7,9 +7,7 @@ use crate::{Portable, generated, message_bytes_max};
 
 impl From<&SignedCheckpoint> for generated::LogCheckpoint {
     fn from(checkpoint: &SignedCheckpoint) -> Self {
-        Self {
-            note: checkpoint.to_note(),
-        }
+        Self { note: checkpoint.to_note() }
     }
 }
 

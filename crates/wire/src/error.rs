@@ -12,11 +12,7 @@ pub const CODES: &[CodeEntry] = &[
         "A field of the message breaks a rule.",
         "Send what the error says was expected at its path.",
     ),
-    entry(
-        "wire.missing-field",
-        "A field of the message is absent.",
-        "Send the field that the error's path names.",
-    ),
+    entry("wire.missing-field", "A field of the message is absent.", "Send the field that the error's path names."),
     entry(
         "wire.not-protobuf",
         "The bytes are not the protobuf message that was asked for.",
@@ -35,12 +31,7 @@ pub const CODES: &[CodeEntry] = &[
 ];
 
 const fn entry(code: &'static str, summary: &'static str, cure: &'static str) -> CodeEntry {
-    CodeEntry {
-        code,
-        kind: Kind::Malformed,
-        summary,
-        cure,
-    }
+    CodeEntry { code, kind: Kind::Malformed, summary, cure }
 }
 
 /// A message that is not the value it stands for.
@@ -142,11 +133,7 @@ impl Error {
 
     /// A field that breaks a rule.
     pub(crate) fn malformed(path: &str, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
-        Self::Malformed {
-            path: path.to_owned(),
-            expected: expected.to_string(),
-            found: found.to_string(),
-        }
+        Self::Malformed { path: path.to_owned(), expected: expected.to_string(), found: found.to_string() }
     }
 
     /// A field whose bytes are not the encoding they should be.
@@ -164,11 +151,7 @@ impl Error {
         match &mut self {
             Error::NotProtobuf { .. } | Error::TooLarge { .. } => {}
             Error::Missing { path, .. } | Error::TooMany { path, .. } | Error::Malformed { path, .. } => {
-                *path = if path.is_empty() {
-                    field.to_string()
-                } else {
-                    format!("{field}.{path}")
-                };
+                *path = if path.is_empty() { field.to_string() } else { format!("{field}.{path}") };
             }
         }
         self
@@ -186,10 +169,7 @@ mod tests {
         let error = Error::malformed("key", "32 bytes", "31 bytes");
         let error = error.within("validators[3]").within("next_validators");
         assert_eq!(error.path(), "next_validators.validators[3].key");
-        assert_eq!(
-            error.to_string(),
-            "next_validators.validators[3].key: expected 32 bytes, found 31 bytes"
-        );
+        assert_eq!(error.to_string(), "next_validators.validators[3].key: expected 32 bytes, found 31 bytes");
         assert_eq!(Error::malformed("", "a", "b").within("set").path(), "set");
     }
 
@@ -197,33 +177,15 @@ mod tests {
     fn every_situation_has_its_own_code_and_says_what_was_expected_and_found() {
         let (path, message) = ("p".to_owned(), "Leaf");
         let errors = [
-            Error::NotProtobuf {
-                message,
-                source: crate::generated::Leaf::decode(&[0xff][..]).unwrap_err(),
-            },
-            Error::TooLarge {
-                message,
-                bytes_max: 1,
-                found: 2,
-            },
-            Error::Missing {
-                path: path.clone(),
-                expected: "a header",
-            },
-            Error::TooMany {
-                path: path.clone(),
-                count_max: 1,
-                found: 2,
-            },
+            Error::NotProtobuf { message, source: crate::generated::Leaf::decode(&[0xff][..]).unwrap_err() },
+            Error::TooLarge { message, bytes_max: 1, found: 2 },
+            Error::Missing { path: path.clone(), expected: "a header" },
+            Error::TooMany { path: path.clone(), count_max: 1, found: 2 },
             Error::malformed("p", "a", "b"),
         ];
         let mut codes: Vec<_> = errors.iter().map(Error::code).collect();
         codes.sort_unstable();
         assert_eq!(codes, CODES.iter().map(|entry| entry.code).collect::<Vec<_>>());
-        assert!(
-            errors
-                .iter()
-                .all(|error| !error.expected().is_empty() && !error.found().is_empty())
-        );
+        assert!(errors.iter().all(|error| !error.expected().is_empty() && !error.found().is_empty()));
     }
 }

@@ -16,10 +16,7 @@ pub(crate) fn required<M, T: TryFrom<M, Error = Error>>(
     field: &'static str,
     expected: &'static str,
 ) -> Result<T, Error> {
-    let message = message.ok_or_else(|| Error::Missing {
-        path: field.to_owned(),
-        expected,
-    })?;
+    let message = message.ok_or_else(|| Error::Missing { path: field.to_owned(), expected })?;
     message.try_into().map_err(|error: Error| error.within(field))
 }
 
@@ -28,10 +25,7 @@ pub(crate) fn optional<M, T: TryFrom<M, Error = Error>>(
     message: Option<M>,
     field: &'static str,
 ) -> Result<Option<T>, Error> {
-    message
-        .map(T::try_from)
-        .transpose()
-        .map_err(|error| error.within(field))
+    message.map(T::try_from).transpose().map_err(|error| error.within(field))
 }
 
 /// A list of messages, each converted.
@@ -52,11 +46,7 @@ pub(crate) fn list_with<M, T>(
 ) -> Result<Vec<T>, Error> {
     // Before anything is converted: the count is all that is believed so far.
     if entries.len() > count_max {
-        return Err(Error::TooMany {
-            path: field.to_owned(),
-            count_max,
-            found: entries.len(),
-        });
+        return Err(Error::TooMany { path: field.to_owned(), count_max, found: entries.len() });
     }
     let converted = entries.into_iter().enumerate();
     converted
@@ -98,14 +88,12 @@ pub(crate) fn signature(bytes: &[u8], field: &str) -> Result<Signature, Error> {
 
 /// The id of an organisation.
 pub(crate) fn organisation(text: &str, field: &str) -> Result<OrganisationId, Error> {
-    text.parse()
-        .map_err(|error| Error::malformed(field, "an organisation id", error))
+    text.parse().map_err(|error| Error::malformed(field, "an organisation id", error))
 }
 
 /// The id of a chain.
 pub(crate) fn chain_id(text: &str, field: &str) -> Result<ChainId, Error> {
-    text.parse()
-        .map_err(|error| Error::malformed(field, "a chain id", error))
+    text.parse().map_err(|error| Error::malformed(field, "a chain id", error))
 }
 
 /// A number that protobuf can only carry in a wider type.

@@ -56,15 +56,9 @@ pub fn encode<T: Portable>(value: &T) -> Vec<u8> {
 /// door that takes messages from strangers sets a lower limit than [`Portable::BYTES_MAX`].
 pub fn decode<T: Portable>(bytes: &[u8]) -> Result<T, Error> {
     if bytes.len() > T::BYTES_MAX {
-        return Err(Error::TooLarge {
-            message: T::NAME,
-            bytes_max: T::BYTES_MAX,
-            found: bytes.len(),
-        });
+        return Err(Error::TooLarge { message: T::NAME, bytes_max: T::BYTES_MAX, found: bytes.len() });
     }
-    let message: T::Message = prost::Message::decode(bytes).map_err(|source| Error::NotProtobuf {
-        message: T::NAME,
-        source,
-    })?;
+    let message: T::Message =
+        prost::Message::decode(bytes).map_err(|source| Error::NotProtobuf { message: T::NAME, source })?;
     message.try_into()
 }

@@ -9,11 +9,7 @@ use crate::{Portable, field, generated, message_bytes_max};
 
 impl From<&Outcome> for generated::Outcome {
     fn from(outcome: &Outcome) -> Self {
-        Self {
-            code: outcome.code.clone(),
-            subject: outcome.subject.clone(),
-            record: outcome.record.clone(),
-        }
+        Self { code: outcome.code.clone(), subject: outcome.subject.clone(), record: outcome.record.clone() }
     }
 }
 
@@ -24,11 +20,7 @@ impl TryFrom<generated::Outcome> for Outcome {
         field::size(message.code.len(), "code", OUTCOME_CODE_BYTES_MAX)?;
         field::size(message.subject.len(), "subject", OUTCOME_SUBJECT_BYTES_MAX)?;
         field::size(message.record.len(), "record", OUTCOME_RECORD_BYTES_MAX)?;
-        Ok(Self {
-            code: message.code,
-            subject: message.subject,
-            record: message.record,
-        })
+        Ok(Self { code: message.code, subject: message.subject, record: message.record })
     }
 }
 

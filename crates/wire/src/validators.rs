@@ -32,9 +32,7 @@ impl TryFrom<generated::Validator> for Validator {
 
 impl From<&ValidatorSet> for generated::ValidatorSet {
     fn from(set: &ValidatorSet) -> Self {
-        Self {
-            validators: set.validators().iter().map(Into::into).collect(),
-        }
+        Self { validators: set.validators().iter().map(Into::into).collect() }
     }
 }
 

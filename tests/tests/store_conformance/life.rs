@@ -15,17 +15,8 @@ use super::{EVERYTHING, Memory, Sled, Subject, bytes, hash};
 enum Step {
     Apply(Vec<(Table, u16, Option<u8>)>),
     Checkpoint(Vec<(u16, Option<u8>)>),
-    Commit {
-        proposals: u8,
-        chosen: u8,
-        length: u16,
-    },
-    Scan {
-        table: Table,
-        range: (u16, u16),
-        backward: bool,
-        limit: usize,
-    },
+    Commit { proposals: u8, chosen: u8, length: u16 },
+    Scan { table: Table, range: (u16, u16), backward: bool, limit: usize },
     Reset,
     Restart,
 }
@@ -62,11 +53,7 @@ fn index_value(number: Option<u8>) -> Option<Vec<u8>> {
 fn index_key(number: u16) -> Vec<u8> {
     // Of two lengths, so that one key is the beginning of another.
     let bytes = (number / 2).to_be_bytes();
-    if number.is_multiple_of(2) {
-        bytes.to_vec()
-    } else {
-        [&bytes[..], &[0]].concat()
-    }
+    if number.is_multiple_of(2) { bytes.to_vec() } else { [&bytes[..], &[0]].concat() }
 }
 
 /// A life lived by the sled store and by the one in memory, side by side.
@@ -88,32 +75,17 @@ impl Life {
     fn live(&mut self, step: &Step) {
         match step {
             Step::Apply(writes) => {
-                let writes: IndexWrites = writes
-                    .iter()
-                    .map(|(table, key, value)| ((*table, index_key(*key)), index_value(*value)))
-                    .collect();
+                let writes: IndexWrites =
+                    writes.iter().map(|(table, key, value)| ((*table, index_key(*key)), index_value(*value))).collect();
                 self.both(|store| store.apply(self.next_height, writes.clone()));
                 self.next_height += 1;
             }
             Step::Checkpoint(nodes) if self.next_height > 0 => self.checkpoint(nodes),
             Step::Checkpoint(_) => {}
-            Step::Commit {
-                proposals,
-                chosen,
-                length,
-            } => self.commit(*proposals, chosen % proposals, *length),
-            Step::Scan {
-                table,
-                range,
-                backward,
-                limit,
-            } => {
+            Step::Commit { proposals, chosen, length } => self.commit(*proposals, chosen % proposals, *length),
+            Step::Scan { table, range, backward, limit } => {
                 let range = (Bound::Included(index_key(range.0)), Bound::Excluded(index_key(range.1)));
-                let direction = if *backward {
-                    Direction::Backward
-                } else {
-                    Direction::Forward
-                };
+                let direction = if *backward { Direction::Backward } else { Direction::Forward };
                 self.both(|store| store.scan(*table, range.clone(), direction, *limit));
             }
             Step::Reset => {
@@ -133,10 +105,8 @@ impl Life {
     }
 
     fn checkpoint(&mut self, nodes: &[(u16, Option<u8>)]) {
-        let writes: IndexWrites = nodes
-            .iter()
-            .map(|(key, value)| ((Table::TreeNode, index_key(*key)), index_value(*value)))
-            .collect();
+        let writes: IndexWrites =
+            nodes.iter().map(|(key, value)| ((Table::TreeNode, index_key(*key)), index_value(*value))).collect();
         let (number, height) = (self.next_checkpoint, self.next_height - 1);
         self.both(|store| {
             let writes = writes.clone();
@@ -160,10 +130,7 @@ impl Life {
             let body = bytes(u32::from(length) + u32::from(proposal));
             self.both(|store| store.put_body(height, &id(proposal), &body));
         }
-        let decided = Decided {
-            id: id(chosen),
-            certificate: vec![chosen; 100],
-        };
+        let decided = Decided { id: id(chosen), certificate: vec![chosen; 100] };
         self.both(|store| store.append(height, &decided));
         self.tip = height;
         self.both(|store| store.body_part(&decided.id, u32::from(length / 2), u32::from(length / 4)));

@@ -119,10 +119,7 @@ fn hash(seed: u8) -> Hash {
 }
 
 fn decided(seed: u8) -> Decided {
-    Decided {
-        id: id(seed),
-        certificate: vec![seed; 300],
-    }
+    Decided { id: id(seed), certificate: vec![seed; 300] }
 }
 
 fn bytes(length: u32) -> Vec<u8> {
@@ -146,20 +143,13 @@ fn job(number: u64, height: u64) -> CheckpointJob {
         number,
         height,
         compute: Box::new(move |_| {
-            Ok(CheckpointOutput {
-                root: hash(u8::try_from(number % 251).unwrap()),
-                writes: IndexWrites::new(),
-            })
+            Ok(CheckpointOutput { root: hash(u8::try_from(number % 251).unwrap()), writes: IndexWrites::new() })
         }),
     }
 }
 
 fn mark(number: u64, height: u64) -> CheckpointMark {
-    CheckpointMark {
-        number,
-        height,
-        root: hash(u8::try_from(number % 251).unwrap()),
-    }
+    CheckpointMark { number, height, root: hash(u8::try_from(number % 251).unwrap()) }
 }
 
 fn checkpoint(store: &impl Store, number: u64, height: u64) {
@@ -176,9 +166,7 @@ const EVERYTHING: KeyRange = (Bound::Unbounded, Bound::Unbounded);
 
 /// The keys of a scan, in one string.
 fn keys(rows: &[Row]) -> String {
-    rows.iter()
-        .flat_map(|(key, _)| key.iter().map(|byte| char::from(*byte)))
-        .collect()
+    rows.iter().flat_map(|(key, _)| key.iter().map(|byte| char::from(*byte))).collect()
 }
 
 fn an_empty_store_knows_nothing<S: Subject>() {
@@ -191,10 +179,7 @@ fn an_empty_store_knows_nothing<S: Subject>() {
     assert_eq!(store.decided(0).unwrap(), None);
     assert_eq!(store.decided(1).unwrap(), None);
     assert_eq!(store.get(Table::State, b"key").unwrap(), None);
-    assert_eq!(
-        store.scan(Table::State, EVERYTHING, Direction::Forward, 10).unwrap(),
-        Vec::new()
-    );
+    assert_eq!(store.scan(Table::State, EVERYTHING, Direction::Forward, 10).unwrap(), Vec::new());
     assert_eq!(store.await_checkpoint(0).unwrap(), None);
     assert_eq!(store.attachment(&hash(1)).unwrap(), None);
     store.erase_attachment(&hash(1)).unwrap();
@@ -210,22 +195,11 @@ fn a_body_is_kept_once_and_read_whole_and_in_parts<S: Subject>() {
     for _ in 0..2 {
         let store = subject.store();
         assert_eq!(store.body(&id(1)).unwrap(), Some(body.clone()));
-        for (offset, len) in [
-            (0, 0),
-            (0, 1),
-            (0, 10_000),
-            (4095, 2),
-            (4096, 4096),
-            (4095, 4098),
-            (9_999, 1),
-            (10_000, 0),
-        ] {
+        for (offset, len) in
+            [(0, 0), (0, 1), (0, 10_000), (4095, 2), (4096, 4096), (4095, 4098), (9_999, 1), (10_000, 0)]
+        {
             let expected = body[offset as usize..(offset + len) as usize].to_vec();
-            assert_eq!(
-                store.body_part(&id(1), offset, len).unwrap(),
-                Some(expected),
-                "{offset}+{len}"
-            );
+            assert_eq!(store.body_part(&id(1), offset, len).unwrap(), Some(expected), "{offset}+{len}");
         }
         for (offset, len) in [(0, 10_001), (10_000, 1), (10_001, 0), (u32::MAX, 1), (1, u32::MAX)] {
             assert_eq!(store.body_part(&id(1), offset, len).unwrap(), None, "{offset}+{len}");
@@ -241,10 +215,7 @@ fn a_body_is_kept_once_and_read_whole_and_in_parts<S: Subject>() {
 fn a_decision_moves_the_tip_and_survives<S: Subject>() {
     let mut subject = S::fresh();
     for height in 1..=70_u8 {
-        subject
-            .store()
-            .put_body(height.into(), &id(height), &bytes(height.into()))
-            .unwrap();
+        subject.store().put_body(height.into(), &id(height), &bytes(height.into())).unwrap();
         subject.store().append(height.into(), &decided(height)).unwrap();
         assert_eq!(subject.store().ledger_tip().unwrap(), u64::from(height));
     }
@@ -331,9 +302,7 @@ fn scans_keep_to_their_table_range_direction_and_limit<S: Subject>() {
     let check = |range: (Bound<&str>, Bound<&str>), limit, forward: &str, backward: &str| {
         let owned = |bound: Bound<&str>| bound.map(|key| key.as_bytes().to_vec());
         let range = (owned(range.0), owned(range.1));
-        let found = store
-            .scan(Table::Leaf, range.clone(), Direction::Forward, limit)
-            .unwrap();
+        let found = store.scan(Table::Leaf, range.clone(), Direction::Forward, limit).unwrap();
         assert_eq!(keys(&found), forward);
         let found = store.scan(Table::Leaf, range, Direction::Backward, limit).unwrap();
         assert_eq!(keys(&found), backward);
@@ -368,15 +337,9 @@ fn newer_writes_hide_older_ones_across_checkpoints<S: Subject>() {
     store.apply(2, put(Table::Nonce, "b", "new")).unwrap();
     store.apply(3, put(Table::Nonce, "a", "new")).unwrap();
     store.apply(4, delete(Table::Nonce, "c")).unwrap();
-    assert_eq!(
-        (get(store, Table::Nonce, "b").as_deref(), all(store)),
-        (Some("new"), "ab".to_owned())
-    );
+    assert_eq!((get(store, Table::Nonce, "b").as_deref(), all(store)), (Some("new"), "ab".to_owned()));
     checkpoint(store, 2, 4);
-    assert_eq!(
-        (get(store, Table::Nonce, "a").as_deref(), all(store)),
-        (Some("new"), "ab".to_owned())
-    );
+    assert_eq!((get(store, Table::Nonce, "a").as_deref(), all(store)), (Some("new"), "ab".to_owned()));
 }
 
 fn a_checkpoint_sees_the_one_before_and_what_it_freezes<S: Subject>() {
@@ -392,24 +355,14 @@ fn a_checkpoint_sees_the_one_before_and_what_it_freezes<S: Subject>() {
         assert_eq!(rows, vec![(b"a".to_vec(), b"before".to_vec())]);
         assert_eq!(view.previous_rows(Table::State, EVERYTHING, 0)?, Vec::new());
         assert_eq!(*view.frozen(), put(Table::State, "a", "now"));
-        Ok(CheckpointOutput {
-            root: hash(1),
-            writes: put(Table::TreeNode, "node", "computed"),
-        })
+        Ok(CheckpointOutput { root: hash(1), writes: put(Table::TreeNode, "node", "computed") })
     };
-    let job = CheckpointJob {
-        number: 1,
-        height: 1,
-        compute: Box::new(compute),
-    };
+    let job = CheckpointJob { number: 1, height: 1, compute: Box::new(compute) };
     store.begin_checkpoint(job).unwrap();
     assert_eq!(store.await_checkpoint(1).unwrap(), Some(mark(1, 1)));
     for _ in 0..2 {
         assert_eq!(get(subject.store(), Table::State, "a").as_deref(), Some("now"));
-        assert_eq!(
-            get(subject.store(), Table::TreeNode, "node").as_deref(),
-            Some("computed")
-        );
+        assert_eq!(get(subject.store(), Table::TreeNode, "node").as_deref(), Some("computed"));
         subject.restart();
     }
 }
@@ -438,17 +391,10 @@ fn check_lost<S: Subject>(compute: replica::port::Compute) {
     store.apply(0, put(Table::State, "a", "genesis")).unwrap();
     checkpoint(store, 0, 0);
     store.apply(1, put(Table::State, "a", "one")).unwrap();
-    let job = CheckpointJob {
-        number: 1,
-        height: 1,
-        compute,
-    };
+    let job = CheckpointJob { number: 1, height: 1, compute };
     store.begin_checkpoint(job).unwrap();
     let lost = |outcome: Result<(), StoreFault>| {
-        assert!(
-            matches!(outcome, Err(StoreFault::CheckpointLost { number: 1, .. })),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Err(StoreFault::CheckpointLost { number: 1, .. })), "{outcome:?}");
     };
     lost(store.await_checkpoint(1).map(drop));
     lost(store.begin_checkpoint(self::job(2, 1)));
@@ -463,10 +409,7 @@ fn check_lost<S: Subject>(compute: replica::port::Compute) {
 
 fn a_failed_checkpoint_shows_at_the_next_call<S: Subject>() {
     check_lost::<S>(Box::new(|_| {
-        Err(StoreFault::Io {
-            operation: "computing",
-            source: std::io::Error::other("a reason"),
-        })
+        Err(StoreFault::Io { operation: "computing", source: std::io::Error::other("a reason") })
     }));
 }
 
@@ -482,10 +425,7 @@ fn a_reset_index_starts_over<S: Subject>() {
     store.apply(1, put(Table::State, "b", "one")).unwrap();
     store.reset_index().unwrap();
     assert_eq!(store.index_tip().unwrap(), None);
-    assert_eq!(
-        store.scan(Table::State, EVERYTHING, Direction::Backward, 9).unwrap(),
-        Vec::new()
-    );
+    assert_eq!(store.scan(Table::State, EVERYTHING, Direction::Backward, 9).unwrap(), Vec::new());
     store.apply(0, put(Table::State, "c", "genesis")).unwrap();
     checkpoint(store, 0, 0);
     subject.restart();
@@ -499,11 +439,7 @@ fn attachments_are_kept_until_they_are_erased<S: Subject>() {
     let store = subject.store();
     std::thread::scope(|threads| {
         for seed in 0..40_u8 {
-            threads.spawn(move || {
-                store
-                    .put_attachment(&hash(seed), &vec![seed; usize::from(seed) * 100])
-                    .unwrap()
-            });
+            threads.spawn(move || store.put_attachment(&hash(seed), &vec![seed; usize::from(seed) * 100]).unwrap());
         }
     });
     store.put_attachment(&hash(1), &[1; 100]).unwrap();
@@ -517,10 +453,7 @@ fn attachments_are_kept_until_they_are_erased<S: Subject>() {
         subject.restart();
     }
     subject.store().put_attachment(&hash(7), b"again").unwrap();
-    assert_eq!(
-        subject.store().attachment(&hash(7)).unwrap().as_deref(),
-        Some(b"again".as_slice())
-    );
+    assert_eq!(subject.store().attachment(&hash(7)).unwrap().as_deref(), Some(b"again".as_slice()));
 }
 
 fn readers_run_beside_commits_and_checkpoints<S: Subject>() {
@@ -547,17 +480,11 @@ fn readers_run_beside_commits_and_checkpoints<S: Subject>() {
             let range = (Bound::Unbounded, Bound::Included(key(height)));
             let rows = store.scan(Table::Leaf, range, Direction::Backward, 1).unwrap();
             assert_eq!(rows, vec![(key(height), key(height))]);
-            assert_eq!(
-                store.get(Table::Leaf, &key(height * 50)).unwrap(),
-                Some(key(height * 50))
-            );
+            assert_eq!(store.get(Table::Leaf, &key(height * 50)).unwrap(), Some(key(height * 50)));
         };
         for height in heights {
             threads.spawn(move || reader(height));
         }
     });
-    assert_eq!(
-        store.await_checkpoint(HEIGHTS - 1).unwrap(),
-        Some(mark(HEIGHTS - 1, HEIGHTS - 1))
-    );
+    assert_eq!(store.await_checkpoint(HEIGHTS - 1).unwrap(), Some(mark(HEIGHTS - 1, HEIGHTS - 1)));
 }

@@ -8,26 +8,14 @@ use super::tree::Tree;
 /// Most lines of a source file that people write.
 const LINES_MAX: usize = 600;
 /// Entries that must stand at the top.
-const REQUIRED: [&str; 8] = [
-    "Cargo.lock",
-    "Cargo.toml",
-    "README.md",
-    "benches",
-    "config",
-    "crates",
-    "proto",
-    "tests",
-];
+const REQUIRED: [&str; 8] = ["Cargo.lock", "Cargo.toml", "README.md", "benches", "config", "crates", "proto", "tests"];
 /// Entries that may stand there beside dotfiles.
 const OPTIONAL: [&str; 2] = ["Dockerfile", "docker-compose.yml"];
 
 /// The top level is exactly the list of design.md, section 2.
 pub(crate) fn top_level(tree: &Tree) -> Vec<Finding> {
-    let found: BTreeSet<&str> = tree
-        .paths
-        .iter()
-        .map(|path| path.split_once('/').map_or(path.as_str(), |(top, _)| top))
-        .collect();
+    let found: BTreeSet<&str> =
+        tree.paths.iter().map(|path| path.split_once('/').map_or(path.as_str(), |(top, _)| top)).collect();
     let extra = found
         .iter()
         .filter(|entry| !entry.starts_with('.') && !REQUIRED.contains(entry) && !OPTIONAL.contains(entry))
@@ -51,19 +39,12 @@ pub(crate) fn length(tree: &Tree) -> Vec<Finding> {
 
 #[test]
 fn a_stray_entry_and_a_missing_one_are_found() {
-    let required: Vec<(String, &str)> = REQUIRED
-        .iter()
-        .skip(1)
-        .map(|entry| (format!("{entry}/file"), ""))
-        .collect();
+    let required: Vec<(String, &str)> = REQUIRED.iter().skip(1).map(|entry| (format!("{entry}/file"), "")).collect();
     let mut files: Vec<(&str, &str)> = required.iter().map(|(path, text)| (path.as_str(), *text)).collect();
     files.extend([(".gitignore", ""), ("Dockerfile", ""), ("notes.md", "")]);
     let found: Vec<String> = top_level(&Tree::of(&files)).iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(
-        found[0].starts_with("notes.md:1:") && found[1].starts_with("Cargo.lock:1:"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("notes.md:1:") && found[1].starts_with("Cargo.lock:1:"), "{found:?}");
 }
 
 #[test]

@@ -13,11 +13,7 @@ pub(crate) struct Finding {
 impl Finding {
     /// A finding in `path` (relative to the root) at `line` (from 1).
     pub(crate) fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            message: message.into(),
-        }
+        Self { path: path.to_owned(), line, message: message.into() }
     }
 }
 

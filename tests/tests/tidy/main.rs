@@ -23,50 +23,32 @@ use tree::Tree;
 
 #[test]
 fn rooms_use_only_the_rooms_below_them() {
-    expect_none(
-        "a crate edge that design.md, section 2, does not allow",
-        packages::edges(&Workspace::load()),
-    );
+    expect_none("a crate edge that design.md, section 2, does not allow", packages::edges(&Workspace::load()));
 }
 
 #[test]
 fn third_party_crates_stay_behind_their_fences() {
-    expect_none(
-        "a third-party crate outside its room",
-        packages::fences(&Workspace::load()),
-    );
+    expect_none("a third-party crate outside its room", packages::fences(&Workspace::load()));
 }
 
 #[test]
 fn a_third_party_version_is_written_once() {
-    expect_none(
-        "a version outside [workspace.dependencies]",
-        packages::versions(&Workspace::load()),
-    );
+    expect_none("a version outside [workspace.dependencies]", packages::versions(&Workspace::load()));
 }
 
 #[test]
 fn packages_are_named_after_their_folders_and_never_published() {
-    expect_none(
-        "a package that is misnamed or publishable",
-        packages::names(&Workspace::load()),
-    );
+    expect_none("a package that is misnamed or publishable", packages::names(&Workspace::load()));
 }
 
 #[test]
 fn every_crate_takes_the_lints_of_the_workspace() {
-    expect_none(
-        "a manifest without the house lints",
-        packages::lints(&Workspace::load()),
-    );
+    expect_none("a manifest without the house lints", packages::lints(&Workspace::load()));
 }
 
 #[test]
 fn every_licence_is_on_the_allow_list() {
-    expect_none(
-        "a licence that .deny.toml does not allow",
-        supply::licences(&Supply::load()),
-    );
+    expect_none("a licence that .deny.toml does not allow", supply::licences(&Supply::load()));
 }
 
 #[test]
@@ -81,10 +63,7 @@ fn banned_crates_are_absent() {
 
 #[test]
 fn the_lock_file_names_only_the_public_registry() {
-    expect_none(
-        "a source other than crates.io in Cargo.lock",
-        supply::sources(&Supply::load()),
-    );
+    expect_none("a source other than crates.io in Cargo.lock", supply::sources(&Supply::load()));
 }
 
 #[test]
@@ -94,10 +73,7 @@ fn the_top_level_holds_exactly_what_the_design_lists() {
 
 #[test]
 fn no_source_file_is_longer_than_600_lines() {
-    expect_none(
-        "a file in which a reader would find a second room",
-        files::length(&Tree::load()),
-    );
+    expect_none("a file in which a reader would find a second room", files::length(&Tree::load()));
 }
 
 #[test]
@@ -122,10 +98,7 @@ fn every_module_says_what_it_owns() {
 
 #[test]
 fn identifiers_are_ascii() {
-    expect_none(
-        "a character outside ASCII in code",
-        sources::ascii_identifiers(&Tree::load()),
-    );
+    expect_none("a character outside ASCII in code", sources::ascii_identifiers(&Tree::load()));
 }
 
 #[test]
@@ -140,18 +113,12 @@ fn no_unsafe_code_anywhere() {
 
 #[test]
 fn pure_floors_take_time_and_the_world_as_values() {
-    expect_none(
-        "an effect, a float or an unordered map on a pure floor",
-        pure::floors(&Tree::load()),
-    );
+    expect_none("an effect, a float or an unordered map on a pure floor", pure::floors(&Tree::load()));
 }
 
 #[test]
 fn clippy_files_of_pure_floors_repeat_the_root() {
-    expect_none(
-        "a clippy.toml that loses what the root's says",
-        pure::clippy_files(&Tree::load()),
-    );
+    expect_none("a clippy.toml that loses what the root's says", pure::clippy_files(&Tree::load()));
 }
 
 #[test]

@@ -20,20 +20,7 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("consensus", &["chain", "invoice", "ledger", "replica", "wire"]),
     ("api", &["chain", "invoice", "ledger", "replica", "wire"]),
     ("client", &["chain", "invoice", "wire"]),
-    (
-        "node",
-        &[
-            "api",
-            "chain",
-            "client",
-            "consensus",
-            "invoice",
-            "ledger",
-            "replica",
-            "store",
-            "wire",
-        ],
-    ),
+    ("node", &["api", "chain", "client", "consensus", "invoice", "ledger", "replica", "store", "wire"]),
 ];
 
 /// Packages that may use whatever they test or measure.
@@ -102,10 +89,7 @@ impl Workspace {
     pub(crate) fn load() -> Self {
         let root = root();
         let metadata = metadata(&["--no-deps", "--offline"]);
-        let packages = list(&metadata, "packages")
-            .iter()
-            .map(|package| read(&root, package))
-            .collect();
+        let packages = list(&metadata, "packages").iter().map(|package| read(&root, package)).collect();
         Self { packages }
     }
 }
@@ -114,31 +98,20 @@ impl Workspace {
 pub(crate) fn metadata(flags: &[&str]) -> Json {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command
-        .current_dir(root())
-        .args(["metadata", "--format-version", "1"])
-        .args(flags);
+    command.current_dir(root()).args(["metadata", "--format-version", "1"]).args(flags);
     let output = command.output().expect("cargo runs this test, so it can be run");
-    assert!(
-        output.status.success(),
-        "cargo metadata failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
 }
 
 /// The array under `key`; cargo's format has it always.
 pub(crate) fn list<'a>(value: &'a Json, key: &str) -> &'a [Json] {
-    value[key]
-        .as_array()
-        .map_or_else(|| panic!("cargo metadata has no list `{key}`"), Vec::as_slice)
+    value[key].as_array().map_or_else(|| panic!("cargo metadata has no list `{key}`"), Vec::as_slice)
 }
 
 /// The text under `key`; cargo's format has it always.
 pub(crate) fn text<'a>(value: &'a Json, key: &str) -> &'a str {
-    value[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("cargo metadata has no text `{key}`"))
+    value[key].as_str().unwrap_or_else(|| panic!("cargo metadata has no text `{key}`"))
 }
 
 fn read(root: &Path, package: &Json) -> Package {
@@ -154,9 +127,7 @@ fn read(root: &Path, package: &Json) -> Package {
         manifest: manifest.to_str().expect("names in the project are UTF-8").to_owned(),
         text: fs::read_to_string(path).expect("a manifest that cargo read can be read"),
         // Absent means "to any registry", an empty list "nowhere".
-        is_publishable: package["publish"]
-            .as_array()
-            .is_none_or(|registries| !registries.is_empty()),
+        is_publishable: package["publish"].as_array().is_none_or(|registries| !registries.is_empty()),
         dependencies: list(package, "dependencies").iter().map(dependency).collect(),
     }
 }
@@ -164,10 +135,7 @@ fn read(root: &Path, package: &Json) -> Package {
 /// Every edge between rooms is one of [`EDGES`], for tests too: what needs more rooms belongs in `tests`.
 pub(crate) fn edges(workspace: &Workspace) -> Vec<Finding> {
     each_dependency(workspace, |package, dependency| {
-        let allowed = EDGES
-            .iter()
-            .find(|(room, _)| *room == package.name)
-            .map(|(_, rooms)| *rooms);
+        let allowed = EDGES.iter().find(|(room, _)| *room == package.name).map(|(_, rooms)| *rooms);
         match allowed {
             _ if !dependency.is_room => None,
             None => Some(format!("`{}` is no room of design.md, section 2", package.name)),
@@ -191,10 +159,7 @@ pub(crate) fn versions(workspace: &Workspace) -> Vec<Finding> {
     let of = |package: &Package| {
         let manifest = manifest(&package.text);
         let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
-        let entries = tables
-            .iter()
-            .filter_map(|table| manifest.get(*table)?.as_table())
-            .flatten();
+        let entries = tables.iter().filter_map(|table| manifest.get(*table)?.as_table()).flatten();
         let own = entries.filter(|(_, entry)| entry.get("workspace").and_then(toml::Value::as_bool) != Some(true));
         own.map(|(name, _)| package.finding(name, format!("`{name}` does not say `workspace = true`")))
             .collect::<Vec<_>>()
@@ -231,18 +196,14 @@ pub(crate) fn lints(workspace: &Workspace) -> Vec<Finding> {
         }
     };
     let packages = workspace.packages.iter();
-    packages
-        .filter_map(|package| breach(package).map(|message| package.finding("[lints", message)))
-        .collect()
+    packages.filter_map(|package| breach(package).map(|message| package.finding("[lints", message))).collect()
 }
 
 impl Package {
     /// A finding at the first line of the manifest that begins with `start`.
     fn finding(&self, start: &str, message: String) -> Finding {
         let line = line_where(&self.text, |line| {
-            line.trim_start_matches('"')
-                .strip_prefix(start)
-                .is_some_and(|rest| !rest.starts_with(['-', '_']))
+            line.trim_start_matches('"').strip_prefix(start).is_some_and(|rest| !rest.starts_with(['-', '_']))
         });
         Finding::new(&self.manifest, line, message)
     }
@@ -251,11 +212,7 @@ impl Package {
 /// What `rule` says about each dependency of each package that is not [`FREE`].
 fn each_dependency(workspace: &Workspace, rule: impl Fn(&Package, &Dependency) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for package in workspace
-        .packages
-        .iter()
-        .filter(|package| !FREE.contains(&package.name.as_str()))
-    {
+    for package in workspace.packages.iter().filter(|package| !FREE.contains(&package.name.as_str())) {
         for dependency in &package.dependencies {
             findings.extend(rule(package, dependency).map(|message| package.finding(&dependency.name, message)));
         }
@@ -264,9 +221,7 @@ fn each_dependency(workspace: &Workspace, rule: impl Fn(&Package, &Dependency) -
 }
 
 fn matches(pattern: &str, name: &str) -> bool {
-    pattern
-        .strip_suffix('*')
-        .map_or(pattern == name, |prefix| name.starts_with(prefix))
+    pattern.strip_suffix('*').map_or(pattern == name, |prefix| name.starts_with(prefix))
 }
 
 fn manifest(text: &str) -> toml::Table {
@@ -274,11 +229,8 @@ fn manifest(text: &str) -> toml::Table {
 }
 
 fn workspace(name: &str, dependencies: &[(&str, bool)], text: &str) -> Workspace {
-    let dependency = |(name, is_room): &(&str, bool)| Dependency {
-        name: (*name).to_owned(),
-        is_room: *is_room,
-        is_dev: false,
-    };
+    let dependency =
+        |(name, is_room): &(&str, bool)| Dependency { name: (*name).to_owned(), is_room: *is_room, is_dev: false };
     let package = Package {
         name: name.to_owned(),
         manifest: format!("crates/{name}/Cargo.toml"),
@@ -286,34 +238,21 @@ fn workspace(name: &str, dependencies: &[(&str, bool)], text: &str) -> Workspace
         is_publishable: true,
         dependencies: dependencies.iter().map(dependency).collect(),
     };
-    Workspace {
-        packages: vec![package],
-    }
+    Workspace { packages: vec![package] }
 }
 
 #[test]
 fn an_edge_upwards_and_an_unknown_room_are_found() {
     let text = "[package]\nname = \"chain\"\n[dependencies]\nborsh.workspace = true\nstore.workspace = true\n";
     let found = edges(&workspace("chain", &[("borsh", false), ("store", true)], text));
-    assert_eq!(
-        found,
-        [Finding::new(
-            "crates/chain/Cargo.toml",
-            5,
-            "uses `store`; it may use only []"
-        )]
-    );
+    assert_eq!(found, [Finding::new("crates/chain/Cargo.toml", 5, "uses `store`; it may use only []")]);
     assert_eq!(edges(&workspace("common", &[("chain", true)], "")).len(), 1);
     assert_eq!(edges(&workspace("tests", &[("node", true)], "")), []);
 }
 
 #[test]
 fn a_crate_outside_its_fence_is_found() {
-    let found = fences(&workspace(
-        "node",
-        &[("axum-extra", false), ("clap", false), ("sled", false)],
-        "",
-    ));
+    let found = fences(&workspace("node", &[("axum-extra", false), ("clap", false), ("sled", false)], ""));
     assert_eq!(found.len(), 2, "{found:?}");
 }
 
@@ -321,10 +260,7 @@ fn a_crate_outside_its_fence_is_found() {
 fn a_manifest_that_goes_its_own_way_is_found() {
     let text = "[package]\nname = \"chain\"\n[dependencies]\nborsh = \"1\"\nhex.workspace = true\n";
     let package = workspace("chain", &[], text);
-    assert_eq!(
-        versions(&package)[0].to_string(),
-        "crates/chain/Cargo.toml:4: `borsh` does not say `workspace = true`"
-    );
+    assert_eq!(versions(&package)[0].to_string(), "crates/chain/Cargo.toml:4: `borsh` does not say `workspace = true`");
     assert_eq!(names(&package).len(), 1, "it may be published");
     assert_eq!(lints(&package).len(), 1);
     assert_eq!(lints(&workspace("chain", &[], "[lints]\nworkspace = true\n")), []);

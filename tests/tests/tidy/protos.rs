@@ -26,10 +26,7 @@ pub(crate) fn names(tree: &Tree) -> Vec<Finding> {
         let mut prefix = None;
         for (index, line) in file.text.lines().map(str::trim).enumerate() {
             if let Some(name) = line.strip_prefix("enum ") {
-                prefix = name
-                    .split_whitespace()
-                    .next()
-                    .map(|name| format!("{}_", upper_snake(name)));
+                prefix = name.split_whitespace().next().map(|name| format!("{}_", upper_snake(name)));
             } else if line.starts_with('}') {
                 prefix = None;
             } else if let Some(name) = numbered(line) {
@@ -53,9 +50,7 @@ pub(crate) fn names(tree: &Tree) -> Vec<Finding> {
 }
 
 fn declares(line: &str) -> bool {
-    ["message ", "enum ", "service ", "rpc "]
-        .iter()
-        .any(|keyword| line.starts_with(keyword))
+    ["message ", "enum ", "service ", "rpc "].iter().any(|keyword| line.starts_with(keyword))
         || numbered(line).is_some()
 }
 
@@ -84,10 +79,7 @@ fn what_nobody_explains_or_names_well_is_found() {
                 // A kind.\nenum VoteKind {\n  // None.\n  VOTE_KIND_UNSPECIFIED = 0;\n  // One.\n  PREVOTE = 1;\n}\nservice S {}\n";
     let tree = Tree::of(&[("proto/a.proto", text)]);
     let lines = |findings: Vec<Finding>| findings.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let uncommented = [
-        "proto/a.proto:5: has no comment above it",
-        "proto/a.proto:15: has no comment above it",
-    ];
+    let uncommented = ["proto/a.proto:5: has no comment above it", "proto/a.proto:15: has no comment above it"];
     assert_eq!(lines(comments(&tree)), uncommented);
     let misnamed = [
         "proto/a.proto:5: `blockId` is not named in the house style",

@@ -35,12 +35,7 @@ const STD_MODULES: [(&str, &str); 6] = [
 
 /// Each pure floor has a `clippy.toml`, which replaces the root's and so repeats it.
 pub(crate) fn clippy_files(tree: &Tree) -> Vec<Finding> {
-    let parse = |path: &str| {
-        tree.files
-            .iter()
-            .find(|file| file.path == path)
-            .map(|file| table(&file.text))
-    };
+    let parse = |path: &str| tree.files.iter().find(|file| file.path == path).map(|file| table(&file.text));
     let root = parse(".clippy.toml").expect("the root has a `.clippy.toml`");
     let mut findings = Vec::new();
     for room in PURE_FLOORS {
@@ -49,9 +44,7 @@ pub(crate) fn clippy_files(tree: &Tree) -> Vec<Finding> {
             findings.push(Finding::new(&path, 1, "is missing"));
             continue;
         };
-        let lost = root
-            .iter()
-            .filter(|(key, value)| !own.get(*key).is_some_and(|own| includes(own, value)));
+        let lost = root.iter().filter(|(key, value)| !own.get(*key).is_some_and(|own| includes(own, value)));
         findings.extend(lost.map(|(key, _)| Finding::new(&path, 1, format!("does not repeat the root's `{key}`"))));
         if !own.contains_key("disallowed-types") {
             findings.push(Finding::new(&path, 1, "disallows no types"));
@@ -74,11 +67,8 @@ fn includes(own: &toml::Value, other: &toml::Value) -> bool {
 
 /// The code that ships on the pure floors names none of [`WORDS`] and [`STD_MODULES`].
 pub(crate) fn floors(tree: &Tree) -> Vec<Finding> {
-    let sources: Vec<(&File, String)> = tree
-        .rust()
-        .filter(|file| is_pure(&file.path))
-        .map(|file| (file, code(&file.text)))
-        .collect();
+    let sources: Vec<(&File, String)> =
+        tree.rust().filter(|file| is_pure(&file.path)).map(|file| (file, code(&file.text))).collect();
     let test_only: BTreeSet<String> = sources
         .iter()
         .flat_map(|(file, code)| test_modules(code).into_iter().map(|name| module(&file.path, &name)))
@@ -93,9 +83,7 @@ pub(crate) fn floors(tree: &Tree) -> Vec<Finding> {
 /// Whether a path is library code of a pure floor.
 fn is_pure(path: &str) -> bool {
     PURE_FLOORS.iter().any(|room| {
-        path.strip_prefix("crates/")
-            .and_then(|path| path.strip_prefix(room)?.strip_prefix("/src/"))
-            .is_some()
+        path.strip_prefix("crates/").and_then(|path| path.strip_prefix(room)?.strip_prefix("/src/")).is_some()
     })
 }
 
@@ -104,17 +92,12 @@ fn module(path: &str, name: &str) -> String {
     let stem = path.trim_end_matches(".rs");
     let (folder, file) = stem.rsplit_once('/').expect("library code stands in a folder");
     // `lib.rs` and `mod.rs` declare siblings, others declare children.
-    if matches!(file, "lib" | "mod") {
-        format!("{folder}/{name}")
-    } else {
-        format!("{stem}/{name}")
-    }
+    if matches!(file, "lib" | "mod") { format!("{folder}/{name}") } else { format!("{stem}/{name}") }
 }
 
 /// Whether the file is the module or stands below it.
 fn belongs_to(path: &str, module: &str) -> bool {
-    path.strip_prefix(module)
-        .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+    path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
 fn in_shipped(path: &str, code: &str) -> Vec<Finding> {
@@ -182,10 +165,8 @@ fn group_entries(group: &str) -> Vec<&str> {
 fn what_the_pure_floors_may_not_name_is_found_with_its_line() {
     let text = "//! async\nuse std::time::{Duration, Instant};\nuse std::{\n    io,\n    collections::{BTreeMap, HashMap},\n    fs,\n};\n\
                 fn a() -> f64 { my_std::fs() + ::std::thread::x() }\n";
-    let found: Vec<String> = floors(&Tree::of(&[("crates/chain/src/a.rs", text)]))
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let found: Vec<String> =
+        floors(&Tree::of(&[("crates/chain/src/a.rs", text)])).iter().map(ToString::to_string).collect();
     let lines: Vec<&str> = found.iter().filter_map(|line| line.split(": ").next()).collect();
     let expected = [2, 5, 8, 6, 8].map(|line| format!("crates/chain/src/a.rs:{line}"));
     assert_eq!(lines, expected, "{found:?}");
@@ -196,10 +177,7 @@ fn tests_and_the_upper_floors_are_free() {
     let tree = Tree::of(&[
         ("crates/store/src/lib.rs", "use std::fs;"),
         ("crates/chain/tests/a.rs", "use std::fs;"),
-        (
-            "crates/chain/src/lib.rs",
-            "#[cfg(test)]\nmod tests;\n#[cfg(test)]\nmod more { use std::fs; }",
-        ),
+        ("crates/chain/src/lib.rs", "#[cfg(test)]\nmod tests;\n#[cfg(test)]\nmod more { use std::fs; }"),
         ("crates/chain/src/tests.rs", "use std::fs;"),
         ("crates/chain/src/tests/deep.rs", "use std::env;"),
     ]);
@@ -213,10 +191,7 @@ fn a_clippy_file_that_forgets_the_root_is_found() {
         (".clippy.toml", "limit = 1\nlist = [1]\n"),
         ("crates/chain/clippy.toml", room),
         ("crates/invoice/clippy.toml", "limit = 1\nlist = [2, 1]\n"),
-        (
-            "crates/ledger/clippy.toml",
-            "disallowed-types = []\nlimit = 1\nlist = [2, 1]\n",
-        ),
+        ("crates/ledger/clippy.toml", "disallowed-types = []\nlimit = 1\nlist = [2, 1]\n"),
     ]);
     let found: Vec<String> = clippy_files(&tree).iter().map(ToString::to_string).collect();
     let expected = [

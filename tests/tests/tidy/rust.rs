@@ -42,11 +42,7 @@ pub(crate) fn test_modules(code: &str) -> Vec<String> {
     code.match_indices(MARK)
         .filter_map(|(start, _)| {
             let item = code[start + MARK.len()..].trim_start();
-            let (name, _) = item
-                .strip_prefix("pub(crate) ")
-                .unwrap_or(item)
-                .strip_prefix("mod ")?
-                .split_once(';')?;
+            let (name, _) = item.strip_prefix("pub(crate) ").unwrap_or(item).strip_prefix("mod ")?.split_once(';')?;
             name.chars().all(is_word).then(|| name.to_owned())
         })
         .collect()
@@ -159,10 +155,7 @@ fn comments_and_literals_are_not_code() {
     let masked = code(text);
     assert!(!masked.contains("async") && !masked.contains("f64"), "{masked}");
     assert_eq!(masked.lines().count(), text.lines().count());
-    assert!(
-        masked.contains("let c =") && masked.contains("let d: &'a str;"),
-        "{masked}"
-    );
+    assert!(masked.contains("let c =") && masked.contains("let d: &'a str;"), "{masked}");
 }
 
 #[test]
@@ -175,10 +168,7 @@ fn code_under_cfg_test_does_not_ship() {
     let text =
         "fn a() {}\n#[cfg(test)]\n#[derive(Debug)]\nfn b(x: [u8; 2]) { {c} }\n#[cfg(test)]\nmod tests;\nfn d() {}\n";
     let shipped = shipped(text);
-    assert_eq!(
-        shipped.split_whitespace().collect::<Vec<_>>(),
-        ["fn", "a()", "{}", "fn", "d()", "{}"]
-    );
+    assert_eq!(shipped.split_whitespace().collect::<Vec<_>>(), ["fn", "a()", "{}", "fn", "d()", "{}"]);
     assert_eq!(shipped.lines().count(), text.lines().count());
     assert_eq!(test_modules(text), ["tests"]);
 }

@@ -37,30 +37,20 @@ impl Supply {
         let parse = |path: &str| read(path).parse().expect("a tool file of the project is TOML");
         // Only this platform: the others' crates were never downloaded by the build.
         let metadata = metadata(&["--locked", "--filter-platform", &platform()]);
-        let third_party = list(&metadata, "packages")
-            .iter()
-            .filter(|package| package["source"].is_string());
+        let third_party = list(&metadata, "packages").iter().filter(|package| package["source"].is_string());
         let crates = third_party.map(|package| Crate {
             name: text(package, "name").to_owned(),
             version: text(package, "version").to_owned(),
             licence: package["license"].as_str().map(str::to_owned),
         });
-        Self {
-            crates: crates.collect(),
-            lock: read(LOCK),
-            policy: parse(".deny.toml"),
-            workspace: parse("Cargo.toml"),
-        }
+        Self { crates: crates.collect(), lock: read(LOCK), policy: parse(".deny.toml"), workspace: parse("Cargo.toml") }
     }
 }
 
 /// The platform that cargo builds for here.
 fn platform() -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .arg("-vV")
-        .output()
-        .expect("cargo runs this test, so it can be run");
+    let output = Command::new(cargo).arg("-vV").output().expect("cargo runs this test, so it can be run");
     let about = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
     let host = about.lines().find_map(|line| line.strip_prefix("host: "));
     host.expect("`cargo -vV` names its host").to_owned()
@@ -73,35 +63,19 @@ pub(crate) fn licences(supply: &Supply) -> Vec<Finding> {
         None => Some("states no licence".to_owned()),
         Some(licence) => (!is_satisfied(licence, &allowed)).then(|| format!("is under `{licence}`")),
     };
-    supply
-        .crates
-        .iter()
-        .filter_map(|used| breach(used).map(|message| supply.finding(used, &message)))
-        .collect()
+    supply.crates.iter().filter_map(|used| breach(used).map(|message| supply.finding(used, &message))).collect()
 }
 
 /// A crate that the workspace pins with `=` reaches the rules or the disk: it has one version.
 pub(crate) fn pins(supply: &Supply) -> Vec<Finding> {
-    let pinned = supply.workspace["workspace"]["dependencies"]
-        .as_table()
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, entry)| {
+    let pinned =
+        supply.workspace["workspace"]["dependencies"].as_table().into_iter().flatten().filter_map(|(name, entry)| {
             let version = entry.as_str().or_else(|| entry.get("version")?.as_str())?;
             Some((name, version.strip_prefix('=')?.trim()))
         });
     let pinned: Vec<_> = pinned.collect();
-    let is_other = |used: &&Crate| {
-        pinned
-            .iter()
-            .any(|(name, version)| **name == used.name && *version != used.version)
-    };
-    supply
-        .crates
-        .iter()
-        .filter(is_other)
-        .map(|used| supply.finding(used, "is not the pinned version"))
-        .collect()
+    let is_other = |used: &&Crate| pinned.iter().any(|(name, version)| **name == used.name && *version != used.version);
+    supply.crates.iter().filter(is_other).map(|used| supply.finding(used, "is not the pinned version")).collect()
 }
 
 /// Crates that `.deny.toml` bans for everybody are not in the lock file.
@@ -111,26 +85,15 @@ pub(crate) fn bans(supply: &Supply) -> Vec<Finding> {
     let banned = bans.iter().filter(|ban| ban.get("wrappers").is_none());
     let names = banned.map(|ban| ban["name"].as_str().expect("a ban names a crate"));
     let found = names.filter(|name| supply.lock.contains(&format!("name = \"{name}\"\n")));
-    found
-        .map(|name| Finding::new(LOCK, supply.line(name, None), format!("`{name}` is banned")))
-        .collect()
+    found.map(|name| Finding::new(LOCK, supply.line(name, None), format!("`{name}` is banned"))).collect()
 }
 
 /// Every source in the lock file is the public registry, and no mirror of one machine.
 pub(crate) fn sources(supply: &Supply) -> Vec<Finding> {
-    let source = |line: &str| {
-        line.strip_prefix("source = \"")
-            .map(|source| source.trim_end_matches('"').to_owned())
-    };
-    let lines = supply
-        .lock
-        .lines()
-        .enumerate()
-        .filter_map(|(index, line)| Some((index, source(line)?)));
+    let source = |line: &str| line.strip_prefix("source = \"").map(|source| source.trim_end_matches('"').to_owned());
+    let lines = supply.lock.lines().enumerate().filter_map(|(index, line)| Some((index, source(line)?)));
     let other = lines.filter(|(_, source)| source != PUBLIC_REGISTRY);
-    other
-        .map(|(index, source)| Finding::new(LOCK, index + 1, format!("comes from {source}")))
-        .collect()
+    other.map(|(index, source)| Finding::new(LOCK, index + 1, format!("comes from {source}"))).collect()
 }
 
 impl Supply {
@@ -146,19 +109,13 @@ impl Supply {
         let is_it = |pair: &[&str]| {
             pair[0] == name && version.is_none_or(|version| pair[1].contains(&format!("\"{version}\"")))
         };
-        lines
-            .windows(2)
-            .position(is_it)
-            .map_or_else(|| line_where(&self.lock, |line| line == name), |index| index + 1)
+        lines.windows(2).position(is_it).map_or_else(|| line_where(&self.lock, |line| line == name), |index| index + 1)
     }
 }
 
 fn strings<'a>(table: &'a toml::Table, section: &str, key: &str) -> Vec<&'a str> {
     let values = table[section][key].as_array().expect("the policy lists values");
-    values
-        .iter()
-        .map(|value| value.as_str().expect("the policy lists texts"))
-        .collect()
+    values.iter().map(|value| value.as_str().expect("the policy lists texts")).collect()
 }
 
 /// Whether an SPDX expression can be satisfied: `AND` binds closer than `OR`, an old `/` means `OR`.
@@ -221,28 +178,12 @@ fn a_second_version_a_ban_a_licence_and_a_mirror_are_found() {
         "[[package]]\nname = \"openssl\"\nversion = \"0.9.0\"\nsource = \"registry+https://mirror.example/index\"\n";
     let supply = Supply {
         lock: lock.to_owned(),
-        policy: "[licenses]\nallow = [\"MIT\"]\n[bans]\ndeny = [{ name = \"openssl\" }]\n"
-            .parse()
-            .expect("TOML"),
-        workspace: "[workspace.dependencies]\nopenssl = \"=1.0.0\"\n"
-            .parse()
-            .expect("TOML"),
-        crates: vec![Crate {
-            name: "openssl".into(),
-            version: "0.9.0".into(),
-            licence: None,
-        }],
+        policy: "[licenses]\nallow = [\"MIT\"]\n[bans]\ndeny = [{ name = \"openssl\" }]\n".parse().expect("TOML"),
+        workspace: "[workspace.dependencies]\nopenssl = \"=1.0.0\"\n".parse().expect("TOML"),
+        crates: vec![Crate { name: "openssl".into(), version: "0.9.0".into(), licence: None }],
     };
-    for (rule, line) in [
-        (licences(&supply), 2),
-        (pins(&supply), 2),
-        (bans(&supply), 2),
-        (sources(&supply), 4),
-    ] {
+    for (rule, line) in [(licences(&supply), 2), (pins(&supply), 2), (bans(&supply), 2), (sources(&supply), 4)] {
         assert_eq!(rule.len(), 1, "{rule:?}");
-        assert!(
-            rule[0].to_string().starts_with(&format!("Cargo.lock:{line}: ")),
-            "{rule:?}"
-        );
+        assert!(rule[0].to_string().starts_with(&format!("Cargo.lock:{line}: ")), "{rule:?}");
     }
 }

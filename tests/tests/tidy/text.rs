@@ -37,11 +37,7 @@ pub(crate) fn registry_hosts(tree: &Tree) -> Vec<Finding> {
         for (index, line) in file.text.lines().enumerate() {
             let table = line.trim_start_matches('[');
             if table.starts_with("source") || table.starts_with("registr") {
-                findings.push(Finding::new(
-                    &file.path,
-                    index + 1,
-                    "cargo's configuration names a registry",
-                ));
+                findings.push(Finding::new(&file.path, index + 1, "cargo's configuration names a registry"));
             }
         }
     }
@@ -52,10 +48,7 @@ pub(crate) fn registry_hosts(tree: &Tree) -> Vec<Finding> {
 pub(crate) fn reminders(tree: &Tree) -> Vec<Finding> {
     let is_loose = |before: &str, after: &str| {
         let is_whole_word = !before.ends_with(is_word) && !after.starts_with(is_word);
-        let issue = after
-            .trim_start_matches(['(', ' '])
-            .strip_prefix('#')
-            .unwrap_or_default();
+        let issue = after.trim_start_matches(['(', ' ']).strip_prefix('#').unwrap_or_default();
         is_whole_word && !issue.starts_with(|c: char| c.is_ascii_digit())
     };
     lines_with(tree, &REMINDERS, is_loose)
@@ -67,10 +60,7 @@ fn lines_with(tree: &Tree, needles: &[&str], counts: impl Fn(&str, &str) -> bool
     for file in &tree.files {
         for (index, line) in file.text.lines().enumerate() {
             for needle in needles {
-                if line
-                    .match_indices(needle)
-                    .any(|(at, _)| counts(&line[..at], &line[at + needle.len()..]))
-                {
+                if line.match_indices(needle).any(|(at, _)| counts(&line[..at], &line[at + needle.len()..])) {
                     findings.push(Finding::new(&file.path, index + 1, format!("`{needle}`")));
                 }
             }
@@ -81,10 +71,7 @@ fn lines_with(tree: &Tree, needles: &[&str], counts: impl Fn(&str, &str) -> bool
 
 #[test]
 fn machine_paths_are_found_but_urls_and_relative_paths_are_not() {
-    let text = format!(
-        "open({:?})\nhttps://example{}x\n..{}x\n",
-        MACHINE_PATHS[0], MACHINE_PATHS[2], MACHINE_PATHS[1]
-    );
+    let text = format!("open({:?})\nhttps://example{}x\n..{}x\n", MACHINE_PATHS[0], MACHINE_PATHS[2], MACHINE_PATHS[1]);
     let found = machine_paths(&Tree::of(&[("a.md", &text)]));
     assert_eq!(found, [Finding::new("a.md", 1, format!("`{}`", MACHINE_PATHS[0]))]);
 }
@@ -95,10 +82,7 @@ fn registry_hosts_and_replaced_sources_are_found() {
     let config = "[alias]\n[source.crates-io]\n";
     let found = registry_hosts(&Tree::of(&[("Dockerfile", &text), (".cargo/config.toml", config)]));
     assert_eq!(found.len(), 2, "{found:?}");
-    assert_eq!(
-        found[1],
-        Finding::new(".cargo/config.toml", 2, "cargo's configuration names a registry")
-    );
+    assert_eq!(found[1], Finding::new(".cargo/config.toml", 2, "cargo's configuration names a registry"));
 }
 
 #[test]

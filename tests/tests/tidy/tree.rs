@@ -31,10 +31,7 @@ impl Tree {
 
     /// A tree of the given files, for the tests of the rules.
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
-        let file = |(path, text): &(&str, &str)| File {
-            path: (*path).to_owned(),
-            text: (*text).to_owned(),
-        };
+        let file = |(path, text): &(&str, &str)| File { path: (*path).to_owned(), text: (*text).to_owned() };
         Self {
             paths: files.iter().map(|(path, _)| (*path).to_owned()).collect(),
             files: files.iter().map(file).collect(),
@@ -55,10 +52,7 @@ pub(crate) fn has_extension(path: &str, extension: &str) -> bool {
 /// The root of the work tree: the folder above the package `tests`.
 pub(crate) fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests
-        .parent()
-        .expect("the package `tests` stands in the root")
-        .to_owned()
+    tests.parent().expect("the package `tests` stands in the root").to_owned()
 }
 
 /// What git tracks and the disk still holds; none without a repository of our own, or without git.
@@ -67,22 +61,12 @@ fn tracked(root: &Path) -> Option<BTreeSet<String>> {
     if !root.join(".git").exists() {
         return None;
     }
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(root)
-        .args(["ls-files", "-z"])
-        .output()
-        .ok()?;
+    let output = Command::new("git").arg("-C").arg(root).args(["ls-files", "-z"]).output().ok()?;
     if !output.status.success() {
         return None;
     }
     let list = String::from_utf8(output.stdout).ok()?;
-    Some(
-        list.split('\0')
-            .filter(|path| !path.is_empty() && root.join(path).is_file())
-            .map(str::to_owned)
-            .collect(),
-    )
+    Some(list.split('\0').filter(|path| !path.is_empty() && root.join(path).is_file()).map(str::to_owned).collect())
 }
 
 /// Every file below `root`, but for what `.gitignore` names.
@@ -94,11 +78,7 @@ fn walked(root: &Path) -> BTreeSet<String> {
         for entry in fs::read_dir(root.join(&folder)).expect("a folder of the project can be read") {
             let entry = entry.expect("an entry of a folder can be read");
             let name = entry.file_name().into_string().expect("names in the project are UTF-8");
-            let path = if folder.is_empty() {
-                name
-            } else {
-                format!("{folder}/{name}")
-            };
+            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             if path == ".git" || is_ignored(&ignored, &path) {
                 continue;
             }
@@ -114,26 +94,18 @@ fn walked(root: &Path) -> BTreeSet<String> {
 
 /// Whether `.gitignore` names the path. Only the two forms it uses: `/folder` and `*.extension`.
 fn is_ignored(gitignore: &str, path: &str) -> bool {
-    gitignore
-        .lines()
-        .map(str::trim)
-        .any(|pattern| match pattern.split_once('*') {
-            Some(("", suffix)) => path.ends_with(suffix),
-            Some(_) => false,
-            None => pattern
-                .strip_prefix('/')
-                .is_some_and(|entry| entry.trim_end_matches('/') == path),
-        })
+    gitignore.lines().map(str::trim).any(|pattern| match pattern.split_once('*') {
+        Some(("", suffix)) => path.ends_with(suffix),
+        Some(_) => false,
+        None => pattern.strip_prefix('/').is_some_and(|entry| entry.trim_end_matches('/') == path),
+    })
 }
 
 /// The file, when it is text.
 fn read_text(root: &Path, path: &str) -> Option<File> {
     let bytes = fs::read(root.join(path)).expect("a file of the project can be read");
     let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))?;
-    Some(File {
-        path: path.to_owned(),
-        text,
-    })
+    Some(File { path: path.to_owned(), text })
 }
 
 #[test]

@@ -46,22 +46,14 @@ pub(crate) async fn archive<S: Store>(State(service): State<Arc<Service<S>>>, ca
         return Err(Problem::new("auth.role-missing").at("", "an agency or auditor", caller.id().as_str()));
     }
     let permit = Arc::clone(&service.archives).try_acquire_owned().map_err(|_| {
-        Problem::new("request.overdue")
-            .retry_after(30)
-            .at("", format!("{ARCHIVES_MAX} at once"), "more")
+        Problem::new("request.overdue").retry_after(30).at("", format!("{ARCHIVES_MAX} at once"), "more")
     })?;
     let (pieces, receiver) = mpsc::channel(PIECES_MAX);
     let worker = Arc::clone(&service);
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let broken = pieces.clone();
-        if let Err(error) = write(
-            &worker,
-            Pieces {
-                pieces,
-                piece: Vec::new(),
-            },
-        ) {
+        if let Err(error) = write(&worker, Pieces { pieces, piece: Vec::new() }) {
             // A client that hung up is no failure of ours, and one that did not must not take this for a whole archive.
             if !broken.is_closed() {
                 tracing::error!(error = %error, "failed to stream an archive");
@@ -72,10 +64,7 @@ pub(crate) async fn archive<S: Store>(State(service): State<Arc<Service<S>>>, ca
     let mut response = Body::new(Stream { receiver }.boxed_unsync()).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(
-        CONTENT_DISPOSITION,
-        HeaderValue::from_static("attachment; filename=\"einvoice.archive\""),
-    );
+    headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"einvoice.archive\""));
     Ok(response)
 }
 
@@ -108,9 +97,7 @@ impl Pieces {
         if piece.is_empty() {
             return Ok(());
         }
-        self.pieces
-            .blocking_send(Ok(piece.into()))
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.pieces.blocking_send(Ok(piece.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -138,8 +125,6 @@ impl hyper::body::Body for Stream {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.receiver
-            .poll_recv(cx)
-            .map(|piece| piece.map(|piece| piece.map(Frame::data)))
+        self.receiver.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 }

@@ -55,18 +55,8 @@ pub(crate) struct FileRequest {
 )]
 pub(crate) async fn file<S: Store>(State(service): State<Arc<Service<S>>>, call: Call) -> Result<Response, Problem> {
     let write = service.write(call).await?;
-    let FileRequest {
-        seller,
-        period,
-        invoices,
-        output,
-    } = read_json(&write.body)?;
-    let event = Event::File(File {
-        seller,
-        period,
-        invoices,
-        output,
-    });
+    let FileRequest { seller, period, invoices, output } = read_json(&write.body)?;
+    let event = Event::File(File { seller, period, invoices, output });
     service.sign_and_submit(&write, &event, None, Shows::Event).await
 }
 
@@ -108,7 +98,12 @@ pub(crate) async fn show<S: Store>(
                 seller: id.to_string(),
                 period: period.to_string(),
                 invoices: month.invoices,
-                output: month.output().ok_or_else(|| Problem::new("filing.sum-overflow"))?.iter().map(RateTotalView::from).collect(),
+                output: month
+                    .output()
+                    .ok_or_else(|| Problem::new("filing.sum-overflow"))?
+                    .iter()
+                    .map(RateTotalView::from)
+                    .collect(),
                 ends_at: format_ms(period.end_ms()),
                 ended: service.now_ms() >= period.end_ms(),
                 filed: filed.as_ref().map(FiledView::from),

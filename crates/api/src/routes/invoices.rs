@@ -63,25 +63,16 @@ pub(crate) async fn show<S: Store>(
 fn tagged(headers: &HeaderMap, view: &InvoiceView) -> Result<Response, Problem> {
     let bytes = serde_json::to_vec(view).map_err(|error| Problem::fault(&error))?;
     let tag = format!("\"{}\"", hex::encode(&Hash::of(&bytes).as_bytes()[..16]));
-    let known = headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| {
-            value
-                .split(',')
-                .map(str::trim)
-                .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
-        });
+    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').map(str::trim).any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+    });
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
     };
     response.headers_mut().insert(ETAG, header_value(&tag));
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     Ok(response)
 }
 
@@ -115,18 +106,9 @@ pub(crate) async fn events<S: Store>(
             let after = params.text("cursor").map(|text| list.read(text)).transpose()?;
             let after = after.and_then(|place| place.try_into().ok()).map(u64::from_be_bytes);
             let leaves = service.query().subject_leaves(&subject, after, limit)?;
-            let next = leaves
-                .last()
-                .filter(|_| leaves.len() == limit)
-                .map(|leaf| list.write(&leaf.to_be_bytes()));
-            let rows = leaves
-                .into_iter()
-                .map(|leaf| row(service, leaf))
-                .collect::<Result<Vec<_>, _>>()?;
-            Ok(Json(EventPage {
-                events: rows.into_iter().flatten().collect(),
-                next,
-            }))
+            let next = leaves.last().filter(|_| leaves.len() == limit).map(|leaf| list.write(&leaf.to_be_bytes()));
+            let rows = leaves.into_iter().map(|leaf| row(service, leaf)).collect::<Result<Vec<_>, _>>()?;
+            Ok(Json(EventPage { events: rows.into_iter().flatten().collect(), next }))
         })
         .await
 }
@@ -275,10 +257,7 @@ pub(crate) async fn transfer<S: Store>(
 ) -> Result<Response, Problem> {
     let write = service.write(call).await?;
     let TransferRequest { to } = read_json(&write.body)?;
-    let event = Event::Transfer(Transfer {
-        invoice: parse_id(&id)?,
-        to,
-    });
+    let event = Event::Transfer(Transfer { invoice: parse_id(&id)?, to });
     service.sign_and_submit(&write, &event, None, Shows::Event).await
 }
 

@@ -62,9 +62,7 @@ pub(crate) async fn issue<S: Store>(State(service): State<Arc<Service<S>>>, call
         })
         .await?;
     let event = issue_event(document);
-    service
-        .sign_and_submit(&write, &event, attachment, Shows::Invoice)
-        .await
+    service.sign_and_submit(&write, &event, attachment, Shows::Invoice).await
 }
 
 fn issue_event(document: Document) -> Event {

@@ -23,15 +23,8 @@ use crate::views::{BlockView, CommitView, DirectoryKey, DirectoryView};
 
 /// The receipt of a leaf, as an answer.
 pub(crate) fn receipt_of<S: Store>(service: &Service<S>, leaf: u64) -> Result<Response, Problem> {
-    let receipt = service
-        .query()
-        .receipt(leaf)?
-        .ok_or_else(|| Problem::new("event.unknown"))?;
-    Ok((
-        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
-        receipt.to_json(),
-    )
-        .into_response())
+    let receipt = service.query().receipt(leaf)?.ok_or_else(|| Problem::new("event.unknown"))?;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], receipt.to_json()).into_response())
 }
 
 /// The receipt of an event
@@ -104,9 +97,7 @@ pub(crate) async fn block<S: Store>(
             let (header, certificate) = (&block.header, &block.certificate);
             let set = &service.query().tip().validators;
             let signed_by = certificate.signatures.iter().map(|signature| CommitView {
-                organisation: set
-                    .get(&signature.validator)
-                    .map(|validator| validator.organisation.to_string()),
+                organisation: set.get(&signature.validator).map(|validator| validator.organisation.to_string()),
                 validator: encode_base64url(signature.validator.as_bytes()),
             });
             Ok(Json(BlockView {
@@ -145,10 +136,7 @@ pub(crate) async fn checkpoint<S: Store>(State(service): State<Arc<Service<S>>>)
     service
         .run(move |service| {
             let height = service.query().tip().progress.height;
-            let block = service
-                .query()
-                .block(height)?
-                .ok_or_else(|| Problem::new("block.unknown"))?;
+            let block = service.query().block(height)?.ok_or_else(|| Problem::new("block.unknown"))?;
             let identity = &service.app.identity;
             let signed = Checkpoint::of(&block.header).sign(&identity.organisation, &identity.receipt);
             let media_type = HeaderValue::from_static("text/plain; charset=utf-8");

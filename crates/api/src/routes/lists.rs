@@ -73,10 +73,7 @@ fn page<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Res
     let whose = whose(service, caller, params)?;
     let limit = params.limit(service.app.options.page_rows_max)?;
     let filters = ["side", "party", "status", "period"].map(|name| params.text(name).unwrap_or_default());
-    let list = List::new(
-        "invoices",
-        &[caller.id().as_str(), filters[0], filters[1], filters[2], filters[3]],
-    );
+    let list = List::new("invoices", &[caller.id().as_str(), filters[0], filters[1], filters[2], filters[3]]);
     let cursor = params.text("cursor").map(|text| list.read(text)).transpose()?;
     let now_ms = service.now_ms();
     let fits = |record: &InvoiceRecord| {
@@ -87,16 +84,12 @@ fn page<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Res
             })
     };
     let found = match &whose {
-        Whose::All => service
-            .query()
-            .all_invoices(cursor.as_deref(), limit, |_: &InvoiceId, record| fits(record))?,
+        Whose::All => service.query().all_invoices(cursor.as_deref(), limit, |_: &InvoiceId, record| fits(record))?,
         Whose::Party(party, side, organisation) => {
             let sees =
                 |record: &InvoiceRecord| caller.sees_everything() || stands_in(party, organisation.as_ref(), record);
             let keep = |_: &InvoiceId, record: &InvoiceRecord| fits(record) && sees(record);
-            service
-                .query()
-                .party_invoices(party, *side, cursor.as_deref(), limit, keep)?
+            service.query().party_invoices(party, *side, cursor.as_deref(), limit, keep)?
         }
     };
     let mut documents = Documents::default();
@@ -148,11 +141,7 @@ fn whose<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Re
             return Ok(Whose::All);
         }
         let own = Party::Taxpayer(caller.organisation.taxpayer_id.clone());
-        return Ok(Whose::Party(
-            own,
-            side.unwrap_or(Side::Seller),
-            Some(caller.id().clone()),
-        ));
+        return Ok(Whose::Party(own, side.unwrap_or(Side::Seller), Some(caller.id().clone())));
     };
     let (party, organisation) = named(service, text)?;
     let may = match &organisation {

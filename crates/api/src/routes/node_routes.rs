@@ -49,25 +49,13 @@ pub(crate) async fn limits<S: Store>(State(service): State<Arc<Service<S>>>) -> 
         ("lease_term_seconds", u64::from(parameters.lease.term_seconds_max)),
         ("lease_total_seconds", u64::from(parameters.lease.total_seconds_max)),
         ("login_token_seconds", chain::login::LIFETIME_S_MAX),
-        (
-            "mismatches_an_invoice_and_day",
-            u64::from(options.mismatches_an_invoice_and_day),
-        ),
-        (
-            "nonce_window_seconds",
-            u64::from(parameters.limits.nonce_window_seconds),
-        ),
+        ("mismatches_an_invoice_and_day", u64::from(options.mismatches_an_invoice_and_day)),
+        ("nonce_window_seconds", u64::from(parameters.limits.nonce_window_seconds)),
         ("page_rows", count(options.page_rows_max)),
-        (
-            "refusals_an_organisation_and_hour",
-            u64::from(parameters.limits.refusals_an_hour_max),
-        ),
+        ("refusals_an_organisation_and_hour", u64::from(parameters.limits.refusals_an_hour_max)),
         ("request_timeout_ms", options.request_timeout_ms),
         ("statement_bytes", count(statement.statement_bytes_max)),
-        (
-            "verifications_an_address_and_minute",
-            u64::from(options.verifications_a_minute),
-        ),
+        ("verifications_an_address_and_minute", u64::from(options.verifications_a_minute)),
     ]);
     std::future::ready(Json(LimitsView {
         chain: service.query().chain().to_string(),
@@ -130,15 +118,8 @@ fn health(fine: bool, view: HealthView) -> Response {
     if fine {
         return Json(view).into_response();
     }
-    let problem = if view.status == "catching-up" {
-        "node.catching-up"
-    } else {
-        "node.unready"
-    };
-    Problem::new(problem)
-        .at("", "ok", view.status)
-        .retry_after(5)
-        .into_response()
+    let problem = if view.status == "catching-up" { "node.catching-up" } else { "node.unready" };
+    Problem::new(problem).at("", "ok", view.status).retry_after(5).into_response()
 }
 
 /// Metrics as Prometheus text
@@ -194,14 +175,8 @@ pub(crate) async fn advance_clock<S: Store>(
     let control = service.app.dev.as_ref().ok_or_else(|| Problem::new("request.path"))?;
     let wrong = |expected: &str| Problem::new("request.malformed").at("", expected, "something else");
     let ms = match read_json::<ClockRequest>(&body)? {
-        ClockRequest {
-            advance_ms: Some(ms),
-            to: None,
-        } => ms,
-        ClockRequest {
-            advance_ms: None,
-            to: Some(to),
-        } => {
+        ClockRequest { advance_ms: Some(ms), to: None } => ms,
+        ClockRequest { advance_ms: None, to: Some(to) } => {
             let to = parse_ms(&to).ok_or_else(|| wrong("a time in RFC 3339, UTC"))?;
             to.saturating_sub(service.app.clock.now_ms())
         }

@@ -75,17 +75,8 @@ pub(crate) async fn lock<S: Store>(
     call: Call,
 ) -> Result<Response, Problem> {
     let write = service.write(call).await?;
-    let LockRequest {
-        enterprise,
-        claim,
-        lease_seconds,
-    } = read_json(&write.body)?;
-    let event = Event::Lock(Lock {
-        invoice: parse_id(&id)?,
-        enterprise,
-        claim,
-        lease_seconds,
-    });
+    let LockRequest { enterprise, claim, lease_seconds } = read_json(&write.body)?;
+    let event = Event::Lock(Lock { invoice: parse_id(&id)?, enterprise, claim, lease_seconds });
     service.sign_and_submit(&write, &event, None, Shows::Event).await
 }
 
@@ -108,23 +99,10 @@ pub(crate) async fn act<S: Store>(
     let event = match action {
         "renew" => {
             let RenewRequest { token, lease_seconds } = read_json(&write.body)?;
-            Event::Renew(Renew {
-                invoice,
-                claim,
-                token,
-                lease_seconds,
-            })
+            Event::Renew(Renew { invoice, claim, token, lease_seconds })
         }
-        "unlock" => Event::Unlock(Unlock {
-            invoice,
-            claim,
-            token: read_json::<TokenRequest>(&write.body)?.token,
-        }),
-        _ => Event::Close(Close {
-            invoice,
-            claim,
-            token: read_json::<TokenRequest>(&write.body)?.token,
-        }),
+        "unlock" => Event::Unlock(Unlock { invoice, claim, token: read_json::<TokenRequest>(&write.body)?.token }),
+        _ => Event::Close(Close { invoice, claim, token: read_json::<TokenRequest>(&write.body)?.token }),
     };
     service.sign_and_submit(&write, &event, None, Shows::Event).await
 }

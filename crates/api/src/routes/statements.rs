@@ -72,10 +72,7 @@ pub(crate) struct PrepareRequest {
 /// A signed statement, or what one is to say.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[expect(
-    dead_code,
-    reason = "only its description is used; the body is told apart by its members"
-)]
+#[expect(dead_code, reason = "only its description is used; the body is told apart by its members")]
 enum ValidateRequest {
     /// A signed statement.
     Submit(SubmitRequest),
@@ -111,14 +108,7 @@ pub(crate) async fn submit<S: Store>(State(service): State<Arc<Service<S>>>, cal
     let (media_type, body) = call.body(&service.app.options, &[JOSE, JSON]).await?;
     let (statement, attachments) = read_submission(media_type, body)?;
     let attachments = read_attachments(&attachments)?;
-    match service
-        .submit(Submission {
-            statement,
-            attachments,
-            patience,
-        })
-        .await?
-    {
+    match service.submit(Submission { statement, attachments, patience }).await? {
         Submitted::Pending(id) => Ok(pending(&id)),
         Submitted::Decided { id, fresh } => service.run(move |service| answer(service, &id, fresh)).await,
     }
@@ -133,9 +123,7 @@ fn read_submission(media_type: &str, body: Bytes) -> Result<(Vec<u8>, Vec<String
 }
 
 fn answer<S: Store>(service: &Service<S>, id: &StatementId, fresh: bool) -> Result<Response, Problem> {
-    let decided = service
-        .decided_statement(id)?
-        .ok_or_else(|| Problem::new("statement.unknown"))?;
+    let decided = service.decided_statement(id)?.ok_or_else(|| Problem::new("statement.unknown"))?;
     if let Some(problem) = service.wholly_refused(&decided)? {
         return Err(problem);
     }
@@ -158,9 +146,7 @@ pub(crate) async fn prepare<S: Store>(
     call: Call,
 ) -> Result<Json<Prepared>, Problem> {
     let (_, body) = call.body(&service.app.options, &[JSON]).await?;
-    service
-        .run(move |service| prepared(service, read_json(&body)?).map(Json))
-        .await
+    service.run(move |service| prepared(service, read_json(&body)?).map(Json)).await
 }
 
 fn prepared<S: Store>(service: &Service<S>, request: PrepareRequest) -> Result<Prepared, Problem> {
@@ -192,10 +178,7 @@ fn prepared<S: Store>(service: &Service<S>, request: PrepareRequest) -> Result<P
     }
     let part = |index: usize| {
         let segment = draft.signing_input().split('.').nth(index).unwrap_or_default();
-        decode_base64url(segment)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-            .unwrap_or_default()
+        decode_base64url(segment).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
     };
     Ok(Prepared {
         signing_input: draft.signing_input().to_owned(),
@@ -206,17 +189,8 @@ fn prepared<S: Store>(service: &Service<S>, request: PrepareRequest) -> Result<P
 }
 
 fn chosen_nonce<S: Store>(service: &Service<S>, of: &OrganisationId, payload: &[u8]) -> Result<Nonce, Problem> {
-    let (secret, now) = (
-        &*service.app.identity.salt_secret,
-        service.app.clock.now_ms().to_be_bytes(),
-    );
-    let parts: [&[u8]; 5] = [
-        b"einvoice-prepared-nonce-1",
-        of.as_str().as_bytes(),
-        &[0],
-        &now,
-        payload,
-    ];
+    let (secret, now) = (&*service.app.identity.salt_secret, service.app.clock.now_ms().to_be_bytes());
+    let parts: [&[u8]; 5] = [b"einvoice-prepared-nonce-1", of.as_str().as_bytes(), &[0], &now, payload];
     let hash = keyed_hash(secret, &parts);
     Nonce::new(hex::encode(&hash[..16])).map_err(|error| Problem::fault(&error))
 }
@@ -235,9 +209,7 @@ pub(crate) async fn validate<S: Store>(
     call: Call,
 ) -> Result<Json<ValidationView>, Problem> {
     let (media_type, body) = call.body(&service.app.options, &[JOSE, JSON]).await?;
-    service
-        .run(move |service| validated(service, media_type, body).map(Json))
-        .await
+    service.run(move |service| validated(service, media_type, body).map(Json)).await
 }
 
 fn validated<S: Store>(service: &Service<S>, media_type: &str, body: Bytes) -> Result<ValidationView, Problem> {
@@ -282,11 +254,7 @@ fn verdict(findings: Findings, other: Option<ViolationView>) -> ValidationView {
     let mut violations: Vec<_> = other.into_iter().chain(findings.others).collect();
     violations.extend(findings.violations.iter().map(ViolationView::from));
     let warnings = findings.warnings.iter().map(ViolationView::from).collect();
-    ValidationView {
-        valid: violations.is_empty(),
-        violations,
-        warnings,
-    }
+    ValidationView { valid: violations.is_empty(), violations, warnings }
 }
 
 /// Where a statement stands

@@ -110,9 +110,7 @@ pub(crate) async fn verify<S: Store>(
 ) -> Result<Json<VerificationView>, Problem> {
     service.quotas.check_address(call.address()).map_err(|seconds| {
         let a_minute = service.app.options.verifications_a_minute;
-        Problem::new("verification.rate")
-            .at("", format!("{a_minute} a minute"), "more")
-            .retry_after(seconds)
+        Problem::new("verification.rate").at("", format!("{a_minute} a minute"), "more").retry_after(seconds)
     })?;
     let (_, body) = call.body(&service.app.options, &[JSON]).await?;
     let claimed = read_json::<VerificationRequest>(&body)?.claimed()?;
@@ -139,10 +137,7 @@ fn answer<S: Store>(service: &Service<S>, claimed: &Claimed) -> Result<Verificat
             if counted {
                 service.quotas.mismatch(&id, day);
             }
-            Ok(VerificationView {
-                result: "mismatch",
-                status: None,
-            })
+            Ok(VerificationView { result: "mismatch", status: None })
         }
     }
 }
@@ -186,10 +181,7 @@ impl VerificationRequest {
     }
 
     fn details(self) -> Result<Claimed, Problem> {
-        let number = self
-            .number
-            .as_deref()
-            .ok_or_else(|| wrong("/number", "8 digits with a code, or 20"))?;
+        let number = self.number.as_deref().ok_or_else(|| wrong("/number", "8 digits with a code, or 20"))?;
         let id = id(self.code.as_deref(), number).ok_or_else(|| wrong("/number", "8 digits with a code, or 20"))?;
         let amount = self.amount.as_deref().and_then(|text| text.parse().ok());
         let total =
@@ -212,13 +204,7 @@ impl VerificationRequest {
             Some(_) => return Err(wrong("/check_code", "five hexadecimal digits")),
             None => None,
         };
-        Ok(Claimed {
-            id,
-            total,
-            date,
-            check_code,
-            leaf_hash,
-        })
+        Ok(Claimed { id, total, date, check_code, leaf_hash })
     }
 }
 
@@ -243,11 +229,7 @@ fn date(text: &str) -> Option<Date> {
 
 /// A hash as hex, also with the `0x` that older QR codes put in front.
 fn hash(text: &str) -> Option<Hash> {
-    text.strip_prefix("0x")
-        .unwrap_or(text)
-        .to_ascii_lowercase()
-        .parse()
-        .ok()
+    text.strip_prefix("0x").unwrap_or(text).to_ascii_lowercase().parse().ok()
 }
 
 /// Reads the text of a QR code (`domain.md` §1.6).
@@ -257,11 +239,7 @@ fn from_qr(text: &str) -> Option<Claimed> {
         return None;
     }
     if let Some((_, query)) = text.split_once('?') {
-        let value = |name: &str| {
-            query
-                .split('&')
-                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-        };
+        let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let fen: i64 = value("total_amount")?.parse().ok()?;
         return Some(Claimed {
             id: id(value("code"), value("bill_num")?)?,

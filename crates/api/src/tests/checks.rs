@@ -14,14 +14,8 @@ fn details(id: &str, amount: &str) -> Value {
 #[test]
 fn a_match_shows_the_present_status_and_everything_else_looks_alike() {
     let node = Node::start();
-    let invoice = node
-        .write(
-            "shop",
-            "/v1/invoices",
-            "k",
-            &json!({"document": super::consortium::document("A1")}),
-        )
-        .json();
+    let invoice =
+        node.write("shop", "/v1/invoices", "k", &json!({"document": super::consortium::document("A1")})).json();
     let id = invoice["id"].as_str().unwrap();
     let check = |body: &Value| node.post("/v1/verifications", body);
     let open = json!({"result": "match", "status": {"validity": "normal", "reimbursement": "open"}});
@@ -36,16 +30,10 @@ fn a_match_shows_the_present_status_and_everything_else_looks_alike() {
     assert_eq!(check(&leaf).json(), open);
 
     let mismatch = json!({"result": "mismatch"});
-    let (wrong, unknown) = (
-        check(&details(id, "106.01")),
-        check(&details("144032609110-99999999", "106.00")),
-    );
+    let (wrong, unknown) = (check(&details(id, "106.01")), check(&details("144032609110-99999999", "106.00")));
     assert_eq!((wrong.status, wrong.json()), (200, mismatch.clone()));
     assert_eq!((unknown.status, unknown.json()), (200, mismatch));
-    assert_eq!(
-        wrong.headers.keys().collect::<Vec<_>>(),
-        unknown.headers.keys().collect::<Vec<_>>()
-    );
+    assert_eq!(wrong.headers.keys().collect::<Vec<_>>(), unknown.headers.keys().collect::<Vec<_>>());
 
     let lock = json!({"enterprise": "buyer", "claim": "C1"});
     node.write("platform-a", &format!("/v1/invoices/{id}/reimbursements"), "l", &lock);
@@ -55,21 +43,12 @@ fn a_match_shows_the_present_status_and_everything_else_looks_alike() {
 #[test]
 fn after_five_mismatches_an_invoice_is_closed_for_the_day_but_not_for_its_qr_code() {
     let node = Node::start();
-    let invoice = node
-        .write(
-            "shop",
-            "/v1/invoices",
-            "k",
-            &json!({"document": super::consortium::document("A1")}),
-        )
-        .json();
+    let invoice =
+        node.write("shop", "/v1/invoices", "k", &json!({"document": super::consortium::document("A1")})).json();
     let id = invoice["id"].as_str().unwrap();
     for (id, known) in [(id, true), ("144032609110-99999999", false)] {
         for _ in 0..5 {
-            assert_eq!(
-                node.post("/v1/verifications", &details(id, "1.00")).json()["result"],
-                "mismatch"
-            );
+            assert_eq!(node.post("/v1/verifications", &details(id, "1.00")).json()["result"], "mismatch");
         }
         for amount in ["106.00", "1.00"] {
             let closed = node.post("/v1/verifications", &details(id, amount));
@@ -82,35 +61,19 @@ fn after_five_mismatches_an_invoice_is_closed_for_the_day_but_not_for_its_qr_cod
     let mut forged = invoice["qr"].as_str().unwrap().to_owned();
     forged = forged.replace("total_amount=10600", "total_amount=10601");
     for _ in 0..10 {
-        assert_eq!(
-            node.post("/v1/verifications", &json!({"qr": forged})).json()["result"],
-            "mismatch"
-        );
+        assert_eq!(node.post("/v1/verifications", &json!({"qr": forged})).json()["result"], "mismatch");
         assert_eq!(node.post("/v1/verifications", &qr).json()["result"], "match");
     }
     node.clock.advance_clock(12 * 60 * 60 * 1_000 + 1_000);
-    assert_eq!(
-        node.post("/v1/verifications", &details(id, "106.00")).json()["result"],
-        "match"
-    );
+    assert_eq!(node.post("/v1/verifications", &details(id, "106.00")).json()["result"], "match");
 }
 
 #[test]
 fn an_address_has_so_many_checks_a_minute() {
-    let options = Options {
-        verifications_a_minute: 3,
-        ..Options::default()
-    };
-    let node = Node::start_with(Setup {
-        options,
-        ..Setup::default()
-    });
+    let options = Options { verifications_a_minute: 3, ..Options::default() };
+    let node = Node::start_with(Setup { options, ..Setup::default() });
     for _ in 0..3 {
-        assert_eq!(
-            node.post("/v1/verifications", &details("144032609110-99999999", "1.00"))
-                .status,
-            200
-        );
+        assert_eq!(node.post("/v1/verifications", &details("144032609110-99999999", "1.00")).status, 200);
     }
     let limited = node.post("/v1/verifications", &details("144032609110-99999999", "1.00"));
     assert_eq!(limited.problem(), (429, "verification.rate".to_owned()));
@@ -145,12 +108,7 @@ fn malformed_details_are_named() {
     }
     let number = node.post("/v1/verifications", &with("number", json!(1)));
     assert_eq!(number.problem(), (400, "request.json".to_owned()));
-    let fraction = send(
-        node.address,
-        "POST",
-        "/v1/verifications",
-        &[("content-type", "application/json")],
-        b"{\"amount\":1.5}",
-    );
+    let fraction =
+        send(node.address, "POST", "/v1/verifications", &[("content-type", "application/json")], b"{\"amount\":1.5}");
     assert_eq!(fraction.problem(), (400, "request.json".to_owned()));
 }

@@ -32,11 +32,7 @@ impl Answer {
 
     /// Status and code of a problem, after checking what every problem has.
     pub(crate) fn problem(&self) -> (u16, String) {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let json = self.json();
         assert_eq!(json["status"], self.status);
         assert_eq!(json["instance"].as_str(), self.header("x-request-id"));
@@ -58,9 +54,7 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
 /// Sends a request on a connection of its own.
 pub(crate) fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut stream = connect(address);
-    stream
-        .write_all(&head(method, path, headers, Some(body.len())))
-        .unwrap();
+    stream.write_all(&head(method, path, headers, Some(body.len()))).unwrap();
     // A server that refuses early may stop reading.
     let _ = stream.write_all(body);
     read(&mut stream)
@@ -89,12 +83,9 @@ pub(crate) fn read(stream: &mut impl Read) -> Answer {
 
 /// Parses an answer.
 pub(crate) fn parse(bytes: &[u8]) -> Answer {
-    let end = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .unwrap_or_else(|| {
-            panic!("no head in {:?}", String::from_utf8_lossy(bytes));
-        });
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or_else(|| {
+        panic!("no head in {:?}", String::from_utf8_lossy(bytes));
+    });
     let head = std::str::from_utf8(&bytes[..end]).unwrap();
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -103,10 +94,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Answer {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
     let mut body = bytes[end + 4..].to_vec();
-    if headers
-        .get("transfer-encoding")
-        .is_some_and(|coding| coding == "chunked")
-    {
+    if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
         body = dechunk(&body);
     }
     Answer { status, headers, body }

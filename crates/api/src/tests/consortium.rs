@@ -52,12 +52,7 @@ fn key(organisation: &str, id: &str, purpose: Purpose, active: bool) -> Key {
 
 fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
     let scopes = scopes.iter().copied().collect();
-    Mandate {
-        from: organisation(from),
-        to: organisation(to),
-        scopes,
-        expires_ms: None,
-    }
+    Mandate { from: organisation(from), to: organisation(to), scopes, expires_ms: None }
 }
 
 pub(crate) fn genesis() -> Genesis {
@@ -65,11 +60,7 @@ pub(crate) fn genesis() -> Genesis {
         id: organisation(id),
         name: format!("{id} Ltd"),
         taxpayer_id: taxpayer.parse().unwrap(),
-        taxpayer_kind: if taxpayer.len() == 18 {
-            TaxpayerKind::Uscc
-        } else {
-            TaxpayerKind::Other
-        },
+        taxpayer_kind: if taxpayer.len() == 18 { TaxpayerKind::Uscc } else { TaxpayerKind::Other },
         roles: BTreeSet::from([*role]),
         standing: Standing::Active,
         keys: vec![
@@ -107,9 +98,7 @@ pub(crate) fn genesis() -> Genesis {
     };
     let mut genesis = Genesis::assemble(&body).unwrap();
     let governance = KeyId::new("governance").unwrap();
-    genesis
-        .countersign(&bureau, &governance, &secret("tax-bureau", "governance"))
-        .unwrap();
+    genesis.countersign(&bureau, &governance, &secret("tax-bureau", "governance")).unwrap();
     genesis
 }
 

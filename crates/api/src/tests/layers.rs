@@ -26,23 +26,12 @@ async fn panics() -> &'static str {
 
 #[test]
 fn a_panic_and_a_handler_that_never_ends_end_one_request_each() {
-    let options = Options {
-        request_timeout_ms: 20,
-        ..Options::default()
-    };
-    let node = Node::start_with(Setup {
-        options,
-        ..Setup::default()
-    });
+    let options = Options { request_timeout_ms: 20, ..Options::default() };
+    let node = Node::start_with(Setup { options, ..Setup::default() });
     let service = Arc::new(Service::new(Arc::clone(&node.app)));
-    let routes = Router::new()
-        .route("/panics", get(panics))
-        .route("/hangs", get(std::future::pending::<()>));
+    let routes = Router::new().route("/panics", get(panics)).route("/hangs", get(std::future::pending::<()>));
     let router = layered(routes, service);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ask = |path: &str| {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         runtime.block_on(async {
@@ -65,20 +54,14 @@ fn every_described_route_is_there() {
     let node = Node::start();
     let description = serde_json::to_value(crate::openapi()).unwrap();
     for (path, item) in description["paths"].as_object().unwrap() {
-        let concrete = path
-            .replace("{id}", "1")
-            .replace("{claim}", "c")
-            .replace("{leaf}", "0")
-            .replace("{height}", "1");
+        let concrete =
+            path.replace("{id}", "1").replace("{claim}", "c").replace("{leaf}", "0").replace("{height}", "1");
         let concrete = concrete.replace("{seller}", "shop").replace("{period}", "2026-11");
         for method in item.as_object().unwrap().keys() {
             let answer = send(node.address, &method.to_uppercase(), &concrete, &[], b"");
             if answer.status >= 400 {
                 let (_, code) = answer.problem();
-                assert!(
-                    !["request.path", "request.method"].contains(&code.as_str()),
-                    "{method} {path}: {code}"
-                );
+                assert!(!["request.path", "request.method"].contains(&code.as_str()), "{method} {path}: {code}");
             }
         }
     }
@@ -110,10 +93,7 @@ impl<'w> MakeWriter<'w> for Lines {
 #[test]
 fn log_lines_name_routes_and_never_hold_bodies_tokens_or_content() {
     let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(lines.clone());
+    let subscriber = tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE).with_writer(lines.clone());
     tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
     let node = Node::start();
     let body = json!({"document": document("zz-reference"), "personal": {"buyer_name": "zz-person"}});
@@ -121,34 +101,18 @@ fn log_lines_name_routes_and_never_hold_bodies_tokens_or_content() {
     assert_eq!(issued.status, 201);
     let id = issued.json()["id"].as_str().unwrap().to_owned();
     let lock = json!({"enterprise": "buyer", "claim": "zz-claim"});
-    assert_eq!(
-        node.write("platform-a", &format!("/v1/invoices/{id}/reimbursements"), "l", &lock)
-            .status,
-        201
-    );
+    assert_eq!(node.write("platform-a", &format!("/v1/invoices/{id}/reimbursements"), "l", &lock).status, 201);
     let bearer = node.bearer("shop");
-    let secret = send(
-        node.address,
-        "GET",
-        "/v1/invoices?cursor=zz-query",
-        &[("authorization", &bearer)],
-        b"",
-    );
+    let secret = send(node.address, "GET", "/v1/invoices?cursor=zz-query", &[("authorization", &bearer)], b"");
     assert_eq!(secret.status, 400);
     let request_id = secret.header("x-request-id").unwrap().to_owned();
     let logged = || String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     super::server::eventually(|| logged().contains(&request_id));
     let logged = logged();
-    let line = logged
-        .lines()
-        .find(|line| line.contains(&request_id) && line.contains("answered"))
-        .unwrap();
+    let line = logged.lines().find(|line| line.contains(&request_id) && line.contains("answered")).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!(line["fields"]["path"], "/v1/invoices");
-    assert_eq!(
-        (&line["fields"]["method"], &line["fields"]["status"]),
-        (&json!("GET"), &json!(400))
-    );
+    assert_eq!((&line["fields"]["method"], &line["fields"]["status"]), (&json!("GET"), &json!(400)));
     let token = bearer.strip_prefix("Bearer ").unwrap();
     for content in ["zz-reference", "zz-person", "zz-claim", "zz-query", token, "106.00"] {
         assert!(!logged.contains(content), "{content}");

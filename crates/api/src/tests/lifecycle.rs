@@ -24,30 +24,17 @@ fn an_invoice_is_issued_locked_closed_and_filed() {
     assert_eq!(invoice["validity"], "normal");
     assert_eq!(invoice["reimbursement"], json!({"status": "open"}));
     assert_eq!(invoice["holder"], json!({"taxpayer": "91350100M000100Y43"}));
-    assert_eq!(
-        invoice["check_code"],
-        json!(&invoice["leaf_hash"].as_str().unwrap()[59..])
-    );
+    assert_eq!(invoice["check_code"], json!(&invoice["leaf_hash"].as_str().unwrap()[59..]));
     assert_eq!(invoice["attachment"], "none");
     assert_eq!(invoice["document"], document_as_kept(&invoice));
 
     let path = format!("/v1/invoices/{id}/reimbursements");
-    let lock = node.write(
-        "platform-a",
-        &path,
-        "l1",
-        &json!({"enterprise": "buyer", "claim": "C:1"}),
-    );
+    let lock = node.write("platform-a", &path, "l1", &json!({"enterprise": "buyer", "claim": "C:1"}));
     assert_eq!(lock.status, 201, "{}", lock.text());
     assert_eq!(lock.json()["record"]["locked"]["token"], 1);
     assert_eq!(lock.json()["invoice"]["reimbursement"]["claim"], "C:1");
 
-    let second = node.write(
-        "platform-b",
-        &path,
-        "l2",
-        &json!({"enterprise": "buyer", "claim": "secret-claim"}),
-    );
+    let second = node.write("platform-b", &path, "l2", &json!({"enterprise": "buyer", "claim": "secret-claim"}));
     assert_eq!(second.problem(), (409, "reimbursement.already-locked".to_owned()));
     let problem = second.json();
     assert_eq!(problem["standing"]["organisation"], "platform-a");
@@ -67,22 +54,8 @@ fn an_invoice_is_issued_locked_closed_and_filed() {
 
     file_the_month(&node);
     let events = node.get("shop", &format!("/v1/invoices/{id}/events")).json();
-    let codes: Vec<_> = events["events"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|event| event["code"].clone())
-        .collect();
-    assert_eq!(
-        codes,
-        [
-            "accepted",
-            "accepted",
-            "reimbursement.already-locked",
-            "accepted",
-            "repeated"
-        ]
-    );
+    let codes: Vec<_> = events["events"].as_array().unwrap().iter().map(|event| event["code"].clone()).collect();
+    assert_eq!(codes, ["accepted", "accepted", "reimbursement.already-locked", "accepted", "repeated"]);
 }
 
 /// What the ledger keeps writes defaults out.
@@ -167,39 +140,18 @@ fn personal_data_is_kept_served_to_the_entitled_and_erased_for_good() {
     assert_eq!(kept.json()["personal"], json!({"buyer_name": "某人"}));
     let hash = invoice::Digest::of(&kept.body).to_string();
     assert_eq!(issued["document"]["attachment"], hash.as_str());
-    for (who, status) in [
-        ("isp", 200),
-        ("tax-bureau", 200),
-        ("police", 403),
-        ("auditor", 403),
-        ("stranger", 404),
-    ] {
+    for (who, status) in [("isp", 200), ("tax-bureau", 200), ("police", 403), ("auditor", 403), ("stranger", 404)] {
         assert_eq!(node.get(who, path).status, status, "{who}");
     }
-    let erase = |who: &str| {
-        send(
-            node.address,
-            "DELETE",
-            path,
-            &[("authorization", &node.bearer(who))],
-            b"",
-        )
-    };
+    let erase = |who: &str| send(node.address, "DELETE", path, &[("authorization", &node.bearer(who))], b"");
     assert_eq!(erase("buyer").problem(), (403, "attachment.forbidden".to_owned()));
     assert_eq!(erase("shop").status, 204);
     assert_eq!(erase("shop").status, 204);
-    assert_eq!(
-        node.get("buyer", path).problem(),
-        (404, "attachment.not-held".to_owned())
-    );
+    assert_eq!(node.get("buyer", path).problem(), (404, "attachment.not-held".to_owned()));
     // A retry, under the same key or another, does not bring it back.
     for key in ["k1", "k2"] {
         let again = node.write("shop", "/v1/invoices", key, &body);
-        assert_eq!(
-            (again.status, &again.json()["attachment"]),
-            (200, &json!("redacted")),
-            "{key}"
-        );
+        assert_eq!((again.status, &again.json()["attachment"]), (200, &json!("redacted")), "{key}");
     }
 }
 
@@ -211,15 +163,9 @@ fn personal_data_of_a_refused_issue_is_not_kept() {
     let refused = node.write("shop", "/v1/invoices", "k1", &body);
     assert_eq!(refused.problem(), (409, "issue.seller-name-differs".to_owned()));
     let event = node.query.event(0).unwrap().unwrap().event().unwrap();
-    let ledger::event::Event::Issue(issue) = event else {
-        panic!("an issue")
-    };
+    let ledger::event::Event::Issue(issue) = event else { panic!("an issue") };
     let hash = chain::hash::Hash::from_bytes(*issue.document.attachment.unwrap().as_bytes());
-    super::server::eventually(|| {
-        replica::port::Store::attachment(&**node.query.store(), &hash)
-            .unwrap()
-            .is_none()
-    });
+    super::server::eventually(|| replica::port::Store::attachment(&**node.query.store(), &hash).unwrap().is_none());
 }
 
 #[test]
@@ -235,10 +181,7 @@ fn receipts_checkpoint_and_archive_verify_offline() {
     let signed = SignedCheckpoint::parse(&note.body).unwrap();
     assert_eq!(signed.checkpoint().size, 2);
     signed.verify(&genesis).unwrap();
-    assert_eq!(
-        node.get("shop", "/v1/archive").problem(),
-        (403, "auth.role-missing".to_owned())
-    );
+    assert_eq!(node.get("shop", "/v1/archive").problem(), (403, "auth.role-missing".to_owned()));
     let archive = node.get("auditor", "/v1/archive");
     let mut reader = ArchiveReader::new(archive.body.as_slice());
     let (mut blocks, mut ended) = (0, false);
@@ -264,30 +207,17 @@ fn an_entity_tag_spares_an_answer_until_something_changes() {
     let tag = first.header("etag").unwrap().to_owned();
     let conditional = || {
         let bearer = node.bearer("shop");
-        send(
-            node.address,
-            "GET",
-            &path,
-            &[("authorization", bearer.as_str()), ("if-none-match", tag.as_str())],
-            b"",
-        )
+        send(node.address, "GET", &path, &[("authorization", bearer.as_str()), ("if-none-match", tag.as_str())], b"")
     };
     let same = conditional();
     assert_eq!((same.status, same.body.len()), (304, 0));
     let lock = json!({"enterprise": "buyer", "claim": "C1", "lease_seconds": 60});
-    assert_eq!(
-        node.write("platform-a", &format!("{path}/reimbursements"), "l1", &lock)
-            .status,
-        201
-    );
+    assert_eq!(node.write("platform-a", &format!("{path}/reimbursements"), "l1", &lock).status, 201);
     assert_eq!(conditional().json()["reimbursement"]["status"], "locked");
     // The lease ends by itself, and the invoice stands as it did.
     node.clock.advance_clock(61_000);
     assert_eq!(conditional().status, 304);
-    assert_eq!(
-        node.get("shop", &path).json()["reimbursement"],
-        json!({"status": "open"})
-    );
+    assert_eq!(node.get("shop", &path).json()["reimbursement"], json!({"status": "open"}));
 }
 
 #[test]
@@ -298,31 +228,15 @@ fn an_invoice_is_transferred_renewed_unlocked_and_voided() {
     let locks = format!("{path}/reimbursements");
     let lock = json!({"enterprise": "buyer", "claim": "C1", "lease_seconds": 60});
     assert_eq!(node.write("platform-a", &locks, "1", &lock).status, 201);
-    let renewed = node.write(
-        "platform-a",
-        &format!("{locks}/C1:renew"),
-        "2",
-        &json!({"token": 1, "lease_seconds": 600}),
-    );
+    let renewed =
+        node.write("platform-a", &format!("{locks}/C1:renew"), "2", &json!({"token": 1, "lease_seconds": 600}));
     assert_eq!(renewed.status, 201, "{}", renewed.text());
     let stale = node.write("platform-a", &format!("{locks}/C1:unlock"), "3", &json!({"token": 7}));
     assert_eq!(stale.problem(), (409, "reimbursement.stale-token".to_owned()));
-    assert_eq!(
-        node.write("platform-a", &format!("{locks}/C1:unlock"), "4", &json!({"token": 1}))
-            .status,
-        201
-    );
-    let transfer = node.write(
-        "buyer",
-        &format!("{path}/transfers"),
-        "5",
-        &json!({"to": {"person": "p-17"}}),
-    );
+    assert_eq!(node.write("platform-a", &format!("{locks}/C1:unlock"), "4", &json!({"token": 1})).status, 201);
+    let transfer = node.write("buyer", &format!("{path}/transfers"), "5", &json!({"to": {"person": "p-17"}}));
     assert_eq!(transfer.status, 201, "{}", transfer.text());
-    assert_eq!(
-        transfer.json()["record"]["transferred"]["to"],
-        json!({"person": "p-17"})
-    );
+    assert_eq!(transfer.json()["record"]["transferred"]["to"], json!({"person": "p-17"}));
     let void = node.write("shop", &format!("{path}:void"), "6", &json!({"reason": "issue-error"}));
     assert_eq!(void.status, 201, "{}", void.text());
     assert_eq!(void.json()["invoice"]["validity"], "void");

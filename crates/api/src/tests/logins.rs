@@ -25,47 +25,20 @@ fn a_login_must_hold_in_every_part() {
     let table: Vec<(String, &str)> = vec![
         ("Bearer x".to_owned(), "login.malformed"),
         ("Basic eDp5".to_owned(), "auth.malformed"),
+        (sign(&|draft| draft.audience = "other-node".to_owned(), "login"), "login.audience"),
+        (sign(&|draft| draft.expires_at = now_s + 4_000, "login"), "login.lifetime"),
+        (sign(&|draft| (draft.issued_at, draft.expires_at) = (now_s - 100, now_s), "login"), "login.expired"),
         (
-            sign(&|draft| draft.audience = "other-node".to_owned(), "login"),
-            "login.audience",
-        ),
-        (
-            sign(&|draft| draft.expires_at = now_s + 4_000, "login"),
-            "login.lifetime",
-        ),
-        (
-            sign(
-                &|draft| (draft.issued_at, draft.expires_at) = (now_s - 100, now_s),
-                "login",
-            ),
-            "login.expired",
-        ),
-        (
-            sign(
-                &|draft| (draft.issued_at, draft.expires_at) = (now_s + 100, now_s + 200),
-                "login",
-            ),
+            sign(&|draft| (draft.issued_at, draft.expires_at) = (now_s + 100, now_s + 200), "login"),
             "login.not-yet-valid",
         ),
         (sign(&|_| {}, "statement"), "login.signature"),
-        (
-            sign(&|draft| draft.key = key("statement"), "statement"),
-            "auth.key-purpose",
-        ),
-        (
-            sign(&|draft| draft.key = key("old-login"), "old-login"),
-            "auth.key-inactive",
-        ),
+        (sign(&|draft| draft.key = key("statement"), "statement"), "auth.key-purpose"),
+        (sign(&|draft| draft.key = key("old-login"), "old-login"), "auth.key-inactive"),
         (sign(&|draft| draft.key = key("none"), "login"), "auth.unknown-key"),
+        (sign(&|draft| draft.organisation = organisation("none"), "login"), "auth.unknown-key"),
         (
-            sign(&|draft| draft.organisation = organisation("none"), "login"),
-            "auth.unknown-key",
-        ),
-        (
-            format!(
-                "Bearer {}",
-                String::from_utf8(node.statement("shop", "n", Mode::All, &[json!({})])).unwrap()
-            ),
+            format!("Bearer {}", String::from_utf8(node.statement("shop", "n", Mode::All, &[json!({})])).unwrap()),
             "login.type",
         ),
     ];
@@ -74,11 +47,7 @@ fn a_login_must_hold_in_every_part() {
         assert_eq!(answer.problem(), (401, code.to_owned()));
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
     }
-    check(
-        &send(node.address, "GET", "/v1/invoices", &[], b""),
-        401,
-        "auth.missing",
-    );
+    check(&send(node.address, "GET", "/v1/invoices", &[], b""), 401, "auth.missing");
 }
 
 #[test]
@@ -86,11 +55,7 @@ fn a_token_for_a_write_covers_one_body_once() {
     let node = Node::start();
     let body = json!({"document": document("A1")}).to_string();
     let send_as = |bearer: &str, body: &str| {
-        let headers = [
-            ("authorization", bearer),
-            ("idempotency-key", "k1"),
-            ("content-type", "application/json"),
-        ];
+        let headers = [("authorization", bearer), ("idempotency-key", "k1"), ("content-type", "application/json")];
         send(node.address, "POST", "/v1/invoices", &headers, body.as_bytes())
     };
     check(&send_as(&node.bearer("shop"), &body), 401, "login.body-mismatch");
@@ -98,11 +63,7 @@ fn a_token_for_a_write_covers_one_body_once() {
     draft.jti = Some(Nonce::new("only-jti").unwrap());
     let only_jti = format!("Bearer {}", draft.sign(&secret("shop", "login")));
     check(&send_as(&only_jti, &body), 401, "login.body-mismatch");
-    check(
-        &send_as(&node.bearer_for("shop", b"another body"), &body),
-        401,
-        "login.body-mismatch",
-    );
+    check(&send_as(&node.bearer_for("shop", b"another body"), &body), 401, "login.body-mismatch");
     let good = node.bearer_for("shop", body.as_bytes());
     assert_eq!(send_as(&good, &body).status, 201);
     check(&send_as(&good, &body), 401, "auth.token-used");

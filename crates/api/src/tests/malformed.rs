@@ -21,12 +21,7 @@ fn check_rejected(node: &Node, table: Vec<(&str, Vec<u8>, u16, &str)>) {
     }
     assert_eq!(node.leaves(), 0, "nothing was recorded");
     assert!(node.app.mempool.is_empty());
-    let good = node.statement(
-        "shop",
-        "n1",
-        Mode::All,
-        &[json!({"issue": {"document": document("A1")}})],
-    );
+    let good = node.statement("shop", "n1", Mode::All, &[json!({"issue": {"document": document("A1")}})]);
     assert_eq!(node.submit(&good).status, 201, "and no nonce was burnt");
 }
 
@@ -40,12 +35,7 @@ fn a_statement_that_is_no_statement_is_rejected_by_name() {
         ("empty", vec![], 400, "statement.malformed"),
         ("not a JWS", b"{}".to_vec(), 400, "statement.malformed"),
         ("padded", format!("{good}=").into_bytes(), 400, "statement.malformed"),
-        (
-            "a line behind",
-            format!("{good}\n").into_bytes(),
-            400,
-            "statement.malformed",
-        ),
+        ("a line behind", format!("{good}\n").into_bytes(), 400, "statement.malformed"),
         ("too large", vec![b'a'; 2 * 1024 * 1024 + 1], 413, "statement.too-large"),
         ("a login token", login, 400, "statement.header"),
     ];
@@ -90,34 +80,14 @@ fn a_statement_with_a_wrong_payload_is_rejected_by_name() {
         &node,
         vec![
             ("not JSON", raw("{"), 400, "statement.json"),
-            (
-                "a duplicate key",
-                raw("{\"mode\":\"all\",\"mode\":\"all\",\"events\":[{}]}"),
-                400,
-                "statement.json",
-            ),
+            ("a duplicate key", raw("{\"mode\":\"all\",\"mode\":\"all\",\"events\":[{}]}"), 400, "statement.json"),
             ("a fraction", one("{\"a\":1.5}"), 400, "statement.json"),
             ("a lone surrogate", one("{\"a\":\"\\ud800\"}"), 400, "statement.json"),
-            (
-                "too deep",
-                one(&format!("{}{}", "[".repeat(40), "]".repeat(40))),
-                400,
-                "statement.json",
-            ),
+            ("too deep", one(&format!("{}{}", "[".repeat(40), "]".repeat(40))), 400, "statement.json"),
             ("no events", one(""), 400, "statement.events"),
             ("no object", one("1"), 400, "statement.events"),
-            (
-                "another mode",
-                raw("{\"mode\":\"some\",\"events\":[{}]}"),
-                400,
-                "statement.mode",
-            ),
-            (
-                "another member",
-                raw("{\"mode\":\"all\",\"events\":[{}],\"x\":1}"),
-                400,
-                "statement.payload",
-            ),
+            ("another mode", raw("{\"mode\":\"some\",\"events\":[{}]}"), 400, "statement.mode"),
+            ("another member", raw("{\"mode\":\"all\",\"events\":[{}],\"x\":1}"), 400, "statement.payload"),
             (
                 "too large an event",
                 one(&format!("{{\"a\":\"{}\"}}", "x".repeat(65_536))),
@@ -133,11 +103,7 @@ fn a_statement_with_a_wrong_payload_is_rejected_by_name() {
 #[test]
 fn a_nonce_belongs_to_one_payload() {
     let node = Node::start();
-    assert_eq!(
-        node.write("shop", "/v1/invoices", "k1", &json!({"document": document("A1")}))
-            .status,
-        201
-    );
+    assert_eq!(node.write("shop", "/v1/invoices", "k1", &json!({"document": document("A1")})).status, 201);
     let other = node.write("shop", "/v1/invoices", "k1", &json!({"document": document("A2")}));
     check(&other, 409, "statement.nonce-reused");
     // While the first still waits, too.
@@ -155,11 +121,8 @@ fn a_malformed_body_is_refused_by_name() {
     let node = Node::start();
     let write = |body: &[u8]| {
         let bearer = node.bearer_for("shop", body);
-        let headers = [
-            ("authorization", bearer.as_str()),
-            ("idempotency-key", "k1"),
-            ("content-type", "application/json"),
-        ];
+        let headers =
+            [("authorization", bearer.as_str()), ("idempotency-key", "k1"), ("content-type", "application/json")];
         send(node.address, "POST", "/v1/invoices", &headers, body)
     };
     let good = json!({"document": document("A1")}).to_string();
@@ -169,40 +132,19 @@ fn a_malformed_body_is_refused_by_name() {
         (b"{\"document\":{}".to_vec(), 400, "request.json"),
         (b"\xff\xfe".to_vec(), 400, "request.json"),
         (format!("\u{feff}{good}").into_bytes(), 400, "request.json"),
+        (good.replacen("{\"document\"", "{\"x\":1,\"document\"", 1).into_bytes(), 400, "request.json"),
         (
-            good.replacen("{\"document\"", "{\"x\":1,\"document\"", 1).into_bytes(),
-            400,
-            "request.json",
-        ),
-        (
-            good.replacen("\"lines\"", "\"remark\":\"a\",\"remark\":\"a\",\"lines\"", 1)
-                .into_bytes(),
+            good.replacen("\"lines\"", "\"remark\":\"a\",\"remark\":\"a\",\"lines\"", 1).into_bytes(),
             400,
             "request.json",
         ),
         ("[".repeat(100_000).into_bytes(), 400, "request.json"),
-        (
-            good.replace("\"100.00\"", "100.5").into_bytes(),
-            422,
-            "document.invalid",
-        ),
-        (
-            good.replace("\"106.00\"", "\"107.00\"").into_bytes(),
-            422,
-            "document.invalid",
-        ),
+        (good.replace("\"100.00\"", "100.5").into_bytes(), 422, "document.invalid"),
+        (good.replace("\"106.00\"", "\"107.00\"").into_bytes(), 422, "document.invalid"),
         (b"{\"document\":null}".to_vec(), 422, "document.invalid"),
+        (json!({"document": document("A1"), "personal": {"name": "x"}}).to_string().into_bytes(), 400, "request.json"),
         (
-            json!({"document": document("A1"), "personal": {"name": "x"}})
-                .to_string()
-                .into_bytes(),
-            400,
-            "request.json",
-        ),
-        (
-            json!({"document": document("A1"), "personal": {"drawer": "x".repeat(600)}})
-                .to_string()
-                .into_bytes(),
+            json!({"document": document("A1"), "personal": {"drawer": "x".repeat(600)}}).to_string().into_bytes(),
             400,
             "attachment.malformed",
         ),
@@ -230,23 +172,11 @@ fn headers_and_paths_are_refused_by_name() {
     };
     let (json, key) = (("content-type", "application/json"), ("idempotency-key", "k1"));
     check(&write(&[json]), 400, "idempotency.key-missing");
-    check(
-        &write(&[json, ("idempotency-key", "a b")]),
-        400,
-        "idempotency.key-malformed",
-    );
+    check(&write(&[json, ("idempotency-key", "a b")]), 400, "idempotency.key-malformed");
     check(&write(&[json, key, key]), 400, "request.header");
     check(&write(&[key]), 415, "request.media-type");
-    check(
-        &write(&[key, ("content-type", "text/plain")]),
-        415,
-        "request.media-type",
-    );
-    check(
-        &write(&[key, json, ("content-encoding", "gzip")]),
-        415,
-        "request.encoding",
-    );
+    check(&write(&[key, ("content-type", "text/plain")]), 415, "request.media-type");
+    check(&write(&[key, json, ("content-encoding", "gzip")]), 415, "request.encoding");
     let get = |path: &str| node.get("shop", path);
     check(&get("/"), 404, "request.path");
     check(&get("/v1/invoices/144032609110-00000001/x"), 404, "request.path");
@@ -276,10 +206,7 @@ fn headers_and_paths_are_refused_by_name() {
 #[test]
 fn a_full_mempool_and_a_node_that_is_not_in_order_say_when_to_come_back() {
     let setup = super::node::Setup {
-        mempool: replica::mempool::Limits {
-            statements_max: 8,
-            ..replica::mempool::Limits::default()
-        },
+        mempool: replica::mempool::Limits { statements_max: 8, ..replica::mempool::Limits::default() },
         ..super::node::Setup::default()
     };
     let node = Node::start_with(setup);
@@ -300,11 +227,6 @@ fn a_full_mempool_and_a_node_that_is_not_in_order_say_when_to_come_back() {
     check(&answer, 503, "node.catching-up");
     assert_eq!(answer.header("retry-after"), Some("5"));
     node.app.health.stopping();
-    let statement = node.statement(
-        "shop",
-        "n1",
-        Mode::All,
-        &[json!({"issue": {"document": document("B1")}})],
-    );
+    let statement = node.statement("shop", "n1", Mode::All, &[json!({"issue": {"document": document("B1")}})]);
     check(&node.submit(&statement), 503, "node.stopping");
 }

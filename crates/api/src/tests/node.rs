@@ -53,16 +53,8 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let options = Options {
-            verifications_a_minute: 1_000,
-            ..Options::default()
-        };
-        Self {
-            options,
-            mempool: Limits::default(),
-            tls: None,
-            dev: true,
-        }
+        let options = Options { verifications_a_minute: 1_000, ..Options::default() };
+        Self { options, mempool: Limits::default(), tls: None, dev: true }
     }
 }
 
@@ -110,14 +102,11 @@ impl Node {
             receipt: secret("tax-bureau", "receipt"),
             salt_secret: Zeroizing::new([42; 32]),
         };
-        let hosted = ORGANISATIONS
-            .iter()
-            .filter(|(id, ..)| *id != "stranger")
-            .map(|(id, ..)| HostedKey {
-                organisation: organisation(id),
-                key: KeyId::new("statement").unwrap(),
-                secret: secret(id, "statement"),
-            });
+        let hosted = ORGANISATIONS.iter().filter(|(id, ..)| *id != "stranger").map(|(id, ..)| HostedKey {
+            organisation: organisation(id),
+            key: KeyId::new("statement").unwrap(),
+            secret: secret(id, "statement"),
+        });
         let app = Arc::new(App {
             query: query.clone(),
             mempool: Arc::new(mempool),
@@ -136,11 +125,7 @@ impl Node {
         thread::spawn(move || drive(replica, &driven, &woken, &driver_gate));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let shutdown = CancellationToken::new();
         let serving = runtime.spawn(serve(Arc::clone(&app), listener, setup.tls, shutdown.clone()));
         Self {
@@ -212,35 +197,20 @@ impl Node {
     pub(crate) fn write_with(&self, name: &str, path: &str, key: &str, body: &Value, more: &[(&str, &str)]) -> Answer {
         let body = body.to_string().into_bytes();
         let bearer = self.bearer_for(name, &body);
-        let mut headers = vec![
-            ("authorization", bearer.as_str()),
-            ("idempotency-key", key),
-            ("content-type", "application/json"),
-        ];
+        let mut headers =
+            vec![("authorization", bearer.as_str()), ("idempotency-key", key), ("content-type", "application/json")];
         headers.extend_from_slice(more);
         send(self.address, "POST", path, &headers, &body)
     }
 
     /// Posts JSON without a login.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
-        send(
-            self.address,
-            "POST",
-            path,
-            &[("content-type", "application/json")],
-            body.to_string().as_bytes(),
-        )
+        send(self.address, "POST", path, &[("content-type", "application/json")], body.to_string().as_bytes())
     }
 
     /// Posts a statement.
     pub(crate) fn submit(&self, statement: &[u8]) -> Answer {
-        send(
-            self.address,
-            "POST",
-            "/v1/statements",
-            &[("content-type", "application/jose")],
-            statement,
-        )
+        send(self.address, "POST", "/v1/statements", &[("content-type", "application/jose")], statement)
     }
 
     /// The header of a statement.
@@ -280,9 +250,7 @@ fn drive(mut replica: Replica<MemoryStore>, app: &App<MemoryStore>, woken: &mpsc
     while woken.recv().is_ok() {
         let Ok(_guard) = gate.lock() else { return };
         while !app.mempool.is_empty() {
-            let proposal = replica
-                .propose(app.clock.now_ms(), &consensus.public(), &app.mempool)
-                .unwrap();
+            let proposal = replica.propose(app.clock.now_ms(), &consensus.public(), &app.mempool).unwrap();
             app.finality.dropped(&proposal.dropped);
             let certificate = certify(replica.chain(), &proposal.block);
             let committed = replica.commit(&certificate).unwrap();

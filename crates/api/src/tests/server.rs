@@ -20,27 +20,18 @@ use crate::{Options, ServeError, Tls, serve};
 pub(crate) fn eventually(condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "the condition did not come about"
-        );
+        assert!(started.elapsed() < Duration::from_secs(60), "the condition did not come about");
         std::thread::yield_now();
     }
 }
 
 fn with(options: Options) -> Node {
-    Node::start_with(Setup {
-        options,
-        ..Setup::default()
-    })
+    Node::start_with(Setup { options, ..Setup::default() })
 }
 
 #[test]
 fn a_head_that_does_not_end_ends_the_connection() {
-    let node = with(Options {
-        header_read_timeout_ms: 50,
-        ..Options::default()
-    });
+    let node = with(Options { header_read_timeout_ms: 50, ..Options::default() });
     for start in ["", "GET / HTTP/1.1\r\nhost: x\r\n"] {
         let mut stream = connect(node.address);
         stream.write_all(start.as_bytes()).unwrap();
@@ -52,10 +43,7 @@ fn a_head_that_does_not_end_ends_the_connection() {
 
 #[test]
 fn an_idle_connection_is_closed() {
-    let node = with(Options {
-        header_read_timeout_ms: 50,
-        ..Options::default()
-    });
+    let node = with(Options { header_read_timeout_ms: 50, ..Options::default() });
     let mut stream = connect(node.address);
     stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let mut bytes = Vec::new();
@@ -65,39 +53,24 @@ fn an_idle_connection_is_closed() {
 
 #[test]
 fn a_body_is_limited_in_size_and_time() {
-    let options = Options {
-        body_bytes_max: 1_000,
-        body_read_timeout_ms: 50,
-        ..Options::default()
-    };
+    let options = Options { body_bytes_max: 1_000, body_read_timeout_ms: 50, ..Options::default() };
     let node = with(options);
     let json = ("content-type", "application/json");
     let announced = send(node.address, "POST", "/v1/verifications", &[json], &[b' '; 1_001]);
     assert_eq!(announced.problem(), (413, "request.too-large".to_owned()));
     let mut stream = connect(node.address);
-    stream
-        .write_all(&head(
-            "POST",
-            "/v1/verifications",
-            &[json, ("transfer-encoding", "chunked")],
-            None,
-        ))
-        .unwrap();
+    stream.write_all(&head("POST", "/v1/verifications", &[json, ("transfer-encoding", "chunked")], None)).unwrap();
     let _ = stream.write_all(format!("7d0\r\n{}\r\n0\r\n\r\n", " ".repeat(2_000)).as_bytes());
     assert_eq!(read(&mut stream).problem(), (413, "request.too-large".to_owned()));
     let mut slow = connect(node.address);
-    slow.write_all(&head("POST", "/v1/verifications", &[json], Some(100)))
-        .unwrap();
+    slow.write_all(&head("POST", "/v1/verifications", &[json], Some(100))).unwrap();
     slow.write_all(b"{").unwrap();
     assert_eq!(read(&mut slow).problem(), (408, "request.timeout".to_owned()));
 }
 
 #[test]
 fn beyond_the_limit_of_connections_one_waits_for_another_to_end() {
-    let node = with(Options {
-        connections_max: 1,
-        ..Options::default()
-    });
+    let node = with(Options { connections_max: 1, ..Options::default() });
     let mut first = connect(node.address);
     first.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let mut start = [0; 12];
@@ -113,10 +86,7 @@ fn beyond_the_limit_of_connections_one_waits_for_another_to_end() {
 
 #[test]
 fn a_wait_that_ends_first_is_a_promise_to_be_asked_about() {
-    let node = with(Options {
-        finality_wait_ms: 20,
-        ..Options::default()
-    });
+    let node = with(Options { finality_wait_ms: 20, ..Options::default() });
     let held = node.hold_blocks();
     let body = json!({"document": document("A1")});
     for prefer in ["wait=0", "respond-async", "wait=600", "unknown"] {
@@ -153,24 +123,16 @@ fn an_orderly_end_lets_requests_under_way_finish() {
 
 #[test]
 fn an_end_does_not_wait_for_ever() {
-    let node = with(Options {
-        drain_ms: 50,
-        ..Options::default()
-    });
+    let node = with(Options { drain_ms: 50, ..Options::default() });
     let _held = node.hold_blocks();
     std::thread::scope(|scope| {
         let body = json!({"document": document("A1")}).to_string().into_bytes();
         let bearer = node.bearer_for("shop", &body);
         let mut stream = connect(node.address);
         scope.spawn(move || {
-            let headers = [
-                ("authorization", bearer.as_str()),
-                ("idempotency-key", "k"),
-                ("content-type", "application/json"),
-            ];
-            stream
-                .write_all(&head("POST", "/v1/invoices", &headers, Some(body.len())))
-                .unwrap();
+            let headers =
+                [("authorization", bearer.as_str()), ("idempotency-key", "k"), ("content-type", "application/json")];
+            stream.write_all(&head("POST", "/v1/invoices", &headers, Some(body.len()))).unwrap();
             stream.write_all(&body).unwrap();
             let mut answer = Vec::new();
             let _ = stream.read_to_end(&mut answer);
@@ -203,23 +165,12 @@ fn a_fault_of_the_node_wakes_those_who_wait() {
 fn without_tls_the_door_opens_on_loopback_alone() {
     let node = Node::start();
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let refused = runtime.block_on(serve(Arc::clone(&node.app), listener, None, CancellationToken::new()));
     assert!(matches!(refused, Err(ServeError::Insecure { .. })));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let tls = Tls {
-        certificate_pem: b"x".to_vec(),
-        key_pem: Zeroizing::new(b"x".to_vec()),
-    };
-    let refused = runtime.block_on(serve(
-        Arc::clone(&node.app),
-        listener,
-        Some(tls),
-        CancellationToken::new(),
-    ));
+    let tls = Tls { certificate_pem: b"x".to_vec(), key_pem: Zeroizing::new(b"x".to_vec()) };
+    let refused = runtime.block_on(serve(Arc::clone(&node.app), listener, Some(tls), CancellationToken::new()));
     assert!(matches!(refused, Err(ServeError::Tls(_))));
 }
 
@@ -230,10 +181,7 @@ fn tls_carries_the_same_door() {
         certificate_pem: pair.cert.pem().into_bytes(),
         key_pem: Zeroizing::new(pair.key_pair.serialize_pem().into_bytes()),
     };
-    let node = Node::start_with(Setup {
-        tls: Some(tls),
-        ..Setup::default()
-    });
+    let node = Node::start_with(Setup { tls: Some(tls), ..Setup::default() });
     let mut roots = RootCertStore::empty();
     roots.add(pair.cert.der().clone()).unwrap();
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
@@ -269,44 +217,26 @@ fn the_node_tells_limits_status_health_metrics_and_docs() {
     assert!(get("/metrics").text().contains("einvoice_api_ready 1"));
     assert_eq!(get("/openapi.json").json()["openapi"], "3.1.0");
     assert!(get("/docs").text().contains("/v1/invoices/{id}:void"));
-    assert!(
-        get("/docs/errors")
-            .text()
-            .contains("id=\"reimbursement.already-locked\"")
-    );
+    assert!(get("/docs/errors").text().contains("id=\"reimbursement.already-locked\""));
     node.app.health.caught_up(false);
     assert_eq!(get("/readyz").problem(), (503, "node.catching-up".to_owned()));
     assert_eq!(get("/livez").status, 200);
-    let production = Node::start_with(Setup {
-        dev: false,
-        ..Setup::default()
-    });
-    assert_eq!(
-        production.post("/v1/dev/clock", &json!({"advance_ms": 1})).problem(),
-        (404, "request.path".to_owned())
-    );
+    let production = Node::start_with(Setup { dev: false, ..Setup::default() });
+    assert_eq!(production.post("/v1/dev/clock", &json!({"advance_ms": 1})).problem(), (404, "request.path".to_owned()));
     for wrong in [
         json!({}),
         json!({"advance_ms": -1}),
         json!({"advance_ms": 1, "to": "x"}),
         json!({"to": "2000-01-01T00:00:00Z"}),
     ] {
-        assert_eq!(
-            node.post("/v1/dev/clock", &wrong).problem(),
-            (400, "request.malformed".to_owned())
-        );
+        assert_eq!(node.post("/v1/dev/clock", &wrong).problem(), (400, "request.malformed".to_owned()));
     }
 }
 
 #[test]
 fn what_is_no_http_is_answered_or_closed_and_never_hangs() {
     let node = Node::start();
-    for bytes in [
-        &b"\x16\x03\x01"[..],
-        b"GET\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        &vec![b'A'; 100_000],
-    ] {
+    for bytes in [&b"\x16\x03\x01"[..], b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", &vec![b'A'; 100_000]] {
         let mut stream = connect(node.address);
         let _ = stream.write_all(bytes);
         let _ = stream.shutdown(std::net::Shutdown::Write);

@@ -11,10 +11,7 @@ use super::node::Node;
 #[test]
 fn a_signed_statement_is_decided_and_answered_again() {
     let node = Node::start();
-    let events = [
-        json!({"issue": {"document": document("A1")}}),
-        json!({"issue": {"document": document("A2")}}),
-    ];
+    let events = [json!({"issue": {"document": document("A1")}}), json!({"issue": {"document": document("A2")}})];
     let statement = node.statement("shop", "n1", Mode::Each, &events);
     let first = node.submit(&statement);
     assert_eq!(first.status, 201, "{}", first.text());
@@ -24,23 +21,13 @@ fn a_signed_statement_is_decided_and_answered_again() {
     assert_eq!(view["outcomes"][1]["index"], 1);
     assert_eq!(view["outcomes"][1]["kind"], "issue");
     assert_eq!(view["outcomes"][1]["leaf_index"], 1);
-    assert_eq!(
-        node.get("shop", view["outcomes"][1]["receipt"].as_str().unwrap())
-            .status,
-        200
-    );
+    assert_eq!(node.get("shop", view["outcomes"][1]["receipt"].as_str().unwrap()).status, 200);
     let again = node.submit(&statement);
     assert_eq!((again.status, again.json()), (200, view.clone()));
     let anew = node.submit(&node.statement("shop", "n2", Mode::Each, &events));
-    assert_eq!(
-        (anew.status, &anew.json()["outcomes"][0]["code"]),
-        (200, &json!("repeated"))
-    );
+    assert_eq!((anew.status, &anew.json()["outcomes"][0]["code"]), (200, &json!("repeated")));
     assert_eq!(anew.json()["outcomes"][0]["record"], view["outcomes"][0]["record"]);
-    assert_eq!(
-        anew.json()["outcomes"][0]["original"]["leaf_hash"],
-        view["outcomes"][0]["leaf_hash"]
-    );
+    assert_eq!(anew.json()["outcomes"][0]["original"]["leaf_hash"], view["outcomes"][0]["leaf_hash"]);
     let path = format!("/v1/statements/{}", view["statement"].as_str().unwrap());
     assert_eq!(node.get("shop", &path).json(), view);
     // Others learn that it is decided, not what became of it.
@@ -58,10 +45,7 @@ fn each_refusal_is_told_and_a_wholly_refused_statement_is_a_problem() {
     let partly = node.submit(&node.statement("platform-a", "n1", Mode::Each, &[lock("C1"), lock("C2")]));
     assert_eq!(partly.status, 201, "{}", partly.text());
     assert_eq!(partly.json()["outcomes"][1]["code"], "reimbursement.already-locked");
-    assert_eq!(
-        partly.json()["outcomes"][1]["refusal"]["standing"]["organisation"],
-        "platform-a"
-    );
+    assert_eq!(partly.json()["outcomes"][1]["refusal"]["standing"]["organisation"], "platform-a");
     let unknown = json!({"void": {"invoice": "144032609110-99999999", "reason": "issue-error"}});
     let issue = json!({"issue": {"document": document("A2")}});
     let wholly = node.submit(&node.statement("shop", "n2", Mode::All, &[issue, unknown]));
@@ -105,12 +89,7 @@ fn a_client_may_sign_what_the_node_prepared() {
     let prepared = node.post("/v1/statements:prepare", &request);
     assert_eq!(prepared.status, 200, "{}", prepared.text());
     let prepared = prepared.json();
-    assert!(
-        prepared["header"]
-            .as_str()
-            .unwrap()
-            .contains("\"kid\":\"shop/statement\"")
-    );
+    assert!(prepared["header"].as_str().unwrap().contains("\"kid\":\"shop/statement\""));
     assert!(prepared["payload"].as_str().unwrap().starts_with("{\"mode\":\"all\","));
     // No other code can sign bare bytes; a draft of the same header and payload signs the same.
     let mut header = node.header("shop", "n1");
@@ -123,10 +102,7 @@ fn a_client_may_sign_what_the_node_prepared() {
     let wrong = json!({
         "organisation": "shop", "key": "statement", "mode": "all", "events": [{"issue": {"document": ten_mistakes()}}]
     });
-    assert_eq!(
-        node.post("/v1/statements:prepare", &wrong).problem(),
-        (422, "document.invalid".to_owned())
-    );
+    assert_eq!(node.post("/v1/statements:prepare", &wrong).problem(), (422, "document.invalid".to_owned()));
 }
 
 #[test]
@@ -159,14 +135,7 @@ fn a_dry_run_tells_what_the_door_would_say() {
     let event = json!({"issue": {"document": document("A1")}});
     let good = node.statement("shop", "n1", Mode::All, std::slice::from_ref(&event));
     let dry = |statement: &[u8]| {
-        send(
-            node.address,
-            "POST",
-            "/v1/statements:validate",
-            &[("content-type", "application/jose")],
-            statement,
-        )
-        .json()
+        send(node.address, "POST", "/v1/statements:validate", &[("content-type", "application/jose")], statement).json()
     };
     assert_eq!(dry(&good), json!({"valid": true, "violations": [], "warnings": []}));
     let events = [event.to_string()];
@@ -181,10 +150,7 @@ fn attachments_travel_beside_a_statement_and_must_be_signed_by_it() {
     let node = Node::start();
     let attachment = invoice::Attachment::build(
         &[7; 16],
-        &invoice::Personal {
-            buyer_name: Some("某人".to_owned()),
-            ..invoice::Personal::default()
-        },
+        &invoice::Personal { buyer_name: Some("某人".to_owned()), ..invoice::Personal::default() },
     )
     .unwrap();
     let text = chain::encoding::encode_base64url(attachment.bytes());
@@ -195,10 +161,7 @@ fn attachments_travel_beside_a_statement_and_must_be_signed_by_it() {
             .unwrap()
     };
     let post = |statement: &str, attachments: &[&str]| {
-        node.post(
-            "/v1/statements",
-            &json!({"statement": statement, "attachments": attachments}),
-        )
+        node.post("/v1/statements", &json!({"statement": statement, "attachments": attachments}))
     };
     let unsigned = post(&statement("n1", document("A1")), &[&text]);
     assert_eq!(unsigned.problem(), (400, "attachment.unexpected".to_owned()));
@@ -206,9 +169,6 @@ fn attachments_travel_beside_a_statement_and_must_be_signed_by_it() {
     assert_eq!(padded.problem(), (400, "attachment.malformed".to_owned()));
     let good = post(&statement("n1", signed), &[&text]);
     assert_eq!(good.status, 201, "{}", good.text());
-    let path = format!(
-        "/v1/invoices/{}/attachment",
-        good.json()["outcomes"][0]["subject"].as_str().unwrap()
-    );
+    let path = format!("/v1/invoices/{}/attachment", good.json()["outcomes"][0]["subject"].as_str().unwrap());
     assert_eq!(node.get("shop", &path).body, attachment.bytes());
 }

@@ -11,16 +11,7 @@ fn everybody_sees_what_their_part_in_the_invoice_allows() {
     let path = format!("/v1/invoices/{id}");
     let before = |who: &str| node.get(who, &path).status;
     // Platforms hold the buyer's mandate, the service provider the seller's.
-    for who in [
-        "shop",
-        "buyer",
-        "isp",
-        "platform-a",
-        "platform-b",
-        "tax-bureau",
-        "police",
-        "auditor",
-    ] {
+    for who in ["shop", "buyer", "isp", "platform-a", "platform-b", "tax-bureau", "police", "auditor"] {
         assert_eq!(before(who), 200, "{who}");
     }
     let stranger = node.get("stranger", &path);
@@ -29,20 +20,11 @@ fn everybody_sees_what_their_part_in_the_invoice_allows() {
     assert_eq!(unknown.problem(), stranger.problem());
     assert_eq!(unknown.json()["title"], stranger.json()["title"]);
     for more in ["/events", "/receipt", "/attachment"] {
-        assert_eq!(
-            node.get("stranger", &format!("{path}{more}")).problem(),
-            (404, "invoice.unknown".to_owned())
-        );
+        assert_eq!(node.get("stranger", &format!("{path}{more}")).problem(), (404, "invoice.unknown".to_owned()));
     }
-    assert_eq!(
-        node.get("stranger", "/v1/receipts/0").problem(),
-        (404, "event.unknown".to_owned())
-    );
+    assert_eq!(node.get("stranger", "/v1/receipts/0").problem(), (404, "event.unknown".to_owned()));
     assert_eq!(node.get("buyer", "/v1/receipts/0").status, 200);
-    assert_eq!(
-        node.get("stranger", "/v1/filings/shop/2026-11").problem(),
-        (404, "organisation.unknown".to_owned())
-    );
+    assert_eq!(node.get("stranger", "/v1/filings/shop/2026-11").problem(), (404, "organisation.unknown".to_owned()));
 }
 
 #[test]
@@ -51,11 +33,7 @@ fn the_claim_is_for_its_platform_and_the_enterprise_alone() {
     let id = node.issue("A1");
     let path = format!("/v1/invoices/{id}");
     let lock = json!({"enterprise": "buyer", "claim": "trip-to-beijing"});
-    assert_eq!(
-        node.write("platform-a", &format!("{path}/reimbursements"), "l1", &lock)
-            .status,
-        201
-    );
+    assert_eq!(node.write("platform-a", &format!("{path}/reimbursements"), "l1", &lock).status, 201);
     for (who, told) in [
         ("platform-a", true),
         ("buyer", true),
@@ -74,12 +52,7 @@ fn the_claim_is_for_its_platform_and_the_enterprise_alone() {
 }
 
 fn ids(page: &Value) -> Vec<String> {
-    page["invoices"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| row["id"].as_str().unwrap().to_owned())
-        .collect()
+    page["invoices"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -92,18 +65,10 @@ fn a_list_keeps_to_what_the_caller_may_see() {
     assert_eq!(ids(&node.get("buyer", "/v1/invoices").json()), Vec::<String>::new());
     assert_eq!(ids(&node.get("isp", "/v1/invoices?party=shop").json()), newest);
     assert_eq!(ids(&node.get("auditor", "/v1/invoices").json()), all);
-    assert_eq!(
-        ids(&node
-            .get("police", "/v1/invoices?party=taxpayer:91350100M000100Y43&side=holder")
-            .json()),
-        newest
-    );
+    assert_eq!(ids(&node.get("police", "/v1/invoices?party=taxpayer:91350100M000100Y43&side=holder").json()), newest);
     let none = node.get("stranger", "/v1/invoices?party=shop");
     assert_eq!(none.problem(), (404, "organisation.unknown".to_owned()));
-    assert_eq!(
-        node.get("stranger", "/v1/invoices?party=nobody").problem(),
-        none.problem()
-    );
+    assert_eq!(node.get("stranger", "/v1/invoices?party=nobody").problem(), none.problem());
 }
 
 #[test]
@@ -121,10 +86,7 @@ fn a_list_goes_on_where_its_page_ended() {
         found.sort();
         assert_eq!(found, all, "{who}");
     }
-    let next = node.get("shop", "/v1/invoices?limit=2").json()["next"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let next = node.get("shop", "/v1/invoices?limit=2").json()["next"].as_str().unwrap().to_owned();
     let other = node.get("shop", &format!("/v1/invoices?limit=2&status=open&cursor={next}"));
     assert_eq!(other.problem(), (400, "request.cursor".to_owned()));
 }
@@ -134,47 +96,21 @@ fn a_list_is_filtered_by_what_stands_now() {
     let node = Node::start();
     let all: Vec<String> = (0..5).map(|number| node.issue(&format!("A{number}"))).collect();
     let lock = json!({"enterprise": "buyer", "claim": "C1"});
-    assert_eq!(
-        node.write(
-            "platform-a",
-            &format!("/v1/invoices/{}/reimbursements", all[0]),
-            "l",
-            &lock
-        )
-        .status,
-        201
-    );
-    assert_eq!(
-        ids(&node.get("shop", "/v1/invoices?status=locked").json()),
-        [all[0].clone()]
-    );
-    assert_eq!(
-        ids(&node.get("shop", "/v1/invoices?status=open&period=2026-11").json()).len(),
-        4
-    );
+    assert_eq!(node.write("platform-a", &format!("/v1/invoices/{}/reimbursements", all[0]), "l", &lock).status, 201);
+    assert_eq!(ids(&node.get("shop", "/v1/invoices?status=locked").json()), [all[0].clone()]);
+    assert_eq!(ids(&node.get("shop", "/v1/invoices?status=open&period=2026-11").json()).len(), 4);
     assert_eq!(ids(&node.get("shop", "/v1/invoices?period=2026-10").json()).len(), 0);
-    assert_eq!(
-        ids(&node.get("platform-a", "/v1/invoices?side=platform").json()),
-        [all[0].clone()]
-    );
+    assert_eq!(ids(&node.get("platform-a", "/v1/invoices?side=platform").json()), [all[0].clone()]);
     let hand = json!({"to": {"person": "p1"}});
-    assert_eq!(
-        node.write("buyer", &format!("/v1/invoices/{}/transfers", all[1]), "t", &hand)
-            .status,
-        201
-    );
+    assert_eq!(node.write("buyer", &format!("/v1/invoices/{}/transfers", all[1]), "t", &hand).status, 201);
     assert_eq!(
         ids(&node.get("buyer", "/v1/invoices?side=holder").json()).len(),
         5,
         "a buyer still sees what it bought"
     );
-    let events = node
-        .get("shop", &format!("/v1/invoices/{}/events?limit=1", all[0]))
-        .json();
+    let events = node.get("shop", &format!("/v1/invoices/{}/events?limit=1", all[0])).json();
     assert_eq!(events["events"].as_array().unwrap().len(), 1);
     let next = events["next"].as_str().unwrap();
-    let events = node
-        .get("shop", &format!("/v1/invoices/{}/events?limit=1&cursor={next}", all[0]))
-        .json();
+    let events = node.get("shop", &format!("/v1/invoices/{}/events?limit=1&cursor={next}", all[0])).json();
     assert_eq!(events["events"][0]["kind"], "lock");
 }

@@ -25,11 +25,7 @@ pub struct TotalsView {
 
 impl From<&Totals> for TotalsView {
     fn from(totals: &Totals) -> Self {
-        Self {
-            net: totals.net.to_string(),
-            tax: totals.tax.to_string(),
-            gross: totals.gross.to_string(),
-        }
+        Self { net: totals.net.to_string(), tax: totals.tax.to_string(), gross: totals.gross.to_string() }
     }
 }
 
@@ -193,11 +189,7 @@ pub struct RateTotalView {
 
 impl From<&RateTotal> for RateTotalView {
     fn from(total: &RateTotal) -> Self {
-        Self {
-            treatment: total.treatment,
-            net: total.net.to_string(),
-            tax: total.tax.to_string(),
-        }
+        Self { treatment: total.treatment, net: total.net.to_string(), tax: total.tax.to_string() }
     }
 }
 

@@ -20,10 +20,7 @@ pub struct LeafView {
 
 impl From<LeafRef> for LeafView {
     fn from(leaf: LeafRef) -> Self {
-        Self {
-            leaf_index: leaf.index,
-            leaf_hash: leaf.hash.to_string(),
-        }
+        Self { leaf_index: leaf.index, leaf_hash: leaf.hash.to_string() }
     }
 }
 
@@ -163,44 +160,18 @@ impl RecordView {
     pub(crate) fn of(record: &Record) -> Option<Self> {
         Some(match record {
             Record::Refused(_) | Record::Repeated { .. } => return None,
-            Record::Issued {
-                invoice,
-                issued_ms,
-                holder,
-            } => Self::Issued {
-                invoice: invoice.to_string(),
-                issued_at: format_ms(*issued_ms),
-                holder: holder.into(),
-            },
-            Record::Transferred { from, to } => Self::Transferred {
-                from: from.into(),
-                to: to.into(),
-            },
-            Record::Locked { token, until_ms } => Self::Locked {
-                token: *token,
-                until: format_ms(*until_ms),
-            },
-            Record::Renewed { token, until_ms } => Self::Renewed {
-                token: *token,
-                until: format_ms(*until_ms),
-            },
+            Record::Issued { invoice, issued_ms, holder } => {
+                Self::Issued { invoice: invoice.to_string(), issued_at: format_ms(*issued_ms), holder: holder.into() }
+            }
+            Record::Transferred { from, to } => Self::Transferred { from: from.into(), to: to.into() },
+            Record::Locked { token, until_ms } => Self::Locked { token: *token, until: format_ms(*until_ms) },
+            Record::Renewed { token, until_ms } => Self::Renewed { token: *token, until: format_ms(*until_ms) },
             Record::Unlocked { token } => Self::Unlocked { token: *token },
-            Record::Closed { token, closed_ms } => Self::Closed {
-                token: *token,
-                closed_at: format_ms(*closed_ms),
-            },
-            Record::Voided { voided_ms } => Self::Voided {
-                voided_at: format_ms(*voided_ms),
-            },
-            Record::Filed {
-                period,
-                invoices,
-                chain,
-            } => Self::Filed {
-                period: period.to_string(),
-                invoices: *invoices,
-                chain: chain.to_string(),
-            },
+            Record::Closed { token, closed_ms } => Self::Closed { token: *token, closed_at: format_ms(*closed_ms) },
+            Record::Voided { voided_ms } => Self::Voided { voided_at: format_ms(*voided_ms) },
+            Record::Filed { period, invoices, chain } => {
+                Self::Filed { period: period.to_string(), invoices: *invoices, chain: chain.to_string() }
+            }
         })
     }
 }

@@ -45,15 +45,7 @@ pub struct StatementView {
 impl StatementView {
     /// A statement of which only this is known.
     pub(crate) fn bare(statement: String, state: StatementState) -> Self {
-        Self {
-            statement,
-            state,
-            height: None,
-            time: None,
-            mode: None,
-            outcomes: None,
-            problem: None,
-        }
+        Self { statement, state, height: None, time: None, mode: None, outcomes: None, problem: None }
     }
 }
 

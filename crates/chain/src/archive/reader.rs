@@ -49,12 +49,7 @@ impl<R: Read> ArchiveReader<R> {
     /// Prepares to read; nothing is read yet. The reader asks for many small pieces: give it a
     /// buffered source.
     pub fn new(source: R) -> Self {
-        Self {
-            source,
-            due: Due::Genesis,
-            offset: 0,
-            height: 0,
-        }
+        Self { source, due: Due::Genesis, offset: 0, height: 0 }
     }
 
     /// How many bytes have been read, up to the end of the last whole frame.
@@ -72,11 +67,8 @@ impl<R: Read> ArchiveReader<R> {
         let due = self.due;
         // An error is final: behind it, nobody knows where a frame begins.
         self.due = Due::Nothing;
-        let (frame, due) = self.read(due).map_err(|problem| ArchiveError {
-            offset: self.offset,
-            height: self.height,
-            problem,
-        })?;
+        let (frame, due) =
+            self.read(due).map_err(|problem| ArchiveError { offset: self.offset, height: self.height, problem })?;
         self.due = due;
         Ok(Some(frame))
     }
@@ -100,16 +92,10 @@ impl<R: Read> ArchiveReader<R> {
                 (Entry::End(end), Due::Nothing)
             }
             (Due::Blocks | Due::Nothing, FrameKind::Genesis) | (Due::Nothing, FrameKind::Block | FrameKind::End) => {
-                return Err(ArchiveProblem::Order {
-                    expected: "a block or the end",
-                    found: kind.byte(),
-                });
+                return Err(ArchiveProblem::Order { expected: "a block or the end", found: kind.byte() });
             }
             (Due::Genesis, FrameKind::Block | FrameKind::End) => {
-                return Err(ArchiveProblem::Order {
-                    expected: "the genesis",
-                    found: kind.byte(),
-                });
+                return Err(ArchiveProblem::Order { expected: "the genesis", found: kind.byte() });
             }
         };
         let offset = self.offset;
@@ -128,11 +114,7 @@ impl<R: Read> ArchiveReader<R> {
             return Ok(());
         }
         // What is left of an archive that was cut off in its first line is one all the same.
-        Err(if ARCHIVE_MAGIC.starts_with(&found) {
-            ArchiveProblem::Truncated
-        } else {
-            ArchiveProblem::Magic
-        })
+        Err(if ARCHIVE_MAGIC.starts_with(&found) { ArchiveProblem::Truncated } else { ArchiveProblem::Magic })
     }
 
     /// Reads a frame whole: its kind, its payload, and how many bytes it takes.
@@ -142,14 +124,8 @@ impl<R: Read> ArchiveReader<R> {
         let kind = FrameKind::from_byte(byte).ok_or(ArchiveProblem::Kind { found: byte })?;
         let bytes_max = kind.bytes_max();
         let claimed_bytes = u32::from_be_bytes(claimed);
-        let too_large = ArchiveProblem::TooLarge {
-            found: u64::from(claimed_bytes),
-            bytes_max,
-        };
-        let payload_bytes = usize::try_from(claimed_bytes)
-            .ok()
-            .filter(|&bytes| bytes <= bytes_max)
-            .ok_or(too_large)?;
+        let too_large = ArchiveProblem::TooLarge { found: u64::from(claimed_bytes), bytes_max };
+        let payload_bytes = usize::try_from(claimed_bytes).ok().filter(|&bytes| bytes <= bytes_max).ok_or(too_large)?;
         let payload = self.read_up_to(payload_bytes)?;
         if payload.len() < payload_bytes {
             return Err(ArchiveProblem::Truncated);
@@ -157,10 +133,7 @@ impl<R: Read> ArchiveReader<R> {
         let expected: [u8; CHECKSUM_BYTES] = self.read_array()?;
         let found = checksum(byte, claimed, &payload);
         if found != expected {
-            return Err(ArchiveProblem::Checksum {
-                expected: hex::encode(expected),
-                found: hex::encode(found),
-            });
+            return Err(ArchiveProblem::Checksum { expected: hex::encode(expected), found: hex::encode(found) });
         }
         let bytes = length(payload_bytes + super::FRAME_OVERHEAD_BYTES);
         Ok((kind, payload, bytes))

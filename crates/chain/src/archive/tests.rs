@@ -48,13 +48,7 @@ pub(crate) fn repaired(mut bytes: Vec<u8>, offsets: &[usize]) -> Vec<u8> {
 fn the_bytes_of_an_archive_are_fixed() {
     let bytes = Chain::small().archive();
     let golden = include_bytes!("../../golden/small.archive");
-    assert_eq!(
-        Hash::of(&bytes),
-        Hash::of(golden),
-        "{} bytes, golden {}",
-        bytes.len(),
-        golden.len()
-    );
+    assert_eq!(Hash::of(&bytes), Hash::of(golden), "{} bytes, golden {}", bytes.len(), golden.len());
     assert_eq!(bytes, golden);
 
     // The frames, spelled out.
@@ -117,10 +111,7 @@ fn an_archive_cut_off_anywhere_is_truncated() {
         assert_eq!(code, "archive.truncated", "cut at {length}");
         let frame = offsets.iter().rposition(|&offset| offset <= length).unwrap_or(0);
         let begins = if length < 19 { 0 } else { offsets[frame] };
-        assert_eq!(
-            (usize::try_from(offset).unwrap(), usize::try_from(height).unwrap()),
-            (begins, frame)
-        );
+        assert_eq!((usize::try_from(offset).unwrap(), usize::try_from(height).unwrap()), (begins, frame));
     }
 }
 
@@ -158,20 +149,13 @@ fn frames_out_of_order_are_refused() {
     assert_eq!(error(&[magic, frame(1)].concat()), ("archive.order", 19, 0));
     assert_eq!(error(&[magic, frame(4)].concat()), ("archive.order", 19, 0));
     let second = u64::try_from(offsets[1]).unwrap();
-    assert_eq!(
-        error(&[magic, frame(0), frame(0)].concat()),
-        ("archive.order", second, 1)
-    );
+    assert_eq!(error(&[magic, frame(0), frame(0)].concat()), ("archive.order", second, 1));
 }
 
 #[test]
 fn a_frame_beyond_its_limit_is_refused_before_it_is_read() {
     let bytes = Chain::small().archive();
-    for (kind, limit) in [
-        (1, GENESIS_BYTES_MAX),
-        (2, COMMITTED_BLOCK_BYTES_MAX),
-        (3, END_BYTES_MAX),
-    ] {
+    for (kind, limit) in [(1, GENESIS_BYTES_MAX), (2, COMMITTED_BLOCK_BYTES_MAX), (3, END_BYTES_MAX)] {
         let mut bad = bytes.clone();
         bad[19..23].copy_from_slice(&u32::try_from(limit + 1).unwrap().to_be_bytes());
         bad[23] = kind;
@@ -192,10 +176,7 @@ fn a_failure_to_read_is_no_statement_about_the_archive() {
     }
     let bytes = Chain::small().archive();
     for length in [0, 10, 19, 21, 100] {
-        assert_eq!(
-            read(bytes[..length].chain(Broken)).unwrap_err().problem.code(),
-            "archive.io"
-        );
+        assert_eq!(read(bytes[..length].chain(Broken)).unwrap_err().problem.code(), "archive.io");
     }
 }
 
@@ -205,11 +186,7 @@ fn the_writer_takes_blocks_in_order_only() {
     let mut writer = ArchiveWriter::new(Vec::new(), &chain.genesis).unwrap();
     assert!(matches!(
         writer.push(&chain.blocks[1]),
-        Err(ArchiveWriteError::Order {
-            expected_height: 1,
-            found_height: 2,
-            ..
-        })
+        Err(ArchiveWriteError::Order { expected_height: 1, found_height: 2, .. })
     ));
     writer.push(&chain.blocks[0]).unwrap();
     assert!(writer.push(&chain.blocks[0]).is_err());

@@ -48,10 +48,7 @@ impl<W: Write> ArchiveWriter<W> {
     /// Begins an archive with its genesis.
     pub fn new(mut target: W, genesis: &Genesis) -> Result<Self, ArchiveWriteError> {
         target.write_all(&ARCHIVE_MAGIC)?;
-        let mut writer = Self {
-            target,
-            end: ArchiveEnd::of_genesis(genesis),
-        };
+        let mut writer = Self { target, end: ArchiveEnd::of_genesis(genesis) };
         writer.write_frame(FrameKind::Genesis, 0, &genesis.to_bytes())?;
         Ok(writer)
     }
@@ -83,11 +80,7 @@ impl<W: Write> ArchiveWriter<W> {
     fn write_frame(&mut self, kind: FrameKind, height: u64, payload: &[u8]) -> Result<(), ArchiveWriteError> {
         let (found, bytes_max) = (payload.len(), kind.bytes_max());
         let Some(length) = u32::try_from(found).ok().filter(|_| found <= bytes_max) else {
-            return Err(ArchiveWriteError::TooLarge {
-                height,
-                found,
-                bytes_max,
-            });
+            return Err(ArchiveWriteError::TooLarge { height, found, bytes_max });
         };
         let length = length.to_be_bytes();
         self.target.write_all(&length)?;

@@ -66,10 +66,7 @@ impl Body {
         self.block.check_shape()?;
         let statements = self.block.statements.len();
         if self.outcomes.len() != statements {
-            return Err(BlockError::OutcomeLists {
-                statements,
-                found: self.outcomes.len(),
-            });
+            return Err(BlockError::OutcomeLists { statements, found: self.outcomes.len() });
         }
         let mut room = OUTCOMES_BYTES_MAX;
         for (statement, outcomes) in self.outcomes.iter().enumerate() {
@@ -81,9 +78,7 @@ impl Body {
                 check_outcome(statement, event, outcome)?;
                 size += outcome_size(outcome);
             }
-            room = room.checked_sub(size).ok_or(BlockError::OutcomesTooLarge {
-                bytes_max: OUTCOMES_BYTES_MAX,
-            })?;
+            room = room.checked_sub(size).ok_or(BlockError::OutcomesTooLarge { bytes_max: OUTCOMES_BYTES_MAX })?;
         }
         Ok(())
     }
@@ -105,10 +100,8 @@ impl Body {
     /// Reads the header from the first bytes of an encoded body, which may be cut after it.
     pub fn decode_header(start: &[u8]) -> Result<Header, DecodeError> {
         let mut rest = start;
-        let (tag, header) = <([u8; 13], Header)>::deserialize(&mut rest).map_err(|source| DecodeError::Malformed {
-            value: "block body",
-            source,
-        })?;
+        let (tag, header) = <([u8; 13], Header)>::deserialize(&mut rest)
+            .map_err(|source| DecodeError::Malformed { value: "block body", source })?;
         check_tag("block body", tag, BODY_TAG)?;
         Ok(header)
     }
@@ -124,11 +117,7 @@ impl Body {
         let mut places = Vec::with_capacity(self.block.statements.len());
         for statement in &self.block.statements {
             offset += LENGTH_BYTES;
-            places.push(StatementPlace {
-                offset: size(offset),
-                len: size(statement.len()),
-                outcomes: Vec::new(),
-            });
+            places.push(StatementPlace { offset: size(offset), len: size(statement.len()), outcomes: Vec::new() });
             offset += statement.len();
         }
         offset += length(borsh::object_length(&self.block.next_validators)) + LENGTH_BYTES;
@@ -163,13 +152,7 @@ fn check_outcome(statement: usize, event: usize, outcome: &Outcome) -> Result<()
         ("record", outcome.record.len(), OUTCOME_RECORD_BYTES_MAX),
     ] {
         if found > bytes_max {
-            return Err(BlockError::OutcomeTooLarge {
-                statement,
-                event,
-                part,
-                found,
-                bytes_max,
-            });
+            return Err(BlockError::OutcomeTooLarge { statement, event, part, found, bytes_max });
         }
     }
     Ok(())
@@ -207,9 +190,6 @@ impl CommittedBlock {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (body, certificate): (Vec<u8>, Vec<u8>) =
             decode_exact("committed block", bytes, COMMITTED_BLOCK_BYTES_MAX)?;
-        Ok(Self {
-            body: Body::decode(&body)?,
-            certificate: CommitCertificate::decode(&certificate)?,
-        })
+        Ok(Self { body: Body::decode(&body)?, certificate: CommitCertificate::decode(&certificate)? })
     }
 }

@@ -149,12 +149,7 @@ impl BlockError {
             Self::OutcomeLists { found, .. } => format!("{found} lists of outcomes"),
             Self::NoOutcome { .. } => "none".to_owned(),
             Self::OutcomeCode { statement, event } => format!("another in outcome {event} of statement {statement}"),
-            Self::OutcomeTooLarge {
-                statement,
-                event,
-                found,
-                ..
-            } => {
+            Self::OutcomeTooLarge { statement, event, found, .. } => {
                 format!("{found} bytes in outcome {event} of statement {statement}")
             }
         }

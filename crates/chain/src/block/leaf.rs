@@ -50,10 +50,7 @@ impl Outcome {
     /// Whether the code has the form of one.
     pub(super) fn has_code(&self) -> bool {
         (1..=OUTCOME_CODE_BYTES_MAX).contains(&self.code.len())
-            && self
-                .code
-                .bytes()
-                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
+            && self.code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
     }
 }
 

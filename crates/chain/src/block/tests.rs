@@ -18,21 +18,14 @@ fn header() -> Header {
     header.log_root = hash("log");
     header.log_size = 0x2122_2324_2526_2728;
     header.writes_hash = hash("writes");
-    header.state_checkpoint = StateCheckpoint {
-        height: 0x3132,
-        root: hash("state"),
-    };
+    header.state_checkpoint = StateCheckpoint { height: 0x3132, root: hash("state") };
     header.validators_hash = hash("validators");
     header.next_validators_hash = hash("next validators");
     header
 }
 
 fn outcome(code: &str) -> Outcome {
-    Outcome {
-        code: code.to_owned(),
-        subject: "subject-1".to_owned(),
-        record: b"record".to_vec(),
-    }
+    Outcome { code: code.to_owned(), subject: "subject-1".to_owned(), record: b"record".to_vec() }
 }
 
 fn leaf() -> Leaf {
@@ -46,18 +39,8 @@ fn body() -> Body {
     let mut header = fixture::first_header(&fixture::genesis(&[1]));
     header.statement_count = 2;
     header.statements_root = statements_root(&statements);
-    let outcomes = vec![
-        vec![outcome("accepted"), outcome("custody.not-the-holder")],
-        vec![outcome("repeated")],
-    ];
-    Body {
-        block: Block {
-            header,
-            statements,
-            next_validators: None,
-        },
-        outcomes,
-    }
+    let outcomes = vec![vec![outcome("accepted"), outcome("custody.not-the-holder")], vec![outcome("repeated")]];
+    Body { block: Block { header, statements, next_validators: None }, outcomes }
 }
 
 /// The body above, with another validator set from the next height on.
@@ -95,10 +78,7 @@ fn the_bytes_and_the_id_of_a_header_are_fixed() {
         hex_of("next validators"),
     ];
     assert_eq!(hex::encode(header.encode()), expected.concat());
-    assert_eq!(
-        header.id().to_string(),
-        "a06e300ab99f6f5409664d5a11653a9e442e14af4c006b00550086745a4b234f"
-    );
+    assert_eq!(header.id().to_string(), "a06e300ab99f6f5409664d5a11653a9e442e14af4c006b00550086745a4b234f");
 }
 
 /// Changing these bytes forks the chain.
@@ -115,26 +95,16 @@ fn the_bytes_and_the_hash_of_a_leaf_are_fixed() {
         Hash::of(b"record").to_string(),
     ];
     assert_eq!(hex::encode(leaf().encode()), expected.concat());
-    assert_eq!(
-        leaf().hash().to_string(),
-        "d677d7b2eb794bcded3b56c7dbce2f8d363eaabacb0085f50e874361746ff70b"
-    );
+    assert_eq!(leaf().hash().to_string(), "d677d7b2eb794bcded3b56c7dbce2f8d363eaabacb0085f50e874361746ff70b");
 }
 
 /// Changing this root forks the chain.
 #[test]
 fn the_statements_root_is_the_tree_over_whole_statements() {
-    let (a, b, c) = (
-        merkle::leaf_hash(b"a"),
-        merkle::leaf_hash(b"b"),
-        merkle::leaf_hash(b"c"),
-    );
+    let (a, b, c) = (merkle::leaf_hash(b"a"), merkle::leaf_hash(b"b"), merkle::leaf_hash(b"c"));
     assert_eq!(statements_root::<&[u8]>(&[]), Hash::EMPTY);
     assert_eq!(statements_root(&["a"]), a);
-    assert_eq!(
-        statements_root(&["a", "b", "c"]),
-        merkle::node_hash(&merkle::node_hash(&a, &b), &c)
-    );
+    assert_eq!(statements_root(&["a", "b", "c"]), merkle::node_hash(&merkle::node_hash(&a, &b), &c));
 }
 
 /// Changing these bytes makes stored and archived bodies unreadable.
@@ -170,10 +140,7 @@ fn the_bytes_of_a_body_and_a_committed_block_are_fixed() {
     assert_eq!(hex::encode(body.encode()), expected.concat());
 
     let block = &expected[1..9];
-    assert_eq!(
-        hex::encode(body.block.encode()),
-        hex::encode("chain/block/v1") + &block.concat()
-    );
+    assert_eq!(hex::encode(body.block.encode()), hex::encode("chain/block/v1") + &block.concat());
 
     let certificate = fixture::certify(body.header(), [1]);
     let bytes = |length: usize| hex::encode(u32::try_from(length).unwrap().to_le_bytes());
@@ -194,10 +161,7 @@ fn the_bytes_of_a_body_and_a_committed_block_are_fixed() {
 #[test]
 fn every_encoding_gives_the_value_back_and_is_exact() {
     let body = changing_body();
-    let committed = CommittedBlock {
-        certificate: fixture::certify(body.header(), [1]),
-        body: body.clone(),
-    };
+    let committed = CommittedBlock { certificate: fixture::certify(body.header(), [1]), body: body.clone() };
     assert_eq!(Header::decode(&header().encode()).unwrap(), header());
     assert_eq!(Leaf::decode(&leaf().encode()).unwrap(), leaf());
     assert_eq!(Block::decode(&body.block.encode()).unwrap(), body.block);
@@ -275,20 +239,11 @@ fn a_body_that_disagrees_with_itself_is_refused_with_its_reason() {
     };
     let other_set = || Some(fixture::validator_set(&[1, 1]));
     check(&|body| body.block.header.statement_count = 3, "block.statement-count");
-    check(
-        &|body| body.block.header.statement_count = u32::MAX,
-        "block.statement-count",
-    );
+    check(&|body| body.block.header.statement_count = u32::MAX, "block.statement-count");
     check(&|body| body.block.statements[0][0] ^= 1, "block.statements-root");
     check(&|body| body.block.statements.swap(0, 1), "block.statements-root");
-    check(
-        &|body| body.block.header.next_validators_hash = Hash::EMPTY,
-        "block.next-validators-missing",
-    );
-    check(
-        &|body| body.block.next_validators = other_set(),
-        "block.next-validators-unasked",
-    );
+    check(&|body| body.block.header.next_validators_hash = Hash::EMPTY, "block.next-validators-missing");
+    check(&|body| body.block.next_validators = other_set(), "block.next-validators-unasked");
     check(
         &|body| {
             body.block.header.next_validators_hash = Hash::EMPTY;
@@ -297,22 +252,13 @@ fn a_body_that_disagrees_with_itself_is_refused_with_its_reason() {
         "block.next-validators-hash",
     );
     check(&|body| body.outcomes.truncate(1), "block.outcome-lists");
-    check(
-        &|body| body.outcomes.push(vec![outcome("accepted")]),
-        "block.outcome-lists",
-    );
+    check(&|body| body.outcomes.push(vec![outcome("accepted")]), "block.outcome-lists");
     check(&|body| body.outcomes[1].clear(), "block.no-outcome");
     for code in ["", "Accepted", "not found", &"x".repeat(65)] {
         check(&|body| body.outcomes[0][1].code = code.to_owned(), "block.outcome-code");
     }
-    check(
-        &|body| body.outcomes[0][1].subject = "x".repeat(257),
-        "block.outcome-too-large",
-    );
-    check(
-        &|body| body.outcomes[0][1].record = vec![0; 65_537],
-        "block.outcome-too-large",
-    );
+    check(&|body| body.outcomes[0][1].subject = "x".repeat(257), "block.outcome-too-large");
+    check(&|body| body.outcomes[0][1].record = vec![0; 65_537], "block.outcome-too-large");
 }
 
 #[test]
@@ -324,10 +270,7 @@ fn a_body_beyond_its_limits_is_refused() {
     large.block.statements = vec![vec![0; STATEMENTS_BYTES_MAX], vec![0]];
     assert_eq!(large.check_shape().unwrap_err().code(), "block.statements-too-large");
     let mut outcomes = body();
-    let big = Outcome {
-        record: vec![0; OUTCOME_RECORD_BYTES_MAX],
-        ..outcome("accepted")
-    };
+    let big = Outcome { record: vec![0; OUTCOME_RECORD_BYTES_MAX], ..outcome("accepted") };
     outcomes.outcomes[0] = vec![big; OUTCOMES_BYTES_MAX / OUTCOME_RECORD_BYTES_MAX];
     assert_eq!(outcomes.check_shape().unwrap_err().code(), "block.outcomes-too-large");
 }

@@ -21,13 +21,7 @@ fn certificate(signers: impl IntoIterator<Item = u8>) -> CommitCertificate {
         let key = fixture::consensus_key(number);
         sign_precommit(&key, &chain(), Suite::Ed25519Sha256, 7, 2, &block_id())
     };
-    CommitCertificate::new(
-        Suite::Ed25519Sha256,
-        7,
-        2,
-        block_id(),
-        signers.into_iter().map(sign).collect(),
-    )
+    CommitCertificate::new(Suite::Ed25519Sha256, 7, 2, block_id(), signers.into_iter().map(sign).collect())
 }
 
 fn verify(certificate: &CommitCertificate, powers: &[u64]) -> Result<(), CertificateError> {
@@ -39,15 +33,7 @@ fn verify(certificate: &CommitCertificate, powers: &[u64]) -> Result<(), Certifi
 fn the_bytes_that_a_vote_signs_are_fixed() {
     let voter = fixture::consensus_key(1).public();
     let bytes = |kind, block_id: Option<&BlockId>| {
-        hex::encode(vote_sign_bytes(
-            &chain(),
-            Suite::Ed25519Sha256,
-            kind,
-            7,
-            2,
-            block_id,
-            &voter,
-        ))
+        hex::encode(vote_sign_bytes(&chain(), Suite::Ed25519Sha256, kind, 7, 2, block_id, &voter))
     };
     let head = concat!("636861696e2f766f74652f7631", "0100", "0400000064656d6f");
     let genesis = Hash::of(b"genesis");
@@ -60,10 +46,7 @@ fn the_bytes_that_a_vote_signs_are_fixed() {
         bytes(VoteKind::Prevote, Some(&block_id())),
         format!("{head}{genesis}0107000000000000000200000001{}{voter}", block_id())
     );
-    assert_eq!(
-        bytes(VoteKind::Precommit, None),
-        format!("{head}{genesis}0207000000000000000200000000{voter}")
-    );
+    assert_eq!(bytes(VoteKind::Precommit, None), format!("{head}{genesis}0207000000000000000200000000{voter}"));
     let whole = vote_sign_bytes(
         &chain(),
         Suite::Ed25519Sha256,
@@ -73,10 +56,7 @@ fn the_bytes_that_a_vote_signs_are_fixed() {
         Some(&block_id()),
         &fixture::consensus_key(1).public(),
     );
-    assert_eq!(
-        Hash::of(&whole).to_string(),
-        "65533d146170fc318eacfc8f9bce432fff3141d6307acaf5f556ae85f57fbc6c"
-    );
+    assert_eq!(Hash::of(&whole).to_string(), "65533d146170fc318eacfc8f9bce432fff3141d6307acaf5f556ae85f57fbc6c");
 }
 
 /// Changing these bytes forks the chain.
@@ -84,24 +64,13 @@ fn the_bytes_that_a_vote_signs_are_fixed() {
 fn the_bytes_that_a_proposal_signs_are_fixed() {
     let proposer = fixture::consensus_key(1).public();
     let bytes = |pol_round| {
-        hex::encode(proposal_sign_bytes(
-            &chain(),
-            Suite::Ed25519Sha256,
-            7,
-            2,
-            pol_round,
-            &block_id(),
-            &proposer,
-        ))
+        hex::encode(proposal_sign_bytes(&chain(), Suite::Ed25519Sha256, 7, 2, pol_round, &block_id(), &proposer))
     };
     let genesis = Hash::of(b"genesis");
     let head = concat!("636861696e2f70726f706f73616c2f7631", "0100", "0400000064656d6f");
     let tail = format!("{}{}", block_id(), hex::encode(proposer.as_bytes()));
     assert_eq!(bytes(None), format!("{head}{genesis}07000000000000000200000000{tail}"));
-    assert_eq!(
-        bytes(Some(1)),
-        format!("{head}{genesis}0700000000000000020000000101000000{tail}")
-    );
+    assert_eq!(bytes(Some(1)), format!("{head}{genesis}0700000000000000020000000101000000{tail}"));
 }
 
 /// Changing these bytes makes stored and archived certificates unreadable.
@@ -160,27 +129,15 @@ fn more_than_two_thirds_of_the_power_decide() {
     // Exactly two thirds are too few.
     assert_eq!(
         verify(&certificate([1, 2]), &[1, 1, 1]),
-        Err(CertificateError::TooLittlePower {
-            signed: 2,
-            needed: 3,
-            total: 3
-        })
+        Err(CertificateError::TooLittlePower { signed: 2, needed: 3, total: 3 })
     );
     assert_eq!(
         verify(&certificate([2, 3, 4]), &[5, 1, 1, 1]),
-        Err(CertificateError::TooLittlePower {
-            signed: 3,
-            needed: 6,
-            total: 8
-        })
+        Err(CertificateError::TooLittlePower { signed: 3, needed: 6, total: 8 })
     );
     assert_eq!(
         verify(&certificate([]), &[1]),
-        Err(CertificateError::TooLittlePower {
-            signed: 0,
-            needed: 1,
-            total: 1
-        })
+        Err(CertificateError::TooLittlePower { signed: 0, needed: 1, total: 1 })
     );
 }
 
@@ -188,30 +145,21 @@ fn more_than_two_thirds_of_the_power_decide() {
 fn a_validator_counts_once() {
     let certificate = certificate([1, 1, 1]);
     let validator = Box::new(fixture::consensus_key(1).public());
-    assert_eq!(
-        verify(&certificate, &[1, 1, 1, 1]),
-        Err(CertificateError::NotSorted { validator })
-    );
+    assert_eq!(verify(&certificate, &[1, 1, 1, 1]), Err(CertificateError::NotSorted { validator }));
 }
 
 #[test]
 fn signatures_stand_in_one_order() {
     let mut certificate = certificate([1, 2, 3]);
     certificate.signatures.swap(0, 2);
-    assert_eq!(
-        verify(&certificate, &[1, 1, 1]).unwrap_err().code(),
-        "certificate.not-sorted"
-    );
+    assert_eq!(verify(&certificate, &[1, 1, 1]).unwrap_err().code(), "certificate.not-sorted");
 }
 
 #[test]
 fn a_stranger_spoils_a_certificate() {
     let certificate = certificate([1, 2, 3, 9]);
     let validator = Box::new(fixture::consensus_key(9).public());
-    assert_eq!(
-        verify(&certificate, &[1, 1, 1]),
-        Err(CertificateError::UnknownValidator { validator, height: 7 })
-    );
+    assert_eq!(verify(&certificate, &[1, 1, 1]), Err(CertificateError::UnknownValidator { validator, height: 7 }));
 }
 
 #[test]
@@ -221,10 +169,7 @@ fn every_signature_listed_must_verify_even_beyond_the_quorum() {
         let mut bytes = *certificate.signatures[place].signature.as_bytes();
         bytes[5] ^= 1;
         certificate.signatures[place].signature = Signature::from_bytes(bytes);
-        assert_eq!(
-            verify(&certificate, &[1, 1, 1, 1]).unwrap_err().code(),
-            "certificate.signature"
-        );
+        assert_eq!(verify(&certificate, &[1, 1, 1, 1]).unwrap_err().code(), "certificate.signature");
     }
 }
 
@@ -233,10 +178,7 @@ fn a_certificate_holds_for_nothing_else() {
     let good = certificate([1]);
     let set = fixture::validator_set(&[1]);
     let other_chain = ChainId::new(ChainName::new("demo").unwrap(), Hash::of(b"another genesis"));
-    assert_eq!(
-        good.verify(&other_chain, good.suite, &set).unwrap_err().code(),
-        "certificate.signature"
-    );
+    assert_eq!(good.verify(&other_chain, good.suite, &set).unwrap_err().code(), "certificate.signature");
     for change in [
         |certificate: &mut CommitCertificate| certificate.height += 1,
         |certificate: &mut CommitCertificate| certificate.round += 1,
@@ -273,10 +215,7 @@ fn a_certificate_decides_its_own_header_only() {
     other.time_ms += 1;
     assert_eq!(
         certificate.verify_header(&other, genesis.validator_set()),
-        Err(CertificateError::BlockId {
-            expected: other.id(),
-            found: header.id()
-        })
+        Err(CertificateError::BlockId { expected: other.id(), found: header.id() })
     );
     other.height = 2;
     assert_eq!(

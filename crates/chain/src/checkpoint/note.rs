@@ -60,12 +60,7 @@ pub(super) fn encode_base64(bytes: &[u8]) -> String {
 /// Writes a note.
 pub(super) fn write(text: &str, signatures: &[NoteSignature]) -> String {
     let mut note = format!("{text}\n");
-    for NoteSignature {
-        name,
-        key_id,
-        signature,
-    } in signatures
-    {
+    for NoteSignature { name, key_id, signature } in signatures {
         let bytes = [&key_id[..], signature].concat();
         note.extend([DASH, name, " ", &encode_base64(&bytes), "\n"]);
     }
@@ -75,9 +70,7 @@ pub(super) fn write(text: &str, signatures: &[NoteSignature]) -> String {
 /// Takes a note apart into its text, with the last newline, and its signatures.
 pub(super) fn parse(bytes: &[u8]) -> Result<(&str, Vec<NoteSignature>), CheckpointError> {
     if bytes.len() > NOTE_BYTES_MAX {
-        return Err(CheckpointError::TooLarge {
-            bytes_max: NOTE_BYTES_MAX,
-        });
+        return Err(CheckpointError::TooLarge { bytes_max: NOTE_BYTES_MAX });
     }
     let note = std::str::from_utf8(bytes).map_err(|_| CheckpointError::NotUtf8)?;
     let expected = "an empty line between text and signatures";
@@ -86,22 +79,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(&str, Vec<NoteSignature>), Checkpoi
     let first_line = text.lines().count() + 2;
     let lines = rest.strip_prefix('\n').unwrap_or(rest);
     let Some(lines) = lines.strip_suffix('\n') else {
-        return Err(CheckpointError::Line {
-            line: first_line,
-            expected: "signature lines, each with its newline",
-        });
+        return Err(CheckpointError::Line { line: first_line, expected: "signature lines, each with its newline" });
     };
     let mut signatures = Vec::new();
     for (number, line) in (first_line..).zip(lines.split('\n')) {
         if signatures.len() == NOTE_SIGNATURES_MAX {
-            return Err(CheckpointError::TooManySignatures {
-                signatures_max: NOTE_SIGNATURES_MAX,
-            });
+            return Err(CheckpointError::TooManySignatures { signatures_max: NOTE_SIGNATURES_MAX });
         }
-        let malformed = CheckpointError::Line {
-            line: number,
-            expected: "a signature line, \u{2014} <name> <base64>",
-        };
+        let malformed = CheckpointError::Line { line: number, expected: "a signature line, \u{2014} <name> <base64>" };
         signatures.push(parse_signature(line).ok_or(malformed)?);
     }
     Ok((text, signatures))
@@ -121,10 +106,7 @@ fn parse_signature(line: &str) -> Option<NoteSignature> {
 
 /// Reads the root line of a checkpoint.
 pub(super) fn parse_root(line: &str) -> Result<Hash, CheckpointError> {
-    let malformed = CheckpointError::Line {
-        line: 3,
-        expected: "the log's root, 32 bytes of base64",
-    };
+    let malformed = CheckpointError::Line { line: 3, expected: "the log's root, 32 bytes of base64" };
     let bytes = STANDARD.decode(line).map_err(|_| malformed.clone())?;
     let bytes: [u8; 32] = bytes.try_into().map_err(|_| malformed)?;
     Ok(Hash::from_bytes(bytes))

@@ -55,10 +55,7 @@ fn only_receipt_keys_of_genesis_count() {
     nobody(1, &fixture::governance_key(1));
     nobody(2, &fixture::receipt_key(1));
     nobody(2, &fixture::receipt_key(2));
-    let empty = SignedCheckpoint {
-        checkpoint: checkpoint.clone(),
-        signatures: Vec::new(),
-    };
+    let empty = SignedCheckpoint { checkpoint: checkpoint.clone(), signatures: Vec::new() };
     assert_eq!(empty.verify(&genesis()), Err(CheckpointError::NobodyKnown));
 }
 

@@ -51,18 +51,13 @@ pub struct GenesisValidator {
 impl GenesisBody {
     /// The validator that an organisation runs.
     pub fn validator(&self, organisation: &OrganisationId) -> Option<&GenesisValidator> {
-        self.validators
-            .iter()
-            .find(|validator| validator.organisation == *organisation)
+        self.validators.iter().find(|validator| validator.organisation == *organisation)
     }
 
     /// Checks the body's own rules, and gives the set its validators make.
     pub(super) fn check(&self) -> Result<ValidatorSet, GenesisError> {
         if self.version != GENESIS_VERSION {
-            return Err(GenesisError::Version {
-                expected: GENESIS_VERSION,
-                found: self.version,
-            });
+            return Err(GenesisError::Version { expected: GENESIS_VERSION, found: self.version });
         }
         if self.time_ms < 0 {
             return Err(GenesisError::Time { time_ms: self.time_ms });

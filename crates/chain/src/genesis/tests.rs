@@ -12,9 +12,7 @@ fn file() -> String {
 
 fn code(bytes: impl AsRef<[u8]>) -> &'static str {
     match Genesis::parse(bytes.as_ref()) {
-        Ok(genesis) => genesis
-            .verify_countersignatures()
-            .map_or_else(|error| error.code(), |()| "verified"),
+        Ok(genesis) => genesis.verify_countersignatures().map_or_else(|error| error.code(), |()| "verified"),
         Err(error) => error.code(),
     }
 }
@@ -34,11 +32,7 @@ fn body() -> String {
 #[test]
 fn body_hash_and_countersignature_input_are_fixed() {
     let genesis = fixture::genesis(&[1]);
-    let keys = [
-        fixture::consensus_key(1),
-        fixture::governance_key(1),
-        fixture::receipt_key(1),
-    ];
+    let keys = [fixture::consensus_key(1), fixture::governance_key(1), fixture::receipt_key(1)];
     let [consensus, governance, receipt] = keys.map(|key| key.public());
     let body = format!(
         concat!(
@@ -53,10 +47,7 @@ fn body_hash_and_countersignature_input_are_fixed() {
     );
     assert_eq!(String::from_utf8_lossy(genesis.body_bytes()), body);
     assert_eq!(genesis.hash(), Hash::of(body.as_bytes()));
-    assert_eq!(
-        genesis.hash().to_string(),
-        "8860fa2adcfc3be707da5cd65807aefa6ad6bfe5e287ba7ca9d2daea634c2510"
-    );
+    assert_eq!(genesis.hash().to_string(), "8860fa2adcfc3be707da5cd65807aefa6ad6bfe5e287ba7ca9d2daea634c2510");
 
     let protected = encode_base64url(br#"{"alg":"EdDSA","typ":"einvoice-genesis+jws","kid":"agency-1/governance-1"}"#);
     let input = format!("{protected}.{}", encode_base64url(body.as_bytes()));
@@ -90,28 +81,17 @@ fn the_body_is_hashed_as_it_is_written() {
     let genesis = Genesis::parse(with_body(&spaced).as_bytes()).unwrap();
     assert_eq!(genesis.hash(), Hash::of(spaced.as_bytes()));
     assert_eq!(genesis.ledger_json(), r#"{"organisations":[]}"#);
-    assert_eq!(
-        genesis.verify_countersignatures().unwrap_err().code(),
-        "genesis.signature"
-    );
+    assert_eq!(genesis.verify_countersignatures().unwrap_err().code(), "genesis.signature");
 }
 
 #[test]
 fn a_genesis_is_passed_round_to_be_signed() {
     let mut genesis = Genesis::assemble(&fixture::genesis_body(&[1, 2])).unwrap();
-    assert_eq!(
-        genesis.verify_countersignatures().unwrap_err().code(),
-        "genesis.missing-signature"
-    );
+    assert_eq!(genesis.verify_countersignatures().unwrap_err().code(), "genesis.missing-signature");
     // The second signs first; the file is the same in the end.
     fixture::countersign(&mut genesis, 2);
     let mut genesis = Genesis::parse(&genesis.to_bytes()).unwrap();
-    assert_eq!(
-        genesis.verify_countersignatures(),
-        Err(GenesisError::Missing {
-            organisation: fixture::agency(1)
-        })
-    );
+    assert_eq!(genesis.verify_countersignatures(), Err(GenesisError::Missing { organisation: fixture::agency(1) }));
     fixture::countersign(&mut genesis, 1);
     fixture::countersign(&mut genesis, 1);
     assert_eq!(genesis.verify_countersignatures(), Ok(()));
@@ -122,12 +102,7 @@ fn a_genesis_is_passed_round_to_be_signed() {
 fn only_a_validators_governance_key_countersigns() {
     let mut genesis = Genesis::assemble(&fixture::genesis_body(&[1])).unwrap();
     let key_id = KeyId::new("g").unwrap();
-    let mut code = |number, key| {
-        genesis
-            .countersign(&fixture::agency(number), &key_id, &key)
-            .unwrap_err()
-            .code()
-    };
+    let mut code = |number, key| genesis.countersign(&fixture::agency(number), &key_id, &key).unwrap_err().code();
     assert_eq!(code(1, fixture::consensus_key(1)), "genesis.wrong-key");
     assert_eq!(code(2, fixture::governance_key(2)), "genesis.unknown-signer");
 }
@@ -136,69 +111,31 @@ fn only_a_validators_governance_key_countersigns() {
 fn countersignatures_are_each_validators_once_and_in_order() {
     let parsed: File = serde_json::from_str(&file()).unwrap();
     let code_of = |signatures: Vec<FileSignature>| {
-        let file = File {
-            payload: parsed.payload.clone(),
-            signatures,
-        };
+        let file = File { payload: parsed.payload.clone(), signatures };
         code(serde_json::to_string(&file).unwrap())
     };
-    let [first, second] = &parsed.signatures[..] else {
-        panic!("two validators")
-    };
+    let [first, second] = &parsed.signatures[..] else { panic!("two validators") };
     assert_eq!(code_of(vec![first.clone(), second.clone()]), "verified");
     assert_eq!(code_of(vec![second.clone(), first.clone()]), "genesis.not-sorted");
-    assert_eq!(
-        code_of(vec![first.clone(), first.clone(), second.clone()]),
-        "genesis.not-sorted"
-    );
+    assert_eq!(code_of(vec![first.clone(), first.clone(), second.clone()]), "genesis.not-sorted");
     assert_eq!(code_of(vec![first.clone()]), "genesis.missing-signature");
     assert_eq!(code_of(vec![]), "genesis.missing-signature");
-    let swapped = FileSignature {
-        signature: second.signature,
-        ..first.clone()
-    };
+    let swapped = FileSignature { signature: second.signature, ..first.clone() };
     assert_eq!(code_of(vec![swapped, second.clone()]), "genesis.signature");
 
     let header = |text: &str| {
-        let stranger = FileSignature {
-            protected: encode_base64url(text.as_bytes()),
-            signature: first.signature,
-        };
+        let stranger = FileSignature { protected: encode_base64url(text.as_bytes()), signature: first.signature };
         code_of(vec![stranger, second.clone()])
     };
     for (text, code) in [
-        (
-            r#"{"alg":"EdDSA","typ":"einvoice-genesis+jws","kid":"agency-0/g"}"#,
-            "genesis.unknown-signer",
-        ),
-        (
-            r#"{"alg":"Ed25519","typ":"einvoice-genesis+jws","kid":"agency-1/g"}"#,
-            "genesis.signature",
-        ),
-        (
-            r#"{"alg":"none","typ":"einvoice-genesis+jws","kid":"agency-1/g"}"#,
-            "genesis.protected",
-        ),
-        (
-            r#"{"alg":"EdDSA","typ":"einvoice-statement+jws","kid":"agency-1/g"}"#,
-            "genesis.protected",
-        ),
-        (
-            r#"{"alg":"EdDSA","typ":"einvoice-genesis+jws","kid":"agency-1"}"#,
-            "genesis.protected",
-        ),
-        (
-            r#"{"alg":"EdDSA","typ":"einvoice-genesis+jws","kid":"agency-1/G"}"#,
-            "genesis.protected",
-        ),
-        (
-            r#"{"alg":"EdDSA","typ":"einvoice-genesis+jws","kid":"agency-1/g","b64":true}"#,
-            "genesis.protected",
-        ),
-        (
-            r#"{"alg":"EdDSA","alg":"EdDSA","typ":"einvoice-genesis+jws","kid":"agency-1/g"}"#,
-            "genesis.protected",
-        ),
+        (r#"{"alg":"EdDSA","typ":"einvoice-genesis+jws","kid":"agency-0/g"}"#, "genesis.unknown-signer"),
+        (r#"{"alg":"Ed25519","typ":"einvoice-genesis+jws","kid":"agency-1/g"}"#, "genesis.signature"),
+        (r#"{"alg":"none","typ":"einvoice-genesis+jws","kid":"agency-1/g"}"#, "genesis.protected"),
+        (r#"{"alg":"EdDSA","typ":"einvoice-statement+jws","kid":"agency-1/g"}"#, "genesis.protected"),
+        (r#"{"alg":"EdDSA","typ":"einvoice-genesis+jws","kid":"agency-1"}"#, "genesis.protected"),
+        (r#"{"alg":"EdDSA","typ":"einvoice-genesis+jws","kid":"agency-1/G"}"#, "genesis.protected"),
+        (r#"{"alg":"EdDSA","typ":"einvoice-genesis+jws","kid":"agency-1/g","b64":true}"#, "genesis.protected"),
+        (r#"{"alg":"EdDSA","alg":"EdDSA","typ":"einvoice-genesis+jws","kid":"agency-1/g"}"#, "genesis.protected"),
         ("not JSON", "genesis.protected"),
     ] {
         assert_eq!(header(text), code, "{text}");
@@ -207,11 +144,7 @@ fn countersignatures_are_each_validators_once_and_in_order() {
 
 #[test]
 fn a_body_that_breaks_a_rule_is_refused_with_its_reason() {
-    let keys = [
-        fixture::consensus_key(1),
-        fixture::governance_key(2),
-        fixture::receipt_key(2),
-    ];
+    let keys = [fixture::consensus_key(1), fixture::governance_key(2), fixture::receipt_key(2)];
     let [consensus, governance, receipt] = keys.map(|key| key.public().to_string());
     let small_order = encode_base64url(&[&[1][..], &[0; 31]].concat());
     for (from, to, code_expected) in [
@@ -251,10 +184,7 @@ fn a_file_in_a_second_spelling_is_refused() {
     ] {
         assert_eq!(code(second), "genesis.spelling");
     }
-    assert_eq!(
-        code(file.replacen("\"signatures\":[", "\"signatures\":[],\"x\":[", 1)),
-        "genesis.file"
-    );
+    assert_eq!(code(file.replacen("\"signatures\":[", "\"signatures\":[],\"x\":[", 1)), "genesis.file");
     assert_eq!(code(vec![b' '; GENESIS_BYTES_MAX + 1]), "genesis.too-large");
     assert_eq!(code(""), "genesis.file");
 }

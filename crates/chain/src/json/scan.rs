@@ -12,29 +12,15 @@ pub(super) fn scan(bytes: &[u8], limits: JsonLimits) -> Result<(), JsonError> {
         return Err(at_top(0, JsonErrorKind::ByteOrderMark));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| at_top(error.valid_up_to(), JsonErrorKind::NotUtf8))?;
-    let mut scanner = Scanner {
-        text,
-        offset: 0,
-        depth_max: limits.depth_max,
-        open: Vec::new(),
-        keys: Vec::new(),
-    };
+    let mut scanner = Scanner { text, offset: 0, depth_max: limits.depth_max, open: Vec::new(), keys: Vec::new() };
     match scanner.run() {
         Ok(()) => Ok(()),
-        Err(Fault { offset, kind }) => Err(JsonError {
-            offset,
-            path: scanner.path(),
-            kind,
-        }),
+        Err(Fault { offset, kind }) => Err(JsonError { offset, path: scanner.path(), kind }),
     }
 }
 
 fn at_top(offset: usize, kind: JsonErrorKind) -> JsonError {
-    JsonError {
-        offset,
-        path: String::new(),
-        kind,
-    }
+    JsonError { offset, path: String::new(), kind }
 }
 
 /// A fault whose path is known by the scanner's stack.
@@ -133,10 +119,7 @@ impl<'a> Scanner<'a> {
         let key = self.key()?;
         let first = self.keys.len();
         self.keys.push(key);
-        self.open.push(Open::Object {
-            first,
-            current: Some(first),
-        });
+        self.open.push(Open::Object { first, current: Some(first) });
         Ok(true)
     }
 
@@ -196,17 +179,12 @@ impl<'a> Scanner<'a> {
     fn close_object(&mut self, first: usize) -> Result<(), Fault> {
         let keys = self.keys.get_mut(first..).unwrap_or_default();
         keys.sort_unstable_by(|a, b| (&a.text, a.offset).cmp(&(&b.text, b.offset)));
-        let twice = keys
-            .windows(2)
-            .position(|pair| matches!(pair, [a, b] if a.text == b.text));
+        let twice = keys.windows(2).position(|pair| matches!(pair, [a, b] if a.text == b.text));
         if let Some(position) = twice {
             let second = first + position + 1;
             let offset = self.keys.get(second).map_or(self.offset, |key| key.offset);
             self.set_current(Some(second));
-            return Err(Fault {
-                offset,
-                kind: JsonErrorKind::DuplicateKey,
-            });
+            return Err(Fault { offset, kind: JsonErrorKind::DuplicateKey });
         }
         self.keys.truncate(first);
         self.open.pop();
@@ -232,10 +210,7 @@ impl<'a> Scanner<'a> {
         let mut unescaped: Option<String> = None;
         loop {
             let rest = self.text.as_bytes().get(self.offset..).unwrap_or_default();
-            let plain = rest
-                .iter()
-                .position(|byte| matches!(byte, b'"' | b'\\' | 0x00..=0x1f))
-                .unwrap_or(rest.len());
+            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0x00..=0x1f)).unwrap_or(rest.len());
             self.offset += plain;
             match self.peek() {
                 Some(b'"') => {
@@ -313,9 +288,7 @@ impl<'a> Scanner<'a> {
         }
         let mut unit = 0;
         for digit in digits {
-            let value = char::from(*digit)
-                .to_digit(16)
-                .ok_or_else(|| fault_at(start, JsonErrorKind::Escape))?;
+            let value = char::from(*digit).to_digit(16).ok_or_else(|| fault_at(start, JsonErrorKind::Escape))?;
             unit = unit * 16 + value;
         }
         self.offset += 4;
@@ -366,9 +339,7 @@ impl<'a> Scanner<'a> {
         if self.open.len() < usize::from(self.depth_max) {
             return Ok(());
         }
-        Err(self.fault(JsonErrorKind::TooDeep {
-            depth_max: self.depth_max,
-        }))
+        Err(self.fault(JsonErrorKind::TooDeep { depth_max: self.depth_max }))
     }
 
     fn whitespace(&mut self) {

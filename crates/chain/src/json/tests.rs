@@ -33,17 +33,11 @@ fn ordinary_json_is_accepted() {
 
 #[test]
 fn a_duplicate_key_is_refused_after_unescaping() {
-    assert_eq!(
-        refused(r#"{"a":1,"b":{"x":1,"\u0078":2}}"#),
-        (18, "/b/x".to_owned(), JsonErrorKind::DuplicateKey)
-    );
+    assert_eq!(refused(r#"{"a":1,"b":{"x":1,"\u0078":2}}"#), (18, "/b/x".to_owned(), JsonErrorKind::DuplicateKey));
     let members: Vec<String> = (0..500).map(|n| format!("\"k{n}\":{n},")).collect();
     let many = members.concat();
     assert_eq!(check_text(format!("{{{many}\"k\":0}}")), Ok(()));
-    assert_eq!(
-        refused(format!("{{{many}\"k7\":0}}")),
-        (1 + many.len(), "/k7".to_owned(), JsonErrorKind::DuplicateKey)
-    );
+    assert_eq!(refused(format!("{{{many}\"k7\":0}}")), (1 + many.len(), "/k7".to_owned(), JsonErrorKind::DuplicateKey));
 }
 
 #[test]
@@ -101,10 +95,7 @@ fn a_string_is_unicode_without_nul() {
 fn nesting_is_bounded() {
     let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(check_text(nested(16)), Ok(()));
-    assert_eq!(
-        refused(nested(17)),
-        (16, "/0".repeat(16), JsonErrorKind::TooDeep { depth_max: 16 })
-    );
+    assert_eq!(refused(nested(17)), (16, "/0".repeat(16), JsonErrorKind::TooDeep { depth_max: 16 }));
     assert!(check_text("[".repeat(1_000_000)).is_err());
     assert!(check_text("{\"a\":".repeat(1_000_000)).is_err());
     assert!(check(b"[]", &JsonLimits { depth_max: 0 }).is_err());
@@ -145,10 +136,7 @@ fn a_text_is_one_value_and_nothing_more() {
         "{]",
         "\u{a0}1",
     ] {
-        assert!(
-            matches!(refused(text).2, JsonErrorKind::Syntax { .. } | JsonErrorKind::Escape),
-            "{text:?}"
-        );
+        assert!(matches!(refused(text).2, JsonErrorKind::Syntax { .. } | JsonErrorKind::Escape), "{text:?}");
         assert!(serde_json::from_str::<Value>(text).is_err(), "{text:?}");
     }
 }
@@ -174,27 +162,16 @@ fn reading_fails(text: &str) -> (String, String) {
 #[test]
 fn a_value_that_was_not_asked_for_is_refused_with_its_path() {
     assert_eq!(
-        from_slice::<Order>(br#"{"items":[{"name":"a","count":7}]}"#)
-            .unwrap()
-            .items,
-        [Item {
-            name: "a".to_owned(),
-            count: 7
-        }]
+        from_slice::<Order>(br#"{"items":[{"name":"a","count":7}]}"#).unwrap().items,
+        [Item { name: "a".to_owned(), count: 7 }]
     );
     assert_eq!(
         reading_fails(r#"{"items":[{"name":"a","count":"7"}]}"#),
-        (
-            "/items/0/count".to_owned(),
-            "invalid type: string \"7\", expected u8".to_owned()
-        )
+        ("/items/0/count".to_owned(), "invalid type: string \"7\", expected u8".to_owned())
     );
     assert_eq!(
         reading_fails(r#"{"items":[{"name":"a","count":7,"more/less":1}]}"#),
-        (
-            "/items/0/more~1less".to_owned(),
-            "unknown field `more/less`, expected `name` or `count`".to_owned()
-        )
+        ("/items/0/more~1less".to_owned(), "unknown field `more/less`, expected `name` or `count`".to_owned())
     );
     assert_eq!(
         reading_fails(r#"{"items":[{"name":"a"}]}"#),

@@ -53,11 +53,7 @@ fn the_examples_of_rfc_7515_are_refused_for_their_algorithms() {
         1r_wW1gFWFOEjXk";
     assert!(matches!(
         parse(a1),
-        Err(JwsError::Base64 {
-            segment: Segment::Signature,
-            source: Base64Error::Size { found: 32, .. },
-            ..
-        })
+        Err(JwsError::Base64 { segment: Segment::Signature, source: Base64Error::Size { found: 32, .. }, .. })
     ));
     // A.5: no algorithm, no signature.
     assert!(parse("eyJhbGciOiJub25lIn0.eyJpc3MiOiJqb2UifQ.").is_err());
@@ -96,10 +92,7 @@ fn a_second_spelling_of_a_segment_is_refused() {
         assert_ne!(text, RFC_8037_A4);
         assert!(matches!(parse(&text), Err(JwsError::Base64 { .. })), "{text}");
     }
-    assert_eq!(
-        parse(&RFC_8037_A4.replace("pbmc.", "pbmd.")).unwrap_err().offset(),
-        Some(start.len() - 1)
-    );
+    assert_eq!(parse(&RFC_8037_A4.replace("pbmc.", "pbmd.")).unwrap_err().offset(), Some(start.len() - 1));
 }
 
 #[test]
@@ -109,16 +102,10 @@ fn a_compact_jws_has_three_segments_and_a_size() {
     }
     assert_eq!(
         Compact::parse(RFC_8037_A4.as_bytes(), 10),
-        Err(JwsError::TooLarge {
-            bytes_max: 10,
-            found: RFC_8037_A4.len()
-        })
+        Err(JwsError::TooLarge { bytes_max: 10, found: RFC_8037_A4.len() })
     );
     let long = RFC_8037_A4.replace("eyJ", &"eyJ0".repeat(2000));
-    assert!(matches!(
-        Compact::parse(long.as_bytes(), 100_000),
-        Err(JwsError::HeaderTooLarge { .. })
-    ));
+    assert!(matches!(Compact::parse(long.as_bytes(), 100_000), Err(JwsError::HeaderTooLarge { .. })));
 }
 
 #[test]

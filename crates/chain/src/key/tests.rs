@@ -92,10 +92,7 @@ fn a_key_that_is_not_canonical_is_refused() {
             let mut bytes = p_plus(n);
             bytes[31] |= sign;
             let found = PublicKey::from_bytes(&bytes);
-            assert!(
-                matches!(found, Err(KeyError::NotCanonical | KeyError::NotOnCurve)),
-                "y = p + {n}: {found:?}"
-            );
+            assert!(matches!(found, Err(KeyError::NotCanonical | KeyError::NotOnCurve)), "y = p + {n}: {found:?}");
         }
     }
     // x = 0 with the sign bit set: y = 1 and y = -1.
@@ -118,15 +115,9 @@ fn a_key_of_small_order_or_with_torsion_is_refused() {
     let point = CompressedEdwardsY(*good.as_bytes()).decompress().unwrap();
     assert_eq!(PublicKey::from_bytes(&point.compress().to_bytes()), Ok(good));
     for (order, torsion) in EIGHT_TORSION.iter().enumerate() {
-        assert_eq!(
-            PublicKey::from_bytes(&torsion.compress().to_bytes()),
-            Err(KeyError::SmallOrder)
-        );
+        assert_eq!(PublicKey::from_bytes(&torsion.compress().to_bytes()), Err(KeyError::SmallOrder));
         if order > 0 {
-            assert_eq!(
-                PublicKey::from_bytes(&(point + torsion).compress().to_bytes()),
-                Err(KeyError::Torsion)
-            );
+            assert_eq!(PublicKey::from_bytes(&(point + torsion).compress().to_bytes()), Err(KeyError::Torsion));
         }
     }
 }

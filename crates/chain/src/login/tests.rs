@@ -94,13 +94,7 @@ fn a_body_is_covered_or_refused() {
     let token = LoginToken::parse(GOLDEN).unwrap();
     assert_eq!(token.verify_body(b"{}").unwrap().as_str(), "t-1");
     assert_eq!(token.verify_body(b"{ }").unwrap_err().code(), "login.body-mismatch");
-    for draft in [
-        LoginDraft { jti: None, ..draft() },
-        LoginDraft {
-            body_sha256: None,
-            ..draft()
-        },
-    ] {
+    for draft in [LoginDraft { jti: None, ..draft() }, LoginDraft { body_sha256: None, ..draft() }] {
         assert_eq!(check(&draft, NOW), None);
         let token = LoginToken::parse(&draft.sign(&secret())).unwrap();
         assert_eq!(token.verify_body(b"{}").unwrap_err().code(), "login.body-mismatch");
@@ -120,21 +114,9 @@ fn a_token_of_another_shape_is_refused() {
         ),
         (r#"{"alg":"EdDSA","typ":"JWT","kid":"a/b"}"#, claims, "login.type"),
         (r#"{"alg":"EdDSA","kid":"a/b"}"#, claims, "login.malformed"),
-        (
-            r#"{"alg":"none","typ":"einvoice-login+jwt","kid":"a/b"}"#,
-            claims,
-            "login.malformed",
-        ),
-        (
-            r#"{"alg":"EdDSA","typ":"einvoice-login+jwt","kid":"a"}"#,
-            claims,
-            "login.malformed",
-        ),
-        (
-            r#"{"alg":"EdDSA","typ":"einvoice-login+jwt","kid":"a/b","crit":[]}"#,
-            claims,
-            "login.malformed",
-        ),
+        (r#"{"alg":"none","typ":"einvoice-login+jwt","kid":"a/b"}"#, claims, "login.malformed"),
+        (r#"{"alg":"EdDSA","typ":"einvoice-login+jwt","kid":"a"}"#, claims, "login.malformed"),
+        (r#"{"alg":"EdDSA","typ":"einvoice-login+jwt","kid":"a/b","crit":[]}"#, claims, "login.malformed"),
         (header, r#"{"aud":["n"],"iat":1,"exp":2}"#, "login.malformed"),
         (header, r#"{"aud":"n","iat":1}"#, "login.malformed"),
         (header, r#"{"aud":"n","iat":-1,"exp":2}"#, "login.malformed"),
@@ -142,11 +124,7 @@ fn a_token_of_another_shape_is_refused() {
         (header, r#"{"aud":"n","iat":1,"exp":2,"iss":"x"}"#, "login.malformed"),
         (header, r#"{"aud":"n","iat":1,"exp":2,"exp":3}"#, "login.malformed"),
         (header, r#"{"aud":"n","iat":1,"exp":2,"jti":""}"#, "login.malformed"),
-        (
-            header,
-            r#"{"aud":"n","iat":1,"exp":2,"body_sha256":"AA"}"#,
-            "login.malformed",
-        ),
+        (header, r#"{"aud":"n","iat":1,"exp":2,"body_sha256":"AA"}"#, "login.malformed"),
     ] {
         let error = LoginToken::parse(&signed(header, claims)).unwrap_err();
         assert_eq!(error.code(), code, "{header} {claims}: {error}");

@@ -27,10 +27,7 @@ const SIZE_MAX: u64 = 1 << 63;
 impl Frontier {
     /// The frontier of the empty tree.
     pub const fn new() -> Self {
-        Self {
-            size: 0,
-            peaks: Vec::new(),
-        }
+        Self { size: 0, peaks: Vec::new() }
     }
 
     /// The frontier with these peaks, unless their number does not fit the size.
@@ -91,9 +88,7 @@ impl BorshDeserialize for Frontier {
         if count != size.count_ones() {
             return Err(invalid_borsh("a frontier has one peak for each bit of its size"));
         }
-        let peaks = (0..count)
-            .map(|_| Hash::deserialize_reader(reader))
-            .collect::<borsh::io::Result<Vec<_>>>()?;
+        let peaks = (0..count).map(|_| Hash::deserialize_reader(reader)).collect::<borsh::io::Result<Vec<_>>>()?;
         Self::from_peaks(size, peaks).ok_or_else(|| invalid_borsh("a log has at most 2^63 leaves"))
     }
 }

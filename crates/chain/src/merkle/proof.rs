@@ -251,8 +251,5 @@ fn expect_root(expected: &Hash, found: &Hash) -> Result<(), VerifyError> {
     if found == expected {
         return Ok(());
     }
-    Err(VerifyError::Root {
-        expected: *expected,
-        found: *found,
-    })
+    Err(VerifyError::Root { expected: *expected, found: *found })
 }

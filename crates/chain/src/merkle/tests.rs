@@ -5,16 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// The leaves of the published tree.
-const LEAVES: [&str; 8] = [
-    "",
-    "00",
-    "10",
-    "2021",
-    "3031",
-    "40414243",
-    "5051525354555657",
-    "606162636465666768696a6b6c6d6e6f",
-];
+const LEAVES: [&str; 8] =
+    ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
 
 /// The published roots of its first 0 to 8 leaves.
 const ROOTS: [&str; 9] = [
@@ -88,11 +80,8 @@ fn naive_path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
     }
     let k = leaves.len().next_power_of_two() / 2;
     let (left, right) = leaves.split_at(k);
-    let (mut path, sibling) = if index < k {
-        (naive_path(index, left), root(right))
-    } else {
-        (naive_path(index - k, right), root(left))
-    };
+    let (mut path, sibling) =
+        if index < k { (naive_path(index, left), root(right)) } else { (naive_path(index - k, right), root(left)) };
     path.push(sibling);
     path
 }
@@ -177,10 +166,7 @@ fn every_inclusion_proof_up_to_130_leaves_is_the_rfcs_and_verifies() {
             assert_eq!(proof, naive_path(place, leaves), "{index} in {size}");
             verify_inclusion(&leaves[place], index, size, &proof, &root).unwrap();
         }
-        assert_eq!(
-            inclusion_proof(&tree, size, size),
-            Err(ProofError::BeyondEnd { index: size, size })
-        );
+        assert_eq!(inclusion_proof(&tree, size, size), Err(ProofError::BeyondEnd { index: size, size }));
     }
 }
 
@@ -198,10 +184,7 @@ fn every_consistency_proof_up_to_130_leaves_is_the_rfcs_and_verifies() {
             }
             verify_consistency(small, big, &proof, &roots[old], &roots[new]).unwrap();
         }
-        assert_eq!(
-            consistency_proof(&tree, big + 1, big),
-            Err(ProofError::Shrunk { old: big + 1, new: big })
-        );
+        assert_eq!(consistency_proof(&tree, big + 1, big), Err(ProofError::Shrunk { old: big + 1, new: big }));
     }
 }
 

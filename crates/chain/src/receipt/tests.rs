@@ -27,10 +27,7 @@ fn check(change: &dyn Fn(&mut Receipt), code: &str) {
 #[test]
 fn the_json_of_a_receipt_is_fixed() {
     let chain = Chain::small();
-    assert_eq!(
-        chain.receipt(2).to_json() + "\n",
-        include_str!("../../golden/receipt.json")
-    );
+    assert_eq!(chain.receipt(2).to_json() + "\n", include_str!("../../golden/receipt.json"));
 }
 
 #[test]
@@ -67,10 +64,7 @@ fn a_receipt_under_another_genesis_proves_nothing() {
 fn a_false_leaf_or_record_is_found() {
     check(&|receipt| receipt.version = 2, "receipt.version");
     check(&|receipt| receipt.leaf.event += 1, "receipt.inclusion");
-    check(
-        &|receipt| receipt.leaf.code = "repeated".to_owned(),
-        "receipt.inclusion",
-    );
+    check(&|receipt| receipt.leaf.code = "repeated".to_owned(), "receipt.inclusion");
     check(&|receipt| receipt.leaf.subject.push('x'), "receipt.inclusion");
     check(&|receipt| receipt.leaf.event_hash = Hash::EMPTY, "receipt.inclusion");
     check(&|receipt| receipt.leaf.height -= 1, "receipt.inclusion");
@@ -83,10 +77,7 @@ fn a_false_leaf_or_record_is_found() {
     check(&|receipt| receipt.tree_size += 1, "receipt.tree-size");
     check(&|receipt| receipt.inclusion.clear(), "receipt.inclusion");
     check(&|receipt| receipt.inclusion.push(Hash::EMPTY), "receipt.inclusion");
-    check(
-        &|receipt| receipt.inclusion = vec![Hash::EMPTY; 10_000],
-        "receipt.inclusion",
-    );
+    check(&|receipt| receipt.inclusion = vec![Hash::EMPTY; 10_000], "receipt.inclusion");
 }
 
 #[test]
@@ -94,26 +85,14 @@ fn a_false_header_or_certificate_is_found() {
     check(&|receipt| receipt.header.log_root = Hash::EMPTY, "receipt.certificate");
     check(&|receipt| receipt.header.time_ms += 1, "receipt.certificate");
     check(&|receipt| receipt.header.version = 2, "receipt.header-version");
-    check(
-        &|receipt| receipt.header.chain = ChainId::new(receipt.chain.name().clone(), Hash::EMPTY),
-        "receipt.chain",
-    );
-    check(
-        &|receipt| receipt.header.validators_hash = Hash::EMPTY,
-        "receipt.validators",
-    );
+    check(&|receipt| receipt.header.chain = ChainId::new(receipt.chain.name().clone(), Hash::EMPTY), "receipt.chain");
+    check(&|receipt| receipt.header.validators_hash = Hash::EMPTY, "receipt.validators");
     check(&|receipt| receipt.certificate.round += 1, "receipt.certificate");
-    check(
-        &|receipt| receipt.certificate.signatures.truncate(2),
-        "receipt.certificate",
-    );
+    check(&|receipt| receipt.certificate.signatures.truncate(2), "receipt.certificate");
     check(
         &|receipt| {
             // A header that a minority of the validators made up.
-            receipt.header.state_checkpoint = StateCheckpoint {
-                height: 1,
-                root: Hash::EMPTY,
-            };
+            receipt.header.state_checkpoint = StateCheckpoint { height: 1, root: Hash::EMPTY };
             receipt.certificate = fixture::certify(&receipt.header, [1, 2]);
         },
         "receipt.certificate",
@@ -124,20 +103,11 @@ fn a_false_header_or_certificate_is_found() {
 fn the_chain_of_validator_sets_is_followed_from_genesis() {
     let strangers = || fixture::validator_set(&[5, 1]);
     check(&|receipt| receipt.validator_changes.clear(), "receipt.validators");
-    check(
-        &|receipt| drop(receipt.validator_changes.remove(0)),
-        "receipt.validators",
-    );
+    check(&|receipt| drop(receipt.validator_changes.remove(0)), "receipt.validators");
     check(&|receipt| receipt.validator_changes.truncate(1), "receipt.validators");
     check(&|receipt| receipt.validator_changes.swap(0, 1), "receipt.validators");
-    check(
-        &|receipt| receipt.validator_changes[1] = receipt.validator_changes[0].clone(),
-        "receipt.order",
-    );
-    check(
-        &|receipt| receipt.validator_changes[0].next_validators = strangers(),
-        "receipt.next-validators",
-    );
+    check(&|receipt| receipt.validator_changes[1] = receipt.validator_changes[0].clone(), "receipt.order");
+    check(&|receipt| receipt.validator_changes[0].next_validators = strangers(), "receipt.next-validators");
     check(
         &|receipt| {
             let change = &mut receipt.validator_changes[0];
@@ -177,16 +147,9 @@ fn what_is_no_receipt_is_refused() {
     ] {
         let changed = json.replacen(from, to, 1);
         assert_ne!(changed, json);
-        assert_eq!(
-            Receipt::parse(changed.as_bytes()).unwrap_err().code(),
-            "receipt.malformed",
-            "{to}"
-        );
+        assert_eq!(Receipt::parse(changed.as_bytes()).unwrap_err().code(), "receipt.malformed", "{to}");
     }
-    assert_eq!(
-        Receipt::parse(&vec![b' '; RECEIPT_BYTES_MAX + 1]).unwrap_err().code(),
-        "receipt.too-large"
-    );
+    assert_eq!(Receipt::parse(&vec![b' '; RECEIPT_BYTES_MAX + 1]).unwrap_err().code(), "receipt.too-large");
     assert_eq!(Receipt::parse(b"").unwrap_err().code(), "receipt.malformed");
 }
 

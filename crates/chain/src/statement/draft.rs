@@ -30,18 +30,13 @@ impl Draft {
         let fields = HeaderFields {
             alg: Algorithm::EdDsa,
             typ: STATEMENT_TYPE,
-            kid: KeyReference {
-                organisation: header.organisation,
-                key: header.key,
-            },
+            kid: KeyReference { organisation: header.organisation, key: header.key },
             chain: &header.chain,
             nonce: header.nonce.as_str(),
             exp: header.expires_at,
         };
         let header = serde_json::to_vec(&fields).expect("strings and a number always serialise");
-        Self {
-            signing_input: jws::signing_input(&header, payload.as_ref()),
-        }
+        Self { signing_input: jws::signing_input(&header, payload.as_ref()) }
     }
 
     /// What is to be signed, byte for byte.

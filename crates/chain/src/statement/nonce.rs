@@ -37,9 +37,7 @@ impl Nonce {
     pub fn new(text: impl Into<String>) -> Result<Self, NonceError> {
         let text = text.into();
         if text.is_empty() || text.len() > NONCE_CHARS_MAX {
-            return Err(NonceError::Length {
-                found_bytes: text.len(),
-            });
+            return Err(NonceError::Length { found_bytes: text.len() });
         }
         match text.bytes().position(|byte| !byte.is_ascii_graphic()) {
             Some(offset) => Err(NonceError::Character { offset }),

@@ -113,10 +113,7 @@ fn events_are_exact_slices_of_the_payload() {
     assert_eq!(statement.event_hash(1), Some(Hash::of(b"{ \"b\" : 2 }")));
     let event: std::collections::BTreeMap<String, u8> = statement.read_event(1).unwrap().unwrap();
     assert_eq!(event["b"], 2);
-    let error = statement
-        .read_event::<std::collections::BTreeMap<String, u8>>(0)
-        .unwrap()
-        .unwrap_err();
+    let error = statement.read_event::<std::collections::BTreeMap<String, u8>>(0).unwrap().unwrap_err();
     assert_eq!(error.path, "/a");
 }
 
@@ -126,10 +123,7 @@ fn another_key_or_another_byte_does_not_verify() {
     let other = SecretKey::from_seed([8; 32]).public();
     let error = statement.verify(&other).unwrap_err();
     assert_eq!(error.code(), "statement.signature");
-    assert_eq!(
-        error.to_string(),
-        "the signature does not verify under the key acme/key-1"
-    );
+    assert_eq!(error.to_string(), "the signature does not verify under the key acme/key-1");
     for place in 0..GOLDEN.len() {
         let mut bytes = GOLDEN.as_bytes().to_vec();
         bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
@@ -142,23 +136,12 @@ fn another_key_or_another_byte_does_not_verify() {
 #[test]
 fn every_field_of_the_header_is_needed_once_and_no_other() {
     for member in ["alg", "typ", "kid", "chain", "nonce", "exp"] {
-        assert_eq!(
-            rejected_header(&header_with(member, "")),
-            ("statement.header", String::new()),
-            "{member}"
-        );
-        assert_eq!(
-            rejected_header(&header_with(member, "[]")),
-            ("statement.header", format!("/{member}"))
-        );
+        assert_eq!(rejected_header(&header_with(member, "")), ("statement.header", String::new()), "{member}");
+        assert_eq!(rejected_header(&header_with(member, "[]")), ("statement.header", format!("/{member}")));
         let twice = header_with("", "").replace('}', &format!(",\"{member}\":\"x\"}}"));
         assert_eq!(rejected_header(&twice), ("statement.header", format!("/{member}")));
     }
-    for (field, path) in [
-        ("\"crit\":[\"b64\"]", "/crit"),
-        ("\"b64\":false", "/b64"),
-        ("\"jku\":\"x\"", "/jku"),
-    ] {
+    for (field, path) in [("\"crit\":[\"b64\"]", "/crit"), ("\"b64\":false", "/b64"), ("\"jku\":\"x\"", "/jku")] {
         let more = header_with("", "").replace('}', &format!(",{field}}}"));
         assert_eq!(rejected_header(&more), ("statement.header", path.to_owned()));
     }
@@ -189,18 +172,10 @@ fn each_value_of_the_header_has_its_own_code() {
         ("nonce", &format!("\"{}\"", "x".repeat(65)), "statement.nonce"),
         ("exp", "-1", "statement.expiry"),
     ] {
-        assert_eq!(
-            rejected_header(&header_with(member, value)),
-            (code, format!("/{member}")),
-            "{value}"
-        );
+        assert_eq!(rejected_header(&header_with(member, value)), (code, format!("/{member}")), "{value}");
     }
     for (member, value) in [("exp", "1.5"), ("exp", "\"1\""), ("exp", "1e3"), ("nonce", "1")] {
-        assert_eq!(
-            rejected_header(&header_with(member, value)),
-            ("statement.header", format!("/{member}")),
-            "{value}"
-        );
+        assert_eq!(rejected_header(&header_with(member, value)), ("statement.header", format!("/{member}")), "{value}");
     }
     let payload = r#"{"mode":"all","events":[{}]}"#;
     let longest = format!("\"{}\"", "~".repeat(64));
@@ -212,16 +187,8 @@ fn each_value_of_the_header_has_its_own_code() {
 fn a_payload_is_a_mode_and_events() {
     for (payload, code, path) in [
         ("", "statement.json", ""),
-        (
-            "{\"mode\":\"all\",\"events\":[{\"a\":1,\"a\":2}]}",
-            "statement.json",
-            "/events/0/a",
-        ),
-        (
-            "{\"mode\":\"all\",\"events\":[{\"a\":1.0}]}",
-            "statement.json",
-            "/events/0/a",
-        ),
+        ("{\"mode\":\"all\",\"events\":[{\"a\":1,\"a\":2}]}", "statement.json", "/events/0/a"),
+        ("{\"mode\":\"all\",\"events\":[{\"a\":1.0}]}", "statement.json", "/events/0/a"),
         ("[]", "statement.payload", ""),
         ("{}", "statement.payload", ""),
         ("{\"mode\":\"all\"}", "statement.payload", ""),
@@ -233,11 +200,7 @@ fn a_payload_is_a_mode_and_events() {
         ("{\"mode\":\"all\",\"events\":[]}", "statement.events", "/events"),
         ("{\"mode\":\"all\",\"events\":[{},1]}", "statement.events", "/events/1"),
         ("{\"mode\":\"all\",\"events\":[[]]}", "statement.events", "/events/0"),
-        (
-            "{\"mode\":\"all\",\"events\":[\"{}\"]}",
-            "statement.events",
-            "/events/0",
-        ),
+        ("{\"mode\":\"all\",\"events\":[\"{}\"]}", "statement.events", "/events/0"),
     ] {
         let (found, found_path, _) = rejected_payload(payload);
         assert_eq!((found, found_path.as_str()), (code, path), "{payload}");
@@ -259,14 +222,8 @@ fn sizes_and_counts_are_bounded() {
     let many = |count: usize| frame(&vec!["{}"; count].join(","));
     assert_eq!(parse(jws_of(&header, &many(1_000))).unwrap().event_count(), 1_000);
     assert_eq!(rejected_payload(&many(1_001)).0, "statement.events");
-    assert_eq!(
-        parse(vec![b'a'; 2 * 1024 * 1024 + 1]).unwrap_err().code(),
-        "statement.too-large"
-    );
-    assert_eq!(
-        parse(vec![b'a'; 2 * 1024 * 1024]).unwrap_err().code(),
-        "statement.malformed"
-    );
+    assert_eq!(parse(vec![b'a'; 2 * 1024 * 1024 + 1]).unwrap_err().code(), "statement.too-large");
+    assert_eq!(parse(vec![b'a'; 2 * 1024 * 1024]).unwrap_err().code(), "statement.malformed");
 }
 
 #[test]
@@ -283,11 +240,7 @@ fn bytes_that_are_no_compact_jws_are_malformed() {
         (GOLDEN[..end - 1].to_owned(), Some(end - 86)),
         (GOLDEN[..end - 2].to_owned(), Some(end - 86)),
     ] {
-        assert_eq!(
-            rejected(bytes.clone().into_bytes()),
-            ("statement.malformed", String::new(), offset),
-            "{bytes}"
-        );
+        assert_eq!(rejected(bytes.clone().into_bytes()), ("statement.malformed", String::new(), offset), "{bytes}");
     }
     let json = r#"{"payload":"e30","signatures":[]}"#;
     assert_eq!(rejected(json.into()).0, "statement.malformed");
@@ -299,15 +252,9 @@ fn an_error_never_repeats_more_than_an_excerpt() {
     let header = header_with("nonce", &format!("\"{}\"", &long[..2_000]));
     for bytes in [
         jws_of(&header, "{}"),
-        jws_of(
-            &header_with("", ""),
-            &format!("{{\"mode\":\"{long}\",\"events\":[{{}}]}}"),
-        ),
+        jws_of(&header_with("", ""), &format!("{{\"mode\":\"{long}\",\"events\":[{{}}]}}")),
         jws_of(&header_with("", ""), &format!("{{\"{long}\":1}}")),
-        jws_of(
-            &header_with("", ""),
-            &format!("{{\"mode\":\"all\",\"events\":[\"{long}\"]}}"),
-        ),
+        jws_of(&header_with("", ""), &format!("{{\"mode\":\"all\",\"events\":[\"{long}\"]}}")),
     ] {
         let error = parse(bytes).unwrap_err();
         assert!(error.to_string().len() < 700 && error.found().len() < 700);

@@ -82,14 +82,7 @@ fn tiles_hold_what_they_say() {
     assert_eq!(tile(2, 0)[..], root(&leaves[..4_096]).as_bytes()[..]);
     assert_eq!(ids[66].to_string(), "1/0");
     assert!(ids.is_sorted_by(|a, b| a.to_key() < b.to_key()));
-    assert_eq!(
-        TileId {
-            level: 1,
-            index: 0x0203
-        }
-        .to_key(),
-        [1, 0, 0, 0, 0, 0, 0, 2, 3]
-    );
+    assert_eq!(TileId { level: 1, index: 0x0203 }.to_key(), [1, 0, 0, 0, 0, 0, 0, 2, 3]);
 }
 
 #[test]
@@ -119,43 +112,16 @@ fn lost_or_damaged_tiles_are_named() {
         change(tiles.get_mut(&id).unwrap());
         RightEdge::open(100, &Stored(tiles)).unwrap_err()
     };
-    assert_eq!(
-        damaged(|tile| tile.truncate(35 * 32)),
-        TileError::Short {
-            id,
-            needed: 36,
-            found: 35
-        }
-    );
-    assert_eq!(
-        damaged(|tile| tile.truncate(35)),
-        TileError::Shape { id, found_bytes: 35 }
-    );
-    assert_eq!(
-        damaged(|tile| tile.resize(65 * 32, 0)),
-        TileError::Shape {
-            id,
-            found_bytes: 65 * 32
-        }
-    );
-    assert_eq!(
-        RightEdge::open(100, &Stored::default()).unwrap_err(),
-        TileError::Short {
-            id,
-            needed: 36,
-            found: 0
-        }
-    );
+    assert_eq!(damaged(|tile| tile.truncate(35 * 32)), TileError::Short { id, needed: 36, found: 35 });
+    assert_eq!(damaged(|tile| tile.truncate(35)), TileError::Shape { id, found_bytes: 35 });
+    assert_eq!(damaged(|tile| tile.resize(65 * 32, 0)), TileError::Shape { id, found_bytes: 65 * 32 });
+    assert_eq!(RightEdge::open(100, &Stored::default()).unwrap_err(), TileError::Short { id, needed: 36, found: 0 });
     assert!(RightEdge::open(u64::MAX, &Stored::default()).is_err());
     assert!(RightEdge::open((1 << 63) + (1 << 62), &Stored::default()).is_err());
     let nodes = TileNodes::new(&stored);
     assert!(matches!(
         inclusion_proof(&nodes, 0, 101),
-        Err(ProofError::Nodes(TileError::Short {
-            needed: 37,
-            found: 36,
-            ..
-        }))
+        Err(ProofError::Nodes(TileError::Short { needed: 37, found: 36, .. }))
     ));
     nodes.node(0, u64::MAX).unwrap_err();
     nodes.node(5, u64::MAX).unwrap_err();

@@ -21,10 +21,7 @@ fn the_bytes_and_the_hash_of_a_set_are_fixed() {
             "0100000000000000",
         )
     );
-    assert_eq!(
-        set.hash().to_string(),
-        "26df710bc1a1e5950edec70b96f60169563cb14c9171d383e1dbb042501c841f"
-    );
+    assert_eq!(set.hash().to_string(), "26df710bc1a1e5950edec70b96f60169563cb14c9171d383e1dbb042501c841f");
 }
 
 #[test]
@@ -37,10 +34,7 @@ fn a_set_has_one_order_whatever_order_it_was_given_in() {
 
     let mut reversed: Vec<Validator> = forward.into();
     reversed.reverse();
-    assert!(matches!(
-        ValidatorSet::try_from(reversed.clone()),
-        Err(ValidatorSetError::NotSorted { .. })
-    ));
+    assert!(matches!(ValidatorSet::try_from(reversed.clone()), Err(ValidatorSetError::NotSorted { .. })));
     assert!(borsh::from_slice::<ValidatorSet>(&borsh::to_vec(&reversed).unwrap()).is_err());
     assert!(serde_json::from_value::<ValidatorSet>(serde_json::to_value(&reversed).unwrap()).is_err());
 }
@@ -56,19 +50,10 @@ fn what_is_no_set_is_refused_with_its_reason() {
     for (validators, code) in [
         (vec![], "validators.empty"),
         (vec![validator(1, 1), twin(validator(1, 1))], "validators.duplicate-key"),
-        (
-            vec![validator(1, 1), same_organisation],
-            "validators.duplicate-organisation",
-        ),
+        (vec![validator(1, 1), same_organisation], "validators.duplicate-organisation"),
         (vec![validator(1, 0)], "validators.no-power"),
-        (
-            vec![validator(1, TOTAL_POWER_MAX), validator(2, 1)],
-            "validators.too-much-power",
-        ),
-        (
-            vec![validator(1, u64::MAX), validator(2, u64::MAX)],
-            "validators.too-much-power",
-        ),
+        (vec![validator(1, TOTAL_POWER_MAX), validator(2, 1)], "validators.too-much-power"),
+        (vec![validator(1, u64::MAX), validator(2, u64::MAX)], "validators.too-much-power"),
         ((0..129).map(|seed| validator(seed, 1)).collect(), "validators.too-many"),
     ] {
         let bytes = borsh::to_vec(&validators).unwrap();

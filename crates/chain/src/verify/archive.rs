@@ -63,30 +63,18 @@ fn check_genesis(verifier: &mut Verifier, expected: &Genesis, found: &Genesis, o
         });
     };
     if found.hash() != expected.hash() {
-        finding(
-            "archive.other-genesis",
-            format!("genesis {}", expected.hash()),
-            format!("genesis {}", found.hash()),
-        );
+        finding("archive.other-genesis", format!("genesis {}", expected.hash()), format!("genesis {}", found.hash()));
         return false;
     }
     if let Err(error) = found.verify_countersignatures() {
-        finding(
-            error.code(),
-            "the countersignature of every validator".to_owned(),
-            error.to_string(),
-        );
+        finding(error.code(), "the countersignature of every validator".to_owned(), error.to_string());
     }
     true
 }
 
 /// Notes why an archive cannot be read further. A failure to read is no finding.
 fn note_damage(verifier: &mut Verifier, error: ArchiveError) -> io::Result<()> {
-    let ArchiveError {
-        offset,
-        height,
-        problem,
-    } = error;
+    let ArchiveError { offset, height, problem } = error;
     let rule = problem.code();
     match problem {
         ArchiveProblem::Io(error) => return Err(error),

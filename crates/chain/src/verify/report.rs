@@ -134,11 +134,7 @@ impl fmt::Display for Report {
         writeln!(f, "tip time    {}", Utc(self.tip_time_ms))?;
         writeln!(f, "log size    {}", self.log_size)?;
         writeln!(f, "log root    {}", self.log_root)?;
-        writeln!(
-            f,
-            "verified    {} blocks, {} statements, {} events",
-            self.blocks, self.statements, self.events
-        )?;
+        writeln!(f, "verified    {} blocks, {} statements, {} events", self.blocks, self.statements, self.events)?;
         for what in &self.missing {
             writeln!(f, "missing     {what}")?;
         }
@@ -162,10 +158,7 @@ impl fmt::Display for Utc {
         let (year, month, day) = civil(days);
         let (seconds, ms) = (of_day / 1_000, of_day % 1_000);
         let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
     }
 }
 
@@ -178,11 +171,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = era * 400 + year_of_era + i64::from(month <= 2);
     (year, month, day)
 }

@@ -42,11 +42,7 @@ fn check(level: Level, change: &dyn Fn(&mut Body), expected: &[&str]) {
             assert!(!pushed.clean);
         }
         assert!(
-            verifier
-                .report()
-                .findings
-                .iter()
-                .all(|finding| finding.height == Some(chain.blocks[1].header().height))
+            verifier.report().findings.iter().all(|finding| finding.height == Some(chain.blocks[1].header().height))
         );
     }
 }
@@ -85,10 +81,7 @@ fn a_report_is_shown_and_serialised() {
         actual: "b".to_owned(),
     });
     assert_eq!(report.to_string(), include_str!("../../golden/report.txt"));
-    assert_eq!(
-        serde_json::to_string_pretty(&report).unwrap() + "\n",
-        include_str!("../../golden/report.json")
-    );
+    assert_eq!(serde_json::to_string_pretty(&report).unwrap() + "\n", include_str!("../../golden/report.json"));
 }
 
 #[test]
@@ -101,10 +94,7 @@ fn a_changed_byte_anywhere_is_never_verified_at_any_level() {
         for level in Level::ALL {
             let report = report_with(&bad, &chain.genesis, level, Options::default());
             assert_ne!(report.status, Status::Verified, "byte {place} at {level}");
-            let named = report
-                .findings
-                .iter()
-                .all(|finding| finding.offset.is_some() && finding.height.is_some());
+            let named = report.findings.iter().all(|finding| finding.offset.is_some() && finding.height.is_some());
             assert!(named && (!report.findings.is_empty() || !report.missing.is_empty()));
         }
     }
@@ -118,11 +108,7 @@ fn a_byte_changed_by_a_forger_who_repairs_the_checksums_is_never_verified() {
     for place in 19..bytes.len() {
         // The length field decides where the checksum stands; changing it is damage, not forgery.
         let frame = offsets.iter().copied().rfind(|&offset| offset <= place).unwrap();
-        let next = offsets
-            .iter()
-            .copied()
-            .find(|&offset| offset > place)
-            .unwrap_or(bytes.len());
+        let next = offsets.iter().copied().find(|&offset| offset > place).unwrap_or(bytes.len());
         if place < frame + 4 || place >= next - 8 {
             continue;
         }
@@ -159,25 +145,11 @@ fn a_genesis_that_not_everybody_has_countersigned_is_a_finding() {
     let bytes = chain.archive();
     // In the archive, at the auditor's, and at both.
     let code = "genesis.missing-signature";
-    assert_eq!(
-        rules(&report_with(&bytes, &signed, Level::Links, Options::default())),
-        [code]
-    );
+    assert_eq!(rules(&report_with(&bytes, &signed, Level::Links, Options::default())), [code]);
     let unsigned = chain.genesis.clone();
     chain.genesis = signed;
-    assert_eq!(
-        rules(&report_with(
-            &chain.archive(),
-            &unsigned,
-            Level::Links,
-            Options::default()
-        )),
-        [code]
-    );
-    assert_eq!(
-        rules(&report_with(&bytes, &unsigned, Level::Links, Options::default())),
-        [code, code]
-    );
+    assert_eq!(rules(&report_with(&chain.archive(), &unsigned, Level::Links, Options::default())), [code]);
+    assert_eq!(rules(&report_with(&bytes, &unsigned, Level::Links, Options::default())), [code, code]);
 }
 
 #[test]
@@ -198,49 +170,17 @@ fn false_links_are_found_at_every_level() {
     check(links, &|body| body.block.header.version = 2, &["links.version"]);
     check(links, &|body| body.block.header.time_ms -= 1_000, &["links.time"]);
     check(links, &|body| body.block.header.time_ms = i64::MIN, &["links.time"]);
-    check(
-        links,
-        &|body| body.block.header.proposer = fixture::consensus_key(2).public(),
-        &["links.proposer"],
-    );
-    check(
-        links,
-        &|body| body.block.header.state_checkpoint.height = 2,
-        &["links.state-checkpoint"],
-    );
-    check(
-        links,
-        &|body| body.block.header.state_checkpoint.root = id,
-        &["links.state-checkpoint"],
-    );
-    check(
-        links,
-        &|body| body.block.header.statement_count = 1,
-        &["block.statement-count"],
-    );
-    check(
-        links,
-        &|body| body.block.header.statements_root = id,
-        &["block.statements-root"],
-    );
+    check(links, &|body| body.block.header.proposer = fixture::consensus_key(2).public(), &["links.proposer"]);
+    check(links, &|body| body.block.header.state_checkpoint.height = 2, &["links.state-checkpoint"]);
+    check(links, &|body| body.block.header.state_checkpoint.root = id, &["links.state-checkpoint"]);
+    check(links, &|body| body.block.header.statement_count = 1, &["block.statement-count"]);
+    check(links, &|body| body.block.header.statements_root = id, &["block.statements-root"]);
     check(links, &|body| body.block.header.log_size = 5, &["links.log-size"]);
-    check(
-        links,
-        &|body| body.block.header.log_size = u64::MAX,
-        &["links.log-size"],
-    );
-    check(
-        links,
-        &|body| drop(body.outcomes.pop()),
-        &["block.outcome-lists", "links.log-size"],
-    );
+    check(links, &|body| body.block.header.log_size = u64::MAX, &["links.log-size"]);
+    check(links, &|body| drop(body.outcomes.pop()), &["block.outcome-lists", "links.log-size"]);
     check(links, &|body| drop(body.outcomes[0].pop()), &["links.log-size"]);
     check(links, &|body| body.outcomes[0][0].code.clear(), &["block.outcome-code"]);
-    check(
-        links,
-        &|body| body.block.header.next_validators_hash = id,
-        &["block.next-validators-missing"],
-    );
+    check(links, &|body| body.block.header.next_validators_hash = id, &["block.next-validators-missing"]);
     check(
         links,
         &|body| {
@@ -255,18 +195,10 @@ fn false_links_are_found_at_every_level() {
 fn a_false_log_is_found_when_it_is_rebuilt() {
     let log = Level::Log;
     check(log, &|body| body.block.header.log_root = Hash::EMPTY, &["log.root"]);
-    check(
-        log,
-        &|body| body.outcomes[0][1].code = Outcome::REPEATED.to_owned(),
-        &["log.root"],
-    );
+    check(log, &|body| body.outcomes[0][1].code = Outcome::REPEATED.to_owned(), &["log.root"]);
     check(log, &|body| body.outcomes[0][1].subject.push('x'), &["log.root"]);
     check(log, &|body| body.outcomes[0][1].record.push(0), &["log.root"]);
-    check(
-        log,
-        &|body| body.outcomes.swap(0, 1),
-        &["log.outcome-count", "log.outcome-count"],
-    );
+    check(log, &|body| body.outcomes.swap(0, 1), &["log.outcome-count", "log.outcome-count"]);
     check(log, &|body| body.outcomes[0].swap(0, 1), &["log.root"]);
     check(
         log,
@@ -302,10 +234,7 @@ fn a_bad_certificate_is_found_where_it_stands() {
     assert_eq!(rules(&report), ["certificate.too-little-power"]);
     let finding = &report.findings[0];
     assert_eq!((finding.height, finding.offset.is_some()), (Some(3), true));
-    assert_eq!(
-        (finding.expected.as_str(), finding.actual.as_str()),
-        ("power 2 of 2", "power 1")
-    );
+    assert_eq!((finding.expected.as_str(), finding.actual.as_str()), ("power 2 of 2", "power 1"));
 }
 
 #[test]
@@ -355,20 +284,14 @@ fn a_cut_off_tail_is_caught_by_what_the_auditor_knows() {
     let whole = Chain::small();
     let mut short = Chain::small();
     short.blocks.pop();
-    let at_least = |height| Options {
-        at_least_height: Some(height),
-        ..Options::default()
-    };
+    let at_least = |height| Options { at_least_height: Some(height), ..Options::default() };
     let verify = |chain: &Chain, options| report_with(&chain.archive(), &chain.genesis, Level::Log, options);
     assert_eq!(verify(&whole, at_least(3)).status, Status::Verified);
     assert_eq!(verify(&short, Options::default()).status, Status::Verified);
     assert_eq!(verify(&short, at_least(3)).status, Status::Incomplete);
 
     let newest = Checkpoint::of(whole.blocks[2].header());
-    let with = |checkpoints| Options {
-        checkpoints,
-        ..Options::default()
-    };
+    let with = |checkpoints| Options { checkpoints, ..Options::default() };
     assert_eq!(verify(&whole, with(vec![newest.clone()])).status, Status::Verified);
     let report = verify(&short, with(vec![newest]));
     assert_eq!(report.status, Status::Incomplete);
@@ -382,25 +305,16 @@ fn a_chain_that_contradicts_a_checkpoint_is_found() {
         for number in 0..3 {
             let mut checkpoint = Checkpoint::of(chain.blocks[number].header());
             change(&mut checkpoint);
-            let options = Options {
-                checkpoints: vec![checkpoint],
-                ..Options::default()
-            };
+            let options = Options { checkpoints: vec![checkpoint], ..Options::default() };
             let report = report_with(&chain.archive(), &chain.genesis, Level::Links, options);
             assert_eq!(rules(&report), expected, "block {}", number + 1);
         }
     };
     check(&|_| {}, &[]);
     check(&|checkpoint| checkpoint.root = Hash::EMPTY, &["checkpoint.root"]);
-    check(
-        &|checkpoint| checkpoint.block_id = Hash::EMPTY.into(),
-        &["checkpoint.block-id"],
-    );
+    check(&|checkpoint| checkpoint.block_id = Hash::EMPTY.into(), &["checkpoint.block-id"]);
     check(&|checkpoint| checkpoint.time_ms += 1, &["checkpoint.time"]);
-    check(
-        &|checkpoint| checkpoint.size -= 1,
-        &["checkpoint.size", "checkpoint.size"],
-    );
+    check(&|checkpoint| checkpoint.size -= 1, &["checkpoint.size", "checkpoint.size"]);
     // A checkpoint of genesis: an empty log.
     let genesis = Checkpoint {
         chain: chain.genesis.chain_id(),
@@ -410,14 +324,8 @@ fn a_chain_that_contradicts_a_checkpoint_is_found() {
         block_id: chain.genesis.block_id(),
         time_ms: chain.genesis.time_ms(),
     };
-    let other = Checkpoint {
-        root: Hash::of(b"x"),
-        ..genesis.clone()
-    };
-    let options = Options {
-        checkpoints: vec![genesis, other],
-        ..Options::default()
-    };
+    let other = Checkpoint { root: Hash::of(b"x"), ..genesis.clone() };
+    let options = Options { checkpoints: vec![genesis, other], ..Options::default() };
     let report = report_with(&chain.archive(), &chain.genesis, Level::Links, options);
     assert_eq!(rules(&report), ["checkpoint.root"]);
 }

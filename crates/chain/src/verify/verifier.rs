@@ -79,17 +79,9 @@ impl Verifier {
             log_lost: false,
             report,
         };
-        let place = Place {
-            height: 0,
-            offset: None,
-        };
+        let place = Place { height: 0, offset: None };
         if let Err(error) = genesis.verify_countersignatures() {
-            verifier.find(
-                place,
-                error.code(),
-                "the countersignature of every validator".to_owned(),
-                error.to_string(),
-            );
+            verifier.find(place, error.code(), "the countersignature of every validator".to_owned(), error.to_string());
         }
         verifier.judge_checkpoints(place, None);
         verifier
@@ -104,10 +96,7 @@ impl Verifier {
     pub fn push_at(&mut self, block: &CommittedBlock, offset: Option<u64>) -> Pushed {
         let before = self.found();
         let header = block.header();
-        let place = Place {
-            height: header.height,
-            offset,
-        };
+        let place = Place { height: header.height, offset };
         self.check_links(place, header);
         self.check_body(place, &block.body);
         if self.level >= Level::Certificates
@@ -115,16 +104,9 @@ impl Verifier {
         {
             self.find(place, error.code(), error.expected(), error.found());
         }
-        let statements = if self.level >= Level::Log {
-            self.check_log(place, &block.body)
-        } else {
-            Vec::new()
-        };
+        let statements = if self.level >= Level::Log { self.check_log(place, &block.body) } else { Vec::new() };
         self.advance(place, &block.body);
-        Pushed {
-            clean: self.found() == before,
-            statements,
-        }
+        Pushed { clean: self.found() == before, statements }
     }
 
     /// Ends the verification. `end` is what the chain's keeper says the blocks amount to; without
@@ -147,11 +129,7 @@ impl Verifier {
                 tip.saturating_add(1)
             ));
         }
-        let beyond = self
-            .options
-            .checkpoints
-            .iter()
-            .filter(|checkpoint| checkpoint.height > tip);
+        let beyond = self.options.checkpoints.iter().filter(|checkpoint| checkpoint.height > tip);
         let missing: Vec<String> = beyond
             .map(|checkpoint| format!("height {}, of which there is a log checkpoint", checkpoint.height))
             .collect();
@@ -197,14 +175,7 @@ impl Verifier {
         expected: String,
         actual: String,
     ) {
-        self.report.add_finding(Finding {
-            height: Some(height),
-            offset,
-            statement,
-            rule,
-            expected,
-            actual,
-        });
+        self.report.add_finding(Finding { height: Some(height), offset, statement, rule, expected, actual });
     }
 
     fn expect<T: PartialEq + ToString>(&mut self, place: Place, rule: &'static str, expected: &T, actual: &T) {
@@ -226,20 +197,10 @@ impl Verifier {
         self.expect(place, "links.validators", &validators_hash, &header.validators_hash);
         let before_ms = self.report.tip_time_ms;
         if header.time_ms <= before_ms {
-            self.find(
-                place,
-                "links.time",
-                format!("a time above {before_ms} ms"),
-                format!("{} ms", header.time_ms),
-            );
+            self.find(place, "links.time", format!("a time above {before_ms} ms"), format!("{} ms", header.time_ms));
         }
         if self.validators.get(&header.proposer).is_none() {
-            self.find(
-                place,
-                "links.proposer",
-                "a validator of this height".to_owned(),
-                header.proposer.to_string(),
-            );
+            self.find(place, "links.proposer", "a validator of this height".to_owned(), header.proposer.to_string());
         }
         self.check_state_checkpoint(place, header);
     }
@@ -249,30 +210,15 @@ impl Verifier {
         let rule = "links.state-checkpoint";
         let StateCheckpoint { height, root } = header.state_checkpoint;
         if height >= header.height {
-            self.find(
-                place,
-                rule,
-                "a checkpoint of an earlier height".to_owned(),
-                format!("height {height}"),
-            );
+            self.find(place, rule, "a checkpoint of an earlier height".to_owned(), format!("height {height}"));
         }
         let Some(before) = self.state_checkpoint.replace(header.state_checkpoint) else {
             return;
         };
         if height < before.height {
-            self.find(
-                place,
-                rule,
-                format!("height {} or above", before.height),
-                format!("height {height}"),
-            );
+            self.find(place, rule, format!("height {} or above", before.height), format!("height {height}"));
         } else if height == before.height && root != before.root {
-            self.find(
-                place,
-                rule,
-                format!("root {}, as before", before.root),
-                format!("root {root}"),
-            );
+            self.find(place, rule, format!("root {}, as before", before.root), format!("root {root}"));
         }
     }
 
@@ -302,13 +248,7 @@ impl Verifier {
             if statement.event_count() != outcomes.len() {
                 self.log_lost = true;
                 let expected = format!("{} outcomes, one for each event", statement.event_count());
-                self.find_in(
-                    place,
-                    Some(id),
-                    "log.outcome-count",
-                    expected,
-                    outcomes.len().to_string(),
-                );
+                self.find_in(place, Some(id), "log.outcome-count", expected, outcomes.len().to_string());
             }
             for ((event, bytes), outcome) in (0..).zip(statement.events()).zip(outcomes) {
                 let leaf = Leaf::new(id, event, Hash::of(bytes), outcome, place.height);
@@ -360,12 +300,7 @@ impl Verifier {
             }
             self.judge_size(place, number, &checkpoint);
             if self.report.tip_height == checkpoint.height {
-                let Report {
-                    tip_id,
-                    tip_time_ms,
-                    log_size,
-                    ..
-                } = self.report;
+                let Report { tip_id, tip_time_ms, log_size, .. } = self.report;
                 self.expect(place, "checkpoint.block-id", &checkpoint.block_id, &tip_id);
                 self.expect(place, "checkpoint.size", &checkpoint.size, &log_size);
                 self.expect(place, "checkpoint.time", &checkpoint.time_ms, &tip_time_ms);
@@ -396,18 +331,8 @@ impl Verifier {
     }
 
     fn check_end(&mut self, end: &ArchiveEnd, offset: Option<u64>) {
-        let place = Place {
-            height: self.report.tip_height,
-            offset,
-        };
-        let Report {
-            blocks,
-            tip_height,
-            tip_id,
-            log_size,
-            log_root,
-            ..
-        } = self.report;
+        let place = Place { height: self.report.tip_height, offset };
+        let Report { blocks, tip_height, tip_id, log_size, log_root, .. } = self.report;
         self.expect(place, "archive.end-blocks", &blocks, &end.blocks);
         self.expect(place, "archive.end-height", &tip_height, &end.tip_height);
         self.expect(place, "archive.end-tip", &tip_id, &end.tip);

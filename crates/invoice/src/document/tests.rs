@@ -30,11 +30,7 @@ fn the_bytes_under_a_content_hash_are_fixed() {
             discount: false,
             preferential: None,
         }],
-        totals: Totals {
-            net: Amount::from_fen(300),
-            tax: Amount::from_fen(39),
-            gross: Amount::from_fen(339),
-        },
+        totals: Totals { net: Amount::from_fen(300), tax: Amount::from_fen(39), gross: Amount::from_fen(339) },
         payment_ref: Some(Digest::from_bytes([0x11; 32])),
         remark: None,
         attachment: None,
@@ -145,21 +141,14 @@ fn json_that_is_not_the_shape_described_is_refused_with_the_place() {
     refused("\"0.03\"", "0.03", "expected a tax rate");
     refused("{ \"rate\": \"0.03\" }", "\"free\"", "unknown variant `free`");
     refused("91440300MA5DEM0208", "9144", "is not a taxpayer id");
-    refused(
-        "\"reference\"",
-        "\"reference\": \"a\", \"reference\"",
-        "duplicate field `reference`",
-    );
+    refused("\"reference\"", "\"reference\": \"a\", \"reference\"", "duplicate field `reference`");
     refused("\"totals\"", "\"totals\": {}, \"lines\"", "missing field `net`");
 }
 
 #[test]
 fn totals_by_rate_are_sorted_and_net_of_discounts() {
     let totals = sample(1).totals_by_rate().unwrap();
-    let shown: Vec<String> = totals
-        .iter()
-        .map(|t| format!("{} {} {}", t.treatment, t.net, t.tax))
-        .collect();
+    let shown: Vec<String> = totals.iter().map(|t| format!("{} {} {}", t.treatment, t.net, t.tax)).collect();
     assert_eq!(shown, ["0.06 756.00 45.36", "0.13 15.00 1.95"]);
     let totals = sample(2).totals_by_rate().unwrap();
     assert_eq!(totals[1].treatment, TaxTreatment::Exempt);
@@ -178,14 +167,8 @@ prop_compose! {
 }
 
 fn any_amount() -> impl Strategy<Value = Amount> {
-    prop_oneof![
-        any::<i64>(),
-        -1_000_000_i64..1_000_000,
-        Just(i64::MIN),
-        Just(i64::MAX),
-        Just(0)
-    ]
-    .prop_map(Amount::from_fen)
+    prop_oneof![any::<i64>(), -1_000_000_i64..1_000_000, Just(i64::MIN), Just(i64::MAX), Just(0)]
+        .prop_map(Amount::from_fen)
 }
 
 fn any_decimal() -> impl Strategy<Value = Option<Decimal>> {

@@ -18,12 +18,8 @@ fn check(change: impl FnOnce(&mut Value), expected: &[(&str, &str)]) {
     let mut value = sample();
     change(&mut value);
     let examined = examine(&serde_json::to_vec(&value).unwrap(), &Rules::default(), date());
-    let found: Vec<(&str, &str)> = examined
-        .validation
-        .violations
-        .iter()
-        .map(|found| (found.path.as_str(), found.rule))
-        .collect();
+    let found: Vec<(&str, &str)> =
+        examined.validation.violations.iter().map(|found| (found.path.as_str(), found.rule)).collect();
     assert_eq!(found, expected);
     assert!(examined.document.is_none());
 }
@@ -89,10 +85,7 @@ fn what_a_number_was_given_as_is_shown() {
 fn an_organisation_without_taxpayer_id_is_refused() {
     check(
         |value| {
-            value["buyer"]["organisation"]
-                .as_object_mut()
-                .unwrap()
-                .remove("taxpayer_id");
+            value["buyer"]["organisation"].as_object_mut().unwrap().remove("taxpayer_id");
         },
         &[("/buyer/organisation/taxpayer_id", rule::FIELD_MISSING)],
     );
@@ -100,17 +93,11 @@ fn an_organisation_without_taxpayer_id_is_refused() {
 
 #[test]
 fn a_buyer_is_one_or_the_other() {
-    check(
-        |value| value["buyer"]["person"] = json!({ "id": "p" }),
-        &[("/buyer", rule::FIELD_TYPE)],
-    );
+    check(|value| value["buyer"]["person"] = json!({ "id": "p" }), &[("/buyer", rule::FIELD_TYPE)]);
     check(|value| value["buyer"] = json!({}), &[("/buyer", rule::FIELD_MISSING)]);
     check(
         |value| value["buyer"] = json!({ "person": { "name": "张三" } }),
-        &[
-            ("/buyer/person/name", rule::FIELD_UNKNOWN),
-            ("/buyer/person/id", rule::FIELD_MISSING),
-        ],
+        &[("/buyer/person/name", rule::FIELD_UNKNOWN), ("/buyer/person/id", rule::FIELD_MISSING)],
     );
 }
 
@@ -121,12 +108,7 @@ fn shapes_that_are_no_document_are_one_finding() {
         assert!(examined.document.is_none());
         examined.validation.violations
     };
-    for json in [
-        &b""[..],
-        b"{",
-        b"\xff",
-        b"{\"profile\":\"digital-ordinary\",\"profile\":\"digital-ordinary\"}",
-    ] {
+    for json in [&b""[..], b"{", b"\xff", b"{\"profile\":\"digital-ordinary\",\"profile\":\"digital-ordinary\"}"] {
         assert!(!found(json).is_empty());
     }
     assert_eq!(found(b"[]")[0].rule, rule::FIELD_TYPE);
@@ -135,9 +117,7 @@ fn shapes_that_are_no_document_are_one_finding() {
 
 #[test]
 fn a_field_given_twice_is_malformed_even_if_both_are_good() {
-    let json = samples::all()[0]
-        .json
-        .replacen('{', "{\"reference\":\"SAMPLE-0001\",", 1);
+    let json = samples::all()[0].json.replacen('{', "{\"reference\":\"SAMPLE-0001\",", 1);
     let examined = examine(json.as_bytes(), &Rules::default(), date());
     assert_eq!(examined.validation.violations.len(), 1);
     assert_eq!(examined.validation.violations[0].rule, rule::MALFORMED);
@@ -156,19 +136,8 @@ fn hostile_names_and_values_are_cut_in_findings() {
 }
 
 /// Names that documents use, and one that is hard on JSON pointers.
-const NAMES: &[&str] = &[
-    "profile",
-    "reference",
-    "seller",
-    "buyer",
-    "lines",
-    "totals",
-    "net",
-    "tax",
-    "rate",
-    "organisation",
-    "x/~",
-];
+const NAMES: &[&str] =
+    &["profile", "reference", "seller", "buyer", "lines", "totals", "net", "tax", "rate", "organisation", "x/~"];
 
 /// Any JSON of a small depth, with the names that documents use.
 fn any_json() -> impl Strategy<Value = Value> {
@@ -182,10 +151,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 64, 8, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
-            prop::collection::btree_map(prop::sample::select(NAMES), inner, 0..8).prop_map(|fields| fields
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect()),
+            prop::collection::btree_map(prop::sample::select(NAMES), inner, 0..8)
+                .prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
         ]
     })
 }
@@ -213,14 +180,11 @@ proptest! {
 fn collect(at: &str, value: &Value, pointers: &mut Vec<String>) {
     pointers.push(at.to_owned());
     match value {
-        Value::Object(fields) => fields
-            .iter()
-            .for_each(|(name, value)| collect(&format!("{at}/{name}"), value, pointers)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| collect(&format!("{at}/{name}"), value, pointers))
+        }
         Value::Array(elements) => {
-            elements
-                .iter()
-                .enumerate()
-                .for_each(|(index, value)| collect(&format!("{at}/{index}"), value, pointers));
+            elements.iter().enumerate().for_each(|(index, value)| collect(&format!("{at}/{index}"), value, pointers));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }

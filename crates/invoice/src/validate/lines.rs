@@ -98,20 +98,10 @@ fn precision(findings: &mut Findings<'_>, path: Path, number: Decimal) {
     let (decimals_max, chars_max) = (findings.rules.number_decimals_max, findings.rules.number_chars_max);
     let text = number.to_string();
     if number.scale() > decimals_max {
-        findings.violation(
-            path,
-            rule::NUMBER_PRECISION,
-            format!("at most {decimals_max} decimals"),
-            &text,
-        );
+        findings.violation(path, rule::NUMBER_PRECISION, format!("at most {decimals_max} decimals"), &text);
     }
     if exceeds(text.len(), chars_max) {
-        findings.violation(
-            path,
-            rule::NUMBER_LENGTH,
-            format!("at most {chars_max} characters"),
-            &text,
-        );
+        findings.violation(path, rule::NUMBER_LENGTH, format!("at most {chars_max} characters"), &text);
     }
 }
 
@@ -124,9 +114,7 @@ fn net_of_price(findings: &mut Findings<'_>, index: usize, quantity: Decimal, un
     let product = product * 10_i128.pow(common - scale);
     let unit = 10_i128.pow(common - 2);
     let within = || {
-        let off = product
-            .checked_sub(i128::from(net.fen()).checked_mul(unit)?)?
-            .checked_abs()?;
+        let off = product.checked_sub(i128::from(net.fen()).checked_mul(unit)?)?.checked_abs()?;
         Some(off <= i128::from(tolerance.fen()).checked_mul(unit)?)
     };
     // What overflows 128 bits is further off than any tolerance.
@@ -151,20 +139,9 @@ fn taxes(findings: &mut Findings<'_>, index: usize, line: &LineView<'_>) {
         return;
     };
     if !findings.rules.rates.is_in_force(rate, findings.date) {
-        let rates: Vec<String> = findings
-            .rules
-            .rates
-            .in_force(findings.date)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let rates: Vec<String> = findings.rules.rates.in_force(findings.date).iter().map(ToString::to_string).collect();
         let expected = format!("one of {} on {}", rates.join(", "), findings.date);
-        findings.violation(
-            Path::Line(index, "tax/rate"),
-            rule::RATE_IN_FORCE,
-            expected,
-            rate.to_string(),
-        );
+        findings.violation(Path::Line(index, "tax/rate"), rule::RATE_IN_FORCE, expected, rate.to_string());
         // The tax of a rate that does not exist is not worth a second finding.
         return;
     }
@@ -186,12 +163,7 @@ fn taxes(findings: &mut Findings<'_>, index: usize, line: &LineView<'_>) {
 /// A line of a blue invoice that is no discount.
 fn sale(findings: &mut Findings<'_>, index: usize, line: &LineView<'_>) {
     if let Some(net) = line.net.filter(|net| net.fen() <= 0) {
-        findings.violation(
-            Path::Line(index, "net"),
-            rule::LINE_NOT_POSITIVE,
-            "above 0.00",
-            net.to_string(),
-        );
+        findings.violation(Path::Line(index, "net"), rule::LINE_NOT_POSITIVE, "above 0.00", net.to_string());
     }
     if let Some(tax_amount) = line.tax_amount.filter(|amount| amount.is_negative()) {
         findings.violation(
@@ -201,10 +173,7 @@ fn sale(findings: &mut Findings<'_>, index: usize, line: &LineView<'_>) {
             tax_amount.to_string(),
         );
     }
-    let signs = [
-        ("quantity", line.quantity, rule::QUANTITY_SIGN),
-        ("unit_price", line.unit_price, rule::PRICE_SIGN),
-    ];
+    let signs = [("quantity", line.quantity, rule::QUANTITY_SIGN), ("unit_price", line.unit_price, rule::PRICE_SIGN)];
     for (field, number, code) in signs {
         if let Some(number) = number.known().filter(|number| !number.is_positive()) {
             findings.violation(Path::Line(index, field), code, "above 0", number.to_string());
@@ -215,24 +184,12 @@ fn sale(findings: &mut Findings<'_>, index: usize, line: &LineView<'_>) {
 fn discount(findings: &mut Findings<'_>, index: usize, line: &LineView<'_>, before: Option<&LineView<'_>>) {
     for (field, number) in [("quantity", line.quantity), ("unit_price", line.unit_price)] {
         if number.is_given() {
-            let actual = number
-                .known()
-                .map_or_else(|| "a number".to_owned(), |number| number.to_string());
-            findings.violation(
-                Path::Line(index, field),
-                rule::DISCOUNT_QUANTITY,
-                "none on a discount line",
-                actual,
-            );
+            let actual = number.known().map_or_else(|| "a number".to_owned(), |number| number.to_string());
+            findings.violation(Path::Line(index, field), rule::DISCOUNT_QUANTITY, "none on a discount line", actual);
         }
     }
     if let Some(net) = line.net.filter(|net| net.fen() >= 0) {
-        findings.violation(
-            Path::Line(index, "net"),
-            rule::DISCOUNT_SIGN,
-            "below 0.00",
-            net.to_string(),
-        );
+        findings.violation(Path::Line(index, "net"), rule::DISCOUNT_SIGN, "below 0.00", net.to_string());
     }
     if let Some(tax_amount) = line.tax_amount.filter(|amount| amount.fen() > 0) {
         findings.violation(
@@ -243,11 +200,7 @@ fn discount(findings: &mut Findings<'_>, index: usize, line: &LineView<'_>, befo
         );
     }
     let Some(sale) = before.filter(|before| before.discount != Some(true)) else {
-        let actual = if before.is_some() {
-            "a discount line before it"
-        } else {
-            "the first line"
-        };
+        let actual = if before.is_some() { "a discount line before it" } else { "the first line" };
         findings.violation(
             Path::Line(index, "discount"),
             rule::DISCOUNT_ALONE,
@@ -261,35 +214,19 @@ fn discount(findings: &mut Findings<'_>, index: usize, line: &LineView<'_>, befo
 
 /// Rules about a discount and the line that it discounts.
 fn discount_of(findings: &mut Findings<'_>, index: usize, line: &LineView<'_>, sale: &LineView<'_>) {
-    for (field, own, other) in [
-        ("name", line.name, sale.name),
-        ("tax_code", line.tax_code, sale.tax_code),
-    ] {
+    for (field, own, other) in [("name", line.name, sale.name), ("tax_code", line.tax_code, sale.tax_code)] {
         if let (Some(own), Some(other)) = (own, other)
             && own != other
         {
-            findings.violation(
-                Path::Line(index, field),
-                rule::DISCOUNT_UNLIKE,
-                crate::text::shown(other),
-                own,
-            );
+            findings.violation(Path::Line(index, field), rule::DISCOUNT_UNLIKE, crate::text::shown(other), own);
         }
     }
     if let (Some(own), Some(other)) = (line.tax, sale.tax)
         && own != other
     {
-        findings.violation(
-            Path::Line(index, "tax"),
-            rule::DISCOUNT_UNLIKE,
-            other.to_string(),
-            own.to_string(),
-        );
+        findings.violation(Path::Line(index, "tax"), rule::DISCOUNT_UNLIKE, other.to_string(), own.to_string());
     }
-    for (field, own, other) in [
-        ("net", line.net, sale.net),
-        ("tax_amount", line.tax_amount, sale.tax_amount),
-    ] {
+    for (field, own, other) in [("net", line.net, sale.net), ("tax_amount", line.tax_amount, sale.tax_amount)] {
         if let (Some(own), Some(other)) = (own, other)
             && own.is_negative()
             && own.fen().unsigned_abs() > other.fen().unsigned_abs()

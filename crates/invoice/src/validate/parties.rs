@@ -29,16 +29,9 @@ pub(super) fn check(findings: &mut Findings<'_>, view: &View<'_>) {
 
 fn person(findings: &mut Findings<'_>, view: &View<'_>, id: Option<&str>) {
     if let Some(id) = id
-        && !is_token(id, |byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
-        })
+        && !is_token(id, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
     {
-        findings.violation(
-            Path::At("/buyer/person/id"),
-            rule::PERSON_ID,
-            "1 to 64 of A-Z a-z 0-9 . _ -",
-            id,
-        );
+        findings.violation(Path::At("/buyer/person/id"), rule::PERSON_ID, "1 to 64 of A-Z a-z 0-9 . _ -", id);
     }
     if let Some(profile) = view.profile.filter(|profile| profile.is_special()) {
         findings.violation(
@@ -69,17 +62,9 @@ fn party(findings: &mut Findings<'_>, at: &'static str, party: &PartyView<'_>) {
     if let Some(taxpayer_id) = party.taxpayer_id {
         let path = Path::Below(at, "taxpayer_id");
         if taxpayer::has_shape(taxpayer_id) {
-            findings
-                .validation
-                .warnings
-                .extend(taxpayer::check_text(taxpayer_id, &path.to_string()));
+            findings.validation.warnings.extend(taxpayer::check_text(taxpayer_id, &path.to_string()));
         } else {
-            findings.violation(
-                path,
-                rule::TAXPAYER_ID,
-                "15, 17, 18 or 20 capital letters and digits",
-                taxpayer_id,
-            );
+            findings.violation(path, rule::TAXPAYER_ID, "15, 17, 18 or 20 capital letters and digits", taxpayer_id);
         }
     }
     let texts = [

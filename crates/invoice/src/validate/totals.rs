@@ -17,11 +17,7 @@ pub(super) fn check(findings: &mut Findings<'_>, view: &View<'_>) {
     let net = sum(view, |line| line.net);
     let tax = sum(view, |line| line.tax_amount);
     let gross = net.zip(tax).map(|(net, tax)| net + tax);
-    let expected = [
-        (net, rule::TOTAL_NET),
-        (tax, rule::TOTAL_TAX),
-        (gross, rule::TOTAL_GROSS),
-    ];
+    let expected = [(net, rule::TOTAL_NET), (tax, rule::TOTAL_TAX), (gross, rule::TOTAL_GROSS)];
     for ((field, stated), (expected, code)) in stated.into_iter().zip(expected) {
         let (Some(stated), Some(expected)) = (stated, expected) else {
             continue;
@@ -37,12 +33,7 @@ pub(super) fn check(findings: &mut Findings<'_>, view: &View<'_>) {
         let tolerance = findings.rules.total_tax_tolerance;
         if (exact - tax * TEN_THOUSAND).abs() > i128::from(tolerance.fen()) * TEN_THOUSAND {
             let expected = format!("{} within {tolerance}", exact_text(exact, 6));
-            findings.violation(
-                Path::At("/totals/tax"),
-                rule::TOTAL_TAX_OFF,
-                expected,
-                exact_text(tax, 2),
-            );
+            findings.violation(Path::At("/totals/tax"), rule::TOTAL_TAX_OFF, expected, exact_text(tax, 2));
         }
     }
 }
@@ -50,9 +41,7 @@ pub(super) fn check(findings: &mut Findings<'_>, view: &View<'_>) {
 /// The sum over all lines in fen, if every line's amount is known. No document is long enough to overflow 128 bits.
 fn sum(view: &View<'_>, amount: impl Fn(&crate::view::LineView<'_>) -> Option<Amount>) -> Option<i128> {
     let lines = view.lines.as_ref()?;
-    lines
-        .iter()
-        .try_fold(0_i128, |sum, line| Some(sum + i128::from(amount(line)?.fen())))
+    lines.iter().try_fold(0_i128, |sum, line| Some(sum + i128::from(amount(line)?.fen())))
 }
 
 /// Net times rate over all lines in ten-thousandths of a fen, if every net and rate is known and in force.

@@ -47,11 +47,7 @@ pub(super) fn convert(item: &Cursor<'_>, warnings: &mut Vec<Violation>) -> Resul
     let discount = item.flag("discount")?;
     let owned = |name: &str| -> Result<Option<String>, ConvertError> { Ok(item.text(name)?.map(str::to_owned)) };
     // A discount line has no quantity of its own, whatever stands in the application.
-    let (quantity, unit_price) = if discount {
-        (None, None)
-    } else {
-        price(item, net, warnings)?
-    };
+    let (quantity, unit_price) = if discount { (None, None) } else { price(item, net, warnings)? };
     Ok(Line {
         name: item.required_text("goods_name")?.to_owned(),
         tax_code: item.required_text("tax_code")?.to_owned(),
@@ -73,18 +69,12 @@ fn amounts(item: &Cursor<'_>, gross: Amount, tax: TaxTreatment) -> Result<(Amoun
         let (net, tax_amount) = (Amount::from_fen(net), Amount::from_fen(tax_amount));
         if net.checked_add(tax_amount) != Ok(gross) {
             let expected = format!("amount {net} plus tax_amount {tax_amount}");
-            return Err(ConvertError::unexpected(
-                format!("{}/total_amount", item.path()),
-                expected,
-                gross.to_string(),
-            ));
+            return Err(ConvertError::unexpected(format!("{}/total_amount", item.path()), expected, gross.to_string()));
         }
         return Ok((net, tax_amount));
     }
     match tax.rate() {
-        Some(rate) => rate
-            .split_gross(gross)
-            .map_err(|_| ConvertError::out_of_range(item.path())),
+        Some(rate) => rate.split_gross(gross).map_err(|_| ConvertError::out_of_range(item.path())),
         None => Ok((gross, Amount::ZERO)),
     }
 }
@@ -96,9 +86,7 @@ fn treatment(item: &Cursor<'_>, warnings: &mut Vec<Violation>) -> Result<(TaxTre
     let rate = match item.integer("tax_rate")? {
         None | Some(0) => None,
         Some(scaled) => {
-            let rate = u16::try_from(scaled)
-                .ok()
-                .and_then(|scaled| Rate::from_ten_thousandths(scaled).ok());
+            let rate = u16::try_from(scaled).ok().and_then(|scaled| Rate::from_ten_thousandths(scaled).ok());
             let wrong = || ConvertError::unexpected(&path, "ten-thousandths from 0 to 10000", scaled.to_string());
             Some(rate.ok_or_else(wrong)?)
         }
@@ -106,20 +94,12 @@ fn treatment(item: &Cursor<'_>, warnings: &mut Vec<Violation>) -> Result<(TaxTre
     let treatment = match (untaxed, rate) {
         (Some(untaxed), None) => untaxed,
         (Some(untaxed), Some(rate)) => {
-            return Err(ConvertError::unexpected(
-                path,
-                format!("no rate, as the line is {untaxed}"),
-                rate.to_string(),
-            ));
+            return Err(ConvertError::unexpected(path, format!("no rate, as the line is {untaxed}"), rate.to_string()));
         }
         (None, Some(rate)) => TaxTreatment::Rate(rate),
         (None, None) if item.integer("tax_rate")?.is_some() => TaxTreatment::ZeroRated,
         (None, None) => {
-            return Err(ConvertError::unexpected(
-                path,
-                "ten-thousandths from 0 to 10000",
-                "none",
-            ));
+            return Err(ConvertError::unexpected(path, "ten-thousandths from 0 to 10000", "none"));
         }
     };
     Ok((treatment, preferential))
@@ -167,13 +147,8 @@ type Price = (Option<Decimal>, Option<Decimal>);
 /// Quantity and unit price: a missing quantity is one, a missing price is derived from the net.
 fn price(item: &Cursor<'_>, net: Amount, warnings: &mut Vec<Violation>) -> Result<Price, ConvertError> {
     let number = |name: &str, scaled: i64| {
-        let wrong = |_| {
-            ConvertError::unexpected(
-                format!("{}/{name}", item.path()),
-                "at most 18 digits",
-                scaled.to_string(),
-            )
-        };
+        let wrong =
+            |_| ConvertError::unexpected(format!("{}/{name}", item.path()), "at most 18 digits", scaled.to_string());
         Decimal::new(i128::from(scaled), SCALE).map_err(wrong)
     };
     let quantity = number("quantity", item.integer("quantity")?.unwrap_or(10_i64.pow(SCALE)))?;
@@ -189,12 +164,7 @@ fn price(item: &Cursor<'_>, net: Amount, warnings: &mut Vec<Violation>) -> Resul
     }
     let expected = "a quantity that gives a unit price within the limits of decimals";
     let path = format!("{}/quantity", item.path());
-    warnings.push(Violation::new(
-        path,
-        rule::SOURCE_UNMAPPED,
-        expected,
-        quantity.to_string(),
-    ));
+    warnings.push(Violation::new(path, rule::SOURCE_UNMAPPED, expected, quantity.to_string()));
     Ok((None, None))
 }
 
@@ -217,9 +187,7 @@ fn derive_price(net: Amount, quantity: Decimal) -> Option<Decimal> {
     let common = product_scale.max(2);
     let product = product.checked_mul(10_i128.pow(common - product_scale))?;
     let fen = 10_i128.pow(common - 2);
-    let off = product
-        .checked_sub(i128::from(net.fen()).checked_mul(fen)?)?
-        .checked_abs()?;
+    let off = product.checked_sub(i128::from(net.fen()).checked_mul(fen)?)?.checked_abs()?;
     (price.is_positive() && off <= fen).then_some(price)
 }
 

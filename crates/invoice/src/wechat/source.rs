@@ -43,11 +43,7 @@ impl fmt::Display for Kind {
 
 /// The codes of [`ConvertError`]; all are the sender's to mend.
 pub const CODES: &[RuleEntry] = &[
-    entry(
-        "source.not-json",
-        "The input is JSON that can be read one way only.",
-        "Export the application again.",
-    ),
+    entry("source.not-json", "The input is JSON that can be read one way only.", "Export the application again."),
     entry(
         "source.reversal",
         "A reversal is not an application to issue.",
@@ -63,11 +59,7 @@ pub const CODES: &[RuleEntry] = &[
         "A request to fill a card wallet is not an application to issue.",
         "Give the application.",
     ),
-    entry(
-        "source.notification",
-        "A notification is not an application to issue.",
-        "Give the application.",
-    ),
+    entry("source.notification", "A notification is not an application to issue.", "Give the application."),
     entry(
         "source.unrecognised",
         "The input is a WeChat Pay fapiao application.",
@@ -78,11 +70,7 @@ pub const CODES: &[RuleEntry] = &[
         "Every value of an application can be read exactly.",
         "Correct the value at the path.",
     ),
-    entry(
-        "source.personal-too-large",
-        "The personal fields of an application fit an attachment.",
-        "Shorten them.",
-    ),
+    entry("source.personal-too-large", "The personal fields of an application fit an attachment.", "Shorten them."),
 ];
 
 const fn entry(code: &'static str, summary: &'static str, cure: &'static str) -> RuleEntry {
@@ -144,11 +132,7 @@ impl ConvertError {
     }
 
     pub(super) fn unexpected(path: impl Into<String>, expected: impl Into<String>, actual: impl AsRef<str>) -> Self {
-        ConvertError::Unexpected {
-            path: path.into(),
-            expected: expected.into(),
-            actual: shown(actual.as_ref()),
-        }
+        ConvertError::Unexpected { path: path.into(), expected: expected.into(), actual: shown(actual.as_ref()) }
     }
 
     pub(super) fn out_of_range(path: impl Into<String>) -> Self {
@@ -162,9 +146,7 @@ pub(super) fn read(json: &[u8]) -> Result<Value, ConvertError> {
         check_unique(serde_json::from_slice(json)?, 1)?;
         serde_json::from_slice(json)
     };
-    read().map_err(|error: serde_json::Error| ConvertError::NotJson {
-        reason: shown(&error.to_string()),
-    })
+    read().map_err(|error: serde_json::Error| ConvertError::NotJson { reason: shown(&error.to_string()) })
 }
 
 /// What the document is, by the fields that only its kind has.
@@ -181,15 +163,9 @@ pub(super) fn kind(value: &Value) -> Option<Kind> {
         return Some(Kind::Notification);
     }
     let information = object.get("fapiao_information")?;
-    let fapiao = information
-        .as_array()
-        .map_or(std::slice::from_ref(information), Vec::as_slice);
+    let fapiao = information.as_array().map_or(std::slice::from_ref(information), Vec::as_slice);
     let any = |names: &[&str]| {
-        fapiao.iter().any(|one| {
-            names
-                .iter()
-                .any(|name| one.get(name).is_some_and(|value| !value.is_null()))
-        })
+        fapiao.iter().any(|one| names.iter().any(|name| one.get(name).is_some_and(|value| !value.is_null())))
     };
     if has("total_count") || any(&["status", "blue_fapiao", "red_fapiao", "card_information"]) {
         return Some(Kind::QueryResult);
@@ -210,10 +186,7 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) fn root(value: &'a Value) -> Cursor<'a> {
-        Cursor {
-            value,
-            path: String::new(),
-        }
+        Cursor { value, path: String::new() }
     }
 
     pub(super) fn path(&self) -> &str {
@@ -240,10 +213,7 @@ impl<'a> Cursor<'a> {
     /// A field; null is as good as left out.
     fn field(&self, name: &str) -> Result<Option<Cursor<'a>>, ConvertError> {
         let value = self.object()?.get(name).filter(|value| !value.is_null());
-        Ok(value.map(|value| Cursor {
-            value,
-            path: format!("{}/{name}", self.path),
-        }))
+        Ok(value.map(|value| Cursor { value, path: format!("{}/{name}", self.path) }))
     }
 
     pub(super) fn required(&self, name: &str) -> Result<Cursor<'a>, ConvertError> {
@@ -270,11 +240,7 @@ impl<'a> Cursor<'a> {
         let Some(field) = self.field(name)? else {
             return Ok(None);
         };
-        field
-            .value
-            .as_i64()
-            .map(Some)
-            .ok_or_else(|| field.unexpected("an integer of 64 bits"))
+        field.value.as_i64().map(Some).ok_or_else(|| field.unexpected("an integer of 64 bits"))
     }
 
     pub(super) fn required_integer(&self, name: &str) -> Result<i64, ConvertError> {
@@ -293,10 +259,7 @@ impl<'a> Cursor<'a> {
     /// The elements of an array.
     pub(super) fn many(&self) -> Result<Vec<Cursor<'a>>, ConvertError> {
         let array = self.value.as_array().ok_or_else(|| self.unexpected("an array"))?;
-        let element = |(index, value)| Cursor {
-            value,
-            path: format!("{}/{index}", self.path),
-        };
+        let element = |(index, value)| Cursor { value, path: format!("{}/{index}", self.path) };
         Ok(array.iter().enumerate().map(element).collect())
     }
 
@@ -347,10 +310,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 while let Some((name, value)) = fields.next_entry::<String, &'de RawValue>()? {
                     values.push(value);
                     if let Some(name) = names.replace(name) {
-                        return Err(A::Error::custom(format!(
-                            "the field \"{}\" is given twice",
-                            shown(&name)
-                        )));
+                        return Err(A::Error::custom(format!("the field \"{}\" is given twice", shown(&name))));
                     }
                 }
                 Ok(Fields(values))

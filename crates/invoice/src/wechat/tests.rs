@@ -40,12 +40,7 @@ fn application() -> Value {
 
 fn convert_with(value: &Value, totals: TotalsFrom) -> Result<Vec<Converted>, ConvertError> {
     let seller = seller();
-    let options = Options {
-        seller: &seller,
-        profile: None,
-        totals,
-        person_salt: b"salt",
-    };
+    let options = Options { seller: &seller, profile: None, totals, person_salt: b"salt" };
     convert(&serde_json::to_vec(value).unwrap(), &options)
 }
 
@@ -65,10 +60,7 @@ fn unexpected(value: &Value) -> (String, String, String) {
 fn broken_rules(document: &Document) -> Vec<(String, &'static str)> {
     let date: Date = "2026-05-04".parse().unwrap();
     let violations = document.validate(&Rules::default(), date).violations;
-    violations
-        .into_iter()
-        .map(|violation| (violation.path, violation.rule))
-        .collect()
+    violations.into_iter().map(|violation| (violation.path, violation.rule)).collect()
 }
 
 #[test]
@@ -92,28 +84,18 @@ fn totals_from_the_lines_make_a_valid_document() {
     assert_eq!(document.reference, "F1");
     assert_eq!(document.totals.gross.to_string(), "4299.00");
     let line = &document.lines[0];
-    assert_eq!(
-        (line.net.to_string(), line.tax_amount.to_string()),
-        ("3804.42".to_owned(), "494.58".to_owned())
-    );
+    assert_eq!((line.net.to_string(), line.tax_amount.to_string()), ("3804.42".to_owned(), "494.58".to_owned()));
     assert_eq!(line.quantity.unwrap().to_string(), "1");
     assert_eq!(line.unit_price.unwrap().to_string(), "3804.42");
     assert_eq!(line.preferential, None);
     // The check digit of the buyer's id is wrong: a doubt, no more.
-    assert!(
-        converted
-            .warnings
-            .iter()
-            .any(|warning| warning.path == "/buyer_information/taxpayer_id")
-    );
+    assert!(converted.warnings.iter().any(|warning| warning.path == "/buyer_information/taxpayer_id"));
 }
 
 #[test]
 fn what_is_personal_of_an_organisation_is_only_who_takes_the_invoice() {
     let converted = one(&application());
-    let Buyer::Organisation(buyer) = &converted.document.buyer else {
-        panic!("an organisation buys")
-    };
+    let Buyer::Organisation(buyer) = &converted.document.buyer else { panic!("an organisation buys") };
     assert_eq!(buyer.phone.as_deref(), Some("075500000000"));
     assert_eq!(buyer.account.as_deref(), Some("6200"));
     assert_eq!(converted.personal.buyer_phone.as_deref(), Some("13000000000"));
@@ -132,9 +114,7 @@ fn an_individual_is_an_opaque_id_on_the_document() {
     value["fapiao_information"]["billing_person"] = json!("张示例");
     value["fapiao_information"]["fapiao_bill_type"] = json!("COMM_FAPIAO");
     let converted = one(&value);
-    let Buyer::Person(person) = &converted.document.buyer else {
-        panic!("a person buys")
-    };
+    let Buyer::Person(person) = &converted.document.buyer else { panic!("a person buys") };
     assert_eq!(person.id.len(), 32);
     assert_eq!(converted.document.profile, Profile::DigitalOrdinary);
     assert_eq!(converted.personal.buyer_name.as_deref(), Some("示例企业"));
@@ -147,12 +127,7 @@ fn an_individual_is_an_opaque_id_on_the_document() {
 
     let other = convert(
         &serde_json::to_vec(&value).unwrap(),
-        &Options {
-            seller: &seller(),
-            profile: None,
-            totals: TotalsFrom::Lines,
-            person_salt: b"other",
-        },
+        &Options { seller: &seller(), profile: None, totals: TotalsFrom::Lines, person_salt: b"other" },
     );
     assert_ne!(other.unwrap()[0].document.buyer, converted.document.buyer);
 }
@@ -164,10 +139,7 @@ fn a_special_invoice_to_an_individual_is_left_for_the_rules_to_refuse() {
     value["fapiao_information"][0]["fapiao_bill_type"] = json!("VAT_FAPIAO");
     let converted = one(&value);
     assert_eq!(converted.document.profile, Profile::DigitalSpecial);
-    assert_eq!(
-        broken_rules(&converted.document),
-        [("/buyer/person".to_owned(), rule::SPECIAL_TO_PERSON)]
-    );
+    assert_eq!(broken_rules(&converted.document), [("/buyer/person".to_owned(), rule::SPECIAL_TO_PERSON)]);
 }
 
 #[test]
@@ -235,16 +207,8 @@ fn an_unknown_mark_is_kept_and_warned_of() {
     let mut value = application();
     value["fapiao_information"][0]["items"][0]["tax_prefer_mark"] = json!("SOMETHING_NEW");
     let converted = one(&value);
-    assert_eq!(
-        converted.document.lines[0].preferential.as_deref(),
-        Some("SOMETHING_NEW")
-    );
-    assert!(
-        converted
-            .warnings
-            .iter()
-            .any(|warning| warning.rule == rule::SOURCE_UNMAPPED)
-    );
+    assert_eq!(converted.document.lines[0].preferential.as_deref(), Some("SOMETHING_NEW"));
+    assert!(converted.warnings.iter().any(|warning| warning.rule == rule::SOURCE_UNMAPPED));
     value["fapiao_information"][0]["items"][0]["preferential_policy_code"] = json!(1);
     assert_eq!(one(&value).document.lines[0].preferential.as_deref(), Some("简易征收"));
     value["fapiao_information"][0]["items"][0]["preferential_policy_code"] = json!(99);
@@ -283,19 +247,8 @@ fn a_price_beyond_its_limit_of_characters_is_left_out_with_the_quantity() {
     item["total_amount"] = json!(i64::MAX);
     item["quantity"] = json!(1);
     let converted = one(&value);
-    assert_eq!(
-        (
-            converted.document.lines[0].quantity,
-            converted.document.lines[0].unit_price
-        ),
-        (None, None)
-    );
-    assert!(
-        converted
-            .warnings
-            .iter()
-            .any(|warning| warning.path.ends_with("/quantity"))
-    );
+    assert_eq!((converted.document.lines[0].quantity, converted.document.lines[0].unit_price), (None, None));
+    assert!(converted.warnings.iter().any(|warning| warning.path.ends_with("/quantity")));
 }
 
 #[test]
@@ -304,10 +257,7 @@ fn a_missing_quantity_is_one_and_a_bad_one_is_left_for_the_rules() {
     value["fapiao_information"][0]["items"][0]["quantity"] = Value::Null;
     assert_eq!(one(&value).document.lines[0].quantity.unwrap().to_string(), "1");
     value["fapiao_information"][0]["items"][0]["quantity"] = json!(-100_000_000);
-    let rules: Vec<_> = broken_rules(&one(&value).document)
-        .into_iter()
-        .map(|(_, rule)| rule)
-        .collect();
+    let rules: Vec<_> = broken_rules(&one(&value).document).into_iter().map(|(_, rule)| rule).collect();
     assert_eq!(rules, [rule::PRICE_PAIR, rule::QUANTITY_SIGN]);
 }
 
@@ -353,11 +303,8 @@ fn facts_about_travellers_and_places_go_to_the_attachment() {
         json!({ "city": "某市", "cross_city_flag": true, "plate_no": ["粤B00000"], "nothing": null });
     item["passenger_information"] = json!({ "name": "某人" });
     let converted = one(&value);
-    let facts: Vec<(&str, &str)> = converted.personal.details[0]
-        .facts
-        .iter()
-        .map(|(name, text)| (name.as_str(), text.as_str()))
-        .collect();
+    let facts: Vec<(&str, &str)> =
+        converted.personal.details[0].facts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     assert_eq!(
         facts,
         [
@@ -372,14 +319,7 @@ fn facts_about_travellers_and_places_go_to_the_attachment() {
 
 #[test]
 fn numbers_are_integers_or_an_error() {
-    for wrong in [
-        json!(429_900.5),
-        json!(429_900.0),
-        json!("429900"),
-        json!(true),
-        json!(u64::MAX),
-        json!(1e30),
-    ] {
+    for wrong in [json!(429_900.5), json!(429_900.0), json!("429900"), json!(true), json!(u64::MAX), json!(1e30)] {
         let mut value = application();
         value["fapiao_information"][0]["items"][0]["total_amount"] = wrong;
         let (path, expected, _) = unexpected(&value);
@@ -390,15 +330,9 @@ fn numbers_are_integers_or_an_error() {
 
 #[test]
 fn extreme_numbers_are_errors_and_never_a_panic() {
-    for field in [
-        "total_amount",
-        "quantity",
-        "unit_price",
-        "tax_rate",
-        "amount",
-        "tax_amount",
-        "preferential_policy_code",
-    ] {
+    for field in
+        ["total_amount", "quantity", "unit_price", "tax_rate", "amount", "tax_amount", "preferential_policy_code"]
+    {
         for extreme in [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX] {
             let mut value = application();
             value["fapiao_information"][0]["items"][0][field] = json!(extreme);
@@ -412,10 +346,7 @@ fn extreme_numbers_are_errors_and_never_a_panic() {
     let mut value = application();
     value["fapiao_information"][0]["items"][0]["total_amount"] = json!(i64::MAX);
     let item = value["fapiao_information"][0]["items"][0].clone();
-    value["fapiao_information"][0]["items"]
-        .as_array_mut()
-        .unwrap()
-        .push(item);
+    value["fapiao_information"][0]["items"].as_array_mut().unwrap().push(item);
     assert_eq!(unexpected(&value).2, "more");
 }
 
@@ -424,22 +355,10 @@ fn missing_and_mistyped_fields_are_named_with_their_path() {
     let cases = [
         ("/fapiao_information/0/fapiao_id", "/fapiao_information/0/fapiao_id"),
         ("/fapiao_information/0/items", "/fapiao_information/0/items"),
-        (
-            "/fapiao_information/0/total_amount",
-            "/fapiao_information/0/total_amount",
-        ),
-        (
-            "/fapiao_information/0/items/0/goods_name",
-            "/fapiao_information/0/items/0/goods_name",
-        ),
-        (
-            "/fapiao_information/0/items/0/tax_code",
-            "/fapiao_information/0/items/0/tax_code",
-        ),
-        (
-            "/fapiao_information/0/items/0/tax_rate",
-            "/fapiao_information/0/items/0/tax_rate",
-        ),
+        ("/fapiao_information/0/total_amount", "/fapiao_information/0/total_amount"),
+        ("/fapiao_information/0/items/0/goods_name", "/fapiao_information/0/items/0/goods_name"),
+        ("/fapiao_information/0/items/0/tax_code", "/fapiao_information/0/items/0/tax_code"),
+        ("/fapiao_information/0/items/0/tax_rate", "/fapiao_information/0/items/0/tax_rate"),
         ("/buyer_information/type", "/buyer_information/type"),
         ("/buyer_information/name", "/buyer_information/name"),
         ("/buyer_information/taxpayer_id", "/buyer_information/taxpayer_id"),
@@ -460,57 +379,25 @@ fn what_is_no_application_is_named_for_what_it_is() {
         assert_eq!(refused.code(), code, "{refused}");
         assert!(CODES.iter().any(|entry| entry.code == code));
     };
-    check(
-        json!({ "reverse_reason": "退款", "fapiao_information": [{ "fapiao_id": "F1" }] }),
-        "source.reversal",
-    );
-    check(
-        json!({ "fapiao_information": [{ "fapiao_id": "F1", "fapiao_number": "12345678" }] }),
-        "source.reversal",
-    );
-    check(
-        json!({ "total_count": 1, "fapiao_information": [] }),
-        "source.query-result",
-    );
-    check(
-        json!({ "fapiao_information": [{ "status": "ISSUED", "items": [] }] }),
-        "source.query-result",
-    );
-    check(
-        json!({ "fapiao_card_information": [], "buyer_information": {} }),
-        "source.card-insertion",
-    );
-    check(
-        json!({ "event_type": "FAPIAO.ISSUED", "resource": {} }),
-        "source.notification",
-    );
-    for nothing in [
-        json!({}),
-        json!([]),
-        json!(1),
-        json!({ "profile": "blockchain-ordinary", "lines": [] }),
-    ] {
+    check(json!({ "reverse_reason": "退款", "fapiao_information": [{ "fapiao_id": "F1" }] }), "source.reversal");
+    check(json!({ "fapiao_information": [{ "fapiao_id": "F1", "fapiao_number": "12345678" }] }), "source.reversal");
+    check(json!({ "total_count": 1, "fapiao_information": [] }), "source.query-result");
+    check(json!({ "fapiao_information": [{ "status": "ISSUED", "items": [] }] }), "source.query-result");
+    check(json!({ "fapiao_card_information": [], "buyer_information": {} }), "source.card-insertion");
+    check(json!({ "event_type": "FAPIAO.ISSUED", "resource": {} }), "source.notification");
+    for nothing in [json!({}), json!([]), json!(1), json!({ "profile": "blockchain-ordinary", "lines": [] })] {
         check(nothing, "source.unrecognised");
     }
     let refused = convert_with(&json!({ "reverse_reason": "x" }), TotalsFrom::Stated).unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "this is a request to reverse fapiao, not an application to issue fapiao"
-    );
+    assert_eq!(refused.to_string(), "this is a request to reverse fapiao, not an application to issue fapiao");
 }
 
 #[test]
 fn json_that_can_be_read_two_ways_is_refused() {
     assert_eq!(recognise(b"{\"a\":1,\"a\":2}").unwrap_err().code(), "source.not-json");
-    assert_eq!(
-        recognise(b"{\"a\":{\"b\":1,\"b\":1}}").unwrap_err().code(),
-        "source.not-json"
-    );
+    assert_eq!(recognise(b"{\"a\":{\"b\":1,\"b\":1}}").unwrap_err().code(), "source.not-json");
     assert_eq!(recognise(b"").unwrap_err().code(), "source.not-json");
-    assert_eq!(
-        recognise("[".repeat(100_000).as_bytes()).unwrap_err().code(),
-        "source.not-json"
-    );
+    assert_eq!(recognise("[".repeat(100_000).as_bytes()).unwrap_err().code(), "source.not-json");
     assert_eq!(recognise(b"{}").unwrap(), None);
 }
 
@@ -523,34 +410,17 @@ fn corpus(name: &str) -> Option<Vec<u8>> {
 #[test]
 fn published_applications_convert_and_only_their_stated_total_is_wrong() {
     let names = [
-        (
-            "CreateNewTaxControlFapiaoApplicationRequest",
-            Profile::BlockchainOrdinary,
-        ),
-        (
-            "CreateNewTaxControlFapiaoApplicationIssueGeneralRequest",
-            Profile::DigitalOrdinary,
-        ),
-        (
-            "CreateNewTaxControlFapiaoApplicationRealEstateLeasingRequest",
-            Profile::DigitalOrdinary,
-        ),
+        ("CreateNewTaxControlFapiaoApplicationRequest", Profile::BlockchainOrdinary),
+        ("CreateNewTaxControlFapiaoApplicationIssueGeneralRequest", Profile::DigitalOrdinary),
+        ("CreateNewTaxControlFapiaoApplicationRealEstateLeasingRequest", Profile::DigitalOrdinary),
     ];
     let seller = seller();
     for (name, profile) in names {
         let Some(json) = corpus(name) else { continue };
-        let options = |totals| Options {
-            seller: &seller,
-            profile: None,
-            totals,
-            person_salt: b"salt",
-        };
+        let options = |totals| Options { seller: &seller, profile: None, totals, person_salt: b"salt" };
         let stated = convert(&json, &options(TotalsFrom::Stated)).unwrap().remove(0);
         assert_eq!(stated.document.profile, profile);
-        assert_eq!(
-            broken_rules(&stated.document),
-            [("/totals/gross".to_owned(), rule::TOTAL_GROSS)]
-        );
+        assert_eq!(broken_rules(&stated.document), [("/totals/gross".to_owned(), rule::TOTAL_GROSS)]);
         let lines = convert(&json, &options(TotalsFrom::Lines)).unwrap().remove(0);
         assert_eq!(broken_rules(&lines.document), []);
         assert!(lines.attach(&[1; 16]).unwrap().1.is_some());
@@ -561,10 +431,7 @@ fn published_applications_convert_and_only_their_stated_total_is_wrong() {
 fn published_documents_of_other_kinds_are_refused_as_what_they_are() {
     let kinds = [
         ("ReverseNewTaxControlFapiaoApplicationRequest", Kind::Reversal),
-        (
-            "GetNewTaxControlFapiaoApplicationByFapiaoApplyIdResponse",
-            Kind::QueryResult,
-        ),
+        ("GetNewTaxControlFapiaoApplicationByFapiaoApplyIdResponse", Kind::QueryResult),
     ];
     for (name, kind) in kinds {
         let Some(json) = corpus(name) else { continue };

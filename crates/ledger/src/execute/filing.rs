@@ -27,21 +27,13 @@ impl Executor<'_> {
         permit!(role(actor, &[Role::Enterprise, Role::ServiceProvider]));
         let Some(seller) = self.organisation(&file.seller)? else {
             let found = file.seller.to_string();
-            return refuse(Refusal::new(
-                Reason::OrganisationUnknown,
-                "a seller on the ledger",
-                found,
-            ));
+            return refuse(Refusal::new(Reason::OrganisationUnknown, "a seller on the ledger", found));
         };
         permit!(self.mandated(actor, &seller.id, Scope::File)?);
         let ends_ms = file.period.end_ms();
         if self.context.time_ms < ends_ms {
             let expected = format!("block time at or after {ends_ms}");
-            return refuse(Refusal::new(
-                Reason::PeriodOpen,
-                expected,
-                self.context.time_ms.to_string(),
-            ));
+            return refuse(Refusal::new(Reason::PeriodOpen, expected, self.context.time_ms.to_string()));
         }
         let declared = declared_output(&file.output);
         if let Some(filed) = read::<FilingRecord>(&self.state, &StateKey::filing(&seller.id, file.period))? {
@@ -64,31 +56,16 @@ impl Executor<'_> {
             chain: month.chain,
             by: actor.id.clone(),
             // The leaf is not known yet; `apply_filing` sets it.
-            leaf: LeafRef {
-                index: 0,
-                hash: month.chain,
-            },
+            leaf: LeafRef { index: 0, hash: month.chain },
         };
         Ok(Ok(Accepted {
-            record: Record::Filed {
-                period: file.period,
-                invoices: month.invoices,
-                chain: month.chain,
-            },
-            change: Change::File(Box::new(FilingChange {
-                seller: seller.id,
-                period: file.period,
-                record,
-            })),
+            record: Record::Filed { period: file.period, invoices: month.invoices, chain: month.chain },
+            change: Change::File(Box::new(FilingChange { seller: seller.id, period: file.period, record })),
         }))
     }
 
     pub(super) fn apply_filing(&mut self, filing: FilingChange, by: StatementId, leaf: LeafRef) -> Result<(), Fault> {
-        let FilingChange {
-            seller,
-            period,
-            mut record,
-        } = filing;
+        let FilingChange { seller, period, mut record } = filing;
         record.leaf = leaf;
         self.state.put(StateKey::filing(&seller, period), &by.hash(), &record)
     }
@@ -97,28 +74,18 @@ impl Executor<'_> {
 /// The same totals again are answered with the first filing; others are refused.
 fn filed_before(filed: &FilingRecord, invoices: u64, declared: &[RateTotal]) -> Decision {
     if filed.invoices == invoices && filed.output == declared {
-        return Ok(Ok(Accepted {
-            record: Record::Repeated { original: filed.leaf },
-            change: Change::None,
-        }));
+        return Ok(Ok(Accepted { record: Record::Repeated { original: filed.leaf }, change: Change::None }));
     }
-    let standing = Standing {
-        organisation: filed.by.clone(),
-        since_ms: filed.filed_ms,
-        until_ms: None,
-        leaf: filed.leaf,
-    };
+    let standing =
+        Standing { organisation: filed.by.clone(), since_ms: filed.filed_ms, until_ms: None, leaf: filed.leaf };
     let (expected, found) = (summary(filed.invoices, &filed.output), summary(invoices, declared));
     refuse(Refusal::new(Reason::AlreadyFiled, expected, found).because_of(standing))
 }
 
 /// Declared totals in the ledger's order, without those that sum to nothing.
 fn declared_output(output: &[RateTotal]) -> Vec<RateTotal> {
-    let mut declared: Vec<_> = output
-        .iter()
-        .filter(|total| total.net != Amount::ZERO || total.tax != Amount::ZERO)
-        .copied()
-        .collect();
+    let mut declared: Vec<_> =
+        output.iter().filter(|total| total.net != Amount::ZERO || total.tax != Amount::ZERO).copied().collect();
     declared.sort_by_key(|total| total.treatment);
     declared
 }

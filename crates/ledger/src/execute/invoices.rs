@@ -52,15 +52,8 @@ impl Executor<'_> {
             Recipient::Person(id) => Party::Person(id.clone()),
         };
         let from = std::mem::replace(&mut record.holder, to.clone());
-        let rewrite = Rewrite {
-            id: transfer.invoice,
-            record,
-            effect: Effect::Holder,
-        };
-        Ok(Ok(Accepted {
-            record: Record::Transferred { from, to },
-            change: Change::Invoice(Box::new(rewrite)),
-        }))
+        let rewrite = Rewrite { id: transfer.invoice, record, effect: Effect::Holder };
+        Ok(Ok(Accepted { record: Record::Transferred { from, to }, change: Change::Invoice(Box::new(rewrite)) }))
     }
 
     pub(super) fn decide_void(&self, actor: &Organisation, void: &Void) -> Decision {
@@ -68,22 +61,12 @@ impl Executor<'_> {
         permit!(self.allowed(Action::Void, actor, &void.invoice, &record)?);
         let (issued, now) = (record.period, self.context.today.period());
         if issued != now {
-            return refuse(Refusal::new(
-                Reason::VoidPeriodEnded,
-                issued.to_string(),
-                now.to_string(),
-            ));
+            return refuse(Refusal::new(Reason::VoidPeriodEnded, issued.to_string(), now.to_string()));
         }
         record.validity = Validity::Void;
-        let rewrite = Rewrite {
-            id: void.invoice,
-            record,
-            effect: Effect::Void,
-        };
+        let rewrite = Rewrite { id: void.invoice, record, effect: Effect::Void };
         Ok(Ok(Accepted {
-            record: Record::Voided {
-                voided_ms: self.context.time_ms,
-            },
+            record: Record::Voided { voided_ms: self.context.time_ms },
             change: Change::Invoice(Box::new(rewrite)),
         }))
     }
@@ -160,11 +143,9 @@ impl Executor<'_> {
     fn refusal(&self, barrier: Barrier, actor: &Organisation, id: &InvoiceId, record: &InvoiceRecord) -> Refusal {
         let open = "an invoice that nobody claims";
         match barrier {
-            Barrier::NotPermitted => Refusal::new(
-                Reason::NotPermitted,
-                format!("a party of {id} that may"),
-                actor.id.to_string(),
-            ),
+            Barrier::NotPermitted => {
+                Refusal::new(Reason::NotPermitted, format!("a party of {id} that may"), actor.id.to_string())
+            }
             Barrier::Void => Refusal::new(Reason::InvoiceVoid, "an invoice that stands", "void"),
             Barrier::Filed => Refusal::new(Reason::PeriodFiled, "a month not yet filed", "filed"),
             Barrier::NotLocked => Refusal::new(Reason::NotLocked, "a lock in force", "none"),
@@ -206,22 +187,12 @@ impl Executor<'_> {
                 {
                     let party = Party::Taxpayer(organisation.taxpayer_id);
                     let invoice = id;
-                    self.involvements.push(Involvement {
-                        party,
-                        side: Side::Platform,
-                        invoice,
-                        leaf: leaf.index,
-                    });
+                    self.involvements.push(Involvement { party, side: Side::Platform, invoice, leaf: leaf.index });
                 }
             }
             Effect::Holder => {
                 let (party, invoice) = (record.holder.clone(), id);
-                self.involvements.push(Involvement {
-                    party,
-                    side: Side::Holder,
-                    invoice,
-                    leaf: leaf.index,
-                });
+                self.involvements.push(Involvement { party, side: Side::Holder, invoice, leaf: leaf.index });
             }
             Effect::Void => self.accumulate(&record, by, leaf, AccumulatorRecord::remove)?,
         }

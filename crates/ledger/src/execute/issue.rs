@@ -46,11 +46,7 @@ impl Executor<'_> {
         }
         if seller.taxpayer_id.check_registered(seller.taxpayer_kind).is_err() {
             let found = seller.taxpayer_id.to_string();
-            return refuse(Refusal::new(
-                Reason::SellerTaxpayerId,
-                "a code whose check digit fits",
-                found,
-            ));
+            return refuse(Refusal::new(Reason::SellerTaxpayerId, "a code whose check digit fits", found));
         }
         let content = Hash::from_bytes(*document.content_hash().as_bytes());
         let key = StateKey::reference(&seller.id, &document.reference);
@@ -58,27 +54,13 @@ impl Executor<'_> {
             return self.issued_before(&seller.id, &reference, content);
         }
         let Some(assigned) = self.assign(document.profile)? else {
-            return refuse(Refusal::new(
-                Reason::NumbersExhausted,
-                "a number left in this year",
-                "none",
-            ));
+            return refuse(Refusal::new(Reason::NumbersExhausted, "a number left in this year", "none"));
         };
         let record = permit!(self.record(&seller, document));
         let Assigned { id, series, number } = assigned;
         Ok(Ok(Accepted {
-            record: Record::Issued {
-                invoice: id,
-                issued_ms: self.context.time_ms,
-                holder: record.holder.clone(),
-            },
-            change: Change::Issue(Box::new(Issuing {
-                id,
-                series,
-                number,
-                content,
-                record,
-            })),
+            record: Record::Issued { invoice: id, issued_ms: self.context.time_ms, holder: record.holder.clone() },
+            change: Change::Issue(Box::new(Issuing { id, series, number, content, record })),
         }))
     }
 
@@ -93,7 +75,9 @@ impl Executor<'_> {
             return refused(Reason::MandateMissing, "the seller itself, or its mandate in force");
         }
         match self.organisation(&id)? {
-            Some(seller) if !seller.is(Role::Enterprise) => refused(Reason::RoleMissing, "a seller that is an enterprise"),
+            Some(seller) if !seller.is(Role::Enterprise) => {
+                refused(Reason::RoleMissing, "a seller that is an enterprise")
+            }
             Some(seller) if seller.standing == OrganisationStanding::Suspended => {
                 refused(Reason::Suspended, "an active seller")
             }
@@ -105,21 +89,11 @@ impl Executor<'_> {
     /// The same document again is answered with the first; another under its reference is refused.
     fn issued_before(&self, seller: &OrganisationId, reference: &ReferenceRecord, content: Hash) -> Decision {
         if reference.content == content {
-            return Ok(Ok(Accepted {
-                record: Record::Repeated {
-                    original: reference.issue,
-                },
-                change: Change::None,
-            }));
+            return Ok(Ok(Accepted { record: Record::Repeated { original: reference.issue }, change: Change::None }));
         }
         let since_ms = read::<InvoiceRecord>(&self.state, &StateKey::invoice(&reference.invoice))?
             .map_or(self.context.time_ms, |invoice| invoice.issued_ms);
-        let standing = Standing {
-            organisation: seller.clone(),
-            since_ms,
-            until_ms: None,
-            leaf: reference.issue,
-        };
+        let standing = Standing { organisation: seller.clone(), since_ms, until_ms: None, leaf: reference.issue };
         let found = format!("{}, issued with other content", reference.invoice);
         refuse(Refusal::new(Reason::ReferenceReused, "a reference not used before", found).because_of(standing))
     }
@@ -150,13 +124,11 @@ impl Executor<'_> {
                 let (province, channel) = (numbering.digital_province, numbering.digital_channel);
                 let series = format!("digital:{year:02}{province:02}{channel}");
                 let number = self.next_of(&series)?;
-                Ok(digital_number(year, province, channel, number)
-                    .ok()
-                    .map(|digits| Assigned {
-                        id: InvoiceId::Digital { number: digits },
-                        series,
-                        number,
-                    }))
+                Ok(digital_number(year, province, channel, number).ok().map(|digits| Assigned {
+                    id: InvoiceId::Digital { number: digits },
+                    series,
+                    number,
+                }))
             }
         }
     }
@@ -182,10 +154,7 @@ impl Executor<'_> {
             totals: document.totals,
             by_rate,
             // The leaf is not known yet; `apply_issue` sets it.
-            issue: LeafRef {
-                index: 0,
-                hash: Hash::from_bytes([0; 32]),
-            },
+            issue: LeafRef { index: 0, hash: Hash::from_bytes([0; 32]) },
             validity: Validity::Normal,
             claim: Claim::Open,
             locks: 0,
@@ -208,9 +177,8 @@ impl Executor<'_> {
     ) -> Result<(), Fault> {
         for (party, side) in [(&record.seller_party, Side::Seller), (&record.buyer, Side::Buyer)] {
             let mut sums = self.accumulator(record.period, side, party)?;
-            step(&mut sums, &record.by_rate, &leaf.hash).map_err(|SumOverflow| Fault::Sums {
-                party: party.to_string(),
-            })?;
+            step(&mut sums, &record.by_rate, &leaf.hash)
+                .map_err(|SumOverflow| Fault::Sums { party: party.to_string() })?;
             let key = StateKey::accumulator(record.period, side, party);
             self.state.put(key, &by.hash(), &sums)?;
         }
@@ -218,42 +186,17 @@ impl Executor<'_> {
     }
 
     pub(super) fn apply_issue(&mut self, issuing: Issuing, by: StatementId, leaf: LeafRef) -> Result<(), Fault> {
-        let Issuing {
-            id,
-            series,
-            number,
-            content,
-            mut record,
-        } = issuing;
+        let Issuing { id, series, number, content, mut record } = issuing;
         record.issue = leaf;
         self.accumulate(&record, by, leaf, AccumulatorRecord::add)?;
-        self.state.put(
-            StateKey::counter(&series),
-            &by.hash(),
-            &CounterRecord { next: number + 1 },
-        )?;
-        let reference = ReferenceRecord {
-            invoice: id,
-            content,
-            issue: leaf,
-        };
-        self.state.put(
-            StateKey::reference(&record.seller, &record.reference),
-            &by.hash(),
-            &reference,
-        )?;
-        for (party, side) in [
-            (&record.seller_party, Side::Seller),
-            (&record.buyer, Side::Buyer),
-            (&record.holder, Side::Holder),
-        ] {
+        self.state.put(StateKey::counter(&series), &by.hash(), &CounterRecord { next: number + 1 })?;
+        let reference = ReferenceRecord { invoice: id, content, issue: leaf };
+        self.state.put(StateKey::reference(&record.seller, &record.reference), &by.hash(), &reference)?;
+        for (party, side) in
+            [(&record.seller_party, Side::Seller), (&record.buyer, Side::Buyer), (&record.holder, Side::Holder)]
+        {
             let (party, invoice) = (party.clone(), id);
-            self.involvements.push(Involvement {
-                party,
-                side,
-                invoice,
-                leaf: leaf.index,
-            });
+            self.involvements.push(Involvement { party, side, invoice, leaf: leaf.index });
         }
         self.state.put(StateKey::invoice(&id), &by.hash(), &record)
     }

@@ -44,12 +44,7 @@ impl Context {
     /// # Errors
     /// When the time is outside the calendar.
     pub fn new(height: u64, time_ms: i64, log_size: u64) -> Result<Self, invoice::Error> {
-        Ok(Self {
-            height,
-            time_ms,
-            today: Date::from_unix_ms(time_ms)?,
-            log_size,
-        })
+        Ok(Self { height, time_ms, today: Date::from_unix_ms(time_ms)?, log_size })
     }
 }
 
@@ -191,19 +186,12 @@ impl<'v> Executor<'v> {
 
     fn actor(&self, parsed: &Parsed) -> Result<Organisation, Fault> {
         // Admission found the key, so the organisation is there.
-        require(
-            &self.state,
-            &StateKey::organisation(&parsed.statement().header().organisation),
-        )
+        require(&self.state, &StateKey::organisation(&parsed.statement().header().organisation))
     }
 
     fn event(&mut self, parsed: &Parsed, actor: &Organisation, index: usize, event: &Event) -> Result<Answer, Fault> {
         let decision = if actor.standing == OrganisationStanding::Suspended {
-            Err(Refusal::new(
-                Reason::Suspended,
-                "an active organisation",
-                actor.id.to_string(),
-            ))
+            Err(Refusal::new(Reason::Suspended, "an active organisation", actor.id.to_string()))
         } else {
             self.decide(actor, event)?
         };
@@ -258,10 +246,7 @@ impl<'v> Executor<'v> {
         let leaf = Leaf {
             statement: parsed.statement().id(),
             event: u32::try_from(index).expect("a statement has at most 1,000 events"),
-            event_hash: parsed
-                .statement()
-                .event_hash(index)
-                .expect("the event was read from this statement"),
+            event_hash: parsed.statement().event_hash(index).expect("the event was read from this statement"),
             code: outcome.code,
             subject: outcome.subject,
             height: self.context.height,
@@ -269,20 +254,15 @@ impl<'v> Executor<'v> {
         };
         let position = u64::try_from(self.leaves.len()).expect("a block has fewer than 2^64 leaves");
         let hash = leaf.hash();
-        self.leaves.push(NewLeaf {
-            hash,
-            subject: leaf.subject,
-        });
-        LeafRef {
-            index: self.context.log_size + position,
-            hash,
-        }
+        self.leaves.push(NewLeaf { hash, subject: leaf.subject });
+        LeafRef { index: self.context.log_size + position, hash }
     }
 
     /// A refusal because of an earlier event of the same statement must not name a leaf or a number
     /// that the roll-back took away: that would be evidence of what never happened.
     fn forget_what_was_taken_back(&self, answers: &mut [Answer]) {
-        let first = self.context.log_size + u64::try_from(self.leaves.len()).expect("a block has fewer than 2^64 leaves");
+        let first =
+            self.context.log_size + u64::try_from(self.leaves.len()).expect("a block has fewer than 2^64 leaves");
         for answer in answers {
             if let Err(refusal) = &mut answer.result
                 && refusal.standing.as_ref().is_some_and(|standing| standing.leaf.index >= first)
@@ -294,10 +274,7 @@ impl<'v> Executor<'v> {
     }
 
     fn refuse_the_innocent(&mut self, parsed: &Parsed, answers: &mut [Answer]) {
-        let guilty = answers
-            .iter()
-            .position(|answer| answer.result.is_err())
-            .unwrap_or_default();
+        let guilty = answers.iter().position(|answer| answer.result.is_err()).unwrap_or_default();
         for (index, answer) in answers.iter_mut().enumerate() {
             if answer.result.is_ok() {
                 let found = format!("event {guilty} was refused");
@@ -372,11 +349,7 @@ impl<'v> Executor<'v> {
             return Ok(Ok(()));
         }
         let expected = format!("{for_whom} itself, or its mandate in force");
-        Ok(Err(Refusal::new(
-            Reason::MandateMissing,
-            expected,
-            actor.id.to_string(),
-        )))
+        Ok(Err(Refusal::new(Reason::MandateMissing, expected, actor.id.to_string())))
     }
 }
 
@@ -388,11 +361,7 @@ fn role(actor: &Organisation, roles: &[Role]) -> Result<(), Refusal> {
     let names =
         |roles: &mut dyn Iterator<Item = &Role>| roles.map(|role| format!("{role:?}")).collect::<Vec<_>>().join(" or ");
     let expected = names(&mut roles.iter());
-    Err(Refusal::new(
-        Reason::RoleMissing,
-        expected,
-        names(&mut actor.roles.iter()),
-    ))
+    Err(Refusal::new(Reason::RoleMissing, expected, names(&mut actor.roles.iter())))
 }
 
 /// The subject of an issue that became no invoice.

@@ -15,21 +15,14 @@ use crate::record::{Claim, ClosedRecord, InvoiceRecord, LeafRef, LockRecord, Ten
 use crate::refusal::{Reason, Refusal};
 
 /// The leaf of an event that has none yet; `apply_rewrite` sets it.
-const NO_LEAF: LeafRef = LeafRef {
-    index: 0,
-    hash: Hash::from_bytes([0; 32]),
-};
+const NO_LEAF: LeafRef = LeafRef { index: 0, hash: Hash::from_bytes([0; 32]) };
 
 impl Executor<'_> {
     pub(super) fn decide_lock(&self, actor: &Organisation, lock: &Lock) -> Decision {
         permit!(role(actor, &[Role::ReimbursementPlatform]));
         let Some(enterprise) = self.organisation(&lock.enterprise)? else {
             let found = lock.enterprise.to_string();
-            return refuse(Refusal::new(
-                Reason::OrganisationUnknown,
-                "an enterprise on the ledger",
-                found,
-            ));
+            return refuse(Refusal::new(Reason::OrganisationUnknown, "an enterprise on the ledger", found));
         };
         permit!(self.mandated(actor, &enterprise.id, Scope::Lock)?);
         let mut record = permit!(self.invoice(&lock.invoice)?);
@@ -45,11 +38,7 @@ impl Executor<'_> {
         // enterprise has to do with the invoice.
         if record.holder != Party::Taxpayer(enterprise.taxpayer_id) {
             let found = enterprise.id.to_string();
-            return refuse(Refusal::new(
-                Reason::NotHolder,
-                "the enterprise that holds the invoice",
-                found,
-            ));
+            return refuse(Refusal::new(Reason::NotHolder, "the enterprise that holds the invoice", found));
         }
         permit!(self.allowed(Action::Lock, actor, &lock.invoice, &record)?);
         let term_ms = permit!(self.term_ms(lock.lease_seconds));
@@ -81,12 +70,7 @@ impl Executor<'_> {
         let token = lock.token;
         record.claim = Claim::Locked(lock);
         // The lock's own leaf stays: it says since when.
-        rewritten(
-            &renew.invoice,
-            record,
-            Record::Renewed { token, until_ms },
-            Effect::None,
-        )
+        rewritten(&renew.invoice, record, Record::Renewed { token, until_ms }, Effect::None)
     }
 
     pub(super) fn decide_unlock(&self, actor: &Organisation, unlock: &Unlock) -> Decision {
@@ -97,12 +81,7 @@ impl Executor<'_> {
         if let Some(tenure) = &mut record.tenure {
             tenure.until_ms = self.context.time_ms;
         }
-        rewritten(
-            &unlock.invoice,
-            record,
-            Record::Unlocked { token: lock.token },
-            Effect::None,
-        )
+        rewritten(&unlock.invoice, record, Record::Unlocked { token: lock.token }, Effect::None)
     }
 
     pub(super) fn decide_close(&self, actor: &Organisation, close: &Close) -> Decision {
@@ -125,12 +104,7 @@ impl Executor<'_> {
             closed_ms,
             leaf: NO_LEAF,
         });
-        rewritten(
-            &close.invoice,
-            record,
-            Record::Closed { token, closed_ms },
-            Effect::Claim,
-        )
+        rewritten(&close.invoice, record, Record::Closed { token, closed_ms }, Effect::Claim)
     }
 
     /// Extends the platform's tenure to the end of its lease, within the total.
@@ -164,26 +138,14 @@ impl Executor<'_> {
             .ok_or_else(|| Refusal::new(Reason::NotLocked, "a lock in force", "none"))?;
         if lock.platform != actor.id {
             // Its own lock lapsed, and another platform was faster.
-            let refusal = Refusal::new(
-                Reason::AlreadyLocked,
-                "a lock of yours in force",
-                "another platform's lock",
-            );
+            let refusal = Refusal::new(Reason::AlreadyLocked, "a lock of yours in force", "another platform's lock");
             return Err(refusal.because_of(lock.standing()));
         }
         if lock.claim != *claim {
-            return Err(Refusal::new(
-                Reason::WrongClaim,
-                "the claim it was locked for",
-                claim.to_string(),
-            ));
+            return Err(Refusal::new(Reason::WrongClaim, "the claim it was locked for", claim.to_string()));
         }
         if lock.token != token {
-            return Err(Refusal::new(
-                Reason::StaleToken,
-                lock.token.to_string(),
-                token.to_string(),
-            ));
+            return Err(Refusal::new(Reason::StaleToken, lock.token.to_string(), token.to_string()));
         }
         Ok(lock.clone())
     }
@@ -201,21 +163,11 @@ impl Executor<'_> {
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of a decision")]
 const fn repeated(original: LeafRef) -> Decision {
-    Ok(Ok(Accepted {
-        record: Record::Repeated { original },
-        change: Change::None,
-    }))
+    Ok(Ok(Accepted { record: Record::Repeated { original }, change: Change::None }))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of a decision")]
 fn rewritten(id: &InvoiceId, invoice: InvoiceRecord, record: Record, effect: Effect) -> Decision {
-    let rewrite = Rewrite {
-        id: *id,
-        record: invoice,
-        effect,
-    };
-    Ok(Ok(Accepted {
-        record,
-        change: Change::Invoice(Box::new(rewrite)),
-    }))
+    let rewrite = Rewrite { id: *id, record: invoice, effect };
+    Ok(Ok(Accepted { record, change: Change::Invoice(Box::new(rewrite)) }))
 }

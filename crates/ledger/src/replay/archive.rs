@@ -48,17 +48,9 @@ pub fn verify_archive<R: Read>(
     options: Options,
     mut progress: impl FnMut(u64),
 ) -> Result<ReplayReport, ReplayFailure> {
-    let mut replay = Replay {
-        replayer: Some(Replayer::new(genesis)?),
-        fault: None,
-        summary: ReplaySummary::default(),
-    };
-    let mut report = chain::verify::verify_archive(
-        source,
-        genesis,
-        Level::Log,
-        options,
-        |verifier, block, pushed, offset| {
+    let mut replay = Replay { replayer: Some(Replayer::new(genesis)?), fault: None, summary: ReplaySummary::default() };
+    let mut report =
+        chain::verify::verify_archive(source, genesis, Level::Log, options, |verifier, block, pushed, offset| {
             if pushed.clean {
                 replay.block(verifier, block, offset);
             } else {
@@ -66,17 +58,13 @@ pub fn verify_archive<R: Read>(
                 replay.stop();
             }
             progress(block.body.block.header.height);
-        },
-    )?;
+        })?;
     report.level = LEVEL;
     let (finding, summary) = replay.finish()?;
     if let Some(finding) = finding {
         report.add_finding(finding);
     }
-    Ok(ReplayReport {
-        report,
-        replay: summary,
-    })
+    Ok(ReplayReport { report, replay: summary })
 }
 
 /// A replay that ends at the first difference while the lighter levels go on.
@@ -92,10 +80,7 @@ impl Replay {
         match replayer.replay(block) {
             Ok(()) => {}
             Err(ReplayError::Finding(finding)) => {
-                verifier.add_finding(Finding {
-                    offset: Some(offset),
-                    ..*finding
-                });
+                verifier.add_finding(Finding { offset: Some(offset), ..*finding });
                 self.stop();
             }
             Err(ReplayError::Fault(fault)) => {

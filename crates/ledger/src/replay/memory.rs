@@ -88,11 +88,7 @@ impl Memory {
         let header = statement.header();
         let (organisation, nonce) = (header.organisation.clone(), header.nonce.to_string());
         self.expiry.insert((live_until_ms, organisation.clone(), nonce.clone()));
-        let used = Nonce {
-            statement: statement.id(),
-            payload_hash: statement.payload_hash(),
-            live_until_ms,
-        };
+        let used = Nonce { statement: statement.id(), payload_hash: statement.payload_hash(), live_until_ms };
         self.nonces.insert((organisation, nonce), used);
     }
 }

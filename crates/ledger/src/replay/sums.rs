@@ -20,17 +20,11 @@ pub(super) fn differing_month(memory: &Memory) -> Result<Option<Difference>, Fau
     for (key, stored) in of_kind(memory, Kind::Invoice) {
         let invoice: InvoiceRecord = decode(key, stored)?;
         for (party, side) in [(&invoice.seller_party, Side::Seller), (&invoice.buyer, Side::Buyer)] {
-            let month = months
-                .entry(StateKey::accumulator(invoice.period, side, party))
-                .or_default();
+            let month = months.entry(StateKey::accumulator(invoice.period, side, party)).or_default();
             // Leaf hashes go into the accumulators' chains, which the replay itself has compared.
             let no_leaf = Hash::from_bytes([0; 32]);
             if invoice.validity == Validity::Normal && month.add(&invoice.by_rate, &no_leaf) == Err(SumOverflow) {
-                return Ok(Some((
-                    key.to_string(),
-                    "a sum that fits".to_owned(),
-                    "an overflow".to_owned(),
-                )));
+                return Ok(Some((key.to_string(), "a sum that fits".to_owned(), "an overflow".to_owned())));
             }
         }
     }
@@ -43,10 +37,7 @@ pub(super) fn differing_month(memory: &Memory) -> Result<Option<Difference>, Fau
         }
     }
     // Months of voided invoices alone still have accumulators; one without is missing.
-    Ok(months
-        .into_keys()
-        .next()
-        .map(|key| (key.to_string(), "an accumulator".to_owned(), "none".to_owned())))
+    Ok(months.into_keys().next().map(|key| (key.to_string(), "an accumulator".to_owned(), "none".to_owned())))
 }
 
 fn of_kind(memory: &Memory, kind: Kind) -> impl Iterator<Item = (&StateKey, &Vec<u8>)> {

@@ -28,10 +28,7 @@ fn a_nonce_is_live_for_a_day_and_the_same_payload_is_a_retry() {
     assert_eq!(code(&ledger.judge(&again)), "repeated");
     let other = ledger.statement_under("key", SELLER, Mode::Each, &[issue("b")]);
     assert_eq!(code(&ledger.judge(&other)), "statement.nonce-reused");
-    assert_eq!(
-        code(&ledger.judge(&ledger.statement_under("key", PROVIDER, Mode::Each, &[issue("b")]))),
-        "admitted"
-    );
+    assert_eq!(code(&ledger.judge(&ledger.statement_under("key", PROVIDER, Mode::Each, &[issue("b")]))), "admitted");
     // Through its last instant, at which a statement with the longest `exp` is still in time.
     ledger.time_ms = time_ms + DAY;
     let last = ledger.statement_under("key", SELLER, Mode::Each, &[issue("b")]);
@@ -47,19 +44,13 @@ fn a_statement_is_for_one_chain_one_key_and_a_limited_time() {
     let statement = ledger.statement(SELLER, Mode::Each, &[issue("a")]);
     let (now, chain) = (ledger.time_ms, ledger.chain.clone());
     ledger.time_ms = now + 600_000;
-    assert_eq!(
-        code(&ledger.judge(&statement)),
-        "admitted",
-        "exp itself is still in time"
-    );
+    assert_eq!(code(&ledger.judge(&statement)), "admitted", "exp itself is still in time");
     ledger.time_ms = now + 600_001;
     assert_eq!(code(&ledger.judge(&statement)), "statement.expired");
     ledger.time_ms = now + 600_000 - DAY - 1;
     assert_eq!(code(&ledger.judge(&statement)), "statement.too-far-ahead");
     ledger.time_ms = now;
-    ledger.chain = "other@0000000000000000000000000000000000000000000000000000000000000000"
-        .parse()
-        .unwrap();
+    ledger.chain = "other@0000000000000000000000000000000000000000000000000000000000000000".parse().unwrap();
     assert_eq!(code(&ledger.judge(&statement)), "statement.wrong-chain");
     ledger.chain = chain;
     let key = crate::state::StateKey::organisation(&organisation_id(SELLER));
@@ -67,23 +58,15 @@ fn a_statement_is_for_one_chain_one_key_and_a_limited_time() {
     assert_eq!(code(&ledger.judge(&statement)), "statement.unknown-key");
     let mut shop: crate::organisation::Organisation = crate::state::decode(&key, &stored).unwrap();
     shop.keys[0].active = false;
-    ledger.state.insert(
-        key.clone(),
-        crate::state::encode(&chain::hash::Hash::of(b"test"), &shop),
-    );
+    ledger.state.insert(key.clone(), crate::state::encode(&chain::hash::Hash::of(b"test"), &shop));
     assert_eq!(code(&ledger.judge(&statement)), "statement.key-inactive");
     shop.keys[0].active = true;
     shop.keys[0].purposes = [crate::organisation::Purpose::Login].into();
-    ledger.state.insert(
-        key.clone(),
-        crate::state::encode(&chain::hash::Hash::of(b"test"), &shop),
-    );
+    ledger.state.insert(key.clone(), crate::state::encode(&chain::hash::Hash::of(b"test"), &shop));
     assert_eq!(code(&ledger.judge(&statement)), "statement.key-purpose");
     shop.keys[0].purposes = [crate::organisation::Purpose::Statement].into();
     shop.keys[0].public = secret(BUYER, "statement").public().into();
-    ledger
-        .state
-        .insert(key, crate::state::encode(&chain::hash::Hash::of(b"test"), &shop));
+    ledger.state.insert(key, crate::state::encode(&chain::hash::Hash::of(b"test"), &shop));
     assert_eq!(code(&ledger.judge(&statement)), "statement.signature");
 }
 
@@ -92,18 +75,10 @@ fn violations_of_documents_reject_the_whole_statement_and_name_the_event() {
     let mut ledger = Ledger::new();
     let wrong = issue("b").replace("\"gross\":\"113.00\"", "\"gross\":\"112.00\"");
     let statement = ledger.statement(SELLER, Mode::Each, &[issue("a"), wrong]);
-    let Verdict::Rejected(rejection) = ledger.judge(&statement) else {
-        panic!()
-    };
+    let Verdict::Rejected(rejection) = ledger.judge(&statement) else { panic!() };
     assert_eq!(rejection.code, "document.invalid");
     assert!(!rejection.violations.is_empty());
-    assert!(
-        rejection
-            .violations
-            .iter()
-            .all(|v| v.path.starts_with("/events/1/issue/document/")),
-        "{rejection:?}"
-    );
+    assert!(rejection.violations.iter().all(|v| v.path.starts_with("/events/1/issue/document/")), "{rejection:?}");
 }
 
 #[test]
@@ -134,11 +109,7 @@ fn refusals_are_counted_by_the_hour_and_end_in_rejection() {
     }
     let fourth = ledger.statement(SELLER, Mode::Each, &[issue("a")]);
     assert_eq!(code(&ledger.judge(&fourth)), "statement.refusals-spent");
-    assert_eq!(
-        ledger.event(PROVIDER, issue("a")).code,
-        ACCEPTED,
-        "others are not concerned"
-    );
+    assert_eq!(ledger.event(PROVIDER, issue("a")).code, ACCEPTED, "others are not concerned");
     ledger.time_ms = NOON + DAY / 24;
     let fifth = ledger.statement(SELLER, Mode::Each, &[issue("b")]);
     assert_eq!(code(&ledger.judge(&fifth)), "admitted");

@@ -25,22 +25,14 @@ fn a_month_is_filed_after_its_end_with_the_ledgers_totals_and_once() {
     ledger.time_ms = MONTH_END;
     let wrong = ledger.event(SELLER, file("2026-11", 3, "300.00", "39.00"));
     assert_eq!(wrong.code, "filing.totals-differ");
-    let Record::Refused(refused) = record(&wrong) else {
-        panic!("{wrong:?}")
-    };
+    let Record::Refused(refused) = record(&wrong) else { panic!("{wrong:?}") };
     assert_eq!(refused.expected, "2 invoices; 0.13: net 200.00 tax 26.00");
     assert_eq!(refused.found, "3 invoices; 0.13: net 300.00 tax 39.00");
     assert_eq!(ledger.event(BUYER, right.clone()).code, "mandate.missing");
     let filed = ledger.event(PROVIDER, right.clone());
-    assert_eq!(
-        (filed.code.as_str(), filed.subject.as_str()),
-        (ACCEPTED, "filing:shop/2026-11")
-    );
+    assert_eq!((filed.code.as_str(), filed.subject.as_str()), (ACCEPTED, "filing:shop/2026-11"));
     assert_eq!(ledger.event(SELLER, right).code, REPEATED);
-    assert_eq!(
-        ledger.event(SELLER, file("2026-11", 1, "100.00", "13.00")).code,
-        "filing.already-filed"
-    );
+    assert_eq!(ledger.event(SELLER, file("2026-11", 1, "100.00", "13.00")).code, "filing.already-filed");
 }
 
 #[test]
@@ -57,10 +49,8 @@ fn both_sides_months_cover_every_leaf_in_order() {
     let id = ledger.issued("a");
     ledger.event(SELLER, void(&id));
     ledger.issued("b");
-    let (sold, bought) = (
-        month(&ledger, Side::Seller, "91440300708461136T"),
-        month(&ledger, Side::Buyer, "91350100M000100Y43"),
-    );
+    let (sold, bought) =
+        (month(&ledger, Side::Seller, "91440300708461136T"), month(&ledger, Side::Buyer, "91350100M000100Y43"));
     assert_eq!((sold.invoices, sold.leaves), (1, 3));
     assert_eq!(sold, bought, "one seller, one buyer: the same leaves in the same order");
     assert_eq!(sold.by_rate[0].net_fen, 10_000);
@@ -73,8 +63,5 @@ fn an_invoice_reimbursed_after_filing_is_none_the_worse() {
     ledger.time_ms = MONTH_END;
     ledger.event(SELLER, file("2026-11", 1, "100.00", "13.00"));
     assert_eq!(ledger.event(PLATFORM_A, lock(&id, "c")).code, ACCEPTED);
-    assert_eq!(
-        ledger.event(PLATFORM_A, claim_event("close", &id, "c", 1)).code,
-        ACCEPTED
-    );
+    assert_eq!(ledger.event(PLATFORM_A, claim_event("close", &id, "c", 1)).code, ACCEPTED);
 }

@@ -27,9 +27,7 @@ fn a_full_code_is_followed_by_the_next_batch() {
     let mut ledger = Ledger::new();
     let creator = chain::hash::Hash::of(b"test");
     let last = CounterRecord { next: 99_999_999 };
-    ledger
-        .state
-        .insert(StateKey::counter("144032609110"), crate::state::encode(&creator, &last));
+    ledger.state.insert(StateKey::counter("144032609110"), crate::state::encode(&creator, &last));
     assert_eq!(ledger.issued("a"), "144032609110-99999999");
     assert_eq!(ledger.issued("b"), "144032609210-00000001");
 }
@@ -52,15 +50,11 @@ fn the_same_document_again_is_answered_with_the_first_leaf_for_ever() {
     // Other white space, another issuer: the content counts.
     let again = ledger.event(PROVIDER, issue("a").replace('\n', "  "));
     assert_eq!(again.code, REPEATED);
-    let Record::Repeated { original } = record(&again) else {
-        panic!("{again:?}")
-    };
+    let Record::Repeated { original } = record(&again) else { panic!("{again:?}") };
     assert_eq!(original.index, 0);
     let other = ledger.event(SELLER, issue("a").replace("餐费", "住宿费"));
     assert_eq!(other.code, "issue.reference-reused");
-    let Record::Refused(refused) = record(&other) else {
-        panic!("{other:?}")
-    };
+    let Record::Refused(refused) = record(&other) else { panic!("{other:?}") };
     assert!(refused.found.contains(&id), "{refused:?}");
     assert_eq!(refused.standing.unwrap().leaf.index, 0);
 }
@@ -78,25 +72,13 @@ fn the_seller_is_named_as_the_ledger_names_it() {
 fn an_invoice_to_a_person_is_handed_on_by_the_sellers_side_once_it_is_with_a_person() {
     let mut ledger = Ledger::new();
     let id = ledger.event(SELLER, issue_to("a", PERSON)).subject;
-    assert_eq!(
-        ledger.event(PLATFORM_A, lock(&id, "c")).code,
-        "reimbursement.not-holder"
-    );
-    assert_eq!(
-        ledger.event(OUTSIDER, transfer(&id, BUYER)).code,
-        "invoice.unknown"
-    );
+    assert_eq!(ledger.event(PLATFORM_A, lock(&id, "c")).code, "reimbursement.not-holder");
+    assert_eq!(ledger.event(OUTSIDER, transfer(&id, BUYER)).code, "invoice.unknown");
     assert_eq!(ledger.event(PROVIDER, transfer(&id, BUYER)).code, ACCEPTED);
     // Now an organisation holds it, and only that may hand it on.
-    assert_eq!(
-        ledger.event(PROVIDER, transfer(&id, SELLER)).code,
-        "invoice.not-permitted"
-    );
+    assert_eq!(ledger.event(PROVIDER, transfer(&id, SELLER)).code, "invoice.not-permitted");
     assert_eq!(ledger.event(PLATFORM_A, lock(&id, "c")).code, ACCEPTED);
-    assert_eq!(
-        ledger.event(BUYER, transfer(&id, SELLER)).code,
-        "reimbursement.already-locked"
-    );
+    assert_eq!(ledger.event(BUYER, transfer(&id, SELLER)).code, "reimbursement.already-locked");
 }
 
 #[test]
@@ -123,10 +105,7 @@ fn all_takes_back_everything_and_each_keeps_what_is_accepted() {
     let codes = |outcomes: Vec<chain::block::Outcome>| outcomes.into_iter().map(|o| o.code).collect::<Vec<_>>();
     let events = [issue("a"), transfer("144032609110-00000009", BUYER), issue("b")];
     let all = codes(ledger.events(SELLER, Mode::All, &events));
-    assert_eq!(
-        all,
-        ["statement.all-refused", "invoice.unknown", "statement.all-refused"]
-    );
+    assert_eq!(all, ["statement.all-refused", "invoice.unknown", "statement.all-refused"]);
     let mut after = ledger.state.clone();
     // Only the refusals were counted.
     after.remove(&StateKey::refusal_budget(&organisation_id(SELLER)));
@@ -147,20 +126,14 @@ fn a_statement_of_all_sees_its_own_events() {
 #[test]
 fn every_event_has_one_leaf_and_records_keep_their_creator() {
     let mut ledger = Ledger::new();
-    let statement = ledger.statement(
-        SELLER,
-        Mode::Each,
-        &[issue("a"), void("144032609110-00000001"), issue("a")],
-    );
+    let statement = ledger.statement(SELLER, Mode::Each, &[issue("a"), void("144032609110-00000001"), issue("a")]);
     let executed = ledger.block(&[statement]);
     assert_eq!(executed.leaves.len(), 3);
     let id = "144032609110-00000001".parse().unwrap();
     let created = ledger.state[&StateKey::invoice(&id)][..32].to_vec();
     let mandate = StateKey::mandate(&organisation_id(SELLER), &organisation_id(PROVIDER));
     assert_ne!(created, ledger.state[&mandate][..32]);
-    let counter = read::<CounterRecord>(&ledger, &StateKey::counter("144032609110"))
-        .unwrap()
-        .unwrap();
+    let counter = read::<CounterRecord>(&ledger, &StateKey::counter("144032609110")).unwrap().unwrap();
     assert_eq!(counter.next, 2);
 }
 

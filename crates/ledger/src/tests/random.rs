@@ -110,7 +110,9 @@ proptest! {
             prop_assert_eq!(outcomes.len(), events.len());
             let refused = outcomes.iter().filter(|o| o.code != ACCEPTED && o.code != REPEATED).count();
             prop_assert!(mode == Mode::Each || refused == 0 || refused == outcomes.len());
-            outcomes.iter().for_each(|outcome| seen.note(outcome));
+            for outcome in &outcomes {
+                seen.note(outcome);
+            }
         }
         seen.compare(&ledger);
     }

@@ -8,9 +8,7 @@ use crate::outcome::ACCEPTED;
 
 const GOLDEN: &str = include_str!("table.txt");
 
-const ACTORS: [&str; 8] = [
-    SELLER, PROVIDER, BUYER, PLATFORM_A, PLATFORM_B, OUTSIDER, BUREAU, AUDITOR,
-];
+const ACTORS: [&str; 8] = [SELLER, PROVIDER, BUYER, PLATFORM_A, PLATFORM_B, OUTSIDER, BUREAU, AUDITOR];
 const EVENTS: [&str; 8] = ["issue", "transfer", "lock", "renew", "unlock", "close", "void", "file"];
 const STATUSES: [&str; 9] = [
     "open",
@@ -28,21 +26,14 @@ const STATUSES: [&str; 9] = [
 fn ledger_in(status: &str) -> (Ledger, String) {
     let mut ledger = Ledger::new();
     let person = status == "held by a person";
-    let event = if person {
-        issue_to("first", r#"{"person":{"id":"p1"}}"#)
-    } else {
-        issue("first")
-    };
+    let event = if person { issue_to("first", r#"{"person":{"id":"p1"}}"#) } else { issue("first") };
     let id = ledger.event(SELLER, event).subject;
     let mut accepted = |actor: &str, event: String| {
         let outcome = ledger.event(actor, event);
         assert_eq!(outcome.code, ACCEPTED, "{status}");
     };
     if status.contains("lapsed") {
-        accepted(
-            PLATFORM_A,
-            lock(&id, "c").replace("\"claim\"", "\"lease_seconds\":1,\"claim\""),
-        );
+        accepted(PLATFORM_A, lock(&id, "c").replace("\"claim\"", "\"lease_seconds\":1,\"claim\""));
     } else if status.contains("platform-a") {
         accepted(PLATFORM_A, lock(&id, "c"));
     }
@@ -54,10 +45,7 @@ fn ledger_in(status: &str) -> (Ledger, String) {
     }
     if status.contains("filed") {
         ledger.time_ms = MONTH_END;
-        assert_eq!(
-            ledger.event(SELLER, file("2026-11", 1, "100.00", "13.00")).code,
-            ACCEPTED
-        );
+        assert_eq!(ledger.event(SELLER, file("2026-11", 1, "100.00", "13.00")).code, ACCEPTED);
     }
     (ledger, id)
 }
@@ -89,8 +77,5 @@ fn the_table_of_status_event_and_role_is_what_it_was() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/table.txt"), &table).unwrap();
         return;
     }
-    assert!(
-        table == GOLDEN,
-        "the table changed; run with UPDATE_GOLDEN=1 and read the diff"
-    );
+    assert!(table == GOLDEN, "the table changed; run with UPDATE_GOLDEN=1 and read the diff");
 }

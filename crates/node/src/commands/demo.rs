@@ -45,10 +45,7 @@ pub(crate) struct Args {
 
 /// Plays.
 pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
-    telemetry::start(&TelemetryConfig {
-        filter: "warn".to_owned(),
-        ..TelemetryConfig::default()
-    })?;
+    telemetry::start(&TelemetryConfig { filter: "warn".to_owned(), ..TelemetryConfig::default() })?;
     let input = input::read(&args.input)?;
     let home = Home::new(args.data)?;
     if home.path().join("genesis.json").exists() {
@@ -76,9 +73,7 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
 fn out_directory(asked: Option<&Path>) -> Result<Home, Failure> {
     if let Some(path) = asked {
         files::directory(path).or_exit(Exit::Usage)?;
-        let absolute = path
-            .canonicalize()
-            .with_context(|| format!("find {}", path.display()))?;
+        let absolute = path.canonicalize().with_context(|| format!("find {}", path.display()))?;
         return Ok(Home::Kept(absolute));
     }
     let made = tempfile::Builder::new().prefix("einvoice-demo-").tempdir();

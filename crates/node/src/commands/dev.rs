@@ -72,28 +72,15 @@ impl Ready {
         let (mut tokens, mut keys) = (BTreeMap::new(), BTreeMap::new());
         for (organisation, own) in &consortium.keys {
             let login = NamedKey::load(&own.login, Purpose::Login)?;
-            tokens.insert(
-                organisation.clone(),
-                token::mint(&login, &node_id, now_s, TOKEN_TTL_S, None, None)?,
-            );
-            keys.insert(
-                organisation.clone(),
-                ReadyKeys {
-                    login: own.login.clone(),
-                    statement: own.statement.clone(),
-                },
-            );
+            tokens.insert(organisation.clone(), token::mint(&login, &node_id, now_s, TOKEN_TTL_S, None, None)?);
+            keys.insert(organisation.clone(), ReadyKeys { login: own.login.clone(), statement: own.statement.clone() });
         }
         Ok(Self {
             url: service.url(),
             node_id,
             chain: consortium.genesis.chain_id().to_string(),
             genesis: consortium.genesis_path.clone(),
-            data: consortium
-                .genesis_path
-                .parent()
-                .unwrap_or_else(|| Path::new("."))
-                .to_owned(),
+            data: consortium.genesis_path.parent().unwrap_or_else(|| Path::new(".")).to_owned(),
             tokens,
             keys,
         })
@@ -112,14 +99,8 @@ impl Ready {
             set(&format!("{}_TOKEN", variable(organisation)), token);
         }
         for (organisation, keys) in &self.keys {
-            set(
-                &format!("{}_LOGIN_KEY", variable(organisation)),
-                &keys.login.display().to_string(),
-            );
-            set(
-                &format!("{}_STATEMENT_KEY", variable(organisation)),
-                &keys.statement.display().to_string(),
-            );
+            set(&format!("{}_LOGIN_KEY", variable(organisation)), &keys.login.display().to_string());
+            set(&format!("{}_STATEMENT_KEY", variable(organisation)), &keys.statement.display().to_string());
         }
         lines.concat()
     }
@@ -176,10 +157,7 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
             format!("listen on {}: dev serves loopback addresses only", args.listen),
         ));
     }
-    telemetry::start(&TelemetryConfig {
-        filter: args.log,
-        ..TelemetryConfig::default()
-    })?;
+    telemetry::start(&TelemetryConfig { filter: args.log, ..TelemetryConfig::default() })?;
     let service = Service::start(consortium.config.clone(), Kind::Development, output)?;
     let ready = Ready::of(&consortium, &service)?;
     if let Some(path) = &args.ready_env {
@@ -189,10 +167,6 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         let json = serde_json::to_vec_pretty(&ready).context("write the ready file as JSON")?;
         files::replace(path, &json, true).or_exit(Exit::Usage)?;
     }
-    output.talk(&format!(
-        "the consortium serves at {}; keys and genesis are in {}",
-        ready.url,
-        home.path().display()
-    ));
+    output.talk(&format!("the consortium serves at {}; keys and genesis are in {}", ready.url, home.path().display()));
     service.serve()
 }

@@ -110,10 +110,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
                 .context("read the token: it is not UTF-8")
                 .or_exit(Exit::Usage)?,
             (None, None) => {
-                return Err(Failure::text(
-                    Exit::Usage,
-                    "export from a running node: it needs a token",
-                ));
+                return Err(Failure::text(Exit::Usage, "export from a running node: it needs a token"));
             }
         };
         from_node(&client, token.trim(), &args.out, output)?
@@ -123,11 +120,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             (None, Some(data)) => data.join("node.toml"),
             (None, None) => return Err(Failure::text(Exit::Usage, "export: there is no source")),
         };
-        from_directory(
-            &Config::load(Some(&path), [], &[]).or_exit(Exit::Usage)?,
-            &args.out,
-            output,
-        )?
+        from_directory(&Config::load(Some(&path), [], &[]).or_exit(Exit::Usage)?, &args.out, output)?
     };
     output.data(&exported)?;
     Ok(Exit::Done)
@@ -135,16 +128,10 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 
 /// Streams the archive of a running node into a file.
 pub(crate) fn from_node(client: &Client, token: &str, out: &Path, output: &Output) -> Result<Exported, Failure> {
-    let call = Call {
-        token: Some(token),
-        ..Call::default()
-    };
+    let call = Call { token: Some(token), ..Call::default() };
     let (status, mut body) = client.open(&Method::GET, "/v1/archive", call)?;
     if status != 200 {
-        let mut reply = crate::client::Reply {
-            status,
-            body: Vec::new(),
-        };
+        let mut reply = crate::client::Reply { status, body: Vec::new() };
         body.take(64 * 1024)
             .read_to_end(&mut reply.body)
             .context("read the node's answer")
@@ -158,13 +145,10 @@ pub(crate) fn from_node(client: &Client, token: &str, out: &Path, output: &Outpu
     let bar = output.progress("exporting", None, true);
     let copied = std::io::copy(&mut body, &mut bar.wrap_write(new.file()));
     bar.finish_and_clear();
-    let bytes = copied
-        .with_context(|| format!("receive the archive of {}", client.base()))
-        .or_exit(Exit::Unavailable)?;
+    let bytes =
+        copied.with_context(|| format!("receive the archive of {}", client.base())).or_exit(Exit::Unavailable)?;
     // Read back before it takes its name: a stream that broke off must not pass for an archive.
-    let end = end_of(new.temporary())
-        .context("receive a whole archive")
-        .or_exit(Exit::Unavailable)?;
+    let end = end_of(new.temporary()).context("receive a whole archive").or_exit(Exit::Unavailable)?;
     new.finish()?;
     Ok(Exported::of(out, bytes, &end))
 }

@@ -86,9 +86,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let configuration = directory.join("node.toml");
     let genesis_path = directory.join("genesis.json");
     if configuration.exists() || genesis_path.exists() || directory.join("keys").exists() {
-        return Err(anyhow!("there is one already"))
-            .with_context(context)
-            .or_exit(Exit::Usage);
+        return Err(anyhow!("there is one already")).with_context(context).or_exit(Exit::Usage);
     }
     let members = members(args)?;
     files::directory(directory).or_exit(Exit::Usage)?;
@@ -102,29 +100,15 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         organisations,
         mandates: members.mandates,
     };
-    let genesis = validator
-        .genesis(&args.chain, &ledger)
-        .with_context(context)
-        .or_exit(Exit::Usage)?;
-    let node = args
-        .node_id
-        .clone()
-        .unwrap_or_else(|| format!("{}-1", args.organisation));
+    let genesis = validator.genesis(&args.chain, &ledger).with_context(context).or_exit(Exit::Usage)?;
+    let node = args.node_id.clone().unwrap_or_else(|| format!("{}-1", args.organisation));
     let toml =
         format!("# What differs from the defaults; `einvoice config show` prints them all.\n[node]\nid = {node:?}\n");
     files::create_public(&configuration, toml.as_bytes())?;
-    Config::load(Some(&configuration), [], &[])
-        .with_context(context)
-        .or_exit(Exit::Usage)?;
+    Config::load(Some(&configuration), [], &[]).with_context(context).or_exit(Exit::Usage)?;
     files::create_public(&genesis_path, &genesis.to_bytes())?;
     let chain = genesis.chain_id().to_string();
-    output.data(&Made {
-        directory: directory.clone(),
-        configuration,
-        genesis: genesis_path,
-        chain,
-        node,
-    })?;
+    output.data(&Made { directory: directory.clone(), configuration, genesis: genesis_path, chain, node })?;
     Ok(Exit::Done)
 }
 

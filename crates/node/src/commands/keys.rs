@@ -94,23 +94,14 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     let purpose = Purpose::from(args.purpose);
     let key_id = match args.key_id {
         Some(key_id) => key_id,
-        None => format!("{}-1", crate::keys::name(purpose))
-            .parse()
-            .or_exit(Exit::Unexpected)?,
+        None => format!("{}-1", crate::keys::name(purpose)).parse().or_exit(Exit::Unexpected)?,
     };
     let secret_file = args.out.unwrap_or_else(|| format!("{key_id}.json").into());
-    if let Some(directory) = secret_file
-        .parent()
-        .filter(|directory| !directory.as_os_str().is_empty())
-    {
+    if let Some(directory) = secret_file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         files::directory(directory)?;
     }
     let key = NamedKey::generate(args.organisation, key_id, purpose)?;
     let public_file = key.create(&secret_file).or_exit(Exit::Usage)?;
-    output.data(&Made {
-        key: key.public(),
-        secret_file,
-        public_file,
-    })?;
+    output.data(&Made { key: key.public(), secret_file, public_file })?;
     Ok(Exit::Done)
 }

@@ -80,10 +80,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
 pub(crate) fn verify(args: &Args) -> Result<Proven, Failure> {
     let genesis = genesis(&args.genesis)?;
     let context = || format!("verify the receipt {}", args.receipt.display());
-    genesis
-        .verify_countersignatures()
-        .with_context(context)
-        .or_exit(Exit::Findings)?;
+    genesis.verify_countersignatures().with_context(context).or_exit(Exit::Findings)?;
     let bytes =
         files::read(&args.receipt, u64::try_from(RECEIPT_BYTES_MAX).unwrap_or(u64::MAX)).or_exit(Exit::Usage)?;
     let receipt = Receipt::parse(&bytes).with_context(context).or_exit(Exit::Findings)?;
@@ -94,13 +91,7 @@ pub(crate) fn verify(args: &Args) -> Result<Proven, Failure> {
         .or_exit(Exit::Findings)?;
     let leaf_hash = verified.leaf.hash();
     // Only the blockchain profile has check codes, and only for what was issued.
-    let has_check_code = matches!(
-        &record,
-        Record::Issued {
-            invoice: invoice::InvoiceId::Blockchain { .. },
-            ..
-        }
-    );
+    let has_check_code = matches!(&record, Record::Issued { invoice: invoice::InvoiceId::Blockchain { .. }, .. });
     let check_code =
         (has_check_code && verified.leaf.code == ACCEPTED).then(|| invoice::check_code(leaf_hash.as_bytes()));
     Ok(Proven {

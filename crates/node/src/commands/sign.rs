@@ -56,9 +56,8 @@ enum ModeName {
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let key = NamedKey::load(&args.key, Purpose::Statement).or_exit(Exit::Usage)?;
     let bytes = files::read(&args.events, FILE_BYTES_MAX).or_exit(Exit::Usage)?;
-    let events = events(&bytes)
-        .with_context(|| format!("read the events in {}", args.events.display()))
-        .or_exit(Exit::Usage)?;
+    let events =
+        events(&bytes).with_context(|| format!("read the events in {}", args.events.display())).or_exit(Exit::Usage)?;
     let nonce = match &args.nonce {
         Some(nonce) => nonce.clone(),
         None => random_nonce()?,
@@ -76,12 +75,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     };
     let jws = Draft::new(header, payload(mode, &events)).sign(&key.secret);
     // Whatever a node would refuse unread is refused here, before it goes anywhere.
-    let statement = Statement::parse(jws, &Limits::default())
-        .context("make a statement of them")
-        .or_exit(Exit::Usage)?;
-    let text = std::str::from_utf8(statement.bytes())
-        .context("write the statement")
-        .or_exit(Exit::Unexpected)?;
+    let statement =
+        Statement::parse(jws, &Limits::default()).context("make a statement of them").or_exit(Exit::Usage)?;
+    let text = std::str::from_utf8(statement.bytes()).context("write the statement").or_exit(Exit::Unexpected)?;
     output.line(text)?;
     Ok(Exit::Done)
 }
@@ -112,9 +108,6 @@ mod tests {
     fn one_event_and_a_list_of_events_are_both_taken_as_they_stand() {
         assert_eq!(events(b" {\"a\": 1} ").unwrap(), ["{\"a\": 1}"]);
         assert_eq!(events(b"[{\"a\":1}, {\"b\":2}]").unwrap(), ["{\"a\":1}", "{\"b\":2}"]);
-        assert!(
-            events(b"[{\"a\":1,\"a\":2}]").is_err(),
-            "a field given twice could be read in two ways"
-        );
+        assert!(events(b"[{\"a\":1,\"a\":2}]").is_err(), "a field given twice could be read in two ways");
     }
 }

@@ -14,9 +14,7 @@ pub(crate) struct Args {
 
 /// Asks the node.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let reply = Client::of(&args.node)?
-        .get("/v1/status", None)?
-        .succeeded("ask the node how it is")?;
+    let reply = Client::of(&args.node)?.get("/v1/status", None)?.succeeded("ask the node how it is")?;
     output.data(&Answer(reply.json()?))?;
     Ok(Exit::Done)
 }

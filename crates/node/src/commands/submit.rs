@@ -39,21 +39,12 @@ impl Report for Answer {
 /// One line for each value, under its path.
 fn flatten(path: &str, value: &Value, lines: &mut Vec<String>) {
     let inner = |key: &str| {
-        if path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{path}.{key}")
-        }
+        if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
     };
     match value {
-        Value::Object(fields) => fields
-            .iter()
-            .for_each(|(key, value)| flatten(&inner(key), value, lines)),
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| flatten(&inner(key), value, lines)),
         Value::Array(items) => {
-            items
-                .iter()
-                .enumerate()
-                .for_each(|(index, value)| flatten(&inner(&index.to_string()), value, lines));
+            items.iter().enumerate().for_each(|(index, value)| flatten(&inner(&index.to_string()), value, lines));
         }
         Value::String(text) => lines.push(format!("{path}: {text}")),
         Value::Null => {}
@@ -65,11 +56,7 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<String>) {
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let jws = files::read(&args.statement, FILE_BYTES_MAX).or_exit(Exit::Usage)?;
     let client = Client::of(&args.node)?;
-    let call = Call {
-        content_type: Some("application/jose"),
-        body: Some(jws.trim_ascii()),
-        ..Call::default()
-    };
+    let call = Call { content_type: Some("application/jose"), body: Some(jws.trim_ascii()), ..Call::default() };
     let reply = client.call(&Method::POST, "/v1/statements", call)?;
     if !reply.is_success() {
         // The problem document is the data: it holds the outcomes of a refused statement.

@@ -109,16 +109,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 /// Verifies.
 pub(crate) fn verify(args: &Args, output: &Output) -> Result<Verdict, Failure> {
     let genesis = genesis(&args.genesis)?;
-    let mut options = Options {
-        at_least_height: args.at_least,
-        ..Options::default()
-    };
+    let mut options = Options { at_least_height: args.at_least, ..Options::default() };
     for path in &args.checkpoint {
         let context = || format!("use the log checkpoint {}", path.display());
         let bytes = files::read(path, CHECKPOINT_BYTES_MAX).or_exit(Exit::Usage)?;
-        let signed = SignedCheckpoint::parse(&bytes)
-            .with_context(context)
-            .or_exit(Exit::Usage)?;
+        let signed = SignedCheckpoint::parse(&bytes).with_context(context).or_exit(Exit::Usage)?;
         signed.verify(&genesis).with_context(context).or_exit(Exit::Usage)?;
         options.checkpoints.push(signed.checkpoint().clone());
     }
@@ -157,7 +152,5 @@ fn at_level(source: impl Read, genesis: &Genesis, level: LevelName, options: Opt
 pub(crate) fn genesis(path: &std::path::Path) -> Result<Genesis, Failure> {
     let limit = u64::try_from(GENESIS_BYTES_MAX).unwrap_or(u64::MAX);
     let bytes = files::read(path, limit).or_exit(Exit::Usage)?;
-    Genesis::parse(&bytes)
-        .with_context(|| format!("read the genesis {}", path.display()))
-        .or_exit(Exit::Usage)
+    Genesis::parse(&bytes).with_context(|| format!("read the genesis {}", path.display())).or_exit(Exit::Usage)
 }

@@ -30,9 +30,7 @@ impl Config {
             Some(path) => {
                 let bytes = files::read(path, FILE_BYTES_MAX)?;
                 let context = || format!("read the configuration {}", path.display());
-                let text = String::from_utf8(bytes)
-                    .context("it is not UTF-8")
-                    .with_context(context)?;
+                let text = String::from_utf8(bytes).context("it is not UTF-8").with_context(context)?;
                 let table: Table = text.parse().with_context(context)?;
                 // Checked before it is mixed with anything, so that a complaint is about the file.
                 table.clone().try_into::<Self>().with_context(context)?;
@@ -47,14 +45,10 @@ impl Config {
         }
         for text in overrides {
             let context = || format!("read --set {text}");
-            let (path, value) = text
-                .split_once('=')
-                .ok_or_else(|| anyhow!("expected section.key=value"))
-                .with_context(context)?;
-            let (section, key) = path
-                .split_once('.')
-                .ok_or_else(|| anyhow!("expected section.key=value"))
-                .with_context(context)?;
+            let (path, value) =
+                text.split_once('=').ok_or_else(|| anyhow!("expected section.key=value")).with_context(context)?;
+            let (section, key) =
+                path.split_once('.').ok_or_else(|| anyhow!("expected section.key=value")).with_context(context)?;
             set(&mut table, section, key, value).with_context(context)?;
         }
         let mut config: Self = table.try_into().context("put the configuration together")?;
@@ -107,10 +101,7 @@ fn set(table: &mut Table, section: &str, key: &str, text: &str) -> anyhow::Resul
         .find(|(known_section, known_key, _)| known_section == section && known_key == key)
         .ok_or_else(|| anyhow!("there is no key {section}.{key}"))?;
     let value = if example.is_integer() {
-        Value::Integer(
-            text.parse()
-                .map_err(|_| anyhow!("expected a whole number, found {text:?}"))?,
-        )
+        Value::Integer(text.parse().map_err(|_| anyhow!("expected a whole number, found {text:?}"))?)
     } else {
         Value::String(text.to_owned())
     };
@@ -128,9 +119,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("node.toml");
         std::fs::write(&path, file).unwrap();
-        let environment = environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         Config::load(Some(&path), environment, &flags)
     }
@@ -141,20 +130,14 @@ mod tests {
         let read: Config = toml::from_str(text).unwrap();
         assert_eq!(read, Config::default());
         for (section, key, _) in keys() {
-            assert!(
-                text.contains(&format!("{key} =")),
-                "config/node.toml does not show {section}.{key}"
-            );
+            assert!(text.contains(&format!("{key} =")), "config/node.toml does not show {section}.{key}");
         }
     }
 
     #[test]
     fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
         let file = "[blocks]\nheartbeat-ms = 2000\n[http]\npage-rows-max = 7\n";
-        let environment = [
-            ("EINVOICE_BLOCKS_HEARTBEAT_MS", "3000"),
-            ("EINVOICE_HTTP_LISTEN", "127.0.0.1:9"),
-        ];
+        let environment = [("EINVOICE_BLOCKS_HEARTBEAT_MS", "3000"), ("EINVOICE_HTTP_LISTEN", "127.0.0.1:9")];
         let config = load(file, &environment, &["blocks.heartbeat-ms=4000"]).unwrap();
         assert_eq!(config.blocks.heartbeat_ms, 4000);
         assert_eq!(config.http.listen.port(), 9);

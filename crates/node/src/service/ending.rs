@@ -46,10 +46,7 @@ impl Endings {
             Ended::Door(result) => {
                 self.door = true;
                 result.err().map(|error| {
-                    Failure::new(
-                        Exit::Fault,
-                        anyhow::Error::new(error).context("keep the REST door open"),
-                    )
+                    Failure::new(Exit::Fault, anyhow::Error::new(error).context("keep the REST door open"))
                 })
             }
             Ended::Driver(result) => {
@@ -90,23 +87,16 @@ pub(super) fn elapsed_ms(started: Instant) -> u64 {
 pub(super) fn close(store: Arc<SledStore>, limit_ms: u64) -> Result<(), Failure> {
     let started = Instant::now();
     let (send, receive) = mpsc::channel();
-    let thread = std::thread::Builder::new()
-        .name("store-close".to_owned())
-        .spawn(move || drop(send.send(store.close())));
+    let thread =
+        std::thread::Builder::new().name("store-close".to_owned()).spawn(move || drop(send.send(store.close())));
     thread.context("start the thread that closes the store")?;
     match receive.recv_timeout(Duration::from_millis(limit_ms)) {
         Ok(Ok(())) => {
             tracing::info!(elapsed_ms = elapsed_ms(started), limit_ms, "the store is closed");
             Ok(())
         }
-        Ok(Err(fault)) => Err(Failure::new(
-            Exit::Fault,
-            anyhow::Error::new(fault).context("close the store"),
-        )),
-        Err(_) => Err(Failure::text(
-            Exit::Fault,
-            format!("close the store within {limit_ms} ms"),
-        )),
+        Ok(Err(fault)) => Err(Failure::new(Exit::Fault, anyhow::Error::new(fault).context("close the store"))),
+        Err(_) => Err(Failure::text(Exit::Fault, format!("close the store within {limit_ms} ms"))),
     }
 }
 
@@ -134,10 +124,7 @@ pub(super) fn spawn_driver<S: Store>(
         }
         drop(report.send(ended));
     };
-    let thread = std::thread::Builder::new()
-        .name("driver".to_owned())
-        .spawn(run)
-        .context("start the driver")?;
+    let thread = std::thread::Builder::new().name("driver".to_owned()).spawn(run).context("start the driver")?;
     Ok(thread)
 }
 
@@ -163,10 +150,7 @@ impl Signals {
     /// Begins to catch them; inside a runtime.
     pub(super) fn catch() -> anyhow::Result<Self> {
         let catch = |kind| signal(kind).context("catch the signals that stop a node");
-        Ok(Self {
-            interrupt: catch(SignalKind::interrupt())?,
-            terminate: catch(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
     }
 
     /// Waits for one; gives its name.

@@ -51,13 +51,7 @@ impl Parts {
         };
         let hosted = hosted(&config.keys.hosted).or_exit(Exit::Usage)?;
         let tls = tls(config).or_exit(Exit::Usage)?;
-        Ok(Self {
-            genesis,
-            consensus,
-            identity,
-            hosted,
-            tls,
-        })
+        Ok(Self { genesis, consensus, identity, hosted, tls })
     }
 }
 
@@ -84,10 +78,8 @@ pub(crate) fn open_store(config: &Config) -> Result<SledStore, Failure> {
 /// A validator on its own needs the one key of the set, and the receipt key that stands beside it.
 fn check_validator(genesis: &Genesis, consensus: &NamedKey, receipt: &NamedKey) -> Result<(), Failure> {
     let (organisation, key) = (&receipt.organisation, &receipt.key_id);
-    let listed = genesis
-        .body()
-        .validator(organisation)
-        .is_some_and(|validator| validator.receipt == receipt.secret.public());
+    let listed =
+        genesis.body().validator(organisation).is_some_and(|validator| validator.receipt == receipt.secret.public());
     if !listed {
         let text = format!("sign log checkpoints with {organisation}/{key}: it is no receipt key of this genesis");
         return Err(Failure::text(Exit::Usage, text));
@@ -147,17 +139,8 @@ fn hosted(directory: &Path) -> anyhow::Result<Vec<HostedKey>> {
         let path = file.with_context(context)?.path();
         let name = path.to_string_lossy();
         if name.ends_with(".json") && !name.ends_with(".pub.json") {
-            let NamedKey {
-                organisation,
-                key_id,
-                secret,
-                ..
-            } = NamedKey::load(&path, Purpose::Statement)?;
-            keys.push(HostedKey {
-                organisation,
-                key: key_id,
-                secret,
-            });
+            let NamedKey { organisation, key_id, secret, .. } = NamedKey::load(&path, Purpose::Statement)?;
+            keys.push(HostedKey { organisation, key: key_id, secret });
         }
     }
     Ok(keys)

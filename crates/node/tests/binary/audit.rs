@@ -21,11 +21,7 @@ impl Demo {
         let directory = tempfile::tempdir().expect("there is room for a directory");
         let out = directory.path().to_str().expect("its path is UTF-8");
         let run = run(["demo", "--format", "json", "--out", out].iter().chain(more));
-        let steps = run
-            .stdout
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("a step is JSON"))
-            .collect();
+        let steps = run.stdout.lines().map(|line| serde_json::from_str(line).expect("a step is JSON")).collect();
         (Self { directory, steps }, run)
     }
 
@@ -36,10 +32,7 @@ impl Demo {
     fn verify(&self, archive: &Path, more: &[&str]) -> Run {
         let genesis = self.path("genesis.json");
         let arguments = [Path::new("verify"), archive, Path::new("--genesis"), &genesis];
-        run(arguments
-            .iter()
-            .map(|path| path.as_os_str())
-            .chain(more.iter().map(std::ffi::OsStr::new)))
+        run(arguments.iter().map(|path| path.as_os_str()).chain(more.iter().map(std::ffi::OsStr::new)))
     }
 
     fn acts(&self) -> Vec<&str> {
@@ -50,10 +43,7 @@ impl Demo {
         let step = self.steps.iter().find(|step| step["act"] == act);
         let facts = step.and_then(|step| step["facts"].as_array()).into_iter().flatten();
         let mut facts = facts.filter(|fact| fact["name"] == name);
-        facts
-            .next()
-            .and_then(|fact| fact["value"].as_str())
-            .unwrap_or_else(|| panic!("{act} has {name}"))
+        facts.next().and_then(|fact| fact["value"].as_str()).unwrap_or_else(|| panic!("{act} has {name}"))
     }
 }
 
@@ -62,9 +52,9 @@ fn the_demo_ends_verified_and_can_be_verified_again_by_hand() {
     let (demo, played) = Demo::play(&[]);
     played.ended(0);
     let acts = demo.acts();
-    for act in [
-        "issue", "retry", "transfer", "lock", "refused", "close", "clock", "file", "receipt", "export", "verify",
-    ] {
+    for act in
+        ["issue", "retry", "transfer", "lock", "refused", "close", "clock", "file", "receipt", "export", "verify"]
+    {
         assert!(acts.contains(&act), "no {act} in {acts:?}");
     }
     for name in ["chain", "receipt"] {
@@ -81,23 +71,11 @@ fn every_level_verifies_and_says_where_the_chain_ends() {
     for level in ["links", "certificates", "log", "replay"] {
         let text = demo.verify(&archive, &["--level", level]).ended(0).stdout;
         let labels: Vec<_> = text.lines().filter_map(|line| line.split("  ").next()).collect();
-        let common = [
-            "status",
-            "chain",
-            "level",
-            "tip height",
-            "tip id",
-            "tip time",
-            "log size",
-            "log root",
-            "verified",
-        ];
+        let common =
+            ["status", "chain", "level", "tip height", "tip id", "tip time", "log size", "log root", "verified"];
         assert_eq!(labels[..9], common);
         assert!(text.contains(&format!("level       {level}\n")), "{text}");
-        let report = demo
-            .verify(&archive, &["--level", level, "--format", "json"])
-            .ended(0)
-            .json();
+        let report = demo.verify(&archive, &["--level", level, "--format", "json"]).ended(0).json();
         assert_eq!(report["status"], "verified");
         assert!(report["tip_height"].as_u64() > Some(20) && report["tip_time_ms"].is_i64());
     }
@@ -118,13 +96,8 @@ fn a_flipped_byte_never_passes_and_is_placed() {
         assert!([20, 21].contains(&verdict.code), "byte {position}: {verdict:?}");
         let report = verdict.json();
         let findings = report["findings"].as_array().unwrap();
-        let placed = findings
-            .iter()
-            .any(|finding| finding["height"].is_u64() || finding["offset"].is_u64());
-        assert!(
-            placed || report["missing"].to_string().contains("byte"),
-            "byte {position}: {report}"
-        );
+        let placed = findings.iter().any(|finding| finding["height"].is_u64() || finding["offset"].is_u64());
+        assert!(placed || report["missing"].to_string().contains("byte"), "byte {position}: {report}");
     }
 }
 
@@ -133,15 +106,9 @@ fn a_tail_that_was_cut_off_is_missed() {
     let (demo, played) = Demo::play(&[]);
     played.ended(0);
     let archive = demo.path("archive.einvoice");
-    let tip = demo.verify(&archive, &["--format", "json"]).ended(0).json()["tip_height"]
-        .as_u64()
-        .unwrap();
+    let tip = demo.verify(&archive, &["--format", "json"]).ended(0).json()["tip_height"].as_u64().unwrap();
     let beyond = demo.verify(&archive, &["--at-least", &(tip + 1).to_string()]).ended(21);
-    assert!(
-        beyond.stdout.starts_with("status      incomplete\n"),
-        "{}",
-        beyond.stdout
-    );
+    assert!(beyond.stdout.starts_with("status      incomplete\n"), "{}", beyond.stdout);
     let cut = demo.path("cut");
     let bytes = fs::read(&archive).unwrap();
     fs::write(&cut, &bytes[..bytes.len() * 2 / 3]).unwrap();
@@ -157,21 +124,11 @@ fn a_whole_archive_of_an_earlier_height_is_caught_by_height_and_by_checkpoint() 
     let export = |name: &str| {
         let path = directory.path().join(name);
         let token = node.text("/tokens/demo-auditor");
-        run([
-            "export",
-            "--url",
-            node.url(),
-            "--token",
-            token,
-            "--out",
-            path.to_str().unwrap(),
-        ])
-        .ended(0);
+        run(["export", "--url", node.url(), "--token", token, "--out", path.to_str().unwrap()]).ended(0);
         path
     };
     let issue = |name: &str| {
-        node.submit(&node.sign("demo-shop", name, &crate::support::issue(name), directory.path()))
-            .ended(0)
+        node.submit(&node.sign("demo-shop", name, &crate::support::issue(name), directory.path())).ended(0)
     };
     issue("EARLY");
     let early = export("early");
@@ -182,40 +139,18 @@ fn a_whole_archive_of_an_earlier_height_is_caught_by_height_and_by_checkpoint() 
     fs::write(&checkpoint, note).unwrap();
     let late = export("late");
     let genesis = node.text("/genesis");
-    let (early, late, checkpoint) = (
-        early.to_str().unwrap(),
-        late.to_str().unwrap(),
-        checkpoint.to_str().unwrap(),
-    );
+    let (early, late, checkpoint) = (early.to_str().unwrap(), late.to_str().unwrap(), checkpoint.to_str().unwrap());
     run(["verify", early, "--genesis", genesis]).ended(0);
     run(["verify", early, "--genesis", genesis, "--at-least", &height]).ended(21);
     run(["verify", early, "--genesis", genesis, "--checkpoint", checkpoint]).ended(21);
-    run([
-        "verify",
-        late,
-        "--genesis",
-        genesis,
-        "--checkpoint",
-        checkpoint,
-        "--at-least",
-        &height,
-    ])
-    .ended(0);
+    run(["verify", late, "--genesis", genesis, "--checkpoint", checkpoint, "--at-least", &height]).ended(0);
     let other = directory.path().join("other");
     run(["init", other.to_str().unwrap()]).ended(0);
     let other = other.join("genesis.json");
     let wrong = run(["verify", late, "--genesis", other.to_str().unwrap()]).ended(20);
     assert!(wrong.stdout.contains("archive.other-genesis"), "{}", wrong.stdout);
     // A checkpoint of another chain is no evidence about this one.
-    run([
-        "verify",
-        late,
-        "--genesis",
-        other.to_str().unwrap(),
-        "--checkpoint",
-        checkpoint,
-    ])
-    .ended(2);
+    run(["verify", late, "--genesis", other.to_str().unwrap(), "--checkpoint", checkpoint]).ended(2);
     let (status, _) = node.get("/v1/archive", Some("demo-shop"));
     assert_eq!(status, 403);
 }
@@ -227,26 +162,13 @@ fn a_receipt_that_was_changed_proves_nothing() {
     let receipt = demo.fact("receipt", "file").to_owned();
     let genesis = demo.path("genesis.json");
     let genesis = genesis.to_str().unwrap();
-    let proven = run(["receipt", "verify", &receipt, "--genesis", genesis, "--format", "json"])
-        .ended(0)
-        .json();
-    assert_eq!(
-        (&proven["code"], &proven["subject"]),
-        (&json!("accepted"), &json!(demo.fact("issue", "invoice")))
-    );
+    let proven = run(["receipt", "verify", &receipt, "--genesis", genesis, "--format", "json"]).ended(0).json();
+    assert_eq!((&proven["code"], &proven["subject"]), (&json!("accepted"), &json!(demo.fact("issue", "invoice"))));
     let text = fs::read_to_string(&receipt).unwrap();
     let changed = demo.path("changed.json");
-    fs::write(
-        &changed,
-        text.replace(demo.fact("issue", "invoice"), "144032609110-00000099"),
-    )
-    .unwrap();
+    fs::write(&changed, text.replace(demo.fact("issue", "invoice"), "144032609110-00000099")).unwrap();
     let refused = run(["receipt", "verify", changed.to_str().unwrap(), "--genesis", genesis]).ended(20);
-    assert!(
-        refused.stderr.starts_with("error: failed to verify the receipt "),
-        "{}",
-        refused.stderr
-    );
+    assert!(refused.stderr.starts_with("error: failed to verify the receipt "), "{}", refused.stderr);
 }
 
 /// A fapiao application in the older of the two shapes, its stated total (in fen) as given.
@@ -274,12 +196,7 @@ fn totals_that_do_not_tie_are_refused_and_corrected_only_when_asked() {
     let input = input.to_str().unwrap();
     let (refused, run) = Demo::play(&["--input", input]);
     let run = run.ended(3);
-    assert!(
-        run.stderr
-            .contains("expected 4299.00, found 3828.95; --totals-from-lines"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("expected 4299.00, found 3828.95; --totals-from-lines"), "{}", run.stderr);
     assert!(!refused.acts().contains(&"issue"));
     let (corrected, run) = Demo::play(&["--totals-from-lines", "--input", input]);
     run.ended(0);
@@ -293,17 +210,8 @@ fn totals_that_do_not_tie_are_refused_and_corrected_only_when_asked() {
 
 #[test]
 fn real_applications_are_played_when_they_are_there() {
-    let corpus: PathBuf = [
-        env!("CARGO_MANIFEST_DIR"),
-        "..",
-        "..",
-        "..",
-        "shared",
-        "corpus",
-        "wechat-pay",
-    ]
-    .iter()
-    .collect();
+    let corpus: PathBuf =
+        [env!("CARGO_MANIFEST_DIR"), "..", "..", "..", "shared", "corpus", "wechat-pay"].iter().collect();
     // They are other people's documents and stay outside the project.
     let Ok(files) = fs::read_dir(corpus) else { return };
     let mut played = 0;
@@ -314,9 +222,7 @@ fn real_applications_are_played_when_they_are_there() {
         }
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let code = if name.starts_with("Create") { 0 } else { 2 };
-        Demo::play(&["--totals-from-lines", "--input", path.to_str().unwrap()])
-            .1
-            .ended(code);
+        Demo::play(&["--totals-from-lines", "--input", path.to_str().unwrap()]).1.ended(code);
         played += 1;
     }
     assert!(played > 0);

@@ -15,11 +15,7 @@ fn what_cannot_be_used_ends_with_2() {
     run(["verify"]).ended(2);
     let missing = run(["verify", "/nowhere/a", "--genesis", "/nowhere/g"]).ended(2);
     assert_eq!(missing.stderr.lines().count(), 1);
-    assert!(
-        missing.stderr.starts_with("error: failed to read /nowhere/g: "),
-        "{}",
-        missing.stderr
-    );
+    assert!(missing.stderr.starts_with("error: failed to read /nowhere/g: "), "{}", missing.stderr);
     run(["config", "check", "--set", "http.lisen=1"]).ended(2);
     run(["status", "--url", "ftp://127.0.0.1"]).ended(2);
     run(["export", "--data", "/nowhere", "--out", "/nowhere/out"]).ended(2);
@@ -27,10 +23,7 @@ fn what_cannot_be_used_ends_with_2() {
 
 #[test]
 fn where_no_node_answers_it_ends_with_4() {
-    let unused = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     run(["status".to_owned(), "--url".to_owned(), format!("http://{unused}")]).ended(4);
 }
 
@@ -40,36 +33,17 @@ fn a_key_is_private_made_once_and_its_secret_never_shown() {
     let path = directory.path().join("login.json");
     let new = || {
         let path = path.to_str().unwrap();
-        run([
-            "keys",
-            "new",
-            "--organisation",
-            "demo-shop",
-            "--purpose",
-            "login",
-            "--out",
-            path,
-            "--format",
-            "json",
-        ])
+        run(["keys", "new", "--organisation", "demo-shop", "--purpose", "login", "--out", path, "--format", "json"])
     };
     let made = new().ended(0);
-    assert_eq!(
-        made.json().pointer("/key/purpose").and_then(Value::as_str),
-        Some("login")
-    );
+    assert_eq!(made.json().pointer("/key/purpose").and_then(Value::as_str), Some("login"));
     let file = fs::read_to_string(&path).unwrap();
-    let seed = serde_json::from_str::<Value>(&file).unwrap()["seed"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let seed = serde_json::from_str::<Value>(&file).unwrap()["seed"].as_str().unwrap().to_owned();
     assert!(!made.stdout.contains(&seed) && !made.stderr.contains(&seed));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     new().ended(2);
     assert_eq!(fs::read_to_string(&path).unwrap(), file);
-    let token = run(["token", "--key", path.to_str().unwrap(), "--aud", "node-1"])
-        .ended(0)
-        .stdout;
+    let token = run(["token", "--key", path.to_str().unwrap(), "--aud", "node-1"]).ended(0).stdout;
     assert_eq!(token.trim().split('.').count(), 3);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let open = run(["token", "--key", path.to_str().unwrap(), "--aud", "node-1"]).ended(2);
@@ -80,35 +54,14 @@ fn a_key_is_private_made_once_and_its_secret_never_shown() {
 fn a_directory_is_initialised_once() {
     let directory = tempfile::tempdir().unwrap();
     let node = directory.path().join("node");
-    let init = || {
-        run([
-            "init",
-            node.to_str().unwrap(),
-            "--chain",
-            "test-chain",
-            "--format",
-            "json",
-        ])
-    };
+    let init = || run(["init", node.to_str().unwrap(), "--chain", "test-chain", "--format", "json"]);
     let made = init().ended(0).json();
     assert!(made["chain"].as_str().unwrap().starts_with("test-chain@"));
     init().ended(2);
     let config = node.join("node.toml");
-    let shown = run([
-        "config",
-        "show",
-        "--format",
-        "json",
-        "--config",
-        config.to_str().unwrap(),
-    ])
-    .ended(0)
-    .json();
+    let shown = run(["config", "show", "--format", "json", "--config", config.to_str().unwrap()]).ended(0).json();
     assert_eq!(shown["node"]["id"], "tax-bureau-1");
-    assert_eq!(
-        Path::new(shown["node"]["genesis"].as_str().unwrap()),
-        node.join("genesis.json")
-    );
+    assert_eq!(Path::new(shown["node"]["genesis"].as_str().unwrap()), node.join("genesis.json"));
 }
 
 #[test]
@@ -116,16 +69,9 @@ fn a_node_serves_at_once_answers_and_stops_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let started = Instant::now();
     let node = DevNode::start(&directory.path().join("dev"));
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "it took {:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(5), "it took {:?}", started.elapsed());
     let status = run(["status", "--format", "json", "--url", node.url()]).ended(0).json();
-    assert_eq!(
-        (&status["chain"], &status["ready"]),
-        (&node.ready["chain"], &json!(true))
-    );
+    assert_eq!((&status["chain"], &status["ready"]), (&node.ready["chain"], &json!(true)));
     let statement = node.sign("demo-shop", "first", &issue("CLI-1"), directory.path());
     let issued = node.submit(&statement).ended(0).json();
     assert_eq!(issued.pointer("/outcomes/0/code"), Some(&json!("accepted")));
@@ -134,11 +80,7 @@ fn a_node_serves_at_once_answers_and_stops_in_order() {
     assert_eq!(again["statement"], issued["statement"]);
     let (seen, _) = node.get(&format!("/v1/invoices/{invoice}"), Some("demo-buyer"));
     let (hidden, _) = node.get(&format!("/v1/invoices/{invoice}"), Some("demo-platform-a"));
-    assert_eq!(
-        (seen, hidden),
-        (200, 200),
-        "the buyer, and the platform under its mandate"
-    );
+    assert_eq!((seen, hidden), (200, 200), "the buyer, and the platform under its mandate");
     assert_eq!(node.stop().code(), Some(0));
 }
 
@@ -146,10 +88,7 @@ fn a_node_serves_at_once_answers_and_stops_in_order() {
 fn a_refusal_is_printed_with_its_reason_and_ends_with_3() {
     let directory = tempfile::tempdir().unwrap();
     let node = DevNode::start(&directory.path().join("dev"));
-    let issued = node
-        .submit(&node.sign("demo-shop", "first", &issue("CLI-1"), directory.path()))
-        .ended(0)
-        .json();
+    let issued = node.submit(&node.sign("demo-shop", "first", &issue("CLI-1"), directory.path())).ended(0).json();
     let invoice = issued.pointer("/outcomes/0/subject").unwrap();
     let lock = |claim: &str| json!({ "lock": { "invoice": invoice, "enterprise": "demo-buyer", "claim": claim } });
     let first = node.sign("demo-platform-a", "lock-a", &lock("a"), directory.path());
@@ -158,20 +97,9 @@ fn a_refusal_is_printed_with_its_reason_and_ends_with_3() {
     let refused = node.submit(&second).ended(3);
     let problem = refused.json();
     assert_eq!(problem["code"], "reimbursement.already-locked");
-    assert_eq!(
-        problem.pointer("/standing/organisation"),
-        Some(&json!("demo-platform-a"))
-    );
-    assert!(
-        !refused.stdout.contains("\"claim\""),
-        "what for is nobody else's business: {}",
-        refused.stdout
-    );
-    assert!(
-        refused
-            .stderr
-            .starts_with("error: failed to submit the statement: reimbursement.already-locked (409)")
-    );
+    assert_eq!(problem.pointer("/standing/organisation"), Some(&json!("demo-platform-a")));
+    assert!(!refused.stdout.contains("\"claim\""), "what for is nobody else's business: {}", refused.stdout);
+    assert!(refused.stderr.starts_with("error: failed to submit the statement: reimbursement.already-locked (409)"));
 }
 
 #[test]
@@ -181,11 +109,7 @@ fn a_second_process_on_a_directory_is_refused_with_6() {
     let node = DevNode::start(&data);
     let data = data.to_str().unwrap();
     let second = run(["dev", "--listen", "127.0.0.1:0", "--data", data]).ended(6);
-    assert!(
-        second.stderr.contains("is held by another process"),
-        "{}",
-        second.stderr
-    );
+    assert!(second.stderr.contains("is held by another process"), "{}", second.stderr);
     let out = directory.path().join("out");
     run(["export", "--data", data, "--out", out.to_str().unwrap()]).ended(6);
     assert!(!out.exists());
@@ -216,9 +140,7 @@ fn what_was_acknowledged_survives_a_kill_and_exports_verified() {
     let (data, archive) = (data.to_str().unwrap(), archive.to_str().unwrap());
     run(["export", "--data", data, "--out", archive]).ended(0);
     let genesis = format!("{data}/genesis.json");
-    let verified = run(["verify", archive, "--genesis", &genesis, "--format", "json"])
-        .ended(0)
-        .json();
+    let verified = run(["verify", archive, "--genesis", &genesis, "--format", "json"]).ended(0).json();
     assert_eq!(verified.pointer("/replay/invoices"), Some(&json!(15)));
 }
 
@@ -233,17 +155,8 @@ fn initialised(directory: &Path) -> String {
 fn a_node_with_nothing_to_do_still_shows_that_it_lives() {
     let directory = tempfile::tempdir().unwrap();
     let config = initialised(directory.path());
-    let heartbeats = [
-        "--set",
-        "blocks.heartbeat-ms=150",
-        "--set",
-        "telemetry.filter=info,einvoice=debug",
-    ];
-    let mut node = Talking::start(
-        ["start", "--config", &config, "--listen", "127.0.0.1:0"]
-            .iter()
-            .chain(&heartbeats),
-    );
+    let heartbeats = ["--set", "blocks.heartbeat-ms=150", "--set", "telemetry.filter=info,einvoice=debug"];
+    let mut node = Talking::start(["start", "--config", &config, "--listen", "127.0.0.1:0"].iter().chain(&heartbeats));
     node.until("the node serves at");
     for _ in 0..3 {
         node.until("committed a heartbeat");
@@ -255,15 +168,8 @@ fn a_node_with_nothing_to_do_still_shows_that_it_lives() {
 fn a_full_disk_stops_the_node_with_5_and_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let config = initialised(directory.path());
-    let full = run([
-        "start",
-        "--config",
-        &config,
-        "--listen",
-        "127.0.0.1:0",
-        "--set",
-        "store.reserve-bytes=1000000000000000",
-    ]);
+    let full =
+        run(["start", "--config", &config, "--listen", "127.0.0.1:0", "--set", "store.reserve-bytes=1000000000000000"]);
     let full = full.ended(5);
     assert!(full.stderr.contains("no room left for"), "{}", full.stderr);
     // With room again it starts as if nothing had been.
@@ -277,28 +183,12 @@ fn a_door_with_a_certificate_opens_to_who_trusts_it() {
     let directory = tempfile::tempdir().unwrap();
     let config = initialised(directory.path());
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let (certificate, key) = (
-        directory.path().join("certificate.pem"),
-        directory.path().join("key.pem"),
-    );
+    let (certificate, key) = (directory.path().join("certificate.pem"), directory.path().join("key.pem"));
     fs::write(&certificate, made.cert.pem()).unwrap();
     fs::write(&key, made.key_pair.serialize_pem()).unwrap();
     let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
-    let tls = [
-        format!("http.tls-certificate={certificate}"),
-        format!("http.tls-key={key}"),
-    ];
-    let arguments = [
-        "start",
-        "--config",
-        &config,
-        "--listen",
-        "127.0.0.1:0",
-        "--set",
-        &tls[0],
-        "--set",
-        &tls[1],
-    ];
+    let tls = [format!("http.tls-certificate={certificate}"), format!("http.tls-key={key}")];
+    let arguments = ["start", "--config", &config, "--listen", "127.0.0.1:0", "--set", &tls[0], "--set", &tls[1]];
     fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
     run(arguments).ended(2);
     fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();

@@ -41,11 +41,7 @@ fn blocks(text: &str, language: &str) -> String {
 #[test]
 fn every_command_of_the_readme_works_as_it_stands() {
     let directory = tempfile::tempdir().unwrap();
-    let script = format!(
-        "{SHIM}export TMPDIR={:?}\n{}",
-        directory.path(),
-        blocks(&readme(), "bash")
-    );
+    let script = format!("{SHIM}export TMPDIR={:?}\n{}", directory.path(), blocks(&readme(), "bash"));
     let played = bash(&script, directory.path()).ended(0);
     for expected in [
         "every signature and every rule again: verified",
@@ -55,11 +51,7 @@ fn every_command_of_the_readme_works_as_it_stands() {
         "level       replay",
         "level       log",
     ] {
-        assert!(
-            played.stdout.contains(expected),
-            "no {expected:?} in\n{}",
-            played.stdout
-        );
+        assert!(played.stdout.contains(expected), "no {expected:?} in\n{}", played.stdout);
     }
 }
 
@@ -72,10 +64,7 @@ fn the_readme_lists_the_exit_codes_of_the_binary() {
         .lines()
         .skip_while(|line| *line != "## Exit codes")
         .filter_map(|line| {
-            line.strip_prefix("| ")?
-                .strip_suffix(" |")?
-                .split_once(" | ")
-                .map(|(a, b)| format!("{a} {b}"))
+            line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ").map(|(a, b)| format!("{a} {b}"))
         })
         .filter(|row| row.starts_with(|first: char| first.is_ascii_digit()))
         .collect();

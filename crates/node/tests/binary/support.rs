@@ -39,11 +39,7 @@ impl Run {
 /// Runs the binary to its end.
 pub(crate) fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Run {
     let mut command = Command::new(EINVOICE);
-    command
-        .args(arguments)
-        .env_remove("EINVOICE_CONFIG")
-        .env_remove("EINVOICE_URL")
-        .stdin(Stdio::null());
+    command.args(arguments).env_remove("EINVOICE_CONFIG").env_remove("EINVOICE_URL").stdin(Stdio::null());
     let output = command.output().expect("the binary under test can be run");
     Run {
         code: output.status.code().expect("the binary ends by itself"),
@@ -62,11 +58,7 @@ impl Talking {
     /// Starts one.
     pub(crate) fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(EINVOICE);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary under test can be run");
         let lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
         Self { child, lines }
@@ -125,10 +117,7 @@ impl DevNode {
 
     /// A text of the ready file.
     pub(crate) fn text(&self, pointer: &str) -> &str {
-        self.ready
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_else(|| panic!("the ready file has {pointer}"))
+        self.ready.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("the ready file has {pointer}"))
     }
 
     /// Its address.
@@ -138,10 +127,7 @@ impl DevNode {
 
     /// Gets a path, as an organisation or as nobody.
     pub(crate) fn get(&self, path: &str, organisation: Option<&str>) -> (u16, Vec<u8>) {
-        let mut request = ureq::get(format!("{}{path}", self.url()))
-            .config()
-            .http_status_as_error(false)
-            .build();
+        let mut request = ureq::get(format!("{}{path}", self.url())).config().http_status_as_error(false).build();
         if let Some(organisation) = organisation {
             let token = self.text(&format!("/tokens/{organisation}"));
             request = request.header("authorization", format!("Bearer {token}"));
@@ -153,26 +139,13 @@ impl DevNode {
 
     /// Signs events with an organisation's own key, under a nonce; gives the statement's file.
     pub(crate) fn sign(&self, organisation: &str, nonce: &str, events: &Value, directory: &Path) -> PathBuf {
-        let (events_path, jws_path) = (
-            directory.join(format!("{nonce}.json")),
-            directory.join(format!("{nonce}.jws")),
-        );
+        let (events_path, jws_path) = (directory.join(format!("{nonce}.json")), directory.join(format!("{nonce}.jws")));
         std::fs::write(&events_path, events.to_string()).expect("the directory can be written");
         let key = self.text(&format!("/keys/{organisation}/statement"));
-        let signed = run([
-            "sign",
-            "--key",
-            key,
-            "--chain",
-            self.text("/chain"),
-            "--nonce",
-            nonce,
-            "--mode",
-            "each",
-        ]
-        .map(OsStr::new)
-        .into_iter()
-        .chain([events_path.as_os_str()]))
+        let signed = run(["sign", "--key", key, "--chain", self.text("/chain"), "--nonce", nonce, "--mode", "each"]
+            .map(OsStr::new)
+            .into_iter()
+            .chain([events_path.as_os_str()]))
         .ended(0);
         std::fs::write(&jws_path, signed.stdout).expect("the directory can be written");
         jws_path
@@ -199,10 +172,7 @@ impl DevNode {
 }
 
 fn signal(name: &str, child: &Child) {
-    let sent = Command::new("kill")
-        .arg(format!("-{name}"))
-        .arg(child.id().to_string())
-        .status();
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
     assert!(sent.expect("kill can be run").success());
 }
 
@@ -216,11 +186,7 @@ pub(crate) fn issue(reference: &str) -> Value {
 /// Runs a script in bash, in a directory, with the binary in the path; gives its exit code, stdout and stderr.
 pub(crate) fn bash(script: &str, directory: &Path) -> Run {
     let binary = Path::new(EINVOICE).parent().expect("the binary stands in a directory");
-    let path = format!(
-        "{}:{}",
-        binary.display(),
-        std::env::var("PATH").expect("there is a PATH")
-    );
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").expect("there is a PATH"));
     let mut child = Command::new("bash")
         .arg("-s")
         .current_dir(directory)

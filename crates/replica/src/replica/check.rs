@@ -1,11 +1,12 @@
 //! Checking: whether somebody's block is what this node would decide on.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use chain::block::{Block, Body, Header};
 use chain::hash::Hash;
 use ledger::admission::{Court, Parsed, Verdict};
 use ledger::execute::Executor;
 
-use super::execution::{Panicked, execute};
 use super::{Check, Checked, Fault, Invalid, Replica, TIMELINESS_MS};
 use crate::port::Store;
 use crate::view::StoreView;
@@ -20,16 +21,29 @@ impl<S: Store> Replica<S> {
     /// A fault of ours; what is wrong with the block is a verdict.
     pub fn check(&mut self, block: &Block, received_ms: Option<i64>) -> Result<Check, Fault> {
         let header = &block.header;
+        let next = self.tip.progress.height + 1;
+        if header.height > next {
+            return Ok(Check::Ahead);
+        }
+        if header.height < next && self.store.decided(header.height)?.is_some_and(|decided| decided.id == header.id()) {
+            return Ok(Check::Committed);
+        }
         if let Some(now_ms) = received_ms
             && header.time_ms.abs_diff(now_ms) > TIMELINESS_MS.unsigned_abs()
         {
             let expected = format!("within {TIMELINESS_MS} ms of {now_ms}");
             return Ok(Check::Invalid(Invalid::new("time", &expected, &header.time_ms)));
         }
-        if self.checked.contains_key(&header.id()) {
+        // The whole block, not its id alone: another body under a known header is not what was checked.
+        if self.candidates.iter().any(|checked| checked.body.block == *block) {
             return Ok(Check::Valid);
         }
-        match self.examine(block)? {
+        // Before a block is decided a panic is a verdict: this validator votes nil and lives.
+        let examined = catch_unwind(AssertUnwindSafe(|| self.examine(block))).unwrap_or_else(|_| {
+            tracing::error!(block = %header.id(), height = header.height, "checking a proposed block panicked");
+            Ok(Err(Invalid::new("block", &"one that can be executed", &"a panic")))
+        });
+        match examined? {
             Ok(checked) => {
                 self.keep(checked)?;
                 Ok(Check::Valid)
@@ -51,15 +65,9 @@ impl<S: Store> Replica<S> {
         let view = StoreView(&*self.store);
         let mut court = Court::sit(&view, self.chain.clone(), header.time_ms)?;
         let limits = court.parameters().limits.clone();
-        let work = parsed
-            .iter()
-            .fold(0_u32, |work, parsed| work.saturating_add(parsed.work()));
+        let work = parsed.iter().fold(0_u32, |work, parsed| work.saturating_add(parsed.work()));
         if work > limits.block_work_max {
-            return Ok(Err(Invalid::new(
-                "work units",
-                &format!("at most {}", limits.block_work_max),
-                &work,
-            )));
+            return Ok(Err(Invalid::new("work units", &format!("at most {}", limits.block_work_max), &work)));
         }
         let mut executor = Executor::new(&view, self.context(&place)?)?;
         for parsed in &parsed {
@@ -73,19 +81,18 @@ impl<S: Store> Replica<S> {
                     return Ok(Err(Invalid::new("statement", &format!("{id} admissible"), &rejection)));
                 }
             }
-            if let Err(Panicked(id)) = execute(&mut executor, parsed)? {
-                // Before a block is decided a panic is a verdict: this validator votes nil.
-                tracing::error!(statement = %id, "executing a proposed statement panicked");
-                return Ok(Err(Invalid::new("statement", &"one that can be executed", &id)));
-            }
+            executor.execute(parsed)?;
             court.take(parsed);
         }
         let executed = executor.finish();
         let parsed: Vec<&Parsed> = parsed.iter().collect();
         let checked = self.assemble(&place, &header.proposer, &parsed, executed);
-        Ok(match differing(&checked.body.block.header, header) {
-            None => Ok(checked),
-            Some(invalid) => Err(invalid),
+        if let Some(invalid) = differing(&checked.body.block.header, header) {
+            return Ok(Err(invalid));
+        }
+        Ok(match checked.body.check_shape() {
+            Ok(()) => Ok(checked),
+            Err(error) => Err(Invalid::new("outcomes", &"outcomes within their limits", &error)),
         })
     }
 
@@ -94,65 +101,30 @@ impl<S: Store> Replica<S> {
         let header = &block.header;
         let parent = &self.tip.progress;
         let expect = |what, fits: bool, expected: String, found: String| {
-            if fits {
-                Ok(())
-            } else {
-                Err(Invalid { what, expected, found })
-            }
+            if fits { Ok(()) } else { Err(Invalid { what, expected, found }) }
         };
         let height = parent.height + 1;
-        expect(
-            "height",
-            header.height == height,
-            height.to_string(),
-            header.height.to_string(),
-        )?;
-        expect(
-            "parent",
-            header.parent == parent.id,
-            parent.id.to_string(),
-            header.parent.to_string(),
-        )?;
+        expect("height", header.height == height, height.to_string(), header.height.to_string())?;
+        expect("parent", header.parent == parent.id, parent.id.to_string(), header.parent.to_string())?;
         let after = format!("after {}", parent.time_ms);
-        expect(
-            "time",
-            header.time_ms > parent.time_ms,
-            after,
-            header.time_ms.to_string(),
-        )?;
+        expect("time", header.time_ms > parent.time_ms, after, header.time_ms.to_string())?;
         let calendar = invoice::Date::from_unix_ms(header.time_ms).is_ok();
-        expect(
-            "time",
-            calendar,
-            "a time in the calendar".to_owned(),
-            header.time_ms.to_string(),
-        )?;
+        expect("time", calendar, "a time in the calendar".to_owned(), header.time_ms.to_string())?;
         let member = self.tip.validators.get(&header.proposer).is_some();
-        expect(
-            "proposer",
-            member,
-            "a validator".to_owned(),
-            header.proposer.to_string(),
-        )?;
+        expect("proposer", member, "a validator".to_owned(), header.proposer.to_string())?;
         let bytes: usize = block.statements.iter().map(Vec::len).fold(0, usize::saturating_add);
         let max = self.tip.parameters.limits.block_bytes_max;
         let fits = u32::try_from(bytes).is_ok_and(|bytes| bytes <= max);
         expect("bytes of statements", fits, format!("at most {max}"), bytes.to_string())?;
-        block
-            .check_shape()
-            .map_err(|error| Invalid::new("shape", &"a well-formed block", &error))
+        block.check_shape().map_err(|error| Invalid::new("shape", &"a well-formed block", &error))
     }
 
     /// Executes a decided block again, without judging its statements: it was certified, and its
     /// bytes are what this node wrote.
     pub(crate) fn execute_decided(&self, body: &Body) -> Result<Checked, Fault> {
         let header = &body.block.header;
-        let damaged = |what: String| Fault::Ledger {
-            height: header.height,
-            what,
-        };
-        self.examine_header(&body.block)
-            .map_err(|invalid| damaged(invalid.to_string()))?;
+        let damaged = |what: String| Fault::Ledger { height: header.height, what };
+        self.examine_header(&body.block).map_err(|invalid| damaged(invalid.to_string()))?;
         let parsed = read_statements(&body.block).map_err(|invalid| damaged(invalid.to_string()))?;
         let place = self.place(header.time_ms)?;
         let view = StoreView(&*self.store);
@@ -164,17 +136,14 @@ impl<S: Store> Replica<S> {
         let checked = self.assemble(&place, &header.proposer, &parsed, executor.finish());
         match differing(&checked.body.block.header, header) {
             None => Ok(checked),
-            Some(Invalid { what, expected, found }) => Err(Fault::Diverged {
-                height: header.height,
-                what,
-                ours: expected,
-                decided: found,
-            }),
+            Some(Invalid { what, expected, found }) => {
+                Err(Fault::Diverged { height: header.height, what, ours: expected, decided: found })
+            }
         }
     }
 }
 
-fn read_statements(block: &Block) -> Result<Vec<Parsed>, Invalid> {
+pub(super) fn read_statements(block: &Block) -> Result<Vec<Parsed>, Invalid> {
     block
         .statements
         .iter()
@@ -189,13 +158,7 @@ fn differing(ours: &Header, theirs: &Header) -> Option<Invalid> {
     number("version", ours.version.into(), theirs.version.into())
         .or_else(|| (ours.chain != theirs.chain).then(|| Invalid::new("chain", &ours.chain, &theirs.chain)))
         .or_else(|| hash("statements root", &ours.statements_root, &theirs.statements_root))
-        .or_else(|| {
-            number(
-                "statement count",
-                ours.statement_count.into(),
-                theirs.statement_count.into(),
-            )
-        })
+        .or_else(|| number("statement count", ours.statement_count.into(), theirs.statement_count.into()))
         .or_else(|| number("log size", ours.log_size, theirs.log_size))
         .or_else(|| hash("log root", &ours.log_root, &theirs.log_root))
         .or_else(|| hash("writes hash", &ours.writes_hash, &theirs.writes_hash))
@@ -205,13 +168,7 @@ fn differing(ours: &Header, theirs: &Header) -> Option<Invalid> {
                 .or_else(|| hash("root of the state checkpoint", &ours.root, &theirs.root))
         })
         .or_else(|| hash("validators hash", &ours.validators_hash, &theirs.validators_hash))
-        .or_else(|| {
-            hash(
-                "next validators hash",
-                &ours.next_validators_hash,
-                &theirs.next_validators_hash,
-            )
-        })
+        .or_else(|| hash("next validators hash", &ours.next_validators_hash, &theirs.next_validators_hash))
         // Whatever else a header may hold one day: the ids decide.
         .or_else(|| hash("block id", &ours.id().hash(), &theirs.id().hash()))
 }

@@ -1,12 +1,9 @@
 //! What proposing and checking share: where a block stands, executing it, and forming it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use chain::block::{Block, Body, Header, StateCheckpoint, statements_root};
-use chain::hash::StatementId;
 use chain::key::PublicKey;
 use ledger::admission::Parsed;
-use ledger::execute::{Context, Executed, Executor};
+use ledger::execute::{Context, Executed};
 use ledger::schedule::Schedule;
 use ledger::state::writes_hash;
 
@@ -36,19 +33,12 @@ impl<S: Store> Replica<S> {
         } else {
             checkpoint::published(&*self.store, schedule.published())?
         };
-        Ok(Place {
-            height,
-            time_ms,
-            schedule,
-            state_checkpoint,
-        })
+        Ok(Place { height, time_ms, schedule, state_checkpoint })
     }
 
     pub(super) fn context(&self, place: &Place) -> Result<Context, Fault> {
-        Context::new(place.height, place.time_ms, self.tip.progress.log_size).map_err(|error| Fault::Ledger {
-            height: place.height,
-            what: error.to_string(),
-        })
+        Context::new(place.height, place.time_ms, self.tip.progress.log_size)
+            .map_err(|error| Fault::Ledger { height: place.height, what: error.to_string() })
     }
 
     /// Forms block, body and progress from what was executed.
@@ -59,20 +49,12 @@ impl<S: Store> Replica<S> {
         parsed: &[&Parsed],
         executed: Executed,
     ) -> Checked {
-        let Place {
-            height,
-            time_ms,
-            schedule,
-            state_checkpoint,
-        } = *place;
+        let Place { height, time_ms, schedule, state_checkpoint } = *place;
         let mut edge = self.edge.clone();
         for leaf in &executed.leaves {
             edge.append(leaf.hash).expect("a log of 2^64 leaves is out of reach");
         }
-        let statements: Vec<Vec<u8>> = parsed
-            .iter()
-            .map(|parsed| parsed.statement().bytes().to_vec())
-            .collect();
+        let statements: Vec<Vec<u8>> = parsed.iter().map(|parsed| parsed.statement().bytes().to_vec()).collect();
         let validators_hash = self.tip.validators.hash();
         let header = Header {
             version: VERSION,
@@ -101,47 +83,21 @@ impl<S: Store> Replica<S> {
             schedule,
             state_checkpoint,
         };
-        let block = Block {
-            header,
-            statements,
-            next_validators: None,
-        };
-        let body = Body {
-            block,
-            outcomes: executed.outcomes.clone(),
-        };
+        let block = Block { header, statements, next_validators: None };
+        let body = Body { block, outcomes: executed.outcomes.clone() };
         let statements = parsed.iter().map(|parsed| statement_ref(parsed)).collect();
-        Checked {
-            body,
-            executed,
-            statements,
-            edge,
-            progress,
-        }
+        Checked { body, executed, statements, edge, progress }
     }
 
     /// Makes a body durable and remembers what executing it produced.
     pub(super) fn keep(&mut self, checked: Checked) -> Result<(), Fault> {
         let id = checked.progress.id;
-        self.store
-            .put_body(checked.progress.height, &id, &checked.body.encode())?;
-        if self.checked.len() >= CANDIDATES_MAX {
-            self.checked.pop_first();
+        self.store.put_body(checked.progress.height, &id, &checked.body.encode())?;
+        if self.candidates.len() >= CANDIDATES_MAX {
+            self.candidates.pop_front();
         }
-        self.checked.insert(id, checked);
+        self.candidates.push_back(checked);
         Ok(())
-    }
-}
-
-/// Executing a statement panicked.
-pub(super) struct Panicked(pub(super) StatementId);
-
-/// Executes a statement; a panic is caught, because one statement must not kill every validator
-/// again and again. After one the executor must not be used.
-pub(super) fn execute(executor: &mut Executor<'_>, parsed: &Parsed) -> Result<Result<(), Panicked>, Fault> {
-    match catch_unwind(AssertUnwindSafe(|| executor.execute(parsed))) {
-        Ok(result) => Ok(Ok(result?)),
-        Err(_) => Ok(Err(Panicked(parsed.statement().id()))),
     }
 }
 

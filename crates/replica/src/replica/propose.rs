@@ -1,5 +1,6 @@
 //! Proposing: a block from what waits.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use chain::hash::StatementId;
@@ -7,7 +8,6 @@ use chain::key::PublicKey;
 use ledger::admission::{Court, Parsed, Verdict};
 use ledger::execute::Executor;
 
-use super::execution::{Panicked, execute};
 use super::{Checked, Dropped, Fault, Proposal, Replica};
 use crate::mempool::{Entry, Mempool};
 use crate::port::Store;
@@ -59,25 +59,41 @@ impl<S: Store> Replica<S> {
             if dropped.iter().any(|(gone, _)| *gone == id) {
                 continue;
             }
-            match court.judge(&entry.parsed, Some(&entry.verified))? {
-                Verdict::Admitted(_) => {}
-                Verdict::Repeated(nonce) => {
-                    dropped.push((id, Dropped::Repeated(nonce.statement)));
+            // One statement must not kill every validator again and again, so a panic is caught. After one
+            // the executor must not be used.
+            let taken = catch_unwind(AssertUnwindSafe(|| take(&court, &mut executor, &entry)));
+            match taken {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(reason))) => {
+                    dropped.push((id, reason));
                     continue;
                 }
-                Verdict::Rejected(rejection) => {
-                    dropped.push((id, Dropped::Rejected(rejection)));
-                    continue;
-                }
-            }
-            if let Err(panicked) = execute(&mut executor, &entry.parsed)? {
-                return Ok(Err(panicked));
+                Ok(Err(fault)) => return Err(fault),
+                Err(_) => return Ok(Err(Panicked(id))),
             }
             court.take(&entry.parsed);
             chosen.push(entry);
         }
         let executed = executor.finish();
         let parsed: Vec<&Parsed> = chosen.iter().map(|entry: &Arc<Entry>| &entry.parsed).collect();
-        Ok(Ok(self.assemble(&place, proposer, &parsed, executed)))
+        let checked = self.assemble(&place, proposer, &parsed, executed);
+        let height = place.height;
+        checked.body.check_shape().map_err(|error| Fault::Ledger { height, what: error.to_string() })?;
+        Ok(Ok(checked))
+    }
+}
+
+/// Handling a statement panicked.
+struct Panicked(StatementId);
+
+/// Judges a waiting statement at the block's time and executes it, or says why it is dropped.
+fn take(court: &Court<'_>, executor: &mut Executor<'_>, entry: &Entry) -> Result<Option<Dropped>, Fault> {
+    match court.judge(&entry.parsed, Some(&entry.verified))? {
+        Verdict::Admitted(_) => {
+            executor.execute(&entry.parsed)?;
+            Ok(None)
+        }
+        Verdict::Repeated(nonce) => Ok(Some(Dropped::Repeated(nonce.statement))),
+        Verdict::Rejected(rejection) => Ok(Some(Dropped::Rejected(rejection))),
     }
 }

@@ -80,10 +80,7 @@ impl Progress {
     pub(super) fn check_not_lost(&self) -> Result<(), StoreFault> {
         match &self.lost {
             None => Ok(()),
-            Some((number, reason)) => Err(StoreFault::CheckpointLost {
-                number: *number,
-                reason: reason.clone(),
-            }),
+            Some((number, reason)) => Err(StoreFault::CheckpointLost { number: *number, reason: reason.clone() }),
         }
     }
 
@@ -96,11 +93,7 @@ impl Progress {
 
     pub(super) fn begin(&mut self, task: Task) {
         if let Some(begun) = self.begun {
-            assert_eq!(
-                Some(task.job.number),
-                begun.checked_add(1),
-                "a checkpoint that does not follow the last"
-            );
+            assert_eq!(Some(task.job.number), begun.checked_add(1), "a checkpoint that does not follow the last");
         }
         self.begun = Some(task.job.number);
         self.busy = true;
@@ -183,26 +176,15 @@ impl Shared {
     /// Makes one checkpoint durable and takes the frozen memtable away.
     fn make(&self, task: Task) -> Result<(), StoreFault> {
         let Task { job, frozen } = task;
-        let view = View {
-            shared: self,
-            frozen: &frozen,
-        };
+        let view = View { shared: self, frozen: &frozen };
         let output = (job.compute)(&view)?;
         let root = output.root;
         let writes = tree_writes(&frozen, &output)?;
         self.wait_for_room(&writes)?;
         let evidence = self.gather(job.number, &writes)?;
         let bytes = evidence.encode();
-        let mark = CheckpointMark {
-            number: job.number,
-            height: job.height,
-            root,
-        };
-        let marks = Marks {
-            mark: mark.clone(),
-            rows: evidence.rows,
-            evidence: evidence::digest(&bytes),
-        };
+        let mark = CheckpointMark { number: job.number, height: job.height, root };
+        let marks = Marks { mark: mark.clone(), rows: evidence.rows, evidence: evidence::digest(&bytes) };
         evidence::write(&self.directory, &bytes)?;
         drop((bytes, evidence));
         self.write_rows(&marks, &writes)?;
@@ -235,12 +217,9 @@ impl Shared {
     fn write_rows(&self, marks: &Marks, writes: &[TreeWrite<'_>]) -> Result<(), StoreFault> {
         self.database.write([(BEGIN_KEY, Some(marks.begin_row().as_slice()))])?;
         for batch in writes.chunks(BATCH_ROWS) {
-            let rows = batch
-                .iter()
-                .map(|((table, key), value)| (layout::row_key(*table, key), *value));
+            let rows = batch.iter().map(|((table, key), value)| (layout::row_key(*table, key), *value));
             let (puts, deletions): (Vec<_>, Vec<_>) = rows.partition(|(_, value)| value.is_some());
-            self.database
-                .write(puts.iter().map(|(key, value)| (key.as_slice(), *value)))?;
+            self.database.write(puts.iter().map(|(key, value)| (key.as_slice(), *value)))?;
             self.database.remove(deletions.iter().map(|(key, _)| key.as_slice()))?;
         }
         self.database.write([(END_KEY, Some(marks.end_row().as_slice()))])
@@ -275,18 +254,11 @@ impl Shared {
         self.database.reopen()?;
         // What was durable a moment ago must still be the newest.
         let place = || "index, end mark after reopening".to_owned();
-        let found = self
-            .database
-            .get(place, END_KEY)
-            .inspect_err(|fault| self.suspect(fault))?;
+        let found = self.database.get(place, END_KEY).inspect_err(|fault| self.suspect(fault))?;
         if found.as_ref() == Some(&marks.end_row()) {
             return Ok(());
         }
-        let fault = fault::damaged(
-            place(),
-            format!("checkpoint {}", marks.mark.number),
-            "another mark or none",
-        );
+        let fault = fault::damaged(place(), format!("checkpoint {}", marks.mark.number), "another mark or none");
         self.suspect(&fault);
         Err(fault)
     }
@@ -297,11 +269,7 @@ fn tree_writes<'a>(frozen: &'a IndexWrites, output: &'a CheckpointOutput) -> Res
     let outside = |(table, _): &&IndexKey| *table != Table::TreeNode && *table != Table::TreeStale;
     if let Some((table, _)) = output.writes.keys().find(outside) {
         let place = "output of a checkpoint's computation";
-        return Err(fault::damaged(
-            place,
-            "rows of TreeNode and TreeStale",
-            format!("a row of {table:?}"),
-        ));
+        return Err(fault::damaged(place, "rows of TreeNode and TreeStale", format!("a row of {table:?}")));
     }
     let writes = frozen.iter().chain(&output.writes);
     let mut writes: Vec<TreeWrite<'a>> = writes.map(|(key, value)| (key, value.as_deref())).collect();

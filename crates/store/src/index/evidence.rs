@@ -142,9 +142,7 @@ pub(super) fn read(directory: &Path) -> Result<Option<Vec<u8>>, StoreFault> {
 }
 
 fn length(length: usize) -> [u8; 4] {
-    u32::try_from(length)
-        .expect("keys and samples are shorter than 2^32")
-        .to_be_bytes()
+    u32::try_from(length).expect("keys and samples are shorter than 2^32").to_be_bytes()
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -181,19 +179,11 @@ mod tests {
     use super::*;
 
     fn evidence() -> Evidence {
-        let row = |key: &[u8], before, after| RowEvidence {
-            key: key.to_vec(),
-            before,
-            after,
-        };
+        let row = |key: &[u8], before, after| RowEvidence { key: key.to_vec(), before, after };
         Evidence {
             number: 7,
             rows: 900,
-            sample: vec![
-                row(b"one", None, Some(0)),
-                row(b"", Some(5), Some(6)),
-                row(b"three", Some(1), None),
-            ],
+            sample: vec![row(b"one", None, Some(0)), row(b"", Some(5), Some(6)), row(b"three", Some(1), None)],
         }
     }
 

@@ -72,9 +72,7 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn begin_row(&self) -> Vec<u8> {
-        [self.mark.number, self.mark.height, self.rows]
-            .map(u64::to_be_bytes)
-            .concat()
+        [self.mark.number, self.mark.height, self.rows].map(u64::to_be_bytes).concat()
     }
 
     pub(super) fn end_row(&self) -> Vec<u8> {
@@ -114,19 +112,12 @@ mod tests {
     #[test]
     fn marks_come_back_and_belong_together() {
         let marks = Marks {
-            mark: CheckpointMark {
-                number: 3,
-                height: 700,
-                root: Hash::from_bytes([9; 32]),
-            },
+            mark: CheckpointMark { number: 3, height: 700, root: Hash::from_bytes([9; 32]) },
             rows: 12,
             evidence: [4; 32],
         };
         assert_eq!(Marks::read(&marks.begin_row(), &marks.end_row()), Some(marks.clone()));
-        let other = Marks {
-            rows: 13,
-            ..marks.clone()
-        };
+        let other = Marks { rows: 13, ..marks.clone() };
         assert_eq!(Marks::read(&other.begin_row(), &marks.end_row()), None);
         assert_eq!(Marks::read(&marks.begin_row(), &marks.end_row()[1..]), None);
     }

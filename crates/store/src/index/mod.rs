@@ -68,10 +68,7 @@ impl Index {
             room: room.half_reserve(),
             evidence_rows_max: options.evidence_rows_max.max(1),
             reopen_bytes: options.index_reopen_bytes,
-            layers: RwLock::new(Layers {
-                applied,
-                ..Layers::default()
-            }),
+            layers: RwLock::new(Layers { applied, ..Layers::default() }),
             progress: Mutex::new(Progress::starting_at(mark)),
             changed: Condvar::new(),
             directory,
@@ -81,19 +78,13 @@ impl Index {
             .name("index-checkpoint".to_owned())
             .spawn(move || worker.run())
             .map_err(|error| fault::io("starting the checkpoint thread", error))?;
-        Ok(Self {
-            shared,
-            thread: Mutex::new(Some(thread)),
-        })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
     pub(crate) fn tip(&self) -> Option<IndexTip> {
         let checkpoint = self.shared.progress().newest()?;
         let applied = self.shared.layers().applied;
-        Some(IndexTip {
-            height: applied.unwrap_or(checkpoint.height),
-            checkpoint,
-        })
+        Some(IndexTip { height: applied.unwrap_or(checkpoint.height), checkpoint })
     }
 
     pub(crate) fn reset(&self) -> Result<(), StoreFault> {
@@ -110,11 +101,7 @@ impl Index {
         self.shared.progress().check_not_lost()?;
         let mut layers = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(applied) = layers.applied {
-            assert_eq!(
-                Some(height),
-                applied.checked_add(1),
-                "writes that do not follow the index's tip"
-            );
+            assert_eq!(Some(height), applied.checked_add(1), "writes that do not follow the index's tip");
         }
         layers.memtable.extend(writes);
         layers.applied = Some(height);
@@ -142,9 +129,7 @@ impl Index {
         }
         let layered = self.shared.layers().range(table, &range, direction, limit);
         let range = layered.narrow(range, direction);
-        let rows = self
-            .shared
-            .read_rows(table, &range, direction, layered.rows_max(limit))?;
+        let rows = self.shared.read_rows(table, &range, direction, layered.rows_max(limit))?;
         Ok(layered.over(rows, direction, limit))
     }
 
@@ -152,9 +137,7 @@ impl Index {
     pub(crate) fn room_needed_bytes(&self) -> u64 {
         let layers = self.shared.layers();
         let rows = layers.memtable.len() + layers.frozen.as_ref().map_or(0, |frozen| frozen.len());
-        u64::try_from(rows)
-            .unwrap_or(u64::MAX)
-            .saturating_mul(checkpoint::ROW_ROOM_BYTES)
+        u64::try_from(rows).unwrap_or(u64::MAX).saturating_mul(checkpoint::ROW_ROOM_BYTES)
     }
 
     pub(crate) fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault> {
@@ -162,11 +145,7 @@ impl Index {
         let mut progress = shared.wait_while_busy(shared.progress())?;
         progress.check_not_lost()?;
         let mut layers = shared.layers.write().unwrap_or_else(PoisonError::into_inner);
-        assert_eq!(
-            Some(job.height),
-            layers.applied,
-            "a checkpoint of another height than the one applied last"
-        );
+        assert_eq!(Some(job.height), layers.applied, "a checkpoint of another height than the one applied last");
         let frozen = Arc::new(std::mem::take(&mut layers.memtable));
         layers.frozen = Some(Arc::clone(&frozen));
         drop(layers);
@@ -186,11 +165,7 @@ impl Index {
                 return Ok(None);
             }
             progress.check_room()?;
-            progress = self
-                .shared
-                .changed
-                .wait(progress)
-                .unwrap_or_else(PoisonError::into_inner);
+            progress = self.shared.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -201,11 +176,7 @@ impl Index {
         let lost = self.shared.progress().check_not_lost();
         // Half a checkpoint is never in the database here, so this flush has nothing to write;
         // it finds out whether the database still answers.
-        let flushed = if lost.is_ok() {
-            self.shared.database.flush()
-        } else {
-            Ok(())
-        };
+        let flushed = if lost.is_ok() { self.shared.database.flush() } else { Ok(()) };
         self.shared.database.close();
         lost.and(flushed)
     }
@@ -251,9 +222,7 @@ impl Shared {
     /// A value of the database alone.
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
         let place = || format!("index, table {table:?}");
-        self.database
-            .get(place, &layout::row_key(table, key))
-            .inspect_err(|fault| self.suspect(fault))
+        self.database.get(place, &layout::row_key(table, key)).inspect_err(|fault| self.suspect(fault))
     }
 
     /// Rows of the database alone.

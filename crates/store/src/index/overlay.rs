@@ -135,10 +135,7 @@ impl RangeWrites {
         for (key, value) in rows {
             self.writes.entry(key).or_insert(Some(value));
         }
-        let rows = self
-            .writes
-            .into_iter()
-            .filter_map(|(key, value)| value.map(|value| (key, value)));
+        let rows = self.writes.into_iter().filter_map(|(key, value)| value.map(|value| (key, value)));
         match direction {
             Direction::Forward => rows.take(limit).collect(),
             Direction::Backward => rows.rev().take(limit).collect(),
@@ -154,10 +151,7 @@ mod tests {
 
     fn writes(writes: &[(&str, Option<&str>)]) -> IndexWrites {
         let owned = |(key, value): &(&str, Option<&str>)| {
-            (
-                (TABLE, key.as_bytes().to_vec()),
-                value.map(|value| value.as_bytes().to_vec()),
-            )
+            ((TABLE, key.as_bytes().to_vec()), value.map(|value| value.as_bytes().to_vec()))
         };
         writes.iter().map(owned).collect()
     }
@@ -166,12 +160,7 @@ mod tests {
     fn check(direction: Direction, limit: usize, expected: &[(&str, &str)]) {
         let layers = Layers {
             memtable: writes(&[("b", None), ("c", Some("memtable")), ("g", Some("memtable"))]),
-            frozen: Some(Arc::new(writes(&[
-                ("b", Some("frozen")),
-                ("c", None),
-                ("d", None),
-                ("e", Some("frozen")),
-            ]))),
+            frozen: Some(Arc::new(writes(&[("b", Some("frozen")), ("c", None), ("d", None), ("e", Some("frozen"))]))),
             applied: None,
         };
         let range = (Bound::Unbounded, Bound::Unbounded);
@@ -181,22 +170,14 @@ mod tests {
         let inside = |row: &Row| std::ops::RangeBounds::contains(&(from.clone(), to.clone()), &row.0);
         let rows = database.into_iter().filter(inside).collect();
         let rows = found.over(rows, direction, limit);
-        let expected: Vec<Row> = expected
-            .iter()
-            .map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()))
-            .collect();
+        let expected: Vec<Row> =
+            expected.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
         assert_eq!(rows, expected);
     }
 
     #[test]
     fn newer_layers_hide_older_ones_in_both_directions() {
-        let all = [
-            ("a", "a"),
-            ("c", "memtable"),
-            ("e", "frozen"),
-            ("f", "f"),
-            ("g", "memtable"),
-        ];
+        let all = [("a", "a"), ("c", "memtable"), ("e", "frozen"), ("f", "f"), ("g", "memtable")];
         for limit in 1..7 {
             check(Direction::Forward, limit, &all[..limit.min(5)]);
             let backward: Vec<_> = all.into_iter().rev().take(limit).collect();

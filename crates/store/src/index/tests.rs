@@ -45,35 +45,17 @@ fn after_a_crash(half: impl Fn(&[u8]) -> bool, evidence: bool) -> Option<u64> {
     (0..3).for_each(|number| checkpoint(&index, number));
     let rows = |index: &Index| -> Rows {
         let all = (Bound::Unbounded, Bound::Unbounded);
-        let rows = index
-            .shared
-            .database
-            .rows(String::new, all, Direction::Forward, usize::MAX)
-            .unwrap();
+        let rows = index.shared.database.rows(String::new, all, Direction::Forward, usize::MAX).unwrap();
         rows.into_iter().map(|(key, value)| (key, Some(value))).collect()
     };
     let (before, old_evidence) = (rows(&index), std::fs::read(evidence::path(path)).unwrap());
     checkpoint(&index, 3);
     let after = rows(&index);
-    let old = |key: &Vec<u8>| {
-        before
-            .iter()
-            .find(|(other, _)| other == key)
-            .and_then(|(_, value)| value.clone())
-    };
-    let new = |key: &Vec<u8>| {
-        after
-            .iter()
-            .find(|(other, _)| other == key)
-            .and_then(|(_, value)| value.clone())
-    };
+    let old = |key: &Vec<u8>| before.iter().find(|(other, _)| other == key).and_then(|(_, value)| value.clone());
+    let new = |key: &Vec<u8>| after.iter().find(|(other, _)| other == key).and_then(|(_, value)| value.clone());
     for (key, _) in before.iter().chain(&after) {
         let value = if half(key) { new(key) } else { old(key) };
-        index
-            .shared
-            .database
-            .write([(key.as_slice(), value.as_deref())])
-            .unwrap();
+        index.shared.database.write([(key.as_slice(), value.as_deref())]).unwrap();
     }
     index.close().unwrap();
     drop(index);
@@ -139,43 +121,23 @@ fn check(damage: impl Fn(&Path), expected: Option<u64>) {
 fn an_index_without_its_surroundings_is_emptied() {
     check(|_| {}, Some(1));
     check(|path| std::fs::remove_file(evidence::path(path)).unwrap(), None);
-    check(
-        |path| std::fs::write(evidence::path(path), b"other bytes").unwrap(),
-        None,
-    );
+    check(|path| std::fs::write(evidence::path(path), b"other bytes").unwrap(), None);
     check(|path| std::fs::remove_dir_all(path.join("index")).unwrap(), None);
     check(|path| std::fs::remove_dir_all(path.join("index/slabs")).unwrap(), None);
-    check(
-        |path| std::fs::write(suspicion(path), b"a page was damaged").unwrap(),
-        None,
-    );
-    check(
-        |path| std::fs::write(path.join("index/durability_cookie"), b"short").unwrap(),
-        None,
-    );
+    check(|path| std::fs::write(suspicion(path), b"a page was damaged").unwrap(), None);
+    check(|path| std::fs::write(path.join("index/durability_cookie"), b"short").unwrap(), None);
     // What a crash leaves while an index is thrown away.
-    check(
-        |path| std::fs::create_dir_all(path.join("index.discarded/slabs")).unwrap(),
-        Some(1),
-    );
-    check(
-        |path| std::fs::write(path.join("index-evidence.new"), b"half a fi").unwrap(),
-        Some(1),
-    );
+    check(|path| std::fs::create_dir_all(path.join("index.discarded/slabs")).unwrap(), Some(1));
+    check(|path| std::fs::write(path.join("index-evidence.new"), b"half a fi").unwrap(), Some(1));
 }
 
 #[test]
 fn damage_met_while_reading_is_told_and_empties_the_index_at_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
-    let no_evidence = Options {
-        evidence_rows_max: 1,
-        ..options(directory.path())
-    };
+    let no_evidence = Options { evidence_rows_max: 1, ..options(directory.path()) };
     let room = Room::new(directory.path(), 0);
     let index = Index::open(&no_evidence, &room).unwrap();
-    let many = (0..5_000_u64)
-        .map(|row| ((Table::State, row.to_be_bytes().to_vec()), Some(vec![3; 50])))
-        .collect();
+    let many = (0..5_000_u64).map(|row| ((Table::State, row.to_be_bytes().to_vec()), Some(vec![3; 50]))).collect();
     index.apply(0, many).unwrap();
     index.begin_checkpoint(job(0, 0)).unwrap();
     index.close().unwrap();
@@ -189,11 +151,8 @@ fn damage_met_while_reading_is_told_and_empties_the_index_at_the_next_start() {
         std::fs::write(&path, bytes).unwrap();
     }
     let read = |index: &Index| {
-        (0..5_000_u64).try_for_each(|row| {
-            index
-                .get(Table::State, &row.to_be_bytes())
-                .map(|value| assert!(value.is_some()))
-        })
+        (0..5_000_u64)
+            .try_for_each(|row| index.get(Table::State, &row.to_be_bytes()).map(|value| assert!(value.is_some())))
     };
     let index = Index::open(&no_evidence, &room).unwrap();
     if index.tip().is_some() {
@@ -211,44 +170,24 @@ fn a_checkpoint_that_writes_outside_its_tables_is_lost() {
     let index = open(directory.path());
     index.apply(0, writes(0)).unwrap();
     let output = IndexWrites::from([((Table::State, vec![1]), Some(vec![2]))]);
-    let compute = move |_: &dyn replica::port::CheckpointView| {
-        Ok(CheckpointOutput {
-            root: hash(1),
-            writes: output,
-        })
-    };
-    index
-        .begin_checkpoint(CheckpointJob {
-            number: 0,
-            height: 0,
-            compute: Box::new(compute),
-        })
-        .unwrap();
+    let compute = move |_: &dyn replica::port::CheckpointView| Ok(CheckpointOutput { root: hash(1), writes: output });
+    index.begin_checkpoint(CheckpointJob { number: 0, height: 0, compute: Box::new(compute) }).unwrap();
     let fault = index.await_checkpoint(0).unwrap_err();
-    assert!(
-        matches!(fault, StoreFault::CheckpointLost { number: 0, .. }),
-        "{fault:?}"
-    );
+    assert!(matches!(fault, StoreFault::CheckpointLost { number: 0, .. }), "{fault:?}");
     assert!(index.close().is_err());
 }
 
 #[test]
 fn pages_of_deleted_rows_are_given_back() {
     let directory = tempfile::tempdir().unwrap();
-    let index = Index::open(
-        &Options {
-            index_reopen_bytes: 1,
-            ..options(directory.path())
-        },
-        &Room::new(directory.path(), 0),
-    )
-    .unwrap();
+    let index =
+        Index::open(&Options { index_reopen_bytes: 1, ..options(directory.path()) }, &Room::new(directory.path(), 0))
+            .unwrap();
     // A window of live rows that moves on, as expiring nonces do.
     for number in 0..20_u64 {
         let row = |row: u64| (Table::NonceExpiry, row.to_be_bytes().to_vec());
-        let mut writes: IndexWrites = (number * 500..number * 500 + 500)
-            .map(|key| (row(key), Some(vec![1; 20])))
-            .collect();
+        let mut writes: IndexWrites =
+            (number * 500..number * 500 + 500).map(|key| (row(key), Some(vec![1; 20]))).collect();
         if let Some(old) = number.checked_sub(2) {
             writes.extend((old * 500..old * 500 + 500).map(|key| (row(key), None)));
         }
@@ -256,18 +195,10 @@ fn pages_of_deleted_rows_are_given_back() {
         index.begin_checkpoint(job(number, number)).unwrap();
         index.await_checkpoint(number).unwrap().unwrap();
         let kept = index
-            .scan(
-                Table::NonceExpiry,
-                (Bound::Unbounded, Bound::Unbounded),
-                Direction::Forward,
-                usize::MAX,
-            )
+            .scan(Table::NonceExpiry, (Bound::Unbounded, Bound::Unbounded), Direction::Forward, usize::MAX)
             .unwrap();
         let from = number.saturating_sub(1) * 500;
-        assert_eq!(
-            kept.first().map(|(key, _)| key.clone()),
-            Some(from.to_be_bytes().to_vec())
-        );
+        assert_eq!(kept.first().map(|(key, _)| key.clone()), Some(from.to_be_bytes().to_vec()));
         assert_eq!(kept.len(), if number == 0 { 500 } else { 1_000 });
     }
     index.close().unwrap();

@@ -48,9 +48,7 @@ struct Segment {
 
 /// Cuts and compresses a body.
 pub(super) fn compress(bytes: &[u8], segment_bytes: u32) -> io::Result<(Directory, Vec<u8>)> {
-    let raw_bytes = u32::try_from(bytes.len())
-        .ok()
-        .filter(|length| *length <= BODY_BYTES_MAX);
+    let raw_bytes = u32::try_from(bytes.len()).ok().filter(|length| *length <= BODY_BYTES_MAX);
     let raw_bytes = raw_bytes.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "body longer than 256 MiB"))?;
     let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
     let mut stream = Vec::with_capacity(bytes.len() / 2);
@@ -62,11 +60,7 @@ pub(super) fn compress(bytes: &[u8], segment_bytes: u32) -> io::Result<(Director
             checksum: crc32fast::hash(raw),
         });
     }
-    let directory = Directory {
-        raw_bytes,
-        segment_bytes,
-        segments,
-    };
+    let directory = Directory { raw_bytes, segment_bytes, segments };
     Ok((directory, stream))
 }
 
@@ -94,19 +88,10 @@ impl Directory {
         }
         let segments: Option<Vec<Segment>> = entries
             .chunks(ENTRY_BYTES)
-            .map(|entry| {
-                Some(Segment {
-                    end: number(entry, 0)?,
-                    checksum: number(entry, 4)?,
-                })
-            })
+            .map(|entry| Some(Segment { end: number(entry, 0)?, checksum: number(entry, 4)? }))
             .collect();
         let segments = segments.filter(|segments| segments.is_sorted_by(|one, next| one.end < next.end))?;
-        Some(Self {
-            raw_bytes,
-            segment_bytes,
-            segments,
-        })
+        Some(Self { raw_bytes, segment_bytes, segments })
     }
 
     /// Length of the body.
@@ -211,9 +196,8 @@ mod tests {
     #[test]
     fn bodies_of_every_length_around_a_segment_come_back() {
         for length in [0, 1, 4095, 4096, 4097, 8191, 8192, 8193, 40_000] {
-            let bytes: Vec<u8> = (0..length)
-                .map(|position: u32| position.to_le_bytes()[position as usize % 3])
-                .collect();
+            let bytes: Vec<u8> =
+                (0..length).map(|position: u32| position.to_le_bytes()[position as usize % 3]).collect();
             check(&bytes);
         }
     }
@@ -235,10 +219,7 @@ mod tests {
         let directory = Directory {
             raw_bytes: 10,
             segment_bytes: SEGMENT,
-            segments: vec![Segment {
-                end: u32::try_from(bomb.len()).unwrap(),
-                checksum: 0,
-            }],
+            segments: vec![Segment { end: u32::try_from(bomb.len()).unwrap(), checksum: 0 }],
         };
         let outcome = directory.decompress(0, &bomb, || place(0));
         assert!(matches!(outcome, Err(StoreFault::Damaged { .. })), "{outcome:?}");

@@ -30,10 +30,7 @@ struct Kept {
 
 impl SegmentCache {
     pub(super) fn new(capacity_bytes: usize) -> Self {
-        Self {
-            capacity_bytes,
-            kept: Mutex::default(),
-        }
+        Self { capacity_bytes, kept: Mutex::default() }
     }
 
     /// A segment from the cache, or from `fill`. Two readers may fill the same one at once.

@@ -129,12 +129,7 @@ impl Ledger {
             return Ok(());
         }
         let operation = "keeping a body";
-        self.room.check(
-            operation,
-            len_u64(bytes)
-                .saturating_add(COMMIT_ROOM_BYTES)
-                .saturating_add(reserved_bytes),
-        )?;
+        self.room.check(operation, len_u64(bytes).saturating_add(COMMIT_ROOM_BYTES).saturating_add(reserved_bytes))?;
         let (directory, stream) =
             body::compress(bytes, self.segment_bytes).map_err(|error| fault::io(operation, error))?;
         let chunks = directory.chunks();
@@ -142,38 +137,22 @@ impl Ledger {
         let chunk_rows = (0..chunks)
             .zip(stream.chunks(body::CHUNK_BYTES))
             .map(|(number, chunk)| (chunk_key(height, id, number), chunk));
-        let rows: Vec<(Vec<u8>, &[u8])> = std::iter::once((directory_row.0, directory_row.1.as_slice()))
-            .chain(chunk_rows)
-            .collect();
-        self.database
-            .write(rows.iter().map(|(key, value)| (key.as_slice(), Some(*value))))?;
+        let rows: Vec<(Vec<u8>, &[u8])> =
+            std::iter::once((directory_row.0, directory_row.1.as_slice())).chain(chunk_rows).collect();
+        self.database.write(rows.iter().map(|(key, value)| (key.as_slice(), Some(*value))))?;
         // Durable before anybody votes for it.
         self.database.flush()?;
-        self.undecided
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(*id, Undecided { height, chunks });
+        self.undecided.write().unwrap_or_else(PoisonError::into_inner).insert(*id, Undecided { height, chunks });
         Ok(())
     }
 
     pub(crate) fn append(&self, height: u64, decided: &Decided) -> Result<(), StoreFault> {
         let _one_commit = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
-        assert_eq!(
-            Some(height),
-            self.tip().checked_add(1),
-            "a decision that does not follow the tip"
-        );
+        assert_eq!(Some(height), self.tip().checked_add(1), "a decision that does not follow the tip");
         let dropped: Vec<(BlockId, Undecided)> = {
             let undecided = self.undecided();
-            assert!(
-                undecided.contains_key(&decided.id),
-                "decided a block whose body is not kept"
-            );
-            undecided
-                .iter()
-                .filter(|(_, place)| place.height <= height)
-                .map(|(id, place)| (*id, *place))
-                .collect()
+            assert!(undecided.contains_key(&decided.id), "decided a block whose body is not kept");
+            undecided.iter().filter(|(_, place)| place.height <= height).map(|(id, place)| (*id, *place)).collect()
         };
         self.room.check("appending to the ledger", COMMIT_ROOM_BYTES)?;
         let mut writes = BTreeMap::from([
@@ -184,8 +163,7 @@ impl Ledger {
             writes.insert(directory_key(place.height, id), None);
             writes.extend((0..place.chunks).map(|number| (chunk_key(place.height, id, number), None)));
         }
-        self.database
-            .write(writes.iter().map(|(key, value)| (key.as_slice(), value.as_deref())))?;
+        self.database.write(writes.iter().map(|(key, value)| (key.as_slice(), value.as_deref())))?;
         // From here on the block is final on this node.
         self.database.flush()?;
         self.tip.store(height, Ordering::Release);
@@ -231,9 +209,7 @@ impl Ledger {
             let segment = self.cache.get_or_fill((*id, number), || {
                 let (first, last, skip) = directory.chunks_of(number);
                 let stream = self.chunks(height, id, first, last)?;
-                directory.decompress(number, stream.get(skip..).unwrap_or_default(), || {
-                    body_place(height, id, number)
-                })
+                directory.decompress(number, stream.get(skip..).unwrap_or_default(), || body_place(height, id, number))
             })?;
             let (from, to) = directory.range_in(number, offset, end);
             part.extend_from_slice(segment.get(from..to).unwrap_or_default());
@@ -257,11 +233,7 @@ impl Ledger {
     fn check_not_behind(found: u64, known: u64) -> Result<(), StoreFault> {
         if found < known {
             let expected = format!("height {known} or above");
-            return Err(fault::damaged(
-                "ledger, newest decision",
-                expected,
-                format!("height {found}"),
-            ));
+            return Err(fault::damaged("ledger, newest decision", expected, format!("height {found}")));
         }
         Ok(())
     }
@@ -287,9 +259,7 @@ impl Ledger {
             return Ok(None);
         };
         let height = <[u8; 8]>::try_from(row.as_slice()).map(u64::from_be_bytes);
-        height
-            .map(Some)
-            .map_err(|_| fault::damaged(place(), "8 bytes", format!("{} bytes", row.len())))
+        height.map(Some).map_err(|_| fault::damaged(place(), "8 bytes", format!("{} bytes", row.len())))
     }
 
     fn directory(&self, id: &BlockId) -> Result<Option<(u64, Directory)>, StoreFault> {
@@ -312,22 +282,13 @@ impl Ledger {
 
     /// Chunks `first..last` of a body, one after the other.
     fn chunks(&self, height: u64, id: &BlockId, first: u32, last: u32) -> Result<Vec<u8>, StoreFault> {
-        let place = || {
-            format!(
-                "ledger, chunks {first} to {last} of block {} at height {height}",
-                id.hash()
-            )
-        };
+        let place = || format!("ledger, chunks {first} to {last} of block {} at height {height}", id.hash());
         let (from, to) = (chunk_key(height, id, first), chunk_key(height, id, last));
         let range = (Bound::Included(from.as_slice()), Bound::Excluded(to.as_slice()));
         let count = usize_of(last.saturating_sub(first));
         let rows = self.database.rows(place, range, Direction::Forward, count)?;
         if rows.len() != count {
-            return Err(fault::damaged(
-                place(),
-                format!("{count} chunks"),
-                format!("{} chunks", rows.len()),
-            ));
+            return Err(fault::damaged(place(), format!("{count} chunks"), format!("{} chunks", rows.len())));
         }
         Ok(rows.into_iter().flat_map(|(_, chunk)| chunk).collect())
     }
@@ -336,19 +297,11 @@ impl Ledger {
         let place = || "ledger, layout version".to_owned();
         match self.database.get(place, LAYOUT_KEY)? {
             Some(row) if row == [LAYOUT_VERSION] => Ok(()),
-            Some(row) => Err(fault::damaged(
-                place(),
-                format!("[{LAYOUT_VERSION}]"),
-                format!("{row:?}"),
-            )),
+            Some(row) => Err(fault::damaged(place(), format!("[{LAYOUT_VERSION}]"), format!("{row:?}"))),
             None => {
                 let everything = (Bound::Unbounded, Bound::Unbounded);
                 if !self.database.rows(place, everything, Direction::Forward, 1)?.is_empty() {
-                    return Err(fault::damaged(
-                        place(),
-                        format!("[{LAYOUT_VERSION}]"),
-                        "nothing, beside other rows",
-                    ));
+                    return Err(fault::damaged(place(), format!("[{LAYOUT_VERSION}]"), "nothing, beside other rows"));
                 }
                 self.database.write([(LAYOUT_KEY, Some([LAYOUT_VERSION].as_slice()))])?;
                 self.database.flush()
@@ -358,24 +311,14 @@ impl Ledger {
 
     fn find_tip(&self) -> Result<u64, StoreFault> {
         let place = || "ledger, newest decision".to_owned();
-        let range = (
-            Bound::Included([DECIDED].as_slice()),
-            Bound::Excluded([HEIGHT_OF].as_slice()),
-        );
+        let range = (Bound::Included([DECIDED].as_slice()), Bound::Excluded([HEIGHT_OF].as_slice()));
         let rows = self.database.rows(place, range, Direction::Backward, 1)?;
         let Some((key, row)) = rows.into_iter().next() else {
             return Ok(0);
         };
-        let tip = key
-            .get(1..)
-            .and_then(|height| <[u8; 8]>::try_from(height).ok())
-            .map(u64::from_be_bytes);
+        let tip = key.get(1..).and_then(|height| <[u8; 8]>::try_from(height).ok()).map(u64::from_be_bytes);
         let (Some(tip), Some(decided)) = (tip, decode_decided(&row)) else {
-            return Err(fault::damaged(
-                place(),
-                "a height, a block id and a certificate",
-                "other bytes",
-            ));
+            return Err(fault::damaged(place(), "a height, a block id and a certificate", "other bytes"));
         };
         // The batch of a commit is whole or absent: a decision without its body is neither.
         if self.height_of(&decided.id)? != Some(tip) {
@@ -404,20 +347,11 @@ impl Ledger {
                 let directory =
                     Directory::decode(row).ok_or_else(|| fault::damaged(place(), "a directory", "other bytes"))?;
                 if self.height_of(&id)?.is_none() {
-                    found.insert(
-                        id,
-                        Undecided {
-                            height,
-                            chunks: directory.chunks(),
-                        },
-                    );
+                    found.insert(id, Undecided { height, chunks: directory.chunks() });
                 }
             }
         }
-        self.undecided
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .append(&mut found);
+        self.undecided.write().unwrap_or_else(PoisonError::into_inner).append(&mut found);
         Ok(())
     }
 }
@@ -439,14 +373,7 @@ fn directory_key(height: u64, id: &BlockId) -> Vec<u8> {
 }
 
 fn chunk_key(height: u64, id: &BlockId, number: u32) -> Vec<u8> {
-    [
-        [BODY].as_slice(),
-        &height.to_be_bytes(),
-        id.hash().as_bytes(),
-        &[1],
-        &number.to_be_bytes(),
-    ]
-    .concat()
+    [[BODY].as_slice(), &height.to_be_bytes(), id.hash().as_bytes(), &[1], &number.to_be_bytes()].concat()
 }
 
 fn parse_directory_key(key: &[u8]) -> Option<(u64, BlockId)> {
@@ -463,10 +390,7 @@ fn encode_decided(decided: &Decided) -> Vec<u8> {
 
 fn decode_decided(row: &[u8]) -> Option<Decided> {
     let (id, certificate) = row.split_first_chunk::<32>()?;
-    Some(Decided {
-        id: BlockId::from(Hash::from_bytes(*id)),
-        certificate: certificate.to_vec(),
-    })
+    Some(Decided { id: BlockId::from(Hash::from_bytes(*id)), certificate: certificate.to_vec() })
 }
 
 fn body_place(height: u64, id: &BlockId, segment: u32) -> String {

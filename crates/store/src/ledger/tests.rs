@@ -11,11 +11,7 @@ fn open(directory: &std::path::Path) -> Ledger {
 
 fn everything(ledger: &Ledger) -> usize {
     let all = (Bound::Unbounded, Bound::Unbounded);
-    ledger
-        .database
-        .rows(String::new, all, Direction::Forward, usize::MAX)
-        .unwrap()
-        .len()
+    ledger.database.rows(String::new, all, Direction::Forward, usize::MAX).unwrap().len()
 }
 
 #[test]
@@ -47,10 +43,7 @@ fn other_proposals_are_dropped_with_the_decision_also_after_a_restart() {
 #[test]
 fn reopening_between_commits_keeps_everything() {
     let directory = tempfile::tempdir().unwrap();
-    let options = Options {
-        ledger_reopen_bytes: 1,
-        ..options(directory.path())
-    };
+    let options = Options { ledger_reopen_bytes: 1, ..options(directory.path()) };
     let ledger = Ledger::open(&options, Room::new(directory.path(), 0)).unwrap();
     for height in 1..=5 {
         ledger.put_body(height.into(), &id(height), &body(height), 0).unwrap();
@@ -84,9 +77,7 @@ fn check_missing(key: &[u8], expected: &str) {
     ledger.database.remove([key]).unwrap();
     let read = || ledger.decided(1).and_then(|_| ledger.body(&id(1)));
     let fault = read().unwrap_err();
-    let StoreFault::Damaged { place, .. } = &fault else {
-        panic!("{fault:?}")
-    };
+    let StoreFault::Damaged { place, .. } = &fault else { panic!("{fault:?}") };
     assert!(place.contains("height 1"), "{fault}");
     assert!(fault.to_string().contains(expected), "{fault}");
 }

@@ -32,12 +32,7 @@ impl Witness {
     /// Opens the file, or makes it.
     pub(super) fn open(directory: &Path) -> Result<Self, StoreFault> {
         let path = directory.join("ledger-tip");
-        let file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .write(true)
-            .truncate(false)
-            .open(path);
+        let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path);
         let file = file.map_err(|error| fault::io(OPERATION, error))?;
         Ok(Self { file })
     }
@@ -55,9 +50,7 @@ impl Witness {
     pub(super) fn note(&self, height: u64, id: &BlockId) -> Result<(), StoreFault> {
         let content = [height.to_be_bytes().as_slice(), id.hash().as_bytes()].concat();
         let bytes = [content.as_slice(), &crc32fast::hash(&content).to_be_bytes()].concat();
-        self.file
-            .write_all_at(&bytes, 0)
-            .map_err(|error| fault::io(OPERATION, error))
+        self.file.write_all_at(&bytes, 0).map_err(|error| fault::io(OPERATION, error))
     }
 
     /// Makes the note durable.

@@ -16,10 +16,7 @@ fn line<T: Portable>(value: &T) -> String {
 #[test]
 fn the_bytes_of_every_message_stay() {
     let body = values::body();
-    let block = CommittedBlock {
-        body: body.clone(),
-        certificate: values::certificate(2),
-    };
+    let block = CommittedBlock { body: body.clone(), certificate: values::certificate(2) };
     let lines = [
         line(&body.block.header),
         line(&values::set(2)),

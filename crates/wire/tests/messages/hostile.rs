@@ -31,137 +31,56 @@ const TOO_MANY: &str = "wire.too-many-entries";
 #[test]
 fn a_wrong_field_of_a_header_is_named() {
     let header = values::header();
-    refuse(
-        &header,
-        |m| m.parent.truncate(31),
-        [MALFORMED, "parent", "32 bytes", "31 bytes"],
-    );
-    refuse(
-        &header,
-        |m| m.log_root.clear(),
-        [MALFORMED, "log_root", "32 bytes", "0 bytes"],
-    );
-    refuse(
-        &header,
-        |m| m.version = 65_536,
-        [MALFORMED, "version", "at most 65535", "65536"],
-    );
+    refuse(&header, |m| m.parent.truncate(31), [MALFORMED, "parent", "32 bytes", "31 bytes"]);
+    refuse(&header, |m| m.log_root.clear(), [MALFORMED, "log_root", "32 bytes", "0 bytes"]);
+    refuse(&header, |m| m.version = 65_536, [MALFORMED, "version", "at most 65535", "65536"]);
     refuse(&header, |m| m.suite = 0, [MALFORMED, "suite", "a known suite", "0"]);
     refuse(&header, |m| m.suite = 77, [MALFORMED, "suite", "a known suite", "77"]);
-    refuse(
-        &header,
-        |m| m.chain_id.push('0'),
-        [MALFORMED, "chain_id", "a chain id", "genesis hash"],
-    );
-    refuse(
-        &header,
-        |m| m.state_checkpoint = None,
-        [MISSING, "state_checkpoint", "a state checkpoint", "nothing"],
-    );
+    refuse(&header, |m| m.chain_id.push('0'), [MALFORMED, "chain_id", "a chain id", "genesis hash"]);
+    refuse(&header, |m| m.state_checkpoint = None, [MISSING, "state_checkpoint", "a state checkpoint", "nothing"]);
     let shorten = |m: &mut generated::Header| m.state_checkpoint.as_mut().expect("it is there").root.truncate(31);
-    refuse(
-        &header,
-        shorten,
-        [MALFORMED, "state_checkpoint.root", "32 bytes", "31 bytes"],
-    );
+    refuse(&header, shorten, [MALFORMED, "state_checkpoint.root", "32 bytes", "31 bytes"]);
     // The point of order 1, which every message would verify under.
     let mut identity = vec![0; 32];
     identity[0] = 1;
-    refuse(
-        &header,
-        |m| m.proposer = identity,
-        [MALFORMED, "proposer", "an admissible public key", "order"],
-    );
+    refuse(&header, |m| m.proposer = identity, [MALFORMED, "proposer", "an admissible public key", "order"]);
 }
 
 #[test]
 fn a_wrong_entry_of_a_list_is_named_with_its_place() {
     let set = values::set(3);
-    refuse(
-        &set,
-        |m| m.validators[2].key.truncate(31),
-        [MALFORMED, "validators[2].key", "32 bytes", "31 bytes"],
-    );
+    refuse(&set, |m| m.validators[2].key.truncate(31), [MALFORMED, "validators[2].key", "32 bytes", "31 bytes"]);
     let name = |m: &mut generated::ValidatorSet| m.validators[1].organisation.insert(0, 'A');
-    refuse(
-        &set,
-        name,
-        [
-            MALFORMED,
-            "validators[1].organisation",
-            "an organisation id",
-            "64 bytes",
-        ],
-    );
-    refuse(
-        &set,
-        |m| m.validators.swap(0, 1),
-        [MALFORMED, "validators", "a validator set", "not in its place"],
-    );
-    refuse(
-        &set,
-        |m| m.validators.clear(),
-        [MALFORMED, "validators", "a validator set", "never empty"],
-    );
+    refuse(&set, name, [MALFORMED, "validators[1].organisation", "an organisation id", "64 bytes"]);
+    refuse(&set, |m| m.validators.swap(0, 1), [MALFORMED, "validators", "a validator set", "not in its place"]);
+    refuse(&set, |m| m.validators.clear(), [MALFORMED, "validators", "a validator set", "never empty"]);
     let certificate = values::certificate(2);
     let shorten = |m: &mut generated::CommitCertificate| m.signatures[1].signature.truncate(63);
-    refuse(
-        &certificate,
-        shorten,
-        [MALFORMED, "signatures[1].signature", "64 bytes", "63 bytes"],
-    );
+    refuse(&certificate, shorten, [MALFORMED, "signatures[1].signature", "64 bytes", "63 bytes"]);
     let body = values::body();
     let lengthen = |m: &mut generated::Body| m.outcomes[1].outcomes[0].subject = "x".repeat(257);
-    refuse(
-        &body,
-        lengthen,
-        [
-            MALFORMED,
-            "outcomes[1].outcomes[0].subject",
-            "at most 256 bytes",
-            "257 bytes",
-        ],
-    );
+    refuse(&body, lengthen, [MALFORMED, "outcomes[1].outcomes[0].subject", "at most 256 bytes", "257 bytes"]);
 }
 
 #[test]
 fn a_list_longer_than_its_limit_is_refused_before_its_entries_are_read() {
     let certificate = values::certificate(1);
     let grow = |m: &mut generated::CommitCertificate| m.signatures.resize_with(129, Default::default);
-    refuse(
-        &certificate,
-        grow,
-        [TOO_MANY, "signatures", "at most 128 entries", "129 entries"],
-    );
+    refuse(&certificate, grow, [TOO_MANY, "signatures", "at most 128 entries", "129 entries"]);
     let body = values::body();
     let grow = |m: &mut generated::Body| m.outcomes[0].outcomes.resize_with(1001, Default::default);
-    refuse(
-        &body,
-        grow,
-        [TOO_MANY, "outcomes[0].outcomes", "at most 1000 entries", "1001 entries"],
-    );
+    refuse(&body, grow, [TOO_MANY, "outcomes[0].outcomes", "at most 1000 entries", "1001 entries"]);
     let grow = |m: &mut generated::Block| m.statements.resize_with(16_385, Default::default);
-    refuse(
-        &body.block,
-        grow,
-        [TOO_MANY, "statements", "at most 16384 entries", "16385 entries"],
-    );
+    refuse(&body.block, grow, [TOO_MANY, "statements", "at most 16384 entries", "16385 entries"]);
 }
 
 #[test]
 fn the_body_of_a_committed_block_is_read_strictly() {
-    let block = CommittedBlock {
-        body: values::body(),
-        certificate: values::certificate(1),
-    };
+    let block = CommittedBlock { body: values::body(), certificate: values::certificate(1) };
     let refusal = [MALFORMED, "body", "an encoded body", "not a well-formed block body"];
     refuse(&block, |m| m.body.push(0), refusal);
     refuse(&block, |m| m.body[0] ^= 1, refusal);
-    refuse(
-        &block,
-        |m| m.certificate = None,
-        [MISSING, "certificate", "a commit certificate", "nothing"],
-    );
+    refuse(&block, |m| m.certificate = None, [MISSING, "certificate", "a commit certificate", "nothing"]);
 }
 
 #[test]
@@ -170,23 +89,11 @@ fn a_wrong_field_deep_in_a_receipt_is_named() {
     let node = |m: &mut generated::Receipt| m.inclusion[1].truncate(31);
     refuse(&receipt, node, [MALFORMED, "inclusion[1]", "32 bytes", "31 bytes"]);
     let grow = |m: &mut generated::Receipt| m.inclusion.resize(65, vec![0; 32]);
-    refuse(
-        &receipt,
-        grow,
-        [TOO_MANY, "inclusion", "at most 64 entries", "65 entries"],
-    );
+    refuse(&receipt, grow, [TOO_MANY, "inclusion", "at most 64 entries", "65 entries"]);
     let lose = |m: &mut generated::Receipt| m.validator_changes[0].header = None;
-    refuse(
-        &receipt,
-        lose,
-        [MISSING, "validator_changes[0].header", "a header", "nothing"],
-    );
+    refuse(&receipt, lose, [MISSING, "validator_changes[0].header", "a header", "nothing"]);
     let grow = |m: &mut generated::Receipt| m.record = vec![0; 64 * 1024 + 1];
-    refuse(
-        &receipt,
-        grow,
-        [MALFORMED, "record", "at most 65536 bytes", "65537 bytes"],
-    );
+    refuse(&receipt, grow, [MALFORMED, "record", "at most 65536 bytes", "65537 bytes"]);
 }
 
 #[test]
@@ -214,10 +121,7 @@ fn too_many_bytes_are_refused_before_they_are_read() {
     let bytes = vec![0; Leaf::BYTES_MAX + 1];
     let error = decode::<Leaf>(&bytes).expect_err("one byte too many");
     assert_eq!(error.code(), "wire.too-large");
-    assert!(matches!(
-        decode::<Leaf>(&bytes[1..]),
-        Err(Error::NotProtobuf { message: "Leaf", .. })
-    ));
+    assert!(matches!(decode::<Leaf>(&bytes[1..]), Err(Error::NotProtobuf { message: "Leaf", .. })));
 }
 
 #[test]

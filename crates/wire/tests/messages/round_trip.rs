@@ -83,16 +83,8 @@ fn the_largest_lists_fit() {
     receipt.validator_changes = vec![change; 4096];
     check(&receipt);
     let mut body = values::body();
-    let smallest = chain::block::Outcome {
-        code: "a".to_owned(),
-        subject: String::new(),
-        record: Vec::new(),
-    };
-    let largest = chain::block::Outcome {
-        code: "a".repeat(64),
-        subject: "b".repeat(256),
-        record: vec![0; 64 * 1024],
-    };
+    let smallest = chain::block::Outcome { code: "a".to_owned(), subject: String::new(), record: Vec::new() };
+    let largest = chain::block::Outcome { code: "a".repeat(64), subject: "b".repeat(256), record: vec![0; 64 * 1024] };
     body.outcomes = vec![vec![smallest; 1000], vec![largest; 100]];
     check(&body);
 }

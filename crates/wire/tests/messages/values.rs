@@ -47,10 +47,7 @@ pub(crate) fn header() -> Header {
         log_root: digest(4),
         log_size: 1_000_000,
         writes_hash: digest(5),
-        state_checkpoint: StateCheckpoint {
-            height: 290,
-            root: digest(6),
-        },
+        state_checkpoint: StateCheckpoint { height: 290, root: digest(6) },
         validators_hash: digest(7),
         next_validators_hash: digest(8),
     }
@@ -58,10 +55,7 @@ pub(crate) fn header() -> Header {
 
 /// A certificate with this many signatures. They do not verify.
 pub(crate) fn certificate(count: u8) -> CommitCertificate {
-    let sign = |number: u8| CommitSignature {
-        validator: key(number),
-        signature: Signature::from_bytes([number; 64]),
-    };
+    let sign = |number: u8| CommitSignature { validator: key(number), signature: Signature::from_bytes([number; 64]) };
     let block_id = header().id();
     CommitCertificate::new(Suite::Ed25519Sha256, 300, 1, block_id, (0..count).map(sign).collect())
 }
@@ -94,20 +88,9 @@ pub(crate) fn leaf() -> Leaf {
 
 /// A receipt that follows one change of the validator set.
 pub(crate) fn receipt() -> Receipt {
-    let change = ValidatorChange {
-        header: header(),
-        certificate: certificate(1),
-        next_validators: set(2),
-    };
+    let change = ValidatorChange { header: header(), certificate: certificate(1), next_validators: set(2) };
     let decided = (header(), certificate(2));
-    Receipt::new(
-        leaf(),
-        vec![1, 2, 3],
-        7,
-        vec![digest(11), digest(12)],
-        decided,
-        vec![change],
-    )
+    Receipt::new(leaf(), vec![1, 2, 3], 7, vec![digest(11), digest(12)], decided, vec![change])
 }
 
 /// The checkpoint of the header, with one signature.

@@ -76,25 +76,17 @@ struct Request {
 /// Reads the inputs; the samples when there are none.
 pub(super) fn read(paths: &[PathBuf]) -> Result<Input, Failure> {
     if paths.len() > INPUTS_MAX {
-        return Err(Failure::text(
-            Exit::Usage,
-            format!("play {} inputs: {INPUTS_MAX} at most", paths.len()),
-        ));
+        return Err(Failure::text(Exit::Usage, format!("play {} inputs: {INPUTS_MAX} at most", paths.len())));
     }
-    let mut input = Input {
-        scenes: Vec::new(),
-        plan: Plan::demo()?,
-    };
+    let mut input = Input { scenes: Vec::new(), plan: Plan::demo()? };
     for sample in samples::all().iter().filter(|_| paths.is_empty()) {
         let document = Document::parse(sample.json.as_bytes()).context("read a sample")?;
         input.add(sample.title.to_owned(), document, Personal::default(), Vec::new())?;
     }
     for path in paths {
         let bytes = files::read(path, FILE_BYTES_MAX).or_exit(Exit::Usage)?;
-        let title = path.file_name().map_or_else(
-            || path.display().to_string(),
-            |name| name.to_string_lossy().into_owned(),
-        );
+        let title =
+            path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         for (document, personal, warnings) in documents(&bytes, path, &input.plan)? {
             input.add(title.clone(), document, personal, warnings)?;
         }
@@ -109,9 +101,7 @@ fn documents(bytes: &[u8], path: &Path, plan: &Plan) -> Result<Vec<(Document, Pe
     match kind {
         Some(Kind::Application) => {}
         Some(kind) => {
-            return Err(ConvertError::NotAnApplication { kind })
-                .with_context(context)
-                .or_exit(Exit::Usage);
+            return Err(ConvertError::NotAnApplication { kind }).with_context(context).or_exit(Exit::Usage);
         }
         None => {
             let read = match serde_json::from_slice::<Request>(bytes) {
@@ -122,11 +112,8 @@ fn documents(bytes: &[u8], path: &Path, plan: &Plan) -> Result<Vec<(Document, Pe
         }
     }
     let shop = organisation(SHOP)?;
-    let shop = plan
-        .organisations
-        .iter()
-        .find(|planned| planned.id == shop)
-        .ok_or_else(|| anyhow!("find the demo's shop"))?;
+    let shop =
+        plan.organisations.iter().find(|planned| planned.id == shop).ok_or_else(|| anyhow!("find the demo's shop"))?;
     // The applications name no seller.
     let seller = Party {
         name: shop.name.clone(),
@@ -137,19 +124,10 @@ fn documents(bytes: &[u8], path: &Path, plan: &Plan) -> Result<Vec<(Document, Pe
         account: None,
     };
     let salt = keys::random()?;
-    let options = wechat::Options {
-        seller: &seller,
-        profile: None,
-        totals: wechat::TotalsFrom::Stated,
-        person_salt: &*salt,
-    };
-    let converted = wechat::convert(bytes, &options)
-        .with_context(context)
-        .or_exit(Exit::Usage)?;
-    Ok(converted
-        .into_iter()
-        .map(|one| (one.document, one.personal, one.warnings))
-        .collect())
+    let options =
+        wechat::Options { seller: &seller, profile: None, totals: wechat::TotalsFrom::Stated, person_salt: &*salt };
+    let converted = wechat::convert(bytes, &options).with_context(context).or_exit(Exit::Usage)?;
+    Ok(converted.into_iter().map(|one| (one.document, one.personal, one.warnings)).collect())
 }
 
 impl Input {
@@ -163,9 +141,7 @@ impl Input {
     ) -> Result<(), Failure> {
         let number = self.scenes.len() + 1;
         let seller = &document.seller;
-        let seller = self
-            .plan
-            .seller(&format!("seller-{number}"), &seller.name, &seller.taxpayer_id)?;
+        let seller = self.plan.seller(&format!("seller-{number}"), &seller.name, &seller.taxpayer_id)?;
         let same = |scene: &&Scene| scene.seller == seller && scene.document.reference == document.reference;
         if let Some(scene) = self.scenes.iter().find(same) {
             let (reference, other) = (&document.reference, &scene.title);
@@ -174,22 +150,12 @@ impl Input {
             return Err(Failure::text(Exit::Usage, text));
         }
         let (enterprise, personal_buyer) = match &document.buyer {
-            Buyer::Organisation(buyer) => (
-                self.plan
-                    .buyer(&format!("buyer-{number}"), &buyer.name, &buyer.taxpayer_id)?,
-                false,
-            ),
+            Buyer::Organisation(buyer) => {
+                (self.plan.buyer(&format!("buyer-{number}"), &buyer.name, &buyer.taxpayer_id)?, false)
+            }
             Buyer::Person(_) => (organisation(BUYER)?, true),
         };
-        self.scenes.push(Scene {
-            title,
-            document,
-            personal,
-            warnings,
-            seller,
-            enterprise,
-            personal_buyer,
-        });
+        self.scenes.push(Scene { title, document, personal, warnings, seller, enterprise, personal_buyer });
         Ok(())
     }
 }

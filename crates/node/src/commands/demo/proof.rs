@@ -20,16 +20,11 @@ impl Story<'_> {
         fs::copy(&self.consortium.genesis_path, &genesis).context("keep the genesis")?;
         let mut paths = Vec::new();
         for invoice in issued {
-            let reply = self
-                .stage
-                .read(PROVIDER, &format!("/v1/invoices/{}/receipt", invoice.id))?;
+            let reply = self.stage.read(PROVIDER, &format!("/v1/invoices/{}/receipt", invoice.id))?;
             let reply = reply.succeeded("get the receipt")?;
             let path = self.out.join(format!("receipt-{}.json", invoice.id));
             files::replace(&path, &reply.body, false)?;
-            let proven = receipt::verify(&receipt::Args {
-                receipt: path.clone(),
-                genesis: genesis.clone(),
-            })?;
+            let proven = receipt::verify(&receipt::Args { receipt: path.clone(), genesis: genesis.clone() })?;
             let facts = [
                 ("file", path.display().to_string()),
                 ("leaf", format!("{} {}", proven.leaf_index, proven.leaf_hash)),
@@ -48,10 +43,7 @@ impl Story<'_> {
     /// Exports as the auditor, verifies everything, and says how to do it again.
     pub(super) fn export_and_verify(&mut self, receipts: &[PathBuf]) -> Result<Exit, Failure> {
         let checkpoint = self.out.join("checkpoint.txt");
-        let reply = self
-            .stage
-            .read(AUDITOR, "/v1/checkpoints/latest")?
-            .succeeded("get the log checkpoint")?;
+        let reply = self.stage.read(AUDITOR, "/v1/checkpoints/latest")?.succeeded("get the log checkpoint")?;
         files::replace(&checkpoint, &reply.body, false)?;
         let archive = self.out.join("archive.einvoice");
         let token = self.stage.token(&organisation(AUDITOR)?, None)?;
@@ -62,8 +54,7 @@ impl Story<'_> {
             ("blocks", exported.blocks.to_string()),
             ("tip", format!("height {}, {}", exported.tip_height, exported.tip_id)),
         ];
-        self.stage
-            .show("export", format!("{AUDITOR} exports the chain"), facts)?;
+        self.stage.show("export", format!("{AUDITOR} exports the chain"), facts)?;
         let genesis = self.out.join("genesis.json");
         let args = verify::Args {
             archive: archive.clone(),
@@ -76,20 +67,10 @@ impl Story<'_> {
         let chain = verdict.chain();
         let facts = [
             ("level", chain.level.to_owned()),
-            (
-                "verified",
-                format!(
-                    "{} blocks, {} statements, {} events",
-                    chain.blocks, chain.statements, chain.events
-                ),
-            ),
+            ("verified", format!("{} blocks, {} statements, {} events", chain.blocks, chain.statements, chain.events)),
             ("findings", chain.findings.len().to_string()),
         ];
-        self.stage.show(
-            "verify",
-            format!("every signature and every rule again: {}", chain.status),
-            facts,
-        )?;
+        self.stage.show("verify", format!("every signature and every rule again: {}", chain.status), facts)?;
         let program = std::env::current_exe().context("find this program")?;
         let program = files::quoted(&program);
         let [archive, genesis, checkpoint] = [&archive, &genesis, &checkpoint].map(|path| files::quoted(path));
@@ -99,13 +80,7 @@ impl Story<'_> {
         );
         let mut facts = vec![("chain", again)];
         if let Some(receipt) = receipts.first() {
-            facts.push((
-                "receipt",
-                format!(
-                    "{program} receipt verify {} --genesis {genesis}",
-                    files::quoted(receipt)
-                ),
-            ));
+            facts.push(("receipt", format!("{program} receipt verify {} --genesis {genesis}", files::quoted(receipt))));
         }
         self.stage.show("by hand", "to verify it again", facts)?;
         Ok(verdict.exit())

@@ -40,11 +40,7 @@ struct Fact {
 impl Report for Step {
     fn text(&self) -> String {
         let mut lines = vec![format!("{:>3}  {:<10}  {}", self.number, self.act, self.what)];
-        lines.extend(
-            self.facts
-                .iter()
-                .map(|fact| format!("     {:>13}  {}", fact.name, fact.value)),
-        );
+        lines.extend(self.facts.iter().map(|fact| format!("     {:>13}  {}", fact.name, fact.value)));
         lines.join("\n")
     }
 }
@@ -68,14 +64,7 @@ impl<'a> Stage<'a> {
             logins.insert(id.clone(), NamedKey::load(&own.login, Purpose::Login)?);
         }
         let client = Client::new(&service.url(), None)?;
-        Ok(Self {
-            output,
-            service,
-            client,
-            node_id: consortium.config.node.id.clone(),
-            logins,
-            steps: 0,
-        })
+        Ok(Self { output, service, client, node_id: consortium.config.node.id.clone(), logins, steps: 0 })
     }
 
     /// Where data and talk go.
@@ -97,20 +86,12 @@ impl<'a> Stage<'a> {
     ) -> Result<(), Failure> {
         self.steps += 1;
         let facts = facts.into_iter().map(|(name, value)| Fact { name, value }).collect();
-        self.output.step(&Step {
-            number: self.steps,
-            act,
-            what: what.into(),
-            facts,
-        })
+        self.output.step(&Step { number: self.steps, act, what: what.into(), facts })
     }
 
     /// A token of an organisation; with a body it is good for that write alone.
     pub(super) fn token(&self, who: &OrganisationId, body: Option<&[u8]>) -> Result<String, Failure> {
-        let key = self
-            .logins
-            .get(who)
-            .ok_or_else(|| anyhow!("log in as {who}: it has no key here"))?;
+        let key = self.logins.get(who).ok_or_else(|| anyhow!("log in as {who}: it has no key here"))?;
         let now_s = u64::try_from(self.service.clock().now_ms() / 1_000).unwrap_or(0);
         Ok(token::mint(key, &self.node_id, now_s, TOKEN_TTL_S, body, None)?)
     }
@@ -137,15 +118,8 @@ impl<'a> Stage<'a> {
     /// Advances the node's clock to a time.
     pub(super) fn advance_clock(&self, to: &str) -> Result<Value, Failure> {
         let bytes = serde_json::json!({ "to": to }).to_string().into_bytes();
-        let call = Call {
-            content_type: Some("application/json"),
-            body: Some(&bytes),
-            ..Call::default()
-        };
-        self.client
-            .call(&Method::POST, "/v1/dev/clock", call)?
-            .succeeded("advance the clock")?
-            .json()
+        let call = Call { content_type: Some("application/json"), body: Some(&bytes), ..Call::default() };
+        self.client.call(&Method::POST, "/v1/dev/clock", call)?.succeeded("advance the clock")?.json()
     }
 }
 
@@ -164,13 +138,6 @@ pub(super) fn refused(reply: &Reply, what: &str, code: &str) -> Result<Value, Fa
     if !reply.is_success() && found == code {
         return Ok(problem);
     }
-    let found = if reply.is_success() {
-        "no refusal".to_owned()
-    } else {
-        reply.reason()
-    };
-    Err(Failure::text(
-        Exit::Unexpected,
-        format!("{what}: expected the refusal {code}, found {found}"),
-    ))
+    let found = if reply.is_success() { "no refusal".to_owned() } else { reply.reason() };
+    Err(Failure::text(Exit::Unexpected, format!("{what}: expected the refusal {code}, found {found}")))
 }

@@ -38,12 +38,7 @@ impl<'a> Story<'a> {
         out: &'a Path,
         totals_from_lines: bool,
     ) -> Self {
-        Self {
-            stage,
-            consortium,
-            out,
-            totals_from_lines,
-        }
+        Self { stage, consortium, out, totals_from_lines }
     }
 
     /// Plays all of it.
@@ -55,11 +50,7 @@ impl<'a> Story<'a> {
             ("organisations", input.plan.organisations.len().to_string()),
             ("mandates", input.plan.mandates.len().to_string()),
         ];
-        self.stage.show(
-            "consortium",
-            "one validator, the demo's organisations, and those the input needs",
-            facts,
-        )?;
+        self.stage.show("consortium", "one validator, the demo's organisations, and those the input needs", facts)?;
         let mut issued = Vec::new();
         for (number, scene) in input.scenes.iter().enumerate() {
             let invoice = self.issue(number + 1, scene)?;
@@ -75,8 +66,7 @@ impl<'a> Story<'a> {
     fn issue(&mut self, number: usize, scene: &Scene) -> Result<Issued, Failure> {
         let doubts = scene.warnings.iter().map(|warning| ("doubtful", warning.to_string()));
         let reference = ("reference", scene.document.reference.clone());
-        self.stage
-            .show("input", &scene.title, std::iter::once(reference).chain(doubts))?;
+        self.stage.show("input", &scene.title, std::iter::once(reference).chain(doubts))?;
         let key = format!("demo-issue-{number}");
         let mut body = json!({ "document": scene.document, "personal": scene.personal });
         let mut reply = self.stage.write(PROVIDER, "/v1/invoices", &key, &body)?;
@@ -94,49 +84,25 @@ impl<'a> Story<'a> {
             ("gross", text(&view, "/totals/gross")),
             ("holder", holder(&view)),
             ("issued at", text(&view, "/issued_at")),
-            (
-                "leaf",
-                format!("{} {}", text(&view, "/leaf_index"), text(&view, "/leaf_hash")),
-            ),
+            ("leaf", format!("{} {}", text(&view, "/leaf_index"), text(&view, "/leaf_hash"))),
         ];
         if view.get("check_code").is_some() {
             facts.push(("check code", text(&view, "/check_code")));
         }
         facts.push(("personal", format!("attachment {}", text(&view, "/attachment"))));
-        self.stage.show(
-            "issue",
-            format!("{PROVIDER} issues for {seller}, under its mandate"),
-            facts,
-        )?;
-        for (key, how) in [
-            (key, "the same request again"),
-            (format!("demo-again-{number}"), "again with a new key"),
-        ] {
-            let again = self
-                .stage
-                .write(PROVIDER, "/v1/invoices", &key, &body)?
-                .succeeded("retry")?
-                .json()?;
+        self.stage.show("issue", format!("{PROVIDER} issues for {seller}, under its mandate"), facts)?;
+        for (key, how) in [(key, "the same request again"), (format!("demo-again-{number}"), "again with a new key")] {
+            let again = self.stage.write(PROVIDER, "/v1/invoices", &key, &body)?.succeeded("retry")?.json()?;
             expect("the invoice of a retry", &id, &text(&again, "/id"))?;
-            self.stage
-                .show("retry", how, [("invoice", format!("{id}, the same"))])?;
+            self.stage.show("retry", how, [("invoice", format!("{id}, the same"))])?;
         }
         let period = text(&view, "/period").parse().context("read the invoice's month")?;
-        Ok(Issued {
-            id,
-            seller: scene.seller.clone(),
-            period,
-            total: text(&view, "/totals/gross"),
-        })
+        Ok(Issued { id, seller: scene.seller.clone(), period, total: text(&view, "/totals/gross") })
     }
 
     /// Shows a document that was refused at the door; without leave to correct its totals this is the end.
     fn show_refused_totals(&mut self, scene: &Scene, problem: &Value) -> Result<(), Failure> {
-        let violations = problem
-            .get("violations")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
+        let violations = problem.get("violations").and_then(Value::as_array).cloned().unwrap_or_default();
         let line = |violation: &Value| {
             let (rule, path) = (text(violation, "/rule"), text(violation, "/path"));
             let (expected, found) = (text(violation, "/expected"), text(violation, "/actual"));
@@ -145,27 +111,13 @@ impl<'a> Story<'a> {
         let lines: Vec<String> = violations.iter().map(line).collect();
         let code = text(problem, "/code");
         let what = format!("refused at the door, {code}: nothing was recorded");
-        self.stage
-            .show("refused", what, lines.iter().map(|line| ("violation", line.clone())))?;
-        let only_totals = violations
-            .iter()
-            .all(|violation| text(violation, "/path").contains("/totals"));
+        self.stage.show("refused", what, lines.iter().map(|line| ("violation", line.clone())))?;
+        let only_totals = violations.iter().all(|violation| text(violation, "/path").contains("/totals"));
         if self.totals_from_lines && only_totals {
-            return self.stage.show(
-                "correct",
-                "--totals-from-lines: the totals are taken from the lines",
-                [],
-            );
+            return self.stage.show("correct", "--totals-from-lines: the totals are taken from the lines", []);
         }
-        let hint = if only_totals {
-            "; --totals-from-lines takes the totals from the lines instead"
-        } else {
-            ""
-        };
-        Err(Failure::text(
-            Exit::Refused,
-            format!("issue {}: {}{hint}", scene.title, lines.join("; ")),
-        ))
+        let hint = if only_totals { "; --totals-from-lines takes the totals from the lines instead" } else { "" };
+        Err(Failure::text(Exit::Refused, format!("issue {}: {}{hint}", scene.title, lines.join("; "))))
     }
 
     /// Lock, the race lost, close, and the second reimbursement that is refused for ever.
@@ -174,27 +126,17 @@ impl<'a> Story<'a> {
         let enterprise = &scene.enterprise;
         if scene.personal_buyer {
             let body = json!({ "to": { "organisation": enterprise } });
-            let reply = self.stage.write(
-                PROVIDER,
-                &format!("{path}/transfers"),
-                &format!("demo-transfer-{number}"),
-                &body,
-            )?;
+            let reply =
+                self.stage.write(PROVIDER, &format!("{path}/transfers"), &format!("demo-transfer-{number}"), &body)?;
             let result = reply.succeeded("transfer the invoice")?.json()?;
             let facts = [("invoice", invoice.id.clone()), ("leaf", text(&result, "/leaf_index"))];
-            self.stage.show(
-                "transfer",
-                format!("a person hands it to {enterprise}, to be reimbursed"),
-                facts,
-            )?;
+            self.stage.show("transfer", format!("a person hands it to {enterprise}, to be reimbursed"), facts)?;
         }
         let [first, second] = PLATFORMS;
         let claim = format!("claim-{number}");
         let lock = |claim: &str| json!({ "enterprise": enterprise, "claim": claim });
         let locks = format!("{path}/reimbursements");
-        let reply = self
-            .stage
-            .write(first, &locks, &format!("demo-lock-{number}"), &lock(&claim))?;
+        let reply = self.stage.write(first, &locks, &format!("demo-lock-{number}"), &lock(&claim))?;
         let locked = reply.succeeded("lock the invoice")?.json()?;
         let token = locked.pointer("/record/locked/token").cloned().unwrap_or(Value::Null);
         let facts = [
@@ -204,11 +146,8 @@ impl<'a> Story<'a> {
             ("token", token.to_string()),
             ("leaf", text(&locked, "/leaf_index")),
         ];
-        self.stage
-            .show("lock", format!("{first} locks it for a claim"), facts)?;
-        let reply = self
-            .stage
-            .write(second, &locks, &format!("demo-race-{number}"), &lock("other-claim"))?;
+        self.stage.show("lock", format!("{first} locks it for a claim"), facts)?;
+        let reply = self.stage.write(second, &locks, &format!("demo-race-{number}"), &lock("other-claim"))?;
         let problem = refused(&reply, "lock a locked invoice", "reimbursement.already-locked")?;
         self.stage.show(
             "refused",
@@ -216,26 +155,15 @@ impl<'a> Story<'a> {
             standing(&problem),
         )?;
         let close = format!("{locks}/{claim}:close");
-        let reply = self.stage.write(
-            first,
-            &close,
-            &format!("demo-close-{number}"),
-            &json!({ "token": token }),
-        )?;
+        let reply = self.stage.write(first, &close, &format!("demo-close-{number}"), &json!({ "token": token }))?;
         let closed = reply.succeeded("close the invoice")?.json()?;
         let facts = [
             ("invoice", invoice.id.clone()),
             ("closed at", text(&closed, "/record/closed/closed_at")),
             ("leaf", text(&closed, "/leaf_index")),
         ];
-        self.stage.show(
-            "close",
-            format!("{first} has reimbursed {} once and for all", invoice.total),
-            facts,
-        )?;
-        let reply = self
-            .stage
-            .write(second, &locks, &format!("demo-second-{number}"), &lock("second-claim"))?;
+        self.stage.show("close", format!("{first} has reimbursed {} once and for all", invoice.total), facts)?;
+        let reply = self.stage.write(second, &locks, &format!("demo-second-{number}"), &lock("second-claim"))?;
         let problem = refused(&reply, "reimburse an invoice twice", "reimbursement.already-closed")?;
         let what = format!("{second} would reimburse it again: {}", text(&problem, "/code"));
         self.stage.show("refused", what, standing(&problem))
@@ -247,15 +175,8 @@ impl<'a> Story<'a> {
             return Ok(());
         };
         let clock = self.stage.advance_clock(&api::format_ms(last.end_ms()))?;
-        self.stage.show(
-            "clock",
-            format!("advanced past the end of {last}"),
-            [("now", text(&clock, "/time"))],
-        )?;
-        let months: BTreeSet<_> = issued
-            .iter()
-            .map(|invoice| (invoice.seller.clone(), invoice.period))
-            .collect();
+        self.stage.show("clock", format!("advanced past the end of {last}"), [("now", text(&clock, "/time"))])?;
+        let months: BTreeSet<_> = issued.iter().map(|invoice| (invoice.seller.clone(), invoice.period)).collect();
         for (seller, period) in months {
             let month = self.stage.read(PROVIDER, &format!("/v1/filings/{seller}/{period}"))?;
             let month = month.succeeded("read the seller's month")?.json()?;
@@ -275,8 +196,7 @@ impl<'a> Story<'a> {
                 ("outcome", text(&filed, "/code")),
                 ("leaf", text(&filed, "/leaf_index")),
             ];
-            self.stage
-                .show("file", format!("{PROVIDER} files {period} for {seller}"), facts)?;
+            self.stage.show("file", format!("{PROVIDER} files {period} for {seller}"), facts)?;
         }
         Ok(())
     }
@@ -285,25 +205,16 @@ impl<'a> Story<'a> {
 /// Who holds an invoice, in an answer.
 fn holder(view: &Value) -> String {
     let person = text(view, "/holder/person");
-    if person.is_empty() {
-        format!("taxpayer {}", text(view, "/holder/taxpayer"))
-    } else {
-        format!("person {person}")
-    }
+    if person.is_empty() { format!("taxpayer {}", text(view, "/holder/taxpayer")) } else { format!("person {person}") }
 }
 
 /// Who stands in the way, since when and until when; and where the refusal itself is recorded.
 fn standing(problem: &Value) -> Vec<(&'static str, String)> {
-    let mut facts = vec![
-        ("held by", text(problem, "/standing/organisation")),
-        ("since", text(problem, "/standing/since")),
-    ];
+    let mut facts =
+        vec![("held by", text(problem, "/standing/organisation")), ("since", text(problem, "/standing/since"))];
     let until = text(problem, "/standing/until");
     facts.push(("until", if until.is_empty() { "for ever".to_owned() } else { until }));
-    facts.push((
-        "recorded as",
-        format!("leaf {}", text(problem, "/outcomes/0/leaf_index")),
-    ));
+    facts.push(("recorded as", format!("leaf {}", text(problem, "/outcomes/0/leaf_index"))));
     facts
 }
 
@@ -311,8 +222,5 @@ fn expect(what: &str, expected: &str, found: &str) -> Result<(), Failure> {
     if expected == found {
         return Ok(());
     }
-    Err(Failure::text(
-        Exit::Unexpected,
-        format!("play the demo: expected {expected} as {what}, found {found}"),
-    ))
+    Err(Failure::text(Exit::Unexpected, format!("play the demo: expected {expected} as {what}, found {found}")))
 }
