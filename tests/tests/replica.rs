@@ -79,7 +79,7 @@ fn a_start_on_another_genesis_is_refused() {
     live(&mut Node::start(genesis(|_| {}), Arc::clone(&store)));
     let other = genesis(|parameters| parameters.lease.term_seconds_max = 1);
     let error = Replica::recover(&other, store, |_| {}).unwrap_err();
-    assert!(error.to_string().contains("it grew from genesis"), "{error}");
+    assert!(error.to_string().contains("the store grew from genesis"), "{error}");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn every_changed_field_of_a_header_makes_a_block_invalid() {
     type Change = fn(&mut chain::block::Block, chain::hash::Hash);
     let changes: [(&str, Change); 11] = [
         ("version", |block, _| block.header.version += 1),
-        ("height", |block, _| block.header.height += 1),
+        ("height", |block, _| block.header.height -= 1),
         ("parent", |block, other| block.header.parent = other.into()),
         ("time", |block, _| block.header.time_ms = 0),
         ("time beyond the calendar", |block, _| block.header.time_ms = i64::MAX),

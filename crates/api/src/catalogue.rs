@@ -267,7 +267,7 @@ pub fn status(code: &str, kind: Kind) -> StatusCode {
         "request.media-type" | "request.encoding" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "request.too-large" | "statement.too-large" | "statement.too-much-work" => StatusCode::PAYLOAD_TOO_LARGE,
         // Waiting does not help: these limits are not of the caller's making.
-        "issue.numbers-exhausted" | "issue.sum-overflow" => StatusCode::CONFLICT,
+        "issue.numbers-exhausted" | "filing.sum-overflow" => StatusCode::CONFLICT,
         _ => match kind {
             Kind::Malformed => StatusCode::BAD_REQUEST,
             Kind::Violation => StatusCode::UNPROCESSABLE_ENTITY,

@@ -8,7 +8,7 @@ use chain::identity::OrganisationId;
 use invoice::date::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::organisation::{Custody, Mandate, Organisation, Role};
+use crate::organisation::{AdmittedKey, Custody, Mandate, Organisation, Purpose, Role};
 use crate::parameters::{NAME_CHARS_MAX, Parameters};
 use crate::state::{StateKey, Writes, encode};
 
@@ -107,11 +107,8 @@ impl LedgerGenesis {
         for validator in validators {
             must_be(&validator.organisation, Role::Agency, "an agency", "a validator")?;
         }
-        let mut publics: BTreeSet<String> = validators
-            .iter()
-            .flat_map(|validator| [validator.consensus, validator.governance, validator.receipt])
-            .map(|key| key.to_string())
-            .collect();
+        let seats: BTreeMap<AdmittedKey, (&OrganisationId, Purpose)> = validators.iter().flat_map(seat).collect();
+        let mut publics = BTreeSet::new();
         for organisation in &self.organisations {
             let mut keys = BTreeSet::new();
             for key in &organisation.keys {
@@ -119,6 +116,12 @@ impl LedgerGenesis {
                 once("key", &mut keys, name.clone())?;
                 // A key in two places would let one organisation sign as another.
                 once("public key", &mut publics, key.public.to_string())?;
+                if let Some(seat) = seats.get(&key.public)
+                    && (*seat != (&organisation.id, seat.1) || key.purposes != BTreeSet::from([seat.1]))
+                {
+                    // Or vote in its place.
+                    return Err(GenesisError::Twice { what: "a validator's key", value: name });
+                }
                 if let Custody::HostedBy(agency) = &key.custody {
                     must_be(agency, Role::Agency, "an agency", &name)?;
                 }
@@ -173,6 +176,16 @@ impl LedgerGenesis {
         }
         writes
     }
+}
+
+/// The keys of a validator, with whose they are and what for.
+fn seat(validator: &GenesisValidator) -> [(AdmittedKey, (&OrganisationId, Purpose)); 3] {
+    let of = &validator.organisation;
+    [
+        (validator.consensus.into(), (of, Purpose::Consensus)),
+        (validator.governance.into(), (of, Purpose::Governance)),
+        (validator.receipt.into(), (of, Purpose::Receipt)),
+    ]
 }
 
 fn once(what: &'static str, seen: &mut BTreeSet<String>, value: String) -> Result<(), GenesisError> {

@@ -34,6 +34,7 @@ fn count(number: usize) -> u64 {
 pub(crate) async fn limits<S: Store>(State(service): State<Arc<Service<S>>>) -> Json<LimitsView> {
     let (options, tip) = (&service.app.options, service.query().tip());
     let (parameters, statement) = (&tip.parameters, chain::statement::Limits::default());
+    let mempool = service.app.mempool.limits();
     let limits = BTreeMap::from([
         ("attachment_bytes", count(invoice::attachment::BYTES_MAX)),
         ("block_bytes", u64::from(parameters.limits.block_bytes_max)),
@@ -48,7 +49,11 @@ pub(crate) async fn limits<S: Store>(State(service): State<Arc<Service<S>>>) -> 
         ("header_read_timeout_ms", options.header_read_timeout_ms),
         ("lease_term_seconds", u64::from(parameters.lease.term_seconds_max)),
         ("lease_total_seconds", u64::from(parameters.lease.total_seconds_max)),
+        ("lease_pause_seconds", u64::from(parameters.lease.pause_seconds_min)),
         ("login_token_seconds", chain::login::LIFETIME_S_MAX),
+        ("mempool_bytes", count(mempool.bytes_max)),
+        ("mempool_organisation_percent", count(mempool.organisation_percent_max)),
+        ("mempool_statements", count(mempool.statements_max)),
         ("mismatches_an_invoice_and_day", u64::from(options.mismatches_an_invoice_and_day)),
         ("nonce_window_seconds", u64::from(parameters.limits.nonce_window_seconds)),
         ("page_rows", count(options.page_rows_max)),

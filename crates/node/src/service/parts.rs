@@ -116,7 +116,7 @@ pub(super) fn recover(
     replica.map_err(|fault| {
         let exit = match &fault {
             // A genesis that nobody can start from is the operator's mistake; everything else is damage.
-            Fault::Genesis(_) | Fault::Countersignatures(_) => Exit::Usage,
+            Fault::Genesis(_) | Fault::Countersignatures(_) | Fault::OtherGenesis { .. } => Exit::Usage,
             Fault::Store(fault) => store_exit(fault),
             Fault::State(_)
             | Fault::Diverged { .. }
