@@ -14,7 +14,9 @@ pub const TEXT_BYTES_MAX: usize = 300;
 
 fn cut(mut text: String) -> String {
     if text.len() > TEXT_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        // A character is at most four bytes, and 0 is always a boundary.
+        let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        text.truncate(end);
     }
     text
 }

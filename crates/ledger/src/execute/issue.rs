@@ -56,7 +56,7 @@ impl Executor<'_> {
         let Some(assigned) = self.assign(document.profile)? else {
             return refuse(Refusal::new(Reason::NumbersExhausted, "a number left in this year", "none"));
         };
-        let record = permit!(self.record(&seller, document));
+        let record = self.record(&seller, document)?;
         let Assigned { id, series, number } = assigned;
         Ok(Ok(Accepted {
             record: Record::Issued { invoice: id, issued_ms: self.context.time_ms, holder: record.holder.clone() },
@@ -137,11 +137,10 @@ impl Executor<'_> {
         Ok(read::<CounterRecord>(&self.state, &StateKey::counter(series))?.map_or(1, |counter| counter.next))
     }
 
-    fn record(&self, seller: &Organisation, document: &Document) -> Result<InvoiceRecord, Refusal> {
+    fn record(&self, seller: &Organisation, document: &Document) -> Result<InvoiceRecord, Fault> {
         let buyer = Party::buyer(&document.buyer);
-        let by_rate = document
-            .totals_by_rate()
-            .map_err(|_| Refusal::new(Reason::SumOverflow, "sums that fit", "the document's lines"))?;
+        // Admission held the document to rules under which its sums fit.
+        let by_rate = document.totals_by_rate().map_err(|_| Fault::Sums { party: seller.id.to_string() })?;
         Ok(InvoiceRecord {
             profile: document.profile,
             seller: seller.id.clone(),
