@@ -181,7 +181,7 @@ fn collect(at: &str, value: &Value, pointers: &mut Vec<String>) {
     pointers.push(at.to_owned());
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, value)| collect(&format!("{at}/{name}"), value, pointers))
+            fields.iter().for_each(|(name, value)| collect(&format!("{at}/{name}"), value, pointers));
         }
         Value::Array(elements) => {
             elements.iter().enumerate().for_each(|(index, value)| collect(&format!("{at}/{index}"), value, pointers));
