@@ -19,7 +19,7 @@ pub const VERSIONS_KEPT: u64 = 256;
 
 /// Where nodes are read from.
 pub trait Nodes {
-    /// The node under a key of [`node_key_bytes`].
+    /// The node under a key: version (8 bytes big-endian), then path.
     fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
 }
 
