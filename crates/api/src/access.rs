@@ -5,7 +5,7 @@
 use chain::identity::OrganisationId;
 use invoice::InvoiceId;
 use ledger::organisation::Scope;
-use ledger::party::Party;
+use ledger::party::{Party, Side};
 use ledger::record::{Claim, InvoiceRecord};
 use replica::port::Store;
 
@@ -77,11 +77,26 @@ impl<S: Store> Service<S> {
         Ok(false)
     }
 
-    /// Whether the caller may see the months of a seller, or lists of a party's invoices.
-    pub(crate) fn sees_for(&self, caller: &Caller, organisation: &OrganisationId) -> Result<bool, Problem> {
+    /// Whether the caller may see the months of a seller.
+    pub(crate) fn sees_months(&self, caller: &Caller, seller: &OrganisationId) -> Result<bool, Problem> {
+        self.sees_for(caller, seller, &[Scope::File, Scope::Read])
+    }
+
+    /// Whether the caller may see the list of an organisation's invoices on one side: a mandate opens the side it is
+    /// about, and no other.
+    pub(crate) fn sees_list(&self, caller: &Caller, of: &OrganisationId, side: Side) -> Result<bool, Problem> {
+        let scopes: &[Scope] = match side {
+            Side::Seller => &[Scope::Issue, Scope::File, Scope::Read],
+            Side::Buyer | Side::Holder => &[Scope::Lock, Scope::Read],
+            Side::Platform => &[Scope::Read],
+        };
+        self.sees_for(caller, of, scopes)
+    }
+
+    fn sees_for(&self, caller: &Caller, organisation: &OrganisationId, scopes: &[Scope]) -> Result<bool, Problem> {
         Ok(caller.sees_everything()
             || caller.id() == organisation
-            || self.query().mandated(organisation, caller.id(), &SEEING)?)
+            || self.query().mandated(organisation, caller.id(), scopes)?)
     }
 }
 

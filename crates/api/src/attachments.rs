@@ -3,6 +3,10 @@
 //! They are kept once their statement is admitted, and go again when it comes to nothing, unless
 //! another statement under way wants the same. A repeated statement never brings back what was
 //! erased.
+//!
+//! Each invoice has a place of its own for its attachment ([`place`]), never the attachment's hash
+//! alone: a hash is on the ledger for many to see, and who signs a foreign one must neither read,
+//! nor erase, nor bring back what came with another invoice.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -44,7 +48,7 @@ pub(crate) fn read_attachments(texts: &[String]) -> Result<Vec<(Hash, Vec<u8>)>,
 }
 
 impl<S: Store> Service<S> {
-    /// Keeps the attachments of an admitted statement. Gives their hashes, each to be settled when it is known what
+    /// Keeps the attachments of an admitted statement. Gives their places, each to be settled when it is known what
     /// became of the statement.
     pub(crate) fn keep_attachments(
         &self,
@@ -53,26 +57,32 @@ impl<S: Store> Service<S> {
     ) -> Result<Vec<Hash>, Problem> {
         let mut wanted = Vec::new();
         for (hash, bytes) in attachments {
-            let mut issued = parsed.events().iter().filter_map(issued_document);
-            let document = issued.find(|document| signs(document, &hash)).ok_or_else(|| {
-                Problem::new("attachment.unexpected").at("/attachments", "one that a document signs", hash.to_string())
-            })?;
-            // An invoice issued before keeps what it had, or had erased.
-            if self.reference(document)?.is_none() {
-                wanted.push((hash, bytes));
+            let issued = parsed.events().iter().filter_map(issued_document);
+            let mut signing = issued.filter(|document| signed(document) == Some(hash)).peekable();
+            if signing.peek().is_none() {
+                let problem = Problem::new("attachment.unexpected");
+                return Err(problem.at("/attachments", "one that a document signs", hash.to_string()));
+            }
+            for document in signing {
+                // An invoice issued before keeps what it had, or had erased.
+                if self.reference(document)?.is_none()
+                    && let Some(place) = place(document)
+                {
+                    wanted.push((place, bytes.clone()));
+                }
             }
         }
         let store = self.query().store();
         let mut kept = Vec::with_capacity(wanted.len());
-        for (hash, bytes) in wanted {
-            self.attachments.want(hash, || {
-                let absent = store.attachment(&hash)?.is_none();
+        for (place, bytes) in wanted {
+            self.attachments.want(place, || {
+                let absent = store.attachment(&place)?.is_none();
                 if absent {
-                    store.put_attachment(&hash, &bytes)?;
+                    store.put_attachment(&place, &bytes)?;
                 }
                 Ok::<_, StoreFault>(absent)
             })?;
-            kept.push(hash);
+            kept.push(place);
         }
         Ok(kept)
     }
@@ -121,7 +131,7 @@ impl<S: Store> Service<S> {
                 accepted.push(issue.document);
             }
         }
-        self.settle(kept, |hash| accepted.iter().any(|document| signs(document, hash)))
+        self.settle(kept, |kept| accepted.iter().any(|document| place(document) == Some(*kept)))
     }
 
     fn settle(&self, kept: &[Hash], issued: impl Fn(&Hash) -> bool) -> Result<(), Problem> {
@@ -181,9 +191,18 @@ impl UnderWay {
     }
 }
 
-/// Whether a document signs an attachment.
-fn signs(document: &invoice::Document, hash: &Hash) -> bool {
-    document.attachment.is_some_and(|signed| signed.as_bytes() == hash.as_bytes())
+/// The hash of the attachment that a document signs.
+pub(crate) fn signed(document: &invoice::Document) -> Option<Hash> {
+    document.attachment.map(|digest| Hash::from_bytes(*digest.as_bytes()))
+}
+
+/// Where the attachment of an invoice is kept: seller and reference name the invoice for ever, and a
+/// changed hash is another attachment.
+pub(crate) fn place(document: &invoice::Document) -> Option<Hash> {
+    let hash = signed(document)?;
+    let seller = document.seller.taxpayer_id.as_str().as_bytes();
+    let reference = document.reference.as_bytes();
+    Some(Hash::of_parts(&[b"einvoice/attachment/1", seller, &[0], reference, &[0], hash.as_bytes()]))
 }
 
 /// The document that an event issues, if it does.

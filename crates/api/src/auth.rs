@@ -69,6 +69,10 @@ impl<S: Store> Service<S> {
         if !bool::from(found.as_bytes().ct_eq(expected.as_bytes())) {
             return Err(rejected(&LoginError::BodyMismatch { expected, found }));
         }
+        if caller.token.issued_at() < self.started_s {
+            // Ids used up before this process began are forgotten, so no older token is taken.
+            return Err(Problem::new("auth.token-too-old"));
+        }
         self.token_ids.spend(caller.id(), jti.as_str(), caller.token.expires_at(), self.now_s())
     }
 }

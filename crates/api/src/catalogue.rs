@@ -79,6 +79,12 @@ pub const CODES: &[CodeEntry] = &[
         "Sign a new token with a `jti` of its own. Keep the Idempotency-Key when you retry.",
     ),
     entry(
+        "auth.token-too-old",
+        Kind::Unauthenticated,
+        "The token is older than this node's start, and which older ones were used is forgotten.",
+        "Sign a new token. Keep the Idempotency-Key when you retry.",
+    ),
+    entry(
         "auth.tokens-spent",
         Kind::Limit,
         "Too many tokens for writes are in use.",

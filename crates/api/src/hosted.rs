@@ -1,7 +1,7 @@
 //! Writes with hosted keys: the node signs for an organisation that showed a token for exactly this body.
 //!
-//! The Idempotency-Key becomes the statement's nonce and salts the attachment, so that a retry is
-//! the same statement with the same answer.
+//! The Idempotency-Key becomes the statement's nonce, so that a retry is the same statement with the
+//! same answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,11 +148,10 @@ impl<S: Store> Service<S> {
 
     /// Builds the attachment of personal data and puts its hash into the document.
     ///
-    /// The salt follows from the nonce. When the same document was issued before by the same organisation, under
-    /// another nonce, it follows from that one: otherwise the same content would not be the same.
+    /// The salt follows from seller and reference, which name the invoice for ever: whoever sends the same content
+    /// again, under whatever key and however late, means the same attachment.
     pub(crate) fn attach(
         &self,
-        write: &Write,
         document: &mut Document,
         personal: &Personal,
     ) -> Result<Option<(Hash, Vec<u8>)>, Problem> {
@@ -162,23 +161,10 @@ impl<S: Store> Service<S> {
         if document.attachment.is_some() {
             return Err(Problem::new("attachment.both"));
         }
-        let build = |nonce: &str| {
-            Attachment::build(&self.salt(write.caller.id(), nonce), personal).map_err(|error| {
-                let expected = "personal data within its limits";
-                Problem::new("attachment.malformed").at("/personal", expected, error.to_string())
-            })
-        };
-        let mut attachment = build(write.nonce.as_str())?;
-        if let Some(reference) = self.reference(document)?
-            && let Some(first) = self.query().event(reference.issue.index)?
-            && first.statement.header().organisation == *write.caller.id()
-            && let Event::Issue(original) = first.event()?
-        {
-            let again = build(first.statement.header().nonce.as_str())?;
-            if original.document.attachment == Some(again.hash()) {
-                attachment = again;
-            }
-        }
+        let attachment = Attachment::build(&self.salt(document), personal).map_err(|error| {
+            let expected = "personal data within its limits";
+            Problem::new("attachment.malformed").at("/personal", expected, error.to_string())
+        })?;
         document.attachment = Some(attachment.hash());
         let hash = Hash::from_bytes(*attachment.hash().as_bytes());
         Ok(Some((hash, attachment.into_bytes())))

@@ -1,6 +1,5 @@
 //! An invoice as a caller sees it: the record, the document, and what is held beside them.
 
-use chain::hash::Hash;
 use chain::statement::Statement;
 use invoice::date::Date;
 use invoice::lifecycle::{Reimbursement, Validity};
@@ -61,9 +60,9 @@ impl<S: Store> Service<S> {
         record: &InvoiceRecord,
         document: Document,
     ) -> Result<InvoiceView, Problem> {
-        let attachment = match document.attachment {
+        let attachment = match crate::attachments::place(&document) {
             None => "none",
-            Some(digest) => match self.query().store().attachment(&Hash::from_bytes(*digest.as_bytes()))? {
+            Some(place) => match self.query().store().attachment(&place)? {
                 Some(_) => "present",
                 None => "redacted",
             },

@@ -30,6 +30,8 @@ pub(crate) struct Service<S: Store> {
     reads: Arc<Semaphore>,
     request_prefix: String,
     requests: AtomicU64,
+    /// When this process began, unix seconds by the node's clock.
+    pub(crate) started_s: u64,
 }
 
 impl<S: Store> Service<S> {
@@ -46,6 +48,7 @@ impl<S: Store> Service<S> {
             reads: Arc::new(Semaphore::new(app.options.reads_max.clamp(1, Semaphore::MAX_PERMITS))),
             request_prefix: encode_base64url(&prefix.as_bytes()[..6]),
             requests: AtomicU64::new(0),
+            started_s: u64::try_from(app.clock.now_ms().div_euclid(1_000)).unwrap_or(0),
             app,
         }
     }
@@ -92,8 +95,9 @@ impl<S: Store> Service<S> {
     }
 
     /// The salt of an attachment: the same for the same organisation and nonce, unguessable outside.
-    pub(crate) fn salt(&self, organisation: &OrganisationId, nonce: &str) -> [u8; 32] {
-        keyed_hash(&self.app.identity.salt_secret, &[organisation.as_str().as_bytes(), &[0], nonce.as_bytes()])
+    pub(crate) fn salt(&self, document: &invoice::Document) -> [u8; 32] {
+        let (seller, reference) = (document.seller.taxpayer_id.as_str(), &document.reference);
+        keyed_hash(&self.app.identity.salt_secret, &[seller.as_bytes(), &[0], reference.as_bytes()])
     }
 
     /// Refuses writes while the node is not in order.

@@ -144,6 +144,19 @@ pub struct Attachment {
     personal: Personal,
 }
 
+/// Refuses arrays in the place of objects: a struct can be read from either, but what is signed and
+/// served is to be read in any language.
+fn objects(bytes: &[u8]) -> Result<(), Error> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let personal = &value["personal"];
+    let details = personal["details"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if value.is_object() && personal.is_object() && details.iter().all(serde_json::Value::is_object) {
+        Ok(())
+    } else {
+        Err(Error::AttachmentMalformed { reason: "an array stands where an object must".to_owned() })
+    }
+}
+
 impl Attachment {
     /// Reads an attachment and keeps its bytes.
     ///
@@ -153,6 +166,7 @@ impl Attachment {
         size(bytes.len())?;
         let content: Content = serde_json::from_slice(&bytes)
             .map_err(|error| Error::AttachmentMalformed { reason: shown(&error.to_string()) })?;
+        objects(&bytes)?;
         // The engine refuses padding and stray last bits, so a salt has one spelling.
         let salt = URL_SAFE_NO_PAD
             .decode(&content.salt)

@@ -60,6 +60,11 @@ pub fn examine(json: &[u8], rules: &Rules, date: Date) -> Examined {
     let refusal = match Document::parse(json) {
         Ok(document) => {
             let validation = document.validate(rules, date);
+            // A struct can also be read from an array, by position; a draft has fields by name alone.
+            let named = Draft::parse(json).map(|draft| draft.validate(rules, date)).unwrap_or_default();
+            if named.violations != validation.violations {
+                return Examined { document: None, validation: named };
+            }
             return Examined { document: Some(document), validation };
         }
         Err(refusal) => refusal,

@@ -173,5 +173,5 @@ reasons! {
         "Amend the filing; a month is filed once.";
     TotalsDiffer, "filing.totals-differ", Lifecycle,
         "The declared totals are not those of the ledger.",
-        "Compare the invoices of the month; what is found is what the ledger holds.";
+        "Compare the invoices of the month; what is expected is what the ledger holds.";
 }

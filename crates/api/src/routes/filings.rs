@@ -87,7 +87,7 @@ pub(crate) async fn show<S: Store>(
             let period: Period = period
                 .parse()
                 .map_err(|_| Problem::new("request.malformed").at("period", "a month, YYYY-MM", "another text"))?;
-            if !service.sees_for(&caller, &id)? {
+            if !service.sees_months(&caller, &id)? {
                 return Err(unknown());
             }
             let organisation = service.query().organisation(&id)?.ok_or_else(unknown)?;

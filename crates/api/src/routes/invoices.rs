@@ -9,12 +9,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chain::hash::Hash;
 use ledger::event::{Event, Recipient, Transfer, Void, VoidReason};
-use ledger::record::InvoiceRecord;
 use replica::port::Store;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::access::parse_id;
+use crate::attachments;
 use crate::call::{Call, header_value, read_json};
 use crate::cursor::List;
 use crate::hosted::Shows;
@@ -182,8 +182,8 @@ pub(crate) async fn attachment<S: Store>(
                 return Err(Problem::new("attachment.forbidden"));
             }
             let not_held = || Problem::new("attachment.not-held");
-            let hash = attachment_hash(service, &record)?.ok_or_else(not_held)?;
-            let bytes = service.query().store().attachment(&hash)?.ok_or_else(not_held)?;
+            let place = attachments::place(&service.query().document(&record)?).ok_or_else(not_held)?;
+            let bytes = service.query().store().attachment(&place)?.ok_or_else(not_held)?;
             Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response())
         })
         .await
@@ -191,7 +191,8 @@ pub(crate) async fn attachment<S: Store>(
 
 /// Erase an invoice's personal data
 ///
-/// For good, on this node. The chain verifies without it and reports `redacted`. For the seller and the tax bureau.
+/// For good, on this node. The chain verifies without it and reports `redacted`. For the seller and the tax bureau, with
+/// a token that covers the empty body, as for every write.
 #[utoipa::path(
     delete, path = "/v1/invoices/{id}/attachment", operation_id = "erase_attachment", tag = "invoices",
     params(("id" = String, Path, description = "`code-number`, or the 20 digits.")),
@@ -211,19 +212,15 @@ pub(crate) async fn erase_attachment<S: Store>(
             if !service.may_erase(&caller, &record) {
                 return Err(Problem::new("attachment.forbidden"));
             }
-            // A token without the body's hash could be replayed; erasing twice changes nothing.
-            if let Some(hash) = attachment_hash(service, &record)? {
-                service.query().store().erase_attachment(&hash)?;
+            // For good: no token that was minted for reading does it, nor one that was seen before.
+            service.cover(&caller, b"")?;
+            if let Some(place) = attachments::place(&service.query().document(&record)?) {
+                service.query().store().erase_attachment(&place)?;
                 tracing::info!(invoice = %id, by = %caller.id(), "erased an attachment");
             }
             Ok(StatusCode::NO_CONTENT)
         })
         .await
-}
-
-fn attachment_hash<S: Store>(service: &Service<S>, record: &InvoiceRecord) -> Result<Option<Hash>, Problem> {
-    let document = service.query().document(record)?;
-    Ok(document.attachment.map(|digest| Hash::from_bytes(*digest.as_bytes())))
 }
 
 /// To whom an invoice is handed.

@@ -57,7 +57,7 @@ pub(crate) async fn issue<S: Store>(State(service): State<Arc<Service<S>>>, call
         .run(move |service| {
             let IssueRequest { document, personal } = read(service, &write.body)?;
             let mut document = examined(service, &document)?;
-            let attachment = service.attach(&write, &mut document, &personal.unwrap_or_default())?;
+            let attachment = service.attach(&mut document, &personal.unwrap_or_default())?;
             Ok((write, document, attachment))
         })
         .await?;

@@ -69,7 +69,7 @@ fn sees_event<S: Store>(service: &Service<S>, caller: &Caller, event: &EventView
     }
     let seller = subject.strip_prefix("filing:").and_then(|rest| rest.split_once('/'));
     match seller.and_then(|(seller, _)| OrganisationId::new(seller).ok()) {
-        Some(seller) => service.sees_for(caller, &seller),
+        Some(seller) => service.sees_months(caller, &seller),
         None => Ok(false),
     }
 }

@@ -145,7 +145,7 @@ fn whose<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Re
     };
     let (party, organisation) = named(service, text)?;
     let may = match &organisation {
-        Some(id) => service.sees_for(caller, id)?,
+        Some(id) => service.sees_list(caller, id, side.unwrap_or(Side::Seller))?,
         None => caller.sees_everything(),
     };
     if !may {

@@ -143,7 +143,9 @@ fn personal_data_is_kept_served_to_the_entitled_and_erased_for_good() {
     for (who, status) in [("isp", 200), ("tax-bureau", 200), ("police", 403), ("auditor", 403), ("stranger", 404)] {
         assert_eq!(node.get(who, path).status, status, "{who}");
     }
-    let erase = |who: &str| send(node.address, "DELETE", path, &[("authorization", &node.bearer(who))], b"");
+    let read_token = send(node.address, "DELETE", path, &[("authorization", &node.bearer("shop"))], b"");
+    assert_eq!(read_token.status, 401, "a token for reading erases nothing");
+    let erase = |who: &str| send(node.address, "DELETE", path, &[("authorization", &node.bearer_for(who, b""))], b"");
     assert_eq!(erase("buyer").problem(), (403, "attachment.forbidden".to_owned()));
     assert_eq!(erase("shop").status, 204);
     assert_eq!(erase("shop").status, 204);
@@ -164,8 +166,71 @@ fn personal_data_of_a_refused_issue_is_not_kept() {
     assert_eq!(refused.problem(), (409, "issue.seller-name-differs".to_owned()));
     let event = node.query.event(0).unwrap().unwrap().event().unwrap();
     let ledger::event::Event::Issue(issue) = event else { panic!("an issue") };
-    let hash = chain::hash::Hash::from_bytes(*issue.document.attachment.unwrap().as_bytes());
-    super::server::eventually(|| replica::port::Store::attachment(&**node.query.store(), &hash).unwrap().is_none());
+    let place = crate::attachments::place(&issue.document).unwrap();
+    super::server::eventually(|| replica::port::Store::attachment(&**node.query.store(), &place).unwrap().is_none());
+}
+
+#[test]
+fn who_signs_a_foreign_attachment_gets_none_of_it_and_takes_none_away() {
+    let node = Node::start();
+    let body = json!({"document": document("A1"), "personal": {"buyer_name": "某人"}});
+    let issued = node.write("shop", "/v1/invoices", "k1", &body).json();
+    let path = issued["links"]["attachment"].as_str().unwrap().to_owned();
+    let bytes = node.get("shop", &path).body;
+    // The hash is on the ledger for many to see. A second invoice that signs it, without the bytes:
+    let mut other = json!({"document": document("A2")});
+    other["document"]["attachment"] = issued["document"]["attachment"].clone();
+    let other = node.write("isp", "/v1/invoices", "k2", &other).json();
+    assert_eq!(other["attachment"], "redacted", "{other}");
+    let other_path = format!("/v1/invoices/{}/attachment", other["id"].as_str().unwrap());
+    assert_eq!(node.get("isp", &other_path).problem(), (404, "attachment.not-held".to_owned()));
+    let erase =
+        |path: &str| send(node.address, "DELETE", path, &[("authorization", &node.bearer_for("shop", b""))], b"");
+    assert_eq!(erase(&other_path).status, 204);
+    assert_eq!(node.get("shop", &path).body, bytes, "the first invoice's is where it was");
+    // And what was erased does not come back with another invoice.
+    assert_eq!(erase(&path).status, 204);
+    let third = json!({"issue": {"document": {}}});
+    let mut third = third;
+    third["issue"]["document"] = document("A3");
+    third["issue"]["document"]["attachment"] = issued["document"]["attachment"].clone();
+    let jws = String::from_utf8(node.statement("shop", "k3", chain::statement::Mode::Each, &[third])).unwrap();
+    let with = json!({"statement": jws, "attachments": [chain::encoding::encode_base64url(&bytes)]});
+    assert_eq!(node.post("/v1/statements", &with).status, 201);
+    assert_eq!(node.get("shop", &path).problem(), (404, "attachment.not-held".to_owned()));
+}
+
+#[test]
+fn the_same_personal_data_under_many_keys_at_once_is_one_invoice() {
+    let node = Node::start();
+    let body = json!({"document": document("A1"), "personal": {"buyer_name": "某人"}});
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let write = |key: String, who: &'static str| {
+            let (node, body) = (&node, &body);
+            scope.spawn(move || node.write(who, "/v1/invoices", &key, body))
+        };
+        let threads: Vec<_> =
+            (0..8).map(|index| write(format!("k{index}"), if index % 2 == 0 { "shop" } else { "isp" })).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for answer in &answers {
+        assert!([200, 201].contains(&answer.status), "{}", answer.text());
+        assert_eq!(answer.json()["id"], answers[0].json()["id"]);
+    }
+}
+
+#[test]
+fn a_write_token_older_than_the_node_is_not_taken() {
+    let node = Node::start();
+    let body = json!({"document": document("A1")}).to_string();
+    let mut login = node.login("shop");
+    login.issued_at -= 120;
+    login.jti = Some(chain::statement::Nonce::new("old").unwrap());
+    login.body_sha256 = Some(chain::hash::Hash::of(body.as_bytes()));
+    let token = format!("Bearer {}", login.sign(&super::consortium::secret("shop", "login")));
+    let headers = [("authorization", token.as_str()), ("idempotency-key", "k"), ("content-type", "application/json")];
+    let answer = send(node.address, "POST", "/v1/invoices", &headers, body.as_bytes());
+    assert_eq!(answer.problem(), (401, "auth.token-too-old".to_owned()));
 }
 
 #[test]
