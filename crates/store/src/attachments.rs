@@ -19,7 +19,7 @@
 //! Attachments that are put at the same time share their syncs: the first caller writes for all.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::FileExt;
@@ -31,6 +31,7 @@ use replica::port::{Direction, StoreFault};
 use crate::database::{Database, Profile};
 use crate::fault;
 use crate::options::Options;
+use crate::private;
 use crate::room::Room;
 
 const END_KEY: &[u8] = &[0];
@@ -95,7 +96,7 @@ impl Attachments {
     pub(crate) fn open(options: &Options, room: Room) -> Result<Self, StoreFault> {
         let directory = options.directory.join("attachments");
         let told = |error| fault::io("opening the attachments", error);
-        std::fs::create_dir_all(&directory).map_err(told)?;
+        private::directory(&directory).map_err(told)?;
         let database = Database::open(Profile {
             name: "attachments",
             directory: directory.join("places"),
@@ -103,7 +104,7 @@ impl Attachments {
             zstd_level: 1,
             expansion: 4,
         })?;
-        let mut open = OpenOptions::new();
+        let mut open = private::options();
         let file =
             open.create(true).read(true).write(true).truncate(false).open(directory.join("bytes")).map_err(told)?;
         fault::sync_directory(&directory).map_err(told)?;

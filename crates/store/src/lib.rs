@@ -30,6 +30,7 @@ mod ledger;
 mod lock;
 mod metadata;
 mod options;
+mod private;
 mod room;
 
 use chain::block::BlockId;
@@ -63,7 +64,7 @@ impl SledStore {
     /// the attachments' places is [`StoreFault::Damaged`].
     pub fn open(options: &Options) -> Result<Self, StoreFault> {
         let directory = &options.directory;
-        std::fs::create_dir_all(directory).map_err(|error| fault::io("making the store's directory", error))?;
+        private::directory(directory).map_err(|error| fault::io("making the store's directory", error))?;
         let lock = DirectoryLock::take(directory)?;
         let room = Room::new(directory, options.reserve_bytes);
         let ledger = Ledger::open(options, room.clone())?;

@@ -3,13 +3,13 @@
 //! The operating system gives the lock back when the process ends, however it ends. The file
 //! holds the process id of whoever took it last, only so that a refusal can name it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use replica::port::StoreFault;
 
-use crate::fault;
+use crate::{fault, private};
 
 /// The longest process id we print.
 const HOLDER_BYTES_MAX: u64 = 20;
@@ -24,7 +24,7 @@ impl DirectoryLock {
     /// Takes the lock of `directory`, or says who holds it.
     pub(crate) fn take(directory: &Path) -> Result<Self, StoreFault> {
         let operation = "locking the store's directory";
-        let mut file = OpenOptions::new()
+        let mut file = private::options()
             .create(true)
             .read(true)
             .write(true)

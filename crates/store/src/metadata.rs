@@ -31,13 +31,13 @@
 //! This module knows the format of one version of sled, which is why that version is pinned.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use replica::port::StoreFault;
 
-use crate::fault;
+use crate::{fault, private};
 
 const OPERATION: &str = "checking a database before opening it";
 
@@ -64,7 +64,8 @@ pub(crate) fn prepare(directory: &Path) -> Result<(), StoreFault> {
     }
     if let (Some(snapshot), true) = (newest_snapshot, logs.is_empty()) {
         let next = snapshot.saturating_add(1);
-        File::create(metadata.join(file_name("log", next)))
+        private::fresh()
+            .open(metadata.join(file_name("log", next)))
             .and_then(|log| log.sync_all())
             .and_then(|()| fault::sync_directory(&metadata))
             .map_err(|error| fault::io(OPERATION, error))?;

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use replica::port::StoreFault;
 use sha2::{Digest, Sha256};
 
-use crate::fault;
+use crate::{fault, private};
 
 const MAGIC: &[u8; 8] = b"einvidx1";
 const OPERATION: &str = "writing the evidence of a checkpoint";
@@ -119,7 +119,7 @@ impl Evidence {
 /// Puts the evidence of the next checkpoint in place of the last one's. Durable when this returns.
 pub(super) fn write(directory: &Path, bytes: &[u8]) -> Result<(), StoreFault> {
     let (path, fresh) = (path(directory), directory.join("index-evidence.new"));
-    let written = fs::File::create(&fresh).and_then(|mut file| {
+    let written = private::fresh().open(&fresh).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
     });

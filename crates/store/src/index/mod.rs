@@ -16,6 +16,7 @@ mod layout;
 mod overlay;
 mod verdict;
 
+use std::io::Write as _;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -28,6 +29,7 @@ use replica::port::{
 use crate::database::{self, Database, Profile};
 use crate::fault;
 use crate::options::Options;
+use crate::private;
 use crate::room::Room;
 use checkpoint::{Progress, Task};
 use overlay::Layers;
@@ -250,7 +252,9 @@ impl Shared {
     /// looks only at a sample.
     fn suspect(&self, fault: &StoreFault) {
         if matches!(fault, StoreFault::Damaged { .. })
-            && let Err(error) = std::fs::write(suspicion(&self.directory), fault.to_string())
+            && let Err(error) = private::fresh()
+                .open(suspicion(&self.directory))
+                .and_then(|mut file| file.write_all(fault.to_string().as_bytes()))
         {
             tracing::warn!(%error, "could not leave word that the index is damaged");
         }

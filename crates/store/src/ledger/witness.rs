@@ -10,14 +10,14 @@
 //! a killed process leaves it as it is, and after a power cut it is at most behind. It is never
 //! ahead of what was flushed, so a ledger that is behind it has lost data.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use chain::block::BlockId;
 use replica::port::StoreFault;
 
-use crate::fault;
+use crate::{fault, private};
 
 const BYTES: usize = 44;
 const OPERATION: &str = "noting the tip of the ledger";
@@ -32,7 +32,7 @@ impl Witness {
     /// Opens the file, or makes it.
     pub(super) fn open(directory: &Path) -> Result<Self, StoreFault> {
         let path = directory.join("ledger-tip");
-        let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path);
+        let file = private::options().create(true).read(true).write(true).truncate(false).open(path);
         let file = file.map_err(|error| fault::io(OPERATION, error))?;
         Ok(Self { file })
     }
