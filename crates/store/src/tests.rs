@@ -292,3 +292,18 @@ fn erased_bytes_are_nowhere_in_the_files() {
     assert_eq!(store.attachment(&hash(2)).unwrap(), None);
     assert_eq!(store.attachment(&hash(3)).unwrap().as_deref(), Some(b"after".as_slice()));
 }
+
+#[test]
+fn what_the_store_makes_is_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = TempDir::new().unwrap();
+    let place = directory.path().join("store");
+    let store = SledStore::open(&options(&place)).unwrap();
+    live(&store, 1, 2);
+    store.close().unwrap();
+    let mode = |name: &str| fs::metadata(place.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(""), mode("attachments")), (0o700, 0o700));
+    for name in ["lock", "ledger-tip", "index-evidence", "attachments/bytes"] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
+}
