@@ -173,6 +173,15 @@ impl Client {
     }
 }
 
+/// What was expected and what was found. A found text that is a whole complaint speaks for itself.
+fn contrast(expected: &str, found: &str) -> String {
+    if found.contains("expected ") {
+        format!("expected {expected}: {found}")
+    } else {
+        format!("expected {expected}, found {found}")
+    }
+}
+
 impl Reply {
     /// Whether the node did what it was asked.
     pub(crate) const fn is_success(&self) -> bool {
@@ -210,12 +219,12 @@ impl Reply {
         let detail = text("detail").or_else(|| text("title")).unwrap_or_default();
         let mut parts = vec![format!("{code} ({}): {detail}", self.status)];
         if let (Some(expected), Some(found)) = (text("expected"), text("found")) {
-            parts.push(format!("expected {expected}, found {found}"));
+            parts.push(contrast(expected, found));
         }
         for violation in problem.get("violations").and_then(Value::as_array).into_iter().flatten() {
             let text = |key: &str| violation.get(key).and_then(Value::as_str).unwrap_or_default();
             let (path, rule, expected, actual) = (text("path"), text("rule"), text("expected"), text("actual"));
-            parts.push(format!("{path} {rule}: expected {expected}, found {actual}"));
+            parts.push(format!("{path} {rule}: {}", contrast(expected, actual)));
         }
         parts.join("; ")
     }

@@ -3,6 +3,10 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// How far a clock can be advanced: the year 2100, ms UTC. Far enough to play with, and far from the calendar's end,
+/// where times can no longer be written and a node would have to stop.
+const TIME_MS_MAX: i64 = 4_102_444_800_000;
+
 /// The machine's clock, which in `dev` and `demo` can be advanced.
 #[derive(Debug, Default)]
 pub(crate) struct NodeClock {
@@ -24,11 +28,14 @@ impl NodeClock {
         machine_ms().saturating_add(*self.ahead_ms())
     }
 
-    /// Advances the clock, never back; gives the new time. Ms.
+    /// Advances the clock, never back and never beyond 2100; gives the time that it is now. Ms.
     pub(crate) fn advance(&self, ms: i64) -> i64 {
         let mut ahead = self.ahead_ms();
-        *ahead = ahead.saturating_add(ms.max(0));
-        machine_ms().saturating_add(*ahead)
+        let machine = machine_ms();
+        // A chain that is later already, because an older node let it, stays where it is.
+        let most = TIME_MS_MAX.saturating_sub(machine).max(*ahead);
+        *ahead = ahead.saturating_add(ms.max(0)).min(most);
+        machine.saturating_add(*ahead)
     }
 }
 
@@ -52,6 +59,16 @@ pub(crate) fn machine_s() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_stops_short_of_the_end_of_the_calendar() {
+        let clock = NodeClock::default();
+        for _ in 0..20 {
+            assert!(clock.advance(i64::MAX / 16) <= TIME_MS_MAX);
+        }
+        let later = NodeClock::not_before(TIME_MS_MAX + 60_000);
+        assert!(later.advance(1) >= TIME_MS_MAX + 50_000, "it never goes back");
+    }
 
     #[test]
     fn an_advanced_clock_runs_on_and_never_goes_back() {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use chain::genesis::{GENESIS_BYTES_MAX, GENESIS_VERSION, Genesis, GenesisBody, GenesisValidator};
-use chain::identity::OrganisationId;
+use chain::identity::{ChainName, OrganisationId};
 use chain::suite::Suite;
 use ledger::genesis::LedgerGenesis;
 use ledger::organisation::{Custody, Key, Mandate, Organisation, Purpose, Standing};
@@ -28,7 +28,7 @@ use serde_json::value::RawValue;
 
 use crate::clock;
 use crate::config::Config;
-use crate::files;
+use crate::files::{self, Staging};
 use crate::keys::{self, NamedKey};
 use crate::plan::{Plan, Planned, TAX_BUREAU, organisation};
 
@@ -62,7 +62,9 @@ impl Consortium {
         let directory = &directory.canonicalize().with_context(|| format!("find {}", directory.display()))?;
         let genesis_path = directory.join("genesis.json");
         if !genesis_path.exists() {
-            create(directory, plan).with_context(|| format!("make a consortium in {}", directory.display()))?;
+            let context = || format!("make a consortium in {}", directory.display());
+            must_be_unused(directory).with_context(context)?;
+            create(directory, plan).with_context(context)?;
         }
         let genesis = read_genesis(&genesis_path)?;
         let ledger = LedgerGenesis::read(&genesis).with_context(|| format!("read {}", genesis_path.display()))?;
@@ -71,6 +73,19 @@ impl Consortium {
             ledger.organisations.iter().map(|member| (member.id.clone(), own_keys(directory, &member.id))).collect();
         Ok(Self { genesis, genesis_path, config, keys })
     }
+}
+
+/// Refuses a directory with keys of a node that was never finished: they may be somebody's, so nobody else removes them.
+pub(crate) fn must_be_unused(directory: &Path) -> anyhow::Result<()> {
+    let keys = directory.join("keys");
+    if !keys.exists() {
+        return Ok(());
+    }
+    let (keys, place) = (files::quoted(&keys), directory.display());
+    Err(anyhow!(
+        "{place} has keys and no genesis: an earlier attempt was broken off, and nothing was served with them; remove \
+         {keys} (or take another directory) and try again"
+    ))
 }
 
 /// Reads a genesis that all its validators have signed.
@@ -115,12 +130,12 @@ impl ValidatorKeys {
     }
 
     /// A genesis with this one validator, countersigned by it.
-    pub(crate) fn genesis(&self, name: &str, ledger: &LedgerGenesis) -> anyhow::Result<Genesis> {
+    pub(crate) fn genesis(&self, name: &ChainName, ledger: &LedgerGenesis) -> anyhow::Result<Genesis> {
         let ledger =
             serde_json::to_string(ledger).and_then(RawValue::from_string).context("write the ledger's genesis")?;
         let body = GenesisBody {
             version: GENESIS_VERSION,
-            name: name.parse().context("name the chain")?,
+            name: name.clone(),
             suite: Suite::Ed25519Sha256,
             time_ms: clock::machine_ms(),
             validators: vec![GenesisValidator {
@@ -159,6 +174,8 @@ fn own_keys(directory: &Path, id: &OrganisationId) -> OwnKeys {
 
 /// Makes keys, configuration and genesis; the genesis last, because it says that the rest is there.
 fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
+    let staging = Staging::begin(directory)?;
+    let directory = staging.path();
     let keys = directory.join("keys");
     let bureau = organisation(TAX_BUREAU)?;
     let validator = ValidatorKeys::create(&keys, &bureau)?;
@@ -178,9 +195,10 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
         expires_ms: None,
     });
     let ledger = LedgerGenesis { parameters: Parameters::new(bureau), organisations, mandates: mandates.collect() };
-    let genesis = validator.genesis("demo", &ledger)?;
-    files::replace(&directory.join("node.toml"), b"[node]\nid = \"tax-bureau-1\"\n", false)?;
-    files::replace(&directory.join("genesis.json"), &genesis.to_bytes(), false)
+    let genesis = validator.genesis(&"demo".parse().context("name the chain")?, &ledger)?;
+    files::create_public(&directory.join("node.toml"), b"[node]\nid = \"tax-bureau-1\"\n")?;
+    files::create_public(&directory.join("genesis.json"), &genesis.to_bytes())?;
+    staging.publish(&["keys", "node.toml", "genesis.json"])
 }
 
 /// An organisation with two keys of its own and one that the node holds for it.
@@ -226,5 +244,20 @@ mod tests {
             NamedKey::load(&own.login, Purpose::Login).unwrap();
             NamedKey::load(&own.statement, Purpose::Statement).unwrap();
         }
+    }
+
+    #[test]
+    fn an_attempt_that_was_broken_off_is_no_obstacle_or_says_how_to_go_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let plan = Plan::demo().unwrap();
+        // Killed while it made keys: they are out of sight.
+        files::directory(&directory.path().join(".unfinished-x/keys/hosted")).unwrap();
+        Consortium::establish(directory.path(), &plan).unwrap();
+        // Killed between the last two steps.
+        std::fs::remove_file(directory.path().join("genesis.json")).unwrap();
+        let refused = Consortium::establish(directory.path(), &plan).unwrap_err();
+        assert!(refused.root_cause().to_string().contains("remove "), "{refused:#}");
+        std::fs::remove_dir_all(directory.path().join("keys")).unwrap();
+        Consortium::establish(directory.path(), &plan).unwrap();
     }
 }

@@ -117,8 +117,37 @@ impl fmt::Display for Failure {
             }
             line.push_str(&text);
         }
-        f.write_str(&line.replace('\n', " "))
+        f.write_str(&in_plain_words(&line.replace('\n', " ")))
     }
+}
+
+/// What stands in errors of the JSON and TOML readers before the name of a Rust type, and what it is to a person.
+const TYPES: [(&str, &str); 6] = [
+    ("internally tagged enum ", "an object"),
+    ("adjacently tagged enum ", "an object"),
+    ("tuple struct ", "a list"),
+    ("unit struct ", "nothing"),
+    ("struct ", "an object"),
+    ("enum ", "a text or an object"),
+];
+
+/// The text without names of Rust types, which mean nothing to who only knows the file: `expected struct Receipt`.
+fn in_plain_words(text: &str) -> String {
+    let mut parts = text.split("expected ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str("expected ");
+        let named = TYPES.iter().find_map(|(before, meaning)| Some((part.strip_prefix(before)?, meaning)));
+        // A type's name begins with a capital; anything else is somebody's own sentence.
+        match named.filter(|(name, _)| name.starts_with(|first: char| first.is_ascii_uppercase())) {
+            Some((name, meaning)) => {
+                plain.push_str(meaning);
+                plain.push_str(name.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || letter == '_'));
+            }
+            None => plain.push_str(part),
+        }
+    }
+    plain
 }
 
 impl From<anyhow::Error> for Failure {
@@ -143,6 +172,14 @@ impl<T, E: Into<anyhow::Error>> Exits<T> for Result<T, E> {
 mod tests {
     use super::*;
     use anyhow::Context as _;
+
+    #[test]
+    fn names_of_rust_types_become_words() {
+        let failure = Failure::text(Exit::Usage, "read g: invalid type: sequence, expected struct Receipt at byte 0");
+        assert_eq!(failure.to_string(), "read g: invalid type: sequence, expected an object at byte 0");
+        let own = "sign: expected 3 segments separated by dots, found 1; expected struct and enum";
+        assert_eq!(Failure::text(Exit::Usage, own).to_string(), own);
+    }
 
     #[test]
     fn codes_ascend_and_never_collide() {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
+use tempfile::TempDir;
 
 /// A file that only its owner may read.
 const PRIVATE: u32 = 0o600;
@@ -24,8 +25,53 @@ pub(crate) fn create_public(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 fn create(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let context = || format!("create {}", path.display());
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).with_context(context)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(context)
+    // Whole before it has its name: a process that is killed here leaves no half secret that blocks the next one.
+    let mut file = tempfile::Builder::new()
+        .prefix(".partial-")
+        .permissions(fs::Permissions::from_mode(mode))
+        .tempfile_in(parent(path))
+        .with_context(context)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(context)?;
+    file.persist_noclobber(path).map_err(|failed| failed.error).with_context(context)?;
+    Ok(())
+}
+
+/// The directory that a path stands in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// Files that are made together, out of sight until all of them are whole.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    hidden: TempDir,
+    directory: PathBuf,
+}
+
+impl Staging {
+    /// Begins in a directory, which is made when it is missing.
+    pub(crate) fn begin(path: &Path) -> anyhow::Result<Self> {
+        directory(path)?;
+        // Inside and not beside it: the directory may be a mount point, which nothing can be renamed onto.
+        let hidden = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(path);
+        let hidden = hidden.with_context(|| format!("make a directory in {}", path.display()))?;
+        Ok(Self { hidden, directory: path.to_owned() })
+    }
+
+    /// Where to make them.
+    pub(crate) fn path(&self) -> &Path {
+        self.hidden.path()
+    }
+
+    /// Puts them in their places, in this order: the last says that all are there.
+    pub(crate) fn publish(self, names: &[&str]) -> anyhow::Result<()> {
+        for name in names {
+            let place = self.directory.join(name);
+            fs::rename(self.hidden.path().join(name), &place).with_context(|| format!("make {}", place.display()))?;
+        }
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.with_context(|| format!("write {}", self.directory.display()))
+    }
 }
 
 /// Replaces a file in one step: readers see the old one or the whole new one.
@@ -160,6 +206,24 @@ mod tests {
         must_be_private(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(must_be_private(&path).unwrap_err().root_cause().to_string().contains("mode 640"));
+    }
+
+    #[test]
+    fn what_is_staged_appears_at_the_end_or_never() {
+        let home = tempfile::tempdir().unwrap();
+        let place = home.path().join("made");
+        let staged = || {
+            let staging = Staging::begin(&place).unwrap();
+            directory(&staging.path().join("keys")).unwrap();
+            create_public(&staging.path().join("last"), b"last").unwrap();
+            staging
+        };
+        drop(staged());
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+        staged().publish(&["keys", "last"]).unwrap();
+        let mut names: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["keys", "last"]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) struct PublicFile {
 
 /// The file of a secret key.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with a key and its names")]
 struct SecretFile {
     organisation: OrganisationId,
     key_id: KeyId,

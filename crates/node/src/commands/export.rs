@@ -47,9 +47,12 @@ pub(crate) struct Args {
     /// Certificates to trust for an https address, PEM.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The archive to write; it appears when it is whole, and replaces what is there.
-    #[arg(long, short)]
+    /// The archive to write, a file; it appears when it is whole.
+    #[arg(long, short, value_name = "FILE")]
     out: PathBuf,
+    /// Replaces a file that is there.
+    #[arg(long)]
+    force: bool,
 }
 
 /// What was exported.
@@ -102,6 +105,9 @@ impl Report for Exported {
 
 /// Exports.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    can_be_written(&args.out, args.force)
+        .with_context(|| format!("export to {}", args.out.display()))
+        .or_exit(Exit::Usage)?;
     let exported = if let Some(url) = &args.url {
         let client = Client::new(url, args.ca.as_deref())?;
         let token = match (&args.token, &args.token_file) {
@@ -124,6 +130,19 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     };
     output.data(&exported)?;
     Ok(Exit::Done)
+}
+
+/// Refuses a place that no archive can take, before anything is asked or opened.
+fn can_be_written(out: &Path, force: bool) -> anyhow::Result<()> {
+    if out == Path::new("-") {
+        return Err(anyhow!("an archive is read back before it counts, so it needs a file and cannot go to stdout"));
+    }
+    match std::fs::symlink_metadata(out) {
+        Ok(found) if found.is_dir() => Err(anyhow!("it is a directory")),
+        Ok(_) if !force => Err(anyhow!("there is a file already; --force replaces it")),
+        // That it is missing is as it should be; whatever else is wrong shows when it is written.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Streams the archive of a running node into a file.

@@ -1,10 +1,10 @@
 //! `einvoice init`: the directory of a single validator, ready for `start`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use chain::identity::OrganisationId;
+use chain::identity::{ChainName, OrganisationId};
 use invoice::taxpayer::TaxpayerId;
 use ledger::genesis::LedgerGenesis;
 use ledger::organisation::{Custody, Mandate, Organisation, Purpose, Role, Standing};
@@ -12,9 +12,9 @@ use ledger::parameters::Parameters;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::consortium::{ValidatorKeys, entry};
+use crate::consortium::{ValidatorKeys, entry, must_be_unused};
 use crate::exit::{Exit, Exits as _, Failure};
-use crate::files;
+use crate::files::{self, Staging};
 use crate::keys::{self, NamedKey};
 use crate::output::{Output, Report};
 use crate::plan::Planned;
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     directory: PathBuf,
     /// The chain's short name.
     #[arg(long, default_value = "local")]
-    chain: String,
+    chain: ChainName,
     /// The organisation that runs the validator: the tax bureau of this chain.
     #[arg(long, default_value = "tax-bureau")]
     organisation: OrganisationId,
@@ -49,7 +49,7 @@ pub(crate) struct Args {
 
 /// The members of a chain besides its validator.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with organisations and mandates")]
 struct Members {
     organisations: Vec<Organisation>,
     #[serde(default)]
@@ -85,15 +85,17 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let context = || format!("make a node in {}", directory.display());
     let configuration = directory.join("node.toml");
     let genesis_path = directory.join("genesis.json");
-    if configuration.exists() || genesis_path.exists() || directory.join("keys").exists() {
+    if configuration.exists() || genesis_path.exists() {
         return Err(anyhow!("there is one already")).with_context(context).or_exit(Exit::Usage);
     }
+    must_be_unused(directory).with_context(context).or_exit(Exit::Usage)?;
     let members = members(args)?;
-    files::directory(directory).or_exit(Exit::Usage)?;
-    let keys = directory.join("keys");
+    // Whatever is refused from here on leaves nothing behind that would stand in the way of the next attempt.
+    let staging = Staging::begin(directory).or_exit(Exit::Usage)?;
+    let keys = staging.path().join("keys");
     let validator = ValidatorKeys::create(&keys, &args.organisation)?;
     files::directory(&keys.join("hosted"))?;
-    let mut organisations = vec![bureau(args, &validator)?];
+    let mut organisations = vec![bureau(args, &keys, &validator)?];
     organisations.extend(members.organisations);
     let ledger = LedgerGenesis {
         parameters: Parameters::new(args.organisation.clone()),
@@ -104,9 +106,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let node = args.node_id.clone().unwrap_or_else(|| format!("{}-1", args.organisation));
     let toml =
         format!("# What differs from the defaults; `einvoice config show` prints them all.\n[node]\nid = {node:?}\n");
-    files::create_public(&configuration, toml.as_bytes())?;
-    Config::load(Some(&configuration), [], &[]).with_context(context).or_exit(Exit::Usage)?;
-    files::create_public(&genesis_path, &genesis.to_bytes())?;
+    let staged = staging.path().join("node.toml");
+    files::create_public(&staged, toml.as_bytes())?;
+    Config::load(Some(&staged), [], &[]).with_context(context).or_exit(Exit::Usage)?;
+    files::create_public(&staging.path().join("genesis.json"), &genesis.to_bytes())?;
+    staging.publish(&["keys", "node.toml", "genesis.json"])?;
     let chain = genesis.chain_id().to_string();
     output.data(&Made { directory: directory.clone(), configuration, genesis: genesis_path, chain, node })?;
     Ok(Exit::Done)
@@ -123,8 +127,7 @@ fn members(args: &Args) -> Result<Members, Failure> {
 }
 
 /// The validator's organisation, with a login and a statement key besides those of a validator.
-fn bureau(args: &Args, validator: &ValidatorKeys) -> anyhow::Result<Organisation> {
-    let directory = args.directory.join("keys");
+fn bureau(args: &Args, directory: &Path, validator: &ValidatorKeys) -> anyhow::Result<Organisation> {
     let mut listed = validator.entries();
     for purpose in [Purpose::Login, Purpose::Statement] {
         let name = format!("{}-1", keys::name(purpose));

@@ -69,11 +69,35 @@ impl Report for Proven {
     }
 }
 
-/// Verifies, and prints what is proven.
+/// Why a receipt proves nothing.
+#[derive(Debug, Serialize)]
+struct Unproven {
+    status: &'static str,
+    finding: String,
+}
+
+impl Report for Unproven {
+    fn text(&self) -> String {
+        format!("status      {}\nfinding     {}", self.status, self.finding)
+    }
+}
+
+/// Verifies, and prints what is proven, or why nothing is.
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     let Command::Verify(args) = command;
-    output.data(&verify(args)?)?;
-    Ok(Exit::Done)
+    match verify(args) {
+        Ok(proven) => {
+            output.data(&proven)?;
+            Ok(Exit::Done)
+        }
+        Err(failure) => {
+            // What is wrong with a receipt is what was asked for, so it is data like what is right with one.
+            if failure.exit() == Exit::Findings {
+                output.data(&Unproven { status: "findings", finding: failure.to_string() })?;
+            }
+            Err(failure)
+        }
+    }
 }
 
 /// Verifies a receipt; one that proves nothing is a finding.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use chain::checkpoint::SignedCheckpoint;
 use chain::genesis::{GENESIS_BYTES_MAX, Genesis};
 use chain::verify::{self, Options, Report as ChainReport, Status};
@@ -119,7 +119,13 @@ pub(crate) fn verify(args: &Args, output: &Output) -> Result<Verdict, Failure> {
     }
     let context = || format!("read the archive {}", args.archive.display());
     let file = File::open(&args.archive).with_context(context).or_exit(Exit::Usage)?;
-    let bytes = file.metadata().with_context(context).or_exit(Exit::Usage)?.len();
+    let metadata = file.metadata().with_context(context).or_exit(Exit::Usage)?;
+    if metadata.is_dir() {
+        return Err(anyhow!("it is a directory; `einvoice export` makes an archive of a node's"))
+            .with_context(context)
+            .or_exit(Exit::Usage);
+    }
+    let bytes = metadata.len();
     let bar = output.progress("verifying", Some(bytes), true);
     let source = BufReader::with_capacity(BUFFER_BYTES, bar.wrap_read(file));
     let verdict = at_level(source, &genesis, args.level, options);
@@ -135,16 +141,17 @@ fn at_level(source: impl Read, genesis: &Genesis, level: LevelName, options: Opt
         LevelName::Replay => {
             let replayed = replay::verify_archive(source, genesis, options, |_| {}).map_err(|failure| {
                 let exit = match &failure {
-                    ReplayFailure::Genesis(_) => Exit::Usage,
-                    ReplayFailure::Read(_) | ReplayFailure::Fault(_) => Exit::Unexpected,
+                    ReplayFailure::Genesis(_) | ReplayFailure::Read(_) => Exit::Usage,
+                    ReplayFailure::Fault(_) => Exit::Unexpected,
                 };
                 Failure::new(exit, anyhow::Error::new(failure).context("verify the archive"))
             })?;
             return Ok(Verdict::Replay(Box::new(replayed)));
         }
     };
-    let report =
-        verify::verify_archive(source, genesis, level, options, |_, _, _, _| {}).context("read the archive")?;
+    let report = verify::verify_archive(source, genesis, level, options, |_, _, _, _| {})
+        .context("read the archive")
+        .or_exit(Exit::Usage)?;
     Ok(Verdict::Chain(Box::new(report)))
 }
 

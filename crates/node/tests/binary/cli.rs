@@ -65,6 +65,65 @@ fn a_directory_is_initialised_once() {
 }
 
 #[test]
+fn an_init_that_was_refused_can_be_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (node, members) = (directory.path().join("node"), directory.path().join("members.json"));
+    let (node, members) = (node.to_str().unwrap(), members.to_str().unwrap());
+    run(["init", node, "--chain", "Not A Name"]).ended(2);
+    run(["init", node, "--node-id", "not an id"]).ended(2);
+    fs::write(members, "[]").unwrap();
+    let list = run(["init", node, "--members", members]).ended(2);
+    assert!(!list.stderr.contains("struct"), "{}", list.stderr);
+    // A member that has the validator's own id shows only when the genesis is put together.
+    let member = json!({ "id": "tax-bureau", "name": "Second", "taxpayer_id": "11440300K31718010F",
+        "taxpayer_kind": "uscc", "roles": ["agency"], "standing": "active", "keys": [] });
+    fs::write(members, json!({ "organisations": [member] }).to_string()).unwrap();
+    run(["init", node, "--members", members]).ended(2);
+    run(["init", node]).ended(0);
+    let key = Path::new(node).join("keys/consensus-1.json");
+    assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn an_archive_takes_no_place_that_is_not_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("dev");
+    assert_eq!(DevNode::start(&data).stop().code(), Some(0));
+    let (data, out) = (data.to_str().unwrap(), directory.path().join("archive"));
+    let (out, genesis) = (out.to_str().unwrap(), format!("{data}/genesis.json"));
+    fs::write(out, "mine").unwrap();
+    run(["export", "--data", data, "--out", "-"]).ended(2);
+    run(["export", "--data", data, "--out", data, "--force"]).ended(2);
+    let refused = run(["export", "--data", data, "--out", out]).ended(2);
+    assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
+    assert_eq!(fs::read_to_string(out).unwrap(), "mine");
+    run(["export", "--data", data, "--out", out, "--force"]).ended(0);
+    run(["verify", out, "--genesis", &genesis]).ended(0);
+    let refused = run(["verify", data, "--genesis", &genesis]).ended(2);
+    assert!(refused.stderr.contains("it is a directory"), "{}", refused.stderr);
+    // Nobody else enters where the store lives.
+    let store = Path::new(data).join("data");
+    for (name, mode) in [("", 0o700), ("attachments", 0o700), ("attachments/bytes", 0o600), ("lock", 0o600)] {
+        assert_eq!(fs::metadata(store.join(name)).unwrap().permissions().mode() & 0o777, mode, "{name}");
+    }
+}
+
+#[test]
+fn a_receipt_that_proves_nothing_says_so_as_data() {
+    let directory = tempfile::tempdir().unwrap();
+    let genesis = initialised(directory.path()).replace("node.toml", "genesis.json");
+    let receipt = directory.path().join("receipt.json");
+    fs::write(&receipt, "[]").unwrap();
+    let receipt = receipt.to_str().unwrap();
+    let text = run(["receipt", "verify", receipt, "--genesis", &genesis]).ended(20);
+    assert!(text.stdout.starts_with("status      findings\nfinding     "), "{}", text.stdout);
+    assert!(!text.stdout.contains("struct"), "{}", text.stdout);
+    let found = run(["receipt", "verify", receipt, "--genesis", &genesis, "--format", "json"]).ended(20).json();
+    assert_eq!(found["status"], "findings");
+    run(["receipt", "verify", directory.path().to_str().unwrap(), "--genesis", &genesis]).ended(2);
+}
+
+#[test]
 fn a_node_serves_at_once_answers_and_stops_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let started = Instant::now();
