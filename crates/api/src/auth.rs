@@ -6,13 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::http::header::AUTHORIZATION;
 use chain::identity::OrganisationId;
 use chain::login::{LoginError, LoginToken};
 use ledger::organisation::{Organisation, Purpose, Role};
 use replica::port::Store;
-use subtle::ConstantTimeEq;
 
 use crate::problem::Problem;
 use crate::service::Service;
@@ -60,15 +59,10 @@ impl<S: Store> Service<S> {
         Ok(Some(Caller { organisation, token }))
     }
 
-    /// Holds a write's token against the body it must cover, and uses the token up.
-    pub(crate) fn cover(&self, caller: &Caller, body: &[u8]) -> Result<(), Problem> {
-        let missing = |claim| rejected(&LoginError::BodyNotCovered { claim });
-        let jti = caller.token.jti().ok_or_else(|| missing("jti"))?;
-        let expected = caller.token.body_sha256().ok_or_else(|| missing("body_sha256"))?;
-        let found = chain::hash::Hash::of(body);
-        if !bool::from(found.as_bytes().ct_eq(expected.as_bytes())) {
-            return Err(rejected(&LoginError::BodyMismatch { expected, found }));
-        }
+    /// Holds a write's token against the request and the body it must cover, and uses the token up.
+    pub(crate) fn cover(&self, caller: &Caller, method: &Method, path: &str, body: &[u8]) -> Result<(), Problem> {
+        let request = format!("{method} {path}");
+        let jti = caller.token.verify_write(&request, body).map_err(|error| rejected(&error))?;
         if caller.token.issued_at() < self.started_s {
             // Ids used up before this process began are forgotten, so no older token is taken.
             return Err(Problem::new("auth.token-too-old"));

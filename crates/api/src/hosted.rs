@@ -50,13 +50,14 @@ impl<S: Store> Service<S> {
     /// Reads and proves a write: login, key, body, and the token's cover of that body.
     pub(crate) async fn write(self: &Arc<Self>, call: Call) -> Result<Write, Problem> {
         let headers = call.headers().clone();
+        let (method, path) = (call.parts.method.clone(), call.parts.uri.path().to_owned());
         let caller = self.run(move |service| service.login(&headers)).await?;
         self.hosted_key(caller.id())?;
         self.must_take_writes()?;
         let nonce = call.idempotency_key()?;
         let patience = call.prefer().patience(self.app.options.finality_wait_ms);
         let (_, body) = call.body(&self.app.options, &[JSON]).await?;
-        self.cover(&caller, &body)?;
+        self.cover(&caller, &method, &path, &body)?;
         Ok(Write { caller, nonce, patience, body })
     }
 

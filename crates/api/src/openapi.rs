@@ -1,7 +1,9 @@
 //! The description of the door: OpenAPI 3.1, generated from the handlers and the shapes they use.
 
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi as Description, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, ObjectBuilder, OpenApi as Description, Ref, RefOr, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi};
 
 use crate::problem::{PROBLEM_JSON, ProblemBody};
@@ -55,21 +57,51 @@ impl Modify for Common {
             .bearer_format("JWT")
             .description(Some(
                 "A JWT of typ einvoice-login+jwt that the organisation signs with a login key on the ledger; aud is this \
-                 node's id, exp at most an hour after iat. Writes also need jti and body_sha256 (base64url of the SHA-256 \
-                 of the body), and a token is good for one write.",
+                 node's id, exp at most an hour after iat. Writes also need jti, request (method and path, as in \
+                 POST /v1/invoices) and body_sha256 (base64url of the SHA-256 of the body), and a token is good for one \
+                 write.",
             ))
             .build();
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("login", SecurityScheme::Http(login));
         let problem = ResponseBuilder::new()
             .description("A problem.")
+            .header("Retry-After", retry_after())
             .content(PROBLEM_JSON, ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemBody"))).build())
             .build();
         for item in description.paths.paths.values_mut() {
             let operations = [&mut item.get, &mut item.post, &mut item.delete];
             for operation in operations.into_iter().flatten() {
                 operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
+                describe_headers(operation);
             }
+        }
+    }
+}
+
+fn retry_after() -> Header {
+    let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
+    HeaderBuilder::new().schema(Some(seconds)).description(Some("After how many seconds to ask again.")).build()
+}
+
+/// What answers carry besides their bodies: where the statement or the new invoice is, and when to ask.
+fn describe_headers(operation: &mut Operation) {
+    let issues = operation.operation_id.as_deref() == Some("issue_invoice");
+    let location = |what: &str| {
+        let path = ObjectBuilder::new().schema_type(Type::String).build();
+        RefOr::T(HeaderBuilder::new().schema(Some(path)).description(Some(what)).build())
+    };
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        match status.as_str() {
+            "202" => {
+                response.headers.insert("Location".to_owned(), location("The statement that waits."));
+                response.headers.insert("Retry-After".to_owned(), RefOr::T(retry_after()));
+            }
+            "200" | "201" if issues => {
+                response.headers.insert("Location".to_owned(), location("The invoice."));
+            }
+            _ => {}
         }
     }
 }

@@ -79,6 +79,12 @@ pub const CODES: &[CodeEntry] = &[
         "Set the clock; an iat up to 60 seconds ahead is accepted.",
     ),
     entry(
+        "login.request-mismatch",
+        Kind::Unauthenticated,
+        "The login token covers another request: method and path.",
+        "Sign a token whose request is exactly the method and path that are asked, as in `POST /v1/invoices`.",
+    ),
+    entry(
         "login.signature",
         Kind::Unauthenticated,
         "The signature of the login token does not verify under the key it names.",

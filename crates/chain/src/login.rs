@@ -1,7 +1,7 @@
 //! Login tokens: how an organisation proves who it is to one node, without a user database.
 //!
 //! A token is a JWT (RFC 7519) that the organisation signs with a login key on the ledger. `aud`
-//! ties it to one node, `exp` to an hour, `body_sha256` and `jti` to one request. It is never
+//! ties it to one node, `exp` to an hour, `jti`, `request` and `body_sha256` to one request. It is never
 //! recorded. Whether the key may log in, the ledger knows.
 
 use std::borrow::Cow;
@@ -40,7 +40,7 @@ pub enum LoginError {
     /// The header is not strict JSON with exactly `alg`, `typ` and `kid`.
     #[error("the token's header is malformed: {0}")]
     Header(#[source] JsonError),
-    /// The claims are not strict JSON with `aud`, `iat`, `exp`, perhaps `jti` and `body_sha256`.
+    /// The claims are not strict JSON with `aud`, `iat`, `exp`, perhaps `jti`, `request` and `body_sha256`.
     #[error("the token's claims are malformed: {0}")]
     Claims(#[source] JsonError),
     /// A claim has a value that it cannot have.
@@ -101,6 +101,14 @@ pub enum LoginError {
         /// The claim that is missing.
         claim: &'static str,
     },
+    /// The token covers another request: method and path.
+    #[error("the token covers {expected:?}, found {found:?}")]
+    RequestMismatch {
+        /// What the token covers.
+        expected: String,
+        /// What was asked, shortened.
+        found: String,
+    },
     /// The token covers another body.
     #[error("the token covers a body with SHA-256 {expected}, found {found}")]
     BodyMismatch {
@@ -122,6 +130,7 @@ impl LoginError {
             Self::Lifetime { .. } => "login.lifetime",
             Self::NotYetValid { .. } => "login.not-yet-valid",
             Self::Expired { .. } => "login.expired",
+            Self::RequestMismatch { .. } => "login.request-mismatch",
             Self::BodyNotCovered { .. } | Self::BodyMismatch { .. } => "login.body-mismatch",
         }
     }
@@ -154,6 +163,8 @@ struct RawClaims<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     jti: Option<Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    request: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     body_sha256: Option<Cow<'a, str>>,
 }
 
@@ -172,6 +183,8 @@ pub struct LoginDraft {
     pub expires_at: u64,
     /// The token's own id: `jti`. Hosted writes need it.
     pub jti: Option<Nonce>,
+    /// Method and path of the request, as in `POST /v1/invoices`: `request`. Hosted writes need it.
+    pub request: Option<String>,
     /// SHA-256 of the request's body: `body_sha256`. Hosted writes need it.
     pub body_sha256: Option<Hash>,
 }
@@ -189,6 +202,7 @@ impl LoginDraft {
             iat: self.issued_at,
             exp: self.expires_at,
             jti: self.jti.as_ref().map(|jti| jti.as_str().into()),
+            request: self.request.as_deref().map(Into::into),
             body_sha256: self.body_sha256.map(|hash| encode_base64url(hash.as_bytes()).into()),
         };
         let header = serde_json::to_vec(&header).expect("strings always serialise");
@@ -209,6 +223,7 @@ pub struct LoginToken {
     issued_at: u64,
     expires_at: u64,
     jti: Option<Nonce>,
+    request: Option<String>,
     body_sha256: Option<Hash>,
 }
 
@@ -242,6 +257,7 @@ impl LoginToken {
             issued_at: claims.iat,
             expires_at: claims.exp,
             jti,
+            request: claims.request.map(Cow::into_owned),
             body_sha256,
         })
     }
@@ -276,6 +292,11 @@ impl LoginToken {
         self.jti.as_ref()
     }
 
+    /// Method and path of the request, if the token covers one.
+    pub fn request(&self) -> Option<&str> {
+        self.request.as_deref()
+    }
+
     /// SHA-256 of the request's body, if the token covers one.
     pub fn body_sha256(&self) -> Option<Hash> {
         self.body_sha256
@@ -307,11 +328,17 @@ impl LoginToken {
         Ok(())
     }
 
-    /// Checks that the token covers this request body, and has an id of its own: what a request
-    /// needs that writes with a hosted key. Gives that id.
-    pub fn verify_body(&self, body: &[u8]) -> Result<&Nonce, LoginError> {
+    /// Checks that the token covers this request (method and path, as in `POST /v1/invoices`) and this
+    /// body, and has an id of its own: what a request needs that writes with a hosted key. Gives that id.
+    pub fn verify_write(&self, request: &str, body: &[u8]) -> Result<&Nonce, LoginError> {
         let missing = |claim| LoginError::BodyNotCovered { claim };
         let jti = self.jti.as_ref().ok_or_else(|| missing("jti"))?;
+        let covered = self.request.as_deref().ok_or_else(|| missing("request"))?;
+        if covered != request {
+            // The same body may mean an unlock on one path and a close on another.
+            let (expected, found) = (json::excerpt(covered), json::excerpt(request));
+            return Err(LoginError::RequestMismatch { expected, found });
+        }
         let expected = self.body_sha256.ok_or_else(|| missing("body_sha256"))?;
         let found = Hash::of(body);
         if found != expected {

@@ -166,6 +166,7 @@ impl Node {
             issued_at: self.now_s(),
             expires_at: self.now_s() + 600,
             jti: None,
+            request: None,
             body_sha256: None,
         }
     }
@@ -175,9 +176,15 @@ impl Node {
         format!("Bearer {}", self.login(name).sign(&secret(name, "login")))
     }
 
-    /// An Authorization header for one write of a body.
+    /// An Authorization header for one issue of a body.
     pub(crate) fn bearer_for(&self, name: &str, body: &[u8]) -> String {
+        self.bearer_covering(name, "POST /v1/invoices", body)
+    }
+
+    /// An Authorization header for one write of a body.
+    pub(crate) fn bearer_covering(&self, name: &str, request: &str, body: &[u8]) -> String {
         let mut draft = self.login(name);
+        draft.request = Some(request.to_owned());
         draft.jti = Some(Nonce::new(format!("t{}", self.tokens.fetch_add(1, Ordering::SeqCst))).unwrap());
         draft.body_sha256 = Some(Hash::of(body));
         format!("Bearer {}", draft.sign(&secret(name, "login")))
@@ -196,7 +203,7 @@ impl Node {
     /// Writes with a hosted key and more headers.
     pub(crate) fn write_with(&self, name: &str, path: &str, key: &str, body: &Value, more: &[(&str, &str)]) -> Answer {
         let body = body.to_string().into_bytes();
-        let bearer = self.bearer_for(name, &body);
+        let bearer = self.bearer_covering(name, &format!("POST {path}"), &body);
         let mut headers =
             vec![("authorization", bearer.as_str()), ("idempotency-key", key), ("content-type", "application/json")];
         headers.extend_from_slice(more);

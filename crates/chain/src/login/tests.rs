@@ -21,6 +21,7 @@ fn draft() -> LoginDraft {
         issued_at: NOW,
         expires_at: NOW + 3_600,
         jti: Some(Nonce::new("t-1").unwrap()),
+        request: Some("POST /v1/invoices".to_owned()),
         body_sha256: Some(Hash::of(b"{}")),
     }
 }
@@ -41,7 +42,10 @@ fn signed(header: &str, claims: &str) -> String {
 
 #[test]
 fn the_bytes_of_a_token_are_fixed() {
-    assert_eq!(draft().sign(&secret()), GOLDEN);
+    assert_eq!(LoginDraft { request: None, ..draft() }.sign(&secret()), GOLDEN);
+    let claims = r#"{"aud":"node-1","iat":1700000000,"exp":1700003600,"jti":"t-1","request":"POST /v1/invoices","body_sha256":"RBNvo1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o"}"#;
+    let header = r#"{"alg":"EdDSA","typ":"einvoice-login+jwt","kid":"acme/login-1"}"#;
+    assert_eq!(draft().sign(&secret()), signed(header, claims));
     let token = LoginToken::parse(GOLDEN).unwrap();
     token.verify(&secret().public(), "node-1", NOW).unwrap();
     assert_eq!(token.organisation().as_str(), "acme");
@@ -91,13 +95,18 @@ fn a_token_opens_one_node_under_one_key() {
 
 #[test]
 fn a_body_is_covered_or_refused() {
-    let token = LoginToken::parse(GOLDEN).unwrap();
-    assert_eq!(token.verify_body(b"{}").unwrap().as_str(), "t-1");
-    assert_eq!(token.verify_body(b"{ }").unwrap_err().code(), "login.body-mismatch");
-    for draft in [LoginDraft { jti: None, ..draft() }, LoginDraft { body_sha256: None, ..draft() }] {
+    let token = LoginToken::parse(&draft().sign(&secret())).unwrap();
+    assert_eq!(token.verify_write("POST /v1/invoices", b"{}").unwrap().as_str(), "t-1");
+    assert_eq!(token.verify_write("POST /v1/invoices", b"{ }").unwrap_err().code(), "login.body-mismatch");
+    assert_eq!(token.verify_write("POST /v1/filings", b"{}").unwrap_err().code(), "login.request-mismatch");
+    for draft in [
+        LoginDraft { jti: None, ..draft() },
+        LoginDraft { request: None, ..draft() },
+        LoginDraft { body_sha256: None, ..draft() },
+    ] {
         assert_eq!(check(&draft, NOW), None);
         let token = LoginToken::parse(&draft.sign(&secret())).unwrap();
-        assert_eq!(token.verify_body(b"{}").unwrap_err().code(), "login.body-mismatch");
+        assert_eq!(token.verify_write("POST /v1/invoices", b"{}").unwrap_err().code(), "login.body-mismatch");
     }
 }
 

@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// For a write without a body.
     #[arg(long, conflicts_with = "body")]
     empty_body: bool,
+    /// Method and path of the write, as in "POST /v1/invoices": the token is good for that alone.
+    #[arg(long)]
+    request: Option<String>,
     /// The token's own id; random for a write.
     #[arg(long)]
     jti: Option<Nonce>,
@@ -50,22 +53,39 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         Some(path) => Some(files::read(path, BODY_BYTES_MAX).or_exit(Exit::Usage)?),
         None => args.empty_body.then(Vec::new),
     };
+    let write = match (&args.request, &body) {
+        (Some(request), Some(body)) => Some(Write { request, body }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            let text = "make a token: a write needs --request together with --body or --empty-body, a read neither";
+            return Err(Failure::text(Exit::Usage, text));
+        }
+    };
     let now_s = args.clock.now_s()?;
-    let token = mint(&key, &args.aud, now_s, args.ttl, body.as_deref(), args.jti.clone())?;
+    let token = mint(&key, &args.aud, now_s, args.ttl, write, args.jti.clone())?;
     output.line(&token)?;
     Ok(Exit::Done)
 }
 
-/// Signs a token that is valid for `ttl_s` from `now_s` (unix seconds); with a body it is for that write alone.
+/// What a token for a write covers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Write<'w> {
+    /// Method and path.
+    pub(crate) request: &'w str,
+    /// The body.
+    pub(crate) body: &'w [u8],
+}
+
+/// Signs a token that is valid for `ttl_s` from `now_s` (unix seconds), for reads or for one write.
 pub(crate) fn mint(
     key: &NamedKey,
     audience: &str,
     now_s: u64,
     ttl_s: u64,
-    body: Option<&[u8]>,
+    write: Option<Write<'_>>,
     jti: Option<Nonce>,
 ) -> anyhow::Result<String> {
-    let jti = match (jti, body) {
+    let jti = match (jti, write) {
         (None, Some(_)) => Some(random_nonce().context("make a token")?),
         (jti, _) => jti,
     };
@@ -76,7 +96,8 @@ pub(crate) fn mint(
         issued_at: now_s,
         expires_at: now_s.saturating_add(ttl_s),
         jti,
-        body_sha256: body.map(Hash::of),
+        request: write.map(|write| write.request.to_owned()),
+        body_sha256: write.map(|write| Hash::of(write.body)),
     };
     Ok(draft.sign(&key.secret))
 }

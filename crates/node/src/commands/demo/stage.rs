@@ -89,11 +89,11 @@ impl<'a> Stage<'a> {
         self.output.step(&Step { number: self.steps, act, what: what.into(), facts })
     }
 
-    /// A token of an organisation; with a body it is good for that write alone.
-    pub(super) fn token(&self, who: &OrganisationId, body: Option<&[u8]>) -> Result<String, Failure> {
+    /// A token of an organisation, for reads or for one write.
+    pub(super) fn token(&self, who: &OrganisationId, write: Option<token::Write<'_>>) -> Result<String, Failure> {
         let key = self.logins.get(who).ok_or_else(|| anyhow!("log in as {who}: it has no key here"))?;
         let now_s = u64::try_from(self.service.clock().now_ms() / 1_000).unwrap_or(0);
-        Ok(token::mint(key, &self.node_id, now_s, TOKEN_TTL_S, body, None)?)
+        Ok(token::mint(key, &self.node_id, now_s, TOKEN_TTL_S, write, None)?)
     }
 
     /// Reads as an organisation.
@@ -105,7 +105,9 @@ impl<'a> Stage<'a> {
     /// Writes as an organisation, with the key that the node holds for it.
     pub(super) fn write(&self, who: &str, path: &str, key: &str, body: &Value) -> Result<Reply, Failure> {
         let bytes = body.to_string().into_bytes();
-        let token = self.token(&organisation(who)?, Some(&bytes))?;
+        let request = format!("POST {path}");
+        let covered = token::Write { request: &request, body: &bytes };
+        let token = self.token(&organisation(who)?, Some(covered))?;
         let call = Call {
             token: Some(&token),
             idempotency_key: Some(key),
