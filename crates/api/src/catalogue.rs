@@ -145,6 +145,12 @@ pub const CODES: &[CodeEntry] = &[
         "Try again after the time in Retry-After; send several events in one statement.",
     ),
     entry(
+        "node.busy",
+        Kind::Unavailable,
+        "As many requests of this costly kind are under way as the node allows at once.",
+        "Try again after the time in Retry-After.",
+    ),
+    entry(
         "node.catching-up",
         Kind::Unavailable,
         "The node has not come up to the tip of the chain.",
@@ -230,6 +236,12 @@ pub const CODES: &[CodeEntry] = &[
         Kind::Fault,
         "Executing the statement failed on this node; it was set aside.",
         "Tell the operator the request id.",
+    ),
+    entry(
+        "statement.repeated",
+        Kind::Conflict,
+        "The same payload was decided under the same nonce, in another statement; this one left the mempool.",
+        "Ask for the first statement: what became of it stands for both.",
     ),
     entry(
         "statement.unknown",

@@ -2,6 +2,7 @@
 
 use chain::encoding::{decode_base64url, encode_base64url};
 use chain::hash::Hash;
+use invoice::InvoiceId;
 
 use crate::problem::Problem;
 
@@ -39,8 +40,7 @@ impl List {
     }
 
     /// Reads a cursor of this list.
-    pub(crate) fn read(self, text: &str) -> Result<Vec<u8>, Problem> {
-        let wrong = || Problem::new("request.cursor").at("cursor", "a cursor of this list", "another text");
+    fn read(self, text: &str) -> Result<Vec<u8>, Problem> {
         if text.len() > CURSOR_BYTES_MAX * 2 {
             return Err(wrong());
         }
@@ -50,6 +50,23 @@ impl List {
             Some(_) | None => Err(wrong()),
         }
     }
+
+    /// Reads a cursor whose place is a leaf.
+    pub(crate) fn read_leaf(self, text: &str) -> Result<u64, Problem> {
+        let place = self.read(text)?;
+        // A tag can be computed by anybody: a place of another form must not start the list anew.
+        place.try_into().map(u64::from_be_bytes).map_err(|_| wrong())
+    }
+
+    /// Reads a cursor whose place is an invoice's id.
+    pub(crate) fn read_invoice(self, text: &str) -> Result<InvoiceId, Problem> {
+        let place = self.read(text)?;
+        std::str::from_utf8(&place).ok().and_then(|id| id.parse().ok()).ok_or_else(wrong)
+    }
+}
+
+fn wrong() -> Problem {
+    Problem::new("request.cursor").at("cursor", "a cursor of this list", "another text")
 }
 
 #[cfg(test)]
@@ -67,5 +84,18 @@ mod tests {
             assert_eq!(list.read(text).unwrap_err().code(), "request.cursor");
         }
         assert!(mine.read(&"A".repeat(10_000)).is_err());
+    }
+
+    #[test]
+    fn a_place_has_the_form_of_its_list() {
+        let list = List::new("invoices", &[]);
+        assert_eq!(list.read_leaf(&list.write(&7_u64.to_be_bytes())).unwrap(), 7);
+        let id = "144032609110-00000001";
+        assert_eq!(list.read_invoice(&list.write(id.as_bytes())).unwrap().to_string(), id);
+        for place in [&b""[..], b"1234567", b"123456789", b"\xff\xff"] {
+            let cursor = list.write(place);
+            assert_eq!(list.read_leaf(&cursor).unwrap_err().code(), "request.cursor");
+            assert_eq!(list.read_invoice(&cursor).unwrap_err().code(), "request.cursor");
+        }
     }
 }

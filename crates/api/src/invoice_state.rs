@@ -67,6 +67,7 @@ impl<S: Store> Service<S> {
                 None => "redacted",
             },
         };
+        let sees_lock = record.claim != Claim::Open && self.sees_lock(caller, record)?;
         let (code, number) = match id {
             InvoiceId::Blockchain { code, number } => (Some(code.to_string()), number.to_string()),
             InvoiceId::Digital { number } => (None, number.to_string()),
@@ -79,7 +80,7 @@ impl<S: Store> Service<S> {
             number,
             profile: record.profile.to_string(),
             validity: validity(record.validity).to_owned(),
-            reimbursement: reimbursement(caller, &record.claim, self.now_ms()),
+            reimbursement: reimbursement(caller, &record.claim, self.now_ms(), sees_lock),
             period: record.period.to_string(),
             filed: self.query().filing(&record.seller, record.period)?.is_some(),
             seller: record.seller.to_string(),
@@ -125,8 +126,9 @@ pub(crate) fn status(status: Reimbursement) -> &'static str {
     }
 }
 
-/// What for is only for the platform and the enterprise; who and since when, for all who see the invoice.
-fn reimbursement(caller: &Caller, claim: &Claim, now_ms: i64) -> ReimbursementView {
+/// What for is only for the platform and the enterprise; who and since when, for those who could claim it themselves
+/// (`sees_lock`); the status, for all who see the invoice.
+fn reimbursement(caller: &Caller, claim: &Claim, now_ms: i64, sees_lock: bool) -> ReimbursementView {
     let mut view = ReimbursementView {
         status: status(claim.at(now_ms)).to_owned(),
         since: None,
@@ -136,6 +138,9 @@ fn reimbursement(caller: &Caller, claim: &Claim, now_ms: i64) -> ReimbursementVi
         claim: None,
         token: None,
     };
+    if !sees_lock {
+        return view;
+    }
     let details = match claim {
         Claim::Open => return view,
         Claim::Locked(lock) => {

@@ -14,6 +14,7 @@ mod attachments;
 mod auth;
 mod call;
 pub mod catalogue;
+mod claims;
 mod cursor;
 mod docs;
 mod finality;

@@ -29,6 +29,8 @@ pub struct Options {
     pub drain_ms: u64,
     /// Reads of the store under way at once.
     pub reads_max: usize,
+    /// Dry runs (`:prepare` and `:validate`) under way at once: they need no login and much work.
+    pub dry_runs_at_once_max: usize,
     /// Ids of login tokens remembered, because each is good for one write.
     pub token_ids_max: usize,
     /// How old the last block may be before the node calls itself not ready.
@@ -51,6 +53,7 @@ impl Default for Options {
             handshake_timeout_ms: 10_000,
             drain_ms: 15_000,
             reads_max: 64,
+            dry_runs_at_once_max: 4,
             token_ids_max: 200_000,
             stall_ms: 180_000,
         }

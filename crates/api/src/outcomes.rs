@@ -8,7 +8,7 @@ use chain::block::Leaf;
 use chain::hash::{Hash, StatementId};
 use invoice::date::Date;
 use invoice::violation::Violation;
-use ledger::admission::Rejection;
+use ledger::admission::{Rejection, VIOLATIONS_MAX};
 use ledger::event::Event;
 use ledger::outcome::{ACCEPTED, REPEATED, Record};
 use ledger::record::LeafRef;
@@ -199,14 +199,20 @@ impl<S: Store> Service<S> {
         Problem::new("document.invalid")
             .at("/events", "documents that keep the rules", found)
             .violations(&findings.violations)
+            .with(|body| body.truncated = findings.truncated)
     }
 
-    /// Everything that is wrong or doubtful in events, as things stand now. Paths start at the payload.
+    /// What is wrong or doubtful in events, as things stand now, up to [`VIOLATIONS_MAX`] of each. Paths start at the
+    /// payload.
     pub(crate) fn examine_events<'e>(&self, events: impl Iterator<Item = &'e [u8]>) -> Findings {
         let mut findings = Findings::default();
         let rules = &self.query().tip().parameters.rules;
         let date = self.today();
         for (index, event) in events.enumerate() {
+            if findings.violations.len() + findings.others.len() >= VIOLATIONS_MAX {
+                findings.truncated = true;
+                break;
+            }
             let at = format!("/events/{index}");
             if let Some(document) = document_of(event)
                 && let Some(date) = date
@@ -221,11 +227,11 @@ impl<S: Store> Service<S> {
                     path: format!("{at}{}", error.path),
                     rule: "event.malformed".to_owned(),
                     expected: error.kind.expected(),
-                    actual: error.to_string(),
+                    actual: crate::problem::cut(error.to_string()),
                 });
             }
         }
-        findings
+        findings.capped()
     }
 
     /// Today in UTC+8.
@@ -242,6 +248,18 @@ pub(crate) struct Findings {
     /// What is wrong outside documents.
     pub(crate) others: Vec<crate::views::ViolationView>,
     pub(crate) malformed: bool,
+    /// Whether more was found than is listed.
+    pub(crate) truncated: bool,
+}
+
+impl Findings {
+    fn capped(mut self) -> Self {
+        let violations_max = VIOLATIONS_MAX.saturating_sub(self.others.len());
+        self.truncated |= self.violations.len() > violations_max || self.warnings.len() > VIOLATIONS_MAX;
+        self.violations.truncate(violations_max);
+        self.warnings.truncate(VIOLATIONS_MAX);
+        self
+    }
 }
 
 fn placed(found: Vec<Violation>, at: &str) -> impl Iterator<Item = Violation> {

@@ -50,6 +50,10 @@ pub struct ProblemBody {
     /// Everything that is wrong in documents.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<ViolationView>,
+    /// Whether more violations were found than are listed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub truncated: bool,
     /// The earlier event that stands in the way: who and since when, never what for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<StandingView>,
@@ -65,6 +69,18 @@ pub struct ProblemBody {
     /// What became of every event of the statement, when the refusal is on the ledger.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outcomes: Vec<OutcomeView>,
+}
+
+/// Longest text of the caller's that is echoed, characters.
+const ECHOED_CHARS_MAX: usize = 200;
+
+/// Text that may be the caller's own, cut: an answer must not be as large as the caller likes.
+pub(crate) fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(ECHOED_CHARS_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// A problem before it is rendered.
@@ -115,7 +131,7 @@ impl Problem {
         let path = path.into();
         self.body.path = if path.is_empty() { None } else { Some(path) };
         self.body.expected = Some(expected.into());
-        self.body.found = Some(found.into());
+        self.body.found = Some(cut(found.into()));
         self
     }
 
@@ -202,5 +218,17 @@ impl From<replica::port::StoreFault> for Problem {
 impl From<ledger::state::Fault> for Problem {
     fn from(fault: ledger::state::Fault) -> Self {
         Self::fault(&fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_echoed_is_cut() {
+        let problem = Problem::new("request.json").at("", "less", "年".repeat(10_000));
+        assert_eq!(problem.body.found.unwrap().chars().count(), ECHOED_CHARS_MAX + 1);
+        assert_eq!(cut("年".repeat(ECHOED_CHARS_MAX)), "年".repeat(ECHOED_CHARS_MAX));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -68,25 +68,34 @@ impl Quotas {
         usize::from(a & 0x0f) << 16 | usize::from(b) << 8 | usize::from(c)
     }
 
-    fn on_day<T>(&self, day: i64, work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        let mut mismatches = self.mismatches.lock().expect("nothing panics while it holds the counters");
-        if mismatches.day != day {
+    /// Counts a mismatch of an invoice, real or not, on a day before it is known to be one: whoever asks at the same
+    /// time must find it counted. `false` when the invoice may not be asked for any more.
+    pub(crate) fn reserve(&self, invoice: &str, day: i64) -> bool {
+        let slot = self.slot(invoice);
+        let mut mismatches = self.mismatches();
+        // Requests that overtake each other at midnight must not clear the counters twice.
+        if mismatches.day < day {
             mismatches.day = day;
             mismatches.slots.fill(0);
         }
-        work(&mut mismatches.slots)
+        let free = mismatches.slots[slot] < self.mismatches_max;
+        if free {
+            mismatches.slots[slot] += 1;
+        }
+        free
     }
 
-    /// Whether an invoice, real or not, may still be asked for on a day.
-    pub(crate) fn may_ask(&self, invoice: &str, day: i64) -> bool {
+    /// Takes back what was counted: it was no mismatch.
+    pub(crate) fn give_back(&self, invoice: &str, day: i64) {
         let slot = self.slot(invoice);
-        self.on_day(day, |slots| slots[slot] < self.mismatches_max)
+        let mut mismatches = self.mismatches();
+        if mismatches.day == day {
+            mismatches.slots[slot] = mismatches.slots[slot].saturating_sub(1);
+        }
     }
 
-    /// Counts a mismatch.
-    pub(crate) fn mismatch(&self, invoice: &str, day: i64) {
-        let slot = self.slot(invoice);
-        self.on_day(day, |slots| slots[slot] = slots[slot].saturating_add(1));
+    fn mismatches(&self) -> MutexGuard<'_, Mismatches> {
+        self.mismatches.lock().expect("nothing panics while it holds the counters")
     }
 }
 
@@ -109,12 +118,25 @@ mod tests {
     fn an_invoice_has_five_mismatches_a_day() {
         let quotas = Quotas::new(&Options::default(), [7; 32]);
         for _ in 0..5 {
-            assert!(quotas.may_ask("a", 1));
-            quotas.mismatch("a", 1);
+            assert!(quotas.reserve("a", 1));
         }
-        assert!(!quotas.may_ask("a", 1));
-        assert!(quotas.may_ask("b", 1));
-        assert!(quotas.may_ask("a", 2));
+        assert!(!quotas.reserve("a", 1));
+        assert!(quotas.reserve("b", 1));
+        quotas.give_back("a", 1);
+        assert!(quotas.reserve("a", 1) && !quotas.reserve("a", 1));
+        assert!(quotas.reserve("a", 2));
+        quotas.give_back("a", 1);
+        assert_eq!((2..=6).filter(|_| quotas.reserve("a", 2)).count(), 4, "an older day gives nothing back");
+    }
+
+    #[test]
+    fn checks_at_the_same_time_share_the_day() {
+        let quotas = Quotas::new(&Options::default(), [7; 32]);
+        let granted: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..20).map(|_| scope.spawn(|| usize::from(quotas.reserve("a", 1)))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(granted, 5);
     }
 
     #[test]

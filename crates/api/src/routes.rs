@@ -8,6 +8,7 @@ pub(crate) mod ledger_reads;
 pub(crate) mod lists;
 pub(crate) mod node_routes;
 pub(crate) mod reimbursements;
+mod request_events;
 pub(crate) mod statements;
 pub(crate) mod verifications;
 

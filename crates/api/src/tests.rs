@@ -1,8 +1,10 @@
 //! Tests of the door over real connections, on a store in memory, with one validator.
 
 mod checks;
+mod claims;
 mod client;
 mod consortium;
+mod dry_runs;
 mod layers;
 mod lifecycle;
 mod logins;

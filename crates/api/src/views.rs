@@ -41,7 +41,7 @@ impl From<&Violation> for ViolationView {
             path: violation.path.clone(),
             rule: violation.rule.to_owned(),
             expected: violation.expected.clone(),
-            actual: violation.actual.clone(),
+            actual: crate::problem::cut(violation.actual.clone()),
         }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) async fn archive<S: Store>(State(service): State<Arc<Service<S>>>, ca
         return Err(Problem::new("auth.role-missing").at("", "an agency or auditor", caller.id().as_str()));
     }
     let permit = Arc::clone(&service.archives).try_acquire_owned().map_err(|_| {
-        Problem::new("request.overdue").retry_after(30).at("", format!("{ARCHIVES_MAX} at once"), "more")
+        Problem::new("node.busy").retry_after(30).at("", format!("at most {ARCHIVES_MAX} archives at once"), "more")
     })?;
     let (pieces, receiver) = mpsc::channel(PIECES_MAX);
     let worker = Arc::clone(&service);

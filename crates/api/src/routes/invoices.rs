@@ -4,28 +4,34 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chain::hash::Hash;
 use ledger::event::{Event, Recipient, Transfer, Void, VoidReason};
+use ledger::record::InvoiceRecord;
 use replica::port::Store;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::access::parse_id;
 use crate::attachments;
+use crate::auth::Caller;
 use crate::call::{Call, header_value, read_json};
+use crate::claims::{claim_of, sees_claim};
 use crate::cursor::List;
 use crate::hosted::Shows;
 use crate::problem::Problem;
 use crate::schema;
 use crate::service::Service;
 use crate::time::format_ms;
-use crate::views::{EventPage, EventResult, EventRow, InvoiceView, StatementView};
+use crate::views::{EventPage, EventResult, EventRow, InvoiceView, RecordView, RefusalView, StatementView};
 
 /// Events of a page at most: each may stand in a statement of 2 MiB.
-const EVENTS_PAGE_MAX: usize = 100;
+pub(crate) const EVENTS_PAGE_MAX: usize = 100;
+
+/// Events read for a page at most, shown or not.
+const EVENTS_READ_MAX: usize = 200;
 
 /// Look at an invoice
 ///
@@ -78,7 +84,8 @@ fn tagged(headers: &HeaderMap, view: &InvoiceView) -> Result<Response, Problem> 
 
 /// The life of an invoice
 ///
-/// Every event about it in order, refused ones too.
+/// Every event about it in order, refused ones too. Locks, renewals, unlocks and closes are listed for those who could
+/// claim it themselves; their tokens and hashes, for the platform and the enterprise of the claim, agencies and auditors.
 #[utoipa::path(
     get, path = "/v1/invoices/{id}/events", operation_id = "list_invoice_events", tag = "invoices",
     params(
@@ -98,40 +105,92 @@ pub(crate) async fn events<S: Store>(
         .run(move |service| {
             let caller = service.login(call.headers())?;
             let id = parse_id(&id)?;
-            service.visible(&caller, &id)?;
+            let record = service.visible(&caller, &id)?;
             let params = call.query(&["limit", "cursor"])?;
             let limit = params.limit(service.app.options.page_rows_max.min(EVENTS_PAGE_MAX))?;
             let subject = id.to_string();
             let list = List::new("events", &[&subject]);
-            let after = params.text("cursor").map(|text| list.read(text)).transpose()?;
-            let after = after.and_then(|place| place.try_into().ok()).map(u64::from_be_bytes);
-            let leaves = service.query().subject_leaves(&subject, after, limit)?;
-            let next = leaves.last().filter(|_| leaves.len() == limit).map(|leaf| list.write(&leaf.to_be_bytes()));
-            let rows = leaves.into_iter().map(|leaf| row(service, leaf)).collect::<Result<Vec<_>, _>>()?;
-            Ok(Json(EventPage { events: rows.into_iter().flatten().collect(), next }))
+            let after = params.text("cursor").map(|text| list.read_leaf(text)).transpose()?;
+            let reader =
+                Reader { service, caller: &caller, sees_lock: service.sees_lock(&caller, &record)?, record: &record };
+            let (events, next) = reader.page(&subject, after, limit)?;
+            Ok(Json(EventPage { events, next: next.map(|leaf| list.write(&leaf.to_be_bytes())) }))
         })
         .await
 }
 
-fn row<S: Store>(service: &Service<S>, leaf: u64) -> Result<Option<EventRow>, Problem> {
-    let Some(event) = service.query().event(leaf)? else {
-        return Ok(None);
-    };
-    let outcome = service.outcome(&event)?;
-    Ok(Some(EventRow {
-        leaf_index: leaf,
-        leaf_hash: outcome.leaf_hash,
-        kind: outcome.kind,
-        code: outcome.code,
-        organisation: event.statement.header().organisation.to_string(),
-        statement: event.statement.id().to_string(),
-        height: event.height,
-        time: format_ms(event.time_ms),
-        record: outcome.record,
-        original: outcome.original,
-        refusal: outcome.refusal,
-        receipt: outcome.receipt,
-    }))
+/// Who reads the life of which invoice.
+struct Reader<'r, S: Store> {
+    service: &'r Service<S>,
+    caller: &'r Caller,
+    record: &'r InvoiceRecord,
+    sees_lock: bool,
+}
+
+impl<S: Store> Reader<'_, S> {
+    /// So many events behind a leaf, and the leaf where to go on. Goes on reading where the reader sees nothing: neither
+    /// a short page nor the cursor is to tell where a hidden event stands.
+    fn page(
+        &self,
+        subject: &str,
+        mut after: Option<u64>,
+        limit: usize,
+    ) -> Result<(Vec<EventRow>, Option<u64>), Problem> {
+        let (mut rows, mut read) = (Vec::new(), 0);
+        while rows.len() < limit && read < EVENTS_READ_MAX {
+            let wanted = limit - rows.len();
+            let leaves = self.service.query().subject_leaves(subject, after, wanted)?;
+            read += leaves.len();
+            let whole = leaves.len() < wanted;
+            after = leaves.last().copied().or(after);
+            for leaf in leaves {
+                rows.extend(self.row(leaf)?);
+            }
+            if whole {
+                return Ok((rows, None));
+            }
+        }
+        Ok((rows, after))
+    }
+
+    /// An event as the reader may see it; `None` when that is nothing.
+    fn row(&self, leaf: u64) -> Result<Option<EventRow>, Problem> {
+        let Some(event) = self.service.query().event(leaf)? else {
+            return Ok(None);
+        };
+        let signed = event.event()?;
+        let claim = claim_of(&signed);
+        // When a lock began is told by its very place between the other events.
+        if claim.is_some() && !self.sees_lock {
+            return Ok(None);
+        }
+        let outcome = self.service.outcome(&event)?;
+        let mut row = EventRow {
+            leaf_index: leaf,
+            leaf_hash: Some(outcome.leaf_hash),
+            kind: outcome.kind,
+            code: outcome.code,
+            organisation: event.statement.header().organisation.to_string(),
+            statement: Some(event.statement.id().to_string()),
+            height: event.height,
+            time: format_ms(event.time_ms),
+            record: outcome.record,
+            original: outcome.original,
+            refusal: outcome.refusal,
+            receipt: Some(outcome.receipt),
+        };
+        match claim {
+            Some((claim, enterprise)) if !sees_claim(self.caller, &event, claim, enterprise, self.record) => {
+                row.record = row.record.map(RecordView::without_token);
+                (row.leaf_hash, row.statement, row.receipt) = (None, None, None);
+                (row.original, row.refusal) = (None, None);
+            }
+            // A lock in the way of another event is a lock all the same.
+            None if !self.sees_lock => row.refusal = row.refusal.map(RefusalView::without_standing),
+            Some(_) | None => {}
+        }
+        Ok(Some(row))
+    }
 }
 
 /// The receipt of an invoice's issue
@@ -213,7 +272,7 @@ pub(crate) async fn erase_attachment<S: Store>(
                 return Err(Problem::new("attachment.forbidden"));
             }
             // For good: no token that was minted for reading does it, nor one that was seen before.
-            service.cover(&caller, b"")?;
+            service.cover(&caller, &call.parts.method, call.parts.uri.path(), b"")?;
             if let Some(place) = attachments::place(&service.query().document(&record)?) {
                 service.query().store().erase_attachment(&place)?;
                 tracing::info!(invoice = %id, by = %caller.id(), "erased an attachment");
@@ -289,7 +348,10 @@ pub(crate) async fn act<S: Store>(
     Path(target): Path<String>,
     call: Call,
 ) -> Result<Response, Problem> {
-    let (id, action) = target.rsplit_once(':').ok_or_else(|| Problem::new("request.method"))?;
+    let Some((id, action)) = target.rsplit_once(':') else {
+        // Without a verb this is the invoice itself, which is only read.
+        return Ok(([(ALLOW, HeaderValue::from_static("GET,HEAD"))], Problem::new("request.method")).into_response());
+    };
     if action != "void" {
         return Err(Problem::new("request.path"));
     }

@@ -16,6 +16,7 @@ use replica::query::EventView;
 
 use crate::auth::Caller;
 use crate::call::Call;
+use crate::claims::{claim_of, sees_claim};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::time::format_ms;
@@ -29,7 +30,8 @@ pub(crate) fn receipt_of<S: Store>(service: &Service<S>, leaf: u64) -> Result<Re
 
 /// The receipt of an event
 ///
-/// For the event's author, those who may see its invoice or month, agencies and auditors. Check it offline with
+/// For the event's author, those who may see its invoice or month, agencies and auditors; of a lock, renewal, unlock or
+/// close, for its author, the platform and the enterprise of the claim, agencies and auditors. Check it offline with
 /// `einvoice receipt verify`.
 #[utoipa::path(
     get, path = "/v1/receipts/{leaf}", operation_id = "show_receipt", tag = "chain",
@@ -62,9 +64,13 @@ fn sees_event<S: Store>(service: &Service<S>, caller: &Caller, event: &EventView
     }
     let subject = &event.outcome.subject;
     if let Ok(id) = subject.parse::<InvoiceId>() {
-        return match service.query().invoice(&id)? {
-            Some(record) => service.sees(caller, &record),
-            None => Ok(false),
+        let Some(record) = service.query().invoice(&id)? else {
+            return Ok(false);
+        };
+        // The receipt carries the event's hash, from which the id of a claim can be found by trying.
+        return match claim_of(&event.event()?) {
+            Some((claim, enterprise)) => Ok(sees_claim(caller, event, claim, enterprise, &record)),
+            None => service.sees(caller, &record),
         };
     }
     let seller = subject.strip_prefix("filing:").and_then(|rest| rest.split_once('/'));

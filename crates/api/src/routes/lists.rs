@@ -74,7 +74,11 @@ fn page<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Res
     let limit = params.limit(service.app.options.page_rows_max)?;
     let filters = ["side", "party", "status", "period"].map(|name| params.text(name).unwrap_or_default());
     let list = List::new("invoices", &[caller.id().as_str(), filters[0], filters[1], filters[2], filters[3]]);
-    let cursor = params.text("cursor").map(|text| list.read(text)).transpose()?;
+    let cursor = match (params.text("cursor"), &whose) {
+        (None, _) => None,
+        (Some(text), Whose::All) => Some(list.read_invoice(text)?.to_string().into_bytes()),
+        (Some(text), Whose::Party(..)) => Some(list.read_leaf(text)?.to_be_bytes().to_vec()),
+    };
     let now_ms = service.now_ms();
     let fits = |record: &InvoiceRecord| {
         period.is_none_or(|period| record.period == period)

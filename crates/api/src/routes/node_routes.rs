@@ -8,13 +8,15 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use ledger::parameters::Parameters;
 use replica::port::Store;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::call::{Call, JSON, read_json};
 use crate::metrics::Reading;
-use crate::problem::Problem;
+use crate::options::Options;
+use crate::problem::{Problem, ProblemBody};
 use crate::service::Service;
 use crate::time::{format_ms, parse_ms};
 use crate::views::{HealthView, LimitsView, StatusView};
@@ -32,35 +34,13 @@ fn count(number: usize) -> u64 {
     responses((status = 200, description = "The limits.", body = LimitsView))
 )]
 pub(crate) async fn limits<S: Store>(State(service): State<Arc<Service<S>>>) -> Json<LimitsView> {
-    let (options, tip) = (&service.app.options, service.query().tip());
-    let (parameters, statement) = (&tip.parameters, chain::statement::Limits::default());
+    let mut limits = door_limits(&service.app.options);
+    limits.extend(ledger_limits(&service.query().tip().parameters));
     let mempool = service.app.mempool.limits();
-    let limits = BTreeMap::from([
-        ("attachment_bytes", count(invoice::attachment::BYTES_MAX)),
-        ("block_bytes", u64::from(parameters.limits.block_bytes_max)),
-        ("block_work_units", u64::from(parameters.limits.block_work_max)),
-        ("body_bytes", count(options.body_bytes_max)),
-        ("body_read_timeout_ms", options.body_read_timeout_ms),
-        ("connections", count(options.connections_max)),
-        ("document_lines", u64::from(parameters.rules.lines_max)),
-        ("event_bytes", count(statement.event_bytes_max)),
-        ("events_a_statement", count(statement.events_max)),
-        ("finality_wait_ms", options.finality_wait_ms),
-        ("header_read_timeout_ms", options.header_read_timeout_ms),
-        ("lease_term_seconds", u64::from(parameters.lease.term_seconds_max)),
-        ("lease_total_seconds", u64::from(parameters.lease.total_seconds_max)),
-        ("lease_pause_seconds", u64::from(parameters.lease.pause_seconds_min)),
-        ("login_token_seconds", chain::login::LIFETIME_S_MAX),
+    limits.extend([
         ("mempool_bytes", count(mempool.bytes_max)),
         ("mempool_organisation_percent", count(mempool.organisation_percent_max)),
         ("mempool_statements", count(mempool.statements_max)),
-        ("mismatches_an_invoice_and_day", u64::from(options.mismatches_an_invoice_and_day)),
-        ("nonce_window_seconds", u64::from(parameters.limits.nonce_window_seconds)),
-        ("page_rows", count(options.page_rows_max)),
-        ("refusals_an_organisation_and_hour", u64::from(parameters.limits.refusals_an_hour_max)),
-        ("request_timeout_ms", options.request_timeout_ms),
-        ("statement_bytes", count(statement.statement_bytes_max)),
-        ("verifications_an_address_and_minute", u64::from(options.verifications_a_minute)),
     ]);
     std::future::ready(Json(LimitsView {
         chain: service.query().chain().to_string(),
@@ -69,6 +49,53 @@ pub(crate) async fn limits<S: Store>(State(service): State<Arc<Service<S>>>) -> 
         limits,
     }))
     .await
+}
+
+/// What the door allows.
+fn door_limits(options: &Options) -> BTreeMap<&'static str, u64> {
+    BTreeMap::from([
+        ("archives_at_once", count(super::archive::archives_max())),
+        ("body_bytes", count(options.body_bytes_max)),
+        ("body_read_timeout_ms", options.body_read_timeout_ms),
+        ("connections", count(options.connections_max)),
+        ("drain_ms", options.drain_ms),
+        ("dry_runs_at_once", count(options.dry_runs_at_once_max)),
+        ("event_page_rows", count(super::invoices::EVENTS_PAGE_MAX.min(options.page_rows_max))),
+        ("finality_wait_ms", options.finality_wait_ms),
+        ("handshake_timeout_ms", options.handshake_timeout_ms),
+        ("header_read_timeout_ms", options.header_read_timeout_ms),
+        ("login_token_ids", count(options.token_ids_max)),
+        ("login_token_seconds", chain::login::LIFETIME_S_MAX),
+        ("mismatches_an_invoice_and_day", u64::from(options.mismatches_an_invoice_and_day)),
+        ("page_rows", count(options.page_rows_max)),
+        ("prepared_statement_seconds", super::statements::PREPARED_FOR_S),
+        ("qr_bytes", count(super::verifications::QR_BYTES_MAX)),
+        ("reads_at_once", count(options.reads_max)),
+        ("request_timeout_ms", options.request_timeout_ms),
+        ("stall_ms", options.stall_ms),
+        ("verifications_an_address_and_minute", u64::from(options.verifications_a_minute)),
+        ("write_stall_timeout_ms", options.write_stall_timeout_ms),
+    ])
+}
+
+/// What statements, documents and blocks may be.
+fn ledger_limits(parameters: &Parameters) -> BTreeMap<&'static str, u64> {
+    let statement = chain::statement::Limits::default();
+    BTreeMap::from([
+        ("attachment_bytes", count(invoice::attachment::BYTES_MAX)),
+        ("block_bytes", u64::from(parameters.limits.block_bytes_max)),
+        ("block_work_units", u64::from(parameters.limits.block_work_max)),
+        ("document_lines", u64::from(parameters.rules.lines_max)),
+        ("event_bytes", count(statement.event_bytes_max)),
+        ("events_a_statement", count(statement.events_max)),
+        ("lease_term_seconds", u64::from(parameters.lease.term_seconds_max)),
+        ("lease_total_seconds", u64::from(parameters.lease.total_seconds_max)),
+        ("lease_pause_seconds", u64::from(parameters.lease.pause_seconds_min)),
+        ("nonce_window_seconds", u64::from(parameters.limits.nonce_window_seconds)),
+        ("refusals_an_organisation_and_hour", u64::from(parameters.limits.refusals_an_hour_max)),
+        ("statement_bytes", count(statement.statement_bytes_max)),
+        ("violations_listed", count(ledger::admission::VIOLATIONS_MAX)),
+    ])
 }
 
 /// Where the node stands
@@ -100,7 +127,7 @@ pub(crate) async fn status<S: Store>(State(service): State<Arc<Service<S>>>) -> 
 /// Whether the process is alive
 #[utoipa::path(
     get, path = "/livez", operation_id = "livez", tag = "node",
-    responses((status = 200, description = "It is.", body = HealthView), (status = 503, description = "It failed and will end.", body = HealthView))
+    responses((status = 200, description = "It is.", body = HealthView), (status = 503, description = "It failed and will end.", body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(crate) async fn livez<S: Store>(State(service): State<Arc<Service<S>>>) -> Response {
     let (_, view) = service.health();
@@ -112,7 +139,7 @@ pub(crate) async fn livez<S: Store>(State(service): State<Arc<Service<S>>>) -> R
 /// It has come up to the tip of the chain, and the chain moves.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "node",
-    responses((status = 200, description = "It is.", body = HealthView), (status = 503, description = "Not now.", body = HealthView))
+    responses((status = 200, description = "It is.", body = HealthView), (status = 503, description = "Not now.", body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(crate) async fn readyz<S: Store>(State(service): State<Arc<Service<S>>>) -> Response {
     let (ready, view) = service.health();

@@ -11,27 +11,32 @@ use chain::encoding::decode_base64url;
 use chain::hash::StatementId;
 use chain::identity::{KeyId, OrganisationId};
 use chain::key::Signature;
-use chain::statement::{Draft, Mode, Nonce, Statement, StatementHeader, payload};
-use ledger::admission::Parsed;
+use chain::statement::{Draft, Limits, Mode, Nonce, Statement, StatementHeader, payload};
+use ledger::admission::{DOCUMENT_INVALID, EVENT_MALFORMED, Parsed, Rejection};
 use ledger::outcome::ACCEPTED;
 use replica::port::Store;
 use replica::query::AdmitError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use crate::attachments::read_attachments;
 use crate::call::{Call, JOSE, JSON, read_json};
 use crate::finality::Verdict;
 use crate::outcomes::{Findings, pending};
-use crate::problem::Problem;
+use crate::problem::{Problem, cut};
+use crate::routes::request_events::Events;
 use crate::schema;
 use crate::service::{Service, keyed_hash};
 use crate::submit::{Submission, Submitted};
 use crate::views::{Prepared, StatementState, StatementView, ValidationView, ViolationView};
 
 /// For how long a prepared statement may be signed and sent, when nothing else is asked for. Seconds.
-const PREPARED_FOR_S: u64 = 3_600;
+pub(crate) const PREPARED_FOR_S: u64 = 3_600;
+
+/// The code of a signature that does not hold: a statement that is yet to be signed has none.
+const SIGNATURE: &str = "statement.signature";
 
 /// A signed statement with its attachments.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -66,7 +71,7 @@ pub(crate) struct PrepareRequest {
     mode: RequestMode,
     /// The events.
     #[schema(value_type = Vec<schema::Event>)]
-    events: Vec<Box<RawValue>>,
+    events: Events,
 }
 
 /// A signed statement, or what one is to say.
@@ -146,15 +151,53 @@ pub(crate) async fn prepare<S: Store>(
     call: Call,
 ) -> Result<Json<Prepared>, Problem> {
     let (_, body) = call.body(&service.app.options, &[JSON]).await?;
-    service.run(move |service| prepared(service, read_json(&body)?).map(Json)).await
+    let permit = dry_run(&service)?;
+    let work = move |service: &Service<S>| {
+        let _permit = permit;
+        prepared(service, read_json(&body)?).map(Json)
+    };
+    service.run(work).await
+}
+
+/// Room for one dry run: nobody logs in for it, so that many at once could keep the node from its work.
+pub(crate) fn dry_run<S: Store>(service: &Service<S>) -> Result<OwnedSemaphorePermit, Problem> {
+    let max = service.app.options.dry_runs_at_once_max;
+    let busy = |_| Problem::new("node.busy").at("", format!("at most {max} dry runs at once"), "more");
+    Arc::clone(&service.dry_runs).try_acquire_owned().map_err(busy)
 }
 
 fn prepared<S: Store>(service: &Service<S>, request: PrepareRequest) -> Result<Prepared, Problem> {
+    request.events.check_count()?;
+    let draft = drafted(service, request)?;
+    let unsigned = unsigned(&draft);
+    // What could not be submitted is not worth signing.
+    if let Some(rejection) = unsubmittable(service, &unsigned)? {
+        return Err(service.rejected(&unsigned, rejection));
+    }
+    let statement = Statement::parse(unsigned, &Limits::default()).map_err(Rejection::from)?;
+    let findings = service.examine_events(statement.events());
+    if !findings.violations.is_empty() {
+        let problem = Problem::new("document.invalid").violations(&findings.violations);
+        return Err(problem.with(|body| body.truncated = findings.truncated));
+    }
+    let part = |index: usize| {
+        let segment = draft.signing_input().split('.').nth(index).unwrap_or_default();
+        decode_base64url(segment).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+    };
+    Ok(Prepared {
+        signing_input: draft.signing_input().to_owned(),
+        header: part(0),
+        payload: part(1),
+        statement_id: statement.id().to_string(),
+    })
+}
+
+fn drafted<S: Store>(service: &Service<S>, request: PrepareRequest) -> Result<Draft, Problem> {
     let mode = match request.mode {
         RequestMode::All => Mode::All,
         RequestMode::Each => Mode::Each,
     };
-    let events: Vec<&str> = request.events.iter().map(|event| event.get()).collect();
+    let events: Vec<&str> = request.events.kept.iter().map(|event| event.get()).collect();
     let payload = payload(mode, &events);
     let now_s = u64::try_from(service.now_ms().div_euclid(1_000)).unwrap_or(0);
     let nonce = match request.nonce {
@@ -168,24 +211,30 @@ fn prepared<S: Store>(service: &Service<S>, request: PrepareRequest) -> Result<P
         nonce,
         expires_at: request.exp.unwrap_or(now_s.saturating_add(PREPARED_FOR_S)),
     };
-    let draft = Draft::new(header, payload);
-    // Read back under an empty signature: what could not be submitted is not worth signing.
-    let unsigned = draft.with_signature(&Signature::from_bytes([0; 64]));
-    let parsed = Parsed::read(&unsigned).map_err(|rejection| service.rejected(&unsigned, rejection))?;
-    let findings = service.examine_events(parsed.statement().events());
-    if !findings.violations.is_empty() {
-        return Err(Problem::new("document.invalid").violations(&findings.violations));
+    Ok(Draft::new(header, payload))
+}
+
+/// A draft as a statement, under an empty signature.
+fn unsigned(draft: &Draft) -> Vec<u8> {
+    draft.with_signature(&Signature::from_bytes([0; 64]))
+}
+
+/// Why a statement could not be submitted even if it were signed. Documents are not looked at.
+fn unsubmittable<S: Store>(service: &Service<S>, unsigned: &[u8]) -> Result<Option<Rejection>, Problem> {
+    // The form first, by itself: admission tells nobody about it whose signature it cannot verify.
+    if let Err(rejection) = Parsed::read(unsigned) {
+        return Ok(Some(rejection));
     }
-    let part = |index: usize| {
-        let segment = draft.signing_input().split('.').nth(index).unwrap_or_default();
-        decode_base64url(segment).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
-    };
-    Ok(Prepared {
-        signing_input: draft.signing_input().to_owned(),
-        header: part(0),
-        payload: part(1),
-        statement_id: parsed.statement().id().to_string(),
-    })
+    Ok(admission(service, unsigned)?.filter(|rejection| rejection.code != SIGNATURE))
+}
+
+/// Why admission would reject a statement here and now.
+fn admission<S: Store>(service: &Service<S>, statement: &[u8]) -> Result<Option<Rejection>, Problem> {
+    match service.query().admit(statement, service.app.clock.now_ms()) {
+        Ok(_) => Ok(None),
+        Err(AdmitError::Rejected(rejection)) => Ok(Some(*rejection)),
+        Err(AdmitError::Fault(fault)) => Err(fault.into()),
+    }
 }
 
 fn chosen_nonce<S: Store>(service: &Service<S>, of: &OrganisationId, payload: &[u8]) -> Result<Nonce, Problem> {
@@ -209,39 +258,36 @@ pub(crate) async fn validate<S: Store>(
     call: Call,
 ) -> Result<Json<ValidationView>, Problem> {
     let (media_type, body) = call.body(&service.app.options, &[JOSE, JSON]).await?;
-    service.run(move |service| validated(service, media_type, body).map(Json)).await
+    let permit = dry_run(&service)?;
+    let work = move |service: &Service<S>| {
+        let _permit = permit;
+        validated(service, media_type, body).map(Json)
+    };
+    service.run(work).await
 }
 
 fn validated<S: Store>(service: &Service<S>, media_type: &str, body: Bytes) -> Result<ValidationView, Problem> {
     if media_type == JSON && serde_json::from_slice::<Shape>(&body).is_ok_and(|shape| shape.events.is_some()) {
         let request: PrepareRequest = read_json(&body)?;
-        let events = request.events.iter().map(|event| event.get().as_bytes());
-        return Ok(verdict(service.examine_events(events), None));
+        if let Err(rejection) = request.events.check_count() {
+            return Ok(verdict(Findings::default(), Some(rejection)));
+        }
+        let unsigned = unsigned(&drafted(service, request)?);
+        let rejection = unsubmittable(service, &unsigned)?;
+        return Ok(verdict(examined(service, unsigned), rejection));
     }
     let (statement, attachments) = read_submission(media_type, body)?;
     read_attachments(&attachments)?;
-    let limits = chain::statement::Limits::default();
-    let parsed = match Statement::parse(statement.as_slice(), &limits) {
-        Ok(parsed) => parsed,
-        Err(error) => return Err(ledger::admission::Rejection::from(error).into()),
-    };
-    let findings = service.examine_events(parsed.events());
-    let rejection = match service.query().admit(&statement, service.app.clock.now_ms()) {
-        Ok(_) => None,
-        Err(AdmitError::Rejected(rejection)) => Some(rejection),
-        Err(AdmitError::Fault(fault)) => return Err(fault.into()),
-    };
-    // What examining the events found is told by that, in full.
-    let other = rejection.filter(|rejection| {
-        ![ledger::admission::EVENT_MALFORMED, ledger::admission::DOCUMENT_INVALID].contains(&rejection.code)
-    });
-    let other = other.map(|rejection| ViolationView {
-        path: rejection.path,
-        rule: rejection.code.to_owned(),
-        expected: rejection.expected,
-        actual: rejection.found,
-    });
-    Ok(verdict(findings, other))
+    let rejection = admission(service, &statement)?;
+    Ok(verdict(examined(service, statement), rejection))
+}
+
+/// What is wrong in a statement's events; nothing when they cannot be told apart, which admission says.
+fn examined<S: Store>(service: &Service<S>, statement: Vec<u8>) -> Findings {
+    match Statement::parse(statement, &Limits::default()) {
+        Ok(statement) => service.examine_events(statement.events()),
+        Err(_) => Findings::default(),
+    }
 }
 
 /// Enough of a body to tell what it is.
@@ -250,11 +296,23 @@ struct Shape {
     events: Option<Box<RawValue>>,
 }
 
-fn verdict(findings: Findings, other: Option<ViolationView>) -> ValidationView {
+fn verdict(findings: Findings, rejection: Option<Rejection>) -> ValidationView {
+    // What examining the events found is told by that, in full; what it did not find stands as it is.
+    let told = |rejection: &Rejection| match rejection.code {
+        EVENT_MALFORMED => !findings.others.is_empty() || !findings.violations.is_empty(),
+        DOCUMENT_INVALID => !findings.violations.is_empty(),
+        _ => false,
+    };
+    let other = rejection.filter(|rejection| !told(rejection)).map(|rejection| ViolationView {
+        path: rejection.path,
+        rule: rejection.code.to_owned(),
+        expected: rejection.expected,
+        actual: cut(rejection.found),
+    });
     let mut violations: Vec<_> = other.into_iter().chain(findings.others).collect();
     violations.extend(findings.violations.iter().map(ViolationView::from));
     let warnings = findings.warnings.iter().map(ViolationView::from).collect();
-    ValidationView { valid: violations.is_empty(), violations, warnings }
+    ValidationView { valid: violations.is_empty(), violations, warnings, truncated: findings.truncated }
 }
 
 /// Where a statement stands
@@ -294,7 +352,7 @@ fn undecided<S: Store>(service: &Service<S>, id: &StatementId) -> Result<Json<St
     }
     let code = match service.app.finality.dropped_verdict(id) {
         Some(Verdict::Rejected(rejection)) => rejection.code.to_owned(),
-        Some(Verdict::Repeated(_)) => "repeated".to_owned(),
+        Some(Verdict::Repeated(_)) => "statement.repeated".to_owned(),
         Some(Verdict::Quarantined) => "statement.quarantined".to_owned(),
         Some(Verdict::Decided | Verdict::Fault) | None => return Err(Problem::new("statement.unknown")),
     };

@@ -25,7 +25,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 const OFFSET_MS: i64 = 8 * 60 * 60 * 1_000;
 
 /// Longest text of a QR code, bytes.
-const QR_BYTES_MAX: usize = 1_024;
+pub(crate) const QR_BYTES_MAX: usize = 1_024;
 
 /// What stands on an invoice. Either its QR code's text, or its details.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -121,25 +121,24 @@ fn answer<S: Store>(service: &Service<S>, claimed: &Claimed) -> Result<Verificat
     let local_ms = service.now_ms().saturating_add(OFFSET_MS);
     let (day, id) = (local_ms.div_euclid(DAY_MS), claimed.id.to_string());
     let counted = claimed.leaf_hash.is_none();
-    if counted && !service.quotas.may_ask(&id, day) {
+    if counted && !service.quotas.reserve(&id, day) {
         let rest_s = u64::try_from((DAY_MS - local_ms.rem_euclid(DAY_MS)) / 1_000).unwrap_or(0);
         return Err(Problem::new("verification.mismatches").retry_after(rest_s.saturating_add(1)));
     }
-    match service.query().invoice(&claimed.id)? {
-        Some(record) if claimed.fits(&record) => Ok(VerificationView {
+    let fits = service.query().invoice(&claimed.id).map(|record| record.filter(|record| claimed.fits(record)));
+    if counted && !matches!(fits, Ok(None)) {
+        service.quotas.give_back(&id, day);
+    }
+    Ok(match fits? {
+        Some(record) => VerificationView {
             result: "match",
             status: Some(VerifiedStatus {
                 validity: invoice_state::validity(record.validity),
                 reimbursement: invoice_state::status(record.claim.at(service.now_ms())),
             }),
-        }),
-        Some(_) | None => {
-            if counted {
-                service.quotas.mismatch(&id, day);
-            }
-            Ok(VerificationView { result: "mismatch", status: None })
-        }
-    }
+        },
+        None => VerificationView { result: "mismatch", status: None },
+    })
 }
 
 impl Claimed {

@@ -197,6 +197,9 @@ fn headers_and_paths_are_refused_by_name() {
     let method = send(node.address, "PUT", "/v1/invoices", &[], b"");
     check(&method, 405, "request.method");
     assert!(method.header("allow").unwrap().contains("POST"));
+    let verbless = send(node.address, "POST", "/v1/invoices/144032609110-00000001", &[], b"");
+    check(&verbless, 405, "request.method");
+    assert_eq!(verbless.header("allow"), Some("GET,HEAD"));
     let own = send(node.address, "GET", "/v1/status", &[("x-request-id", "my.id-1")], b"");
     assert_eq!(own.header("x-request-id"), Some("my.id-1"));
     let odd = send(node.address, "GET", "/v1/status", &[("x-request-id", "a b\"c")], b"");

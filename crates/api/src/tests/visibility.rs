@@ -44,7 +44,7 @@ fn the_claim_is_for_its_platform_and_the_enterprise_alone() {
     ] {
         let view = node.get(who, &path).json();
         assert_eq!(view["reimbursement"]["status"], "locked");
-        assert_eq!(view["reimbursement"]["platform"], "platform-a");
+        assert_eq!(view["reimbursement"].get("platform").is_some(), who != "shop", "{who}");
         assert_eq!(view["reimbursement"].get("claim").is_some(), told, "{who}");
         let events = node.get(who, &format!("{path}/events")).text();
         assert!(!events.contains("trip-to-beijing"), "{who}");
@@ -89,6 +89,12 @@ fn a_list_goes_on_where_its_page_ended() {
     let next = node.get("shop", "/v1/invoices?limit=2").json()["next"].as_str().unwrap().to_owned();
     let other = node.get("shop", &format!("/v1/invoices?limit=2&status=open&cursor={next}"));
     assert_eq!(other.problem(), (400, "request.cursor".to_owned()));
+    // The right tag before a place of another form.
+    let mut forged = chain::encoding::decode_base64url(&next).unwrap();
+    forged.pop();
+    let forged = chain::encoding::encode_base64url(&forged);
+    let short = node.get("shop", &format!("/v1/invoices?limit=2&cursor={forged}"));
+    assert_eq!(short.problem(), (400, "request.cursor".to_owned()));
 }
 
 #[test]
@@ -108,9 +114,9 @@ fn a_list_is_filtered_by_what_stands_now() {
         5,
         "a buyer still sees what it bought"
     );
-    let events = node.get("shop", &format!("/v1/invoices/{}/events?limit=1", all[0])).json();
+    let events = node.get("buyer", &format!("/v1/invoices/{}/events?limit=1", all[0])).json();
     assert_eq!(events["events"].as_array().unwrap().len(), 1);
     let next = events["next"].as_str().unwrap();
-    let events = node.get("shop", &format!("/v1/invoices/{}/events?limit=1&cursor={next}", all[0])).json();
+    let events = node.get("buyer", &format!("/v1/invoices/{}/events?limit=1&cursor={next}", all[0])).json();
     assert_eq!(events["events"][0]["kind"], "lock");
 }

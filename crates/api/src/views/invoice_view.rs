@@ -35,7 +35,7 @@ pub struct ReimbursementView {
     /// `open`, `locked` or `closed`. A lock whose lease has ended is open.
     #[schema(example = "locked")]
     pub status: String,
-    /// Since when it is locked or closed.
+    /// Since when it is locked or closed; as `until` and `platform` only for those who could claim it themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// End of the lease.
@@ -138,8 +138,9 @@ pub struct InvoicePage {
 pub struct EventRow {
     /// Its leaf in the log.
     pub leaf_index: u64,
-    /// The hash of that leaf.
-    pub leaf_hash: String,
+    /// The hash of that leaf; absent, as statement and receipt are, of a claim that is none of the caller's business.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaf_hash: Option<String>,
     /// What kind of event.
     pub kind: String,
     /// `accepted`, `repeated`, or the code of the refusal.
@@ -147,7 +148,8 @@ pub struct EventRow {
     /// Who signed it.
     pub organisation: String,
     /// The statement it stands in.
-    pub statement: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
     /// The block's height.
     pub height: u64,
     /// Block time.
@@ -162,7 +164,8 @@ pub struct EventRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<RefusalView>,
     /// Where its receipt is.
-    pub receipt: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
 }
 
 /// A page of events, oldest first.

@@ -93,6 +93,13 @@ impl From<&RefusedRecord> for RefusalView {
     }
 }
 
+impl RefusalView {
+    /// Without who stood in the way.
+    pub(crate) fn without_standing(self) -> Self {
+        Self { standing: None, ..self }
+    }
+}
+
 /// What execution added to an accepted event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -115,27 +122,31 @@ pub enum RecordView {
     },
     /// An invoice was locked.
     Locked {
-        /// The fencing token.
-        token: u64,
+        /// The fencing token; only for the platform and the enterprise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<u64>,
         /// End of the lease.
         until: String,
     },
     /// A lease was extended.
     Renewed {
-        /// The fencing token.
-        token: u64,
+        /// The fencing token; only for the platform and the enterprise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<u64>,
         /// End of the lease.
         until: String,
     },
     /// A lock was given up.
     Unlocked {
-        /// The fencing token.
-        token: u64,
+        /// The fencing token; only for the platform and the enterprise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<u64>,
     },
     /// Reimbursed.
     Closed {
-        /// The fencing token it was closed under.
-        token: u64,
+        /// The fencing token it was closed under; only for the platform and the enterprise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<u64>,
         /// Block time.
         closed_at: String,
     },
@@ -164,15 +175,31 @@ impl RecordView {
                 Self::Issued { invoice: invoice.to_string(), issued_at: format_ms(*issued_ms), holder: holder.into() }
             }
             Record::Transferred { from, to } => Self::Transferred { from: from.into(), to: to.into() },
-            Record::Locked { token, until_ms } => Self::Locked { token: *token, until: format_ms(*until_ms) },
-            Record::Renewed { token, until_ms } => Self::Renewed { token: *token, until: format_ms(*until_ms) },
-            Record::Unlocked { token } => Self::Unlocked { token: *token },
-            Record::Closed { token, closed_ms } => Self::Closed { token: *token, closed_at: format_ms(*closed_ms) },
+            Record::Locked { token, until_ms } => Self::Locked { token: Some(*token), until: format_ms(*until_ms) },
+            Record::Renewed { token, until_ms } => Self::Renewed { token: Some(*token), until: format_ms(*until_ms) },
+            Record::Unlocked { token } => Self::Unlocked { token: Some(*token) },
+            Record::Closed { token, closed_ms } => {
+                Self::Closed { token: Some(*token), closed_at: format_ms(*closed_ms) }
+            }
             Record::Voided { voided_ms } => Self::Voided { voided_at: format_ms(*voided_ms) },
             Record::Filed { period, invoices, chain } => {
                 Self::Filed { period: period.to_string(), invoices: *invoices, chain: chain.to_string() }
             }
         })
+    }
+}
+
+impl RecordView {
+    /// Without the fencing token.
+    pub(crate) fn without_token(mut self) -> Self {
+        match &mut self {
+            Self::Locked { token, .. }
+            | Self::Renewed { token, .. }
+            | Self::Unlocked { token }
+            | Self::Closed { token, .. } => *token = None,
+            Self::Issued { .. } | Self::Transferred { .. } | Self::Voided { .. } | Self::Filed { .. } => {}
+        }
+        self
     }
 }
 

@@ -101,4 +101,8 @@ pub struct ValidationView {
     pub violations: Vec<ViolationView>,
     /// Doubts that forbid nothing.
     pub warnings: Vec<ViolationView>,
+    /// Whether more was found than is listed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub truncated: bool,
 }

@@ -1,0 +1,68 @@
+//! Who sees what of a claim.
+//!
+//! What for and under which token is between the platform and the enterprise of the claim. Who holds an invoice and
+//! until when is for those who could claim it themselves. Everybody else who sees the invoice is told its status alone:
+//! hashes that cover a claim's id count as the id, for a short id is found by trying.
+
+use chain::identity::OrganisationId;
+use ledger::event::{ClaimId, Event};
+use ledger::organisation::Scope;
+use ledger::party::Party;
+use ledger::record::{Claim, InvoiceRecord};
+use replica::port::Store;
+use replica::query::EventView;
+
+use crate::access::is_claimant;
+use crate::auth::Caller;
+use crate::problem::Problem;
+use crate::service::Service;
+
+/// Scopes of the holder's mandate that open who locked the invoice.
+const SEEING_LOCKS: [Scope; 2] = [Scope::Lock, Scope::Read];
+
+/// The claim that an event is about, and the enterprise if the event names it.
+pub(crate) fn claim_of(event: &Event) -> Option<(&ClaimId, Option<&OrganisationId>)> {
+    match event {
+        Event::Lock(lock) => Some((&lock.claim, Some(&lock.enterprise))),
+        Event::Renew(renew) => Some((&renew.claim, None)),
+        Event::Unlock(unlock) => Some((&unlock.claim, None)),
+        Event::Close(close) => Some((&close.claim, None)),
+        Event::Issue(_) | Event::Transfer(_) | Event::Void(_) | Event::File(_) => None,
+    }
+}
+
+impl<S: Store> Service<S> {
+    /// Whether the caller may see who locked or closed an invoice, since and until when.
+    pub(crate) fn sees_lock(&self, caller: &Caller, record: &InvoiceRecord) -> Result<bool, Problem> {
+        let own = Party::Taxpayer(caller.organisation.taxpayer_id.clone());
+        if caller.sees_everything() || is_claimant(caller.id(), &record.claim) || record.holder == own {
+            return Ok(true);
+        }
+        match self.query().organisation_of(&record.holder)? {
+            Some(holder) => Ok(self.query().mandated(&holder, caller.id(), &SEEING_LOCKS)?),
+            None => Ok(false),
+        }
+    }
+}
+
+/// Whether the caller may see all of an event about a claim: its token, and hashes that cover the claim's id.
+pub(crate) fn sees_claim(
+    caller: &Caller,
+    event: &EventView,
+    claim: &ClaimId,
+    enterprise: Option<&OrganisationId>,
+    record: &InvoiceRecord,
+) -> bool {
+    let author = &event.statement.header().organisation;
+    if caller.sees_everything() || author == caller.id() || enterprise == Some(caller.id()) {
+        return true;
+    }
+    // Only a lock names the enterprise. The events behind it are those of the claim that stands; when it no longer
+    // stands they are for their author, as they are then nobody's business of today.
+    let (standing, platform) = match &record.claim {
+        Claim::Open => return false,
+        Claim::Locked(lock) => (&lock.claim, &lock.platform),
+        Claim::Closed(closed) => (&closed.claim, &closed.platform),
+    };
+    standing == claim && platform == author && is_claimant(caller.id(), &record.claim)
+}
