@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use axum::http::{HeaderMap, Method};
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method};
 use chain::identity::OrganisationId;
 use chain::login::{LoginError, LoginToken};
 use ledger::organisation::{Organisation, Purpose, Role};

@@ -145,7 +145,15 @@ fn personal_data_is_kept_served_to_the_entitled_and_erased_for_good() {
     }
     let read_token = send(node.address, "DELETE", path, &[("authorization", &node.bearer("shop"))], b"");
     assert_eq!(read_token.status, 401, "a token for reading erases nothing");
-    let erase = |who: &str| send(node.address, "DELETE", path, &[("authorization", &node.bearer_covering(who, &format!("DELETE {path}"), b""))], b"");
+    let erase = |who: &str| {
+        send(
+            node.address,
+            "DELETE",
+            path,
+            &[("authorization", &node.bearer_covering(who, &format!("DELETE {path}"), b""))],
+            b"",
+        )
+    };
     assert_eq!(erase("buyer").problem(), (403, "attachment.forbidden".to_owned()));
     assert_eq!(erase("shop").status, 204);
     assert_eq!(erase("shop").status, 204);
@@ -184,8 +192,15 @@ fn who_signs_a_foreign_attachment_gets_none_of_it_and_takes_none_away() {
     assert_eq!(other["attachment"], "redacted", "{other}");
     let other_path = format!("/v1/invoices/{}/attachment", other["id"].as_str().unwrap());
     assert_eq!(node.get("isp", &other_path).problem(), (404, "attachment.not-held".to_owned()));
-    let erase =
-        |path: &str| send(node.address, "DELETE", path, &[("authorization", &node.bearer_covering("shop", &format!("DELETE {path}"), b""))], b"");
+    let erase = |path: &str| {
+        send(
+            node.address,
+            "DELETE",
+            path,
+            &[("authorization", &node.bearer_covering("shop", &format!("DELETE {path}"), b""))],
+            b"",
+        )
+    };
     assert_eq!(erase(&other_path).status, 204);
     assert_eq!(node.get("shop", &path).body, bytes, "the first invoice's is where it was");
     // And what was erased does not come back with another invoice.
