@@ -96,7 +96,7 @@ impl<S: Store> Service<S> {
         })
     }
 
-    /// The salt of an attachment: the same for the same organisation and nonce, unguessable outside.
+    /// The salt of an attachment: the same for the same seller and reference, unguessable outside.
     pub(crate) fn salt(&self, document: &invoice::Document) -> [u8; 32] {
         let (seller, reference) = (document.seller.taxpayer_id.as_str(), &document.reference);
         keyed_hash(&self.app.identity.salt_secret, &[seller.as_bytes(), &[0], reference.as_bytes()])

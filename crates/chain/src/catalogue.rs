@@ -57,7 +57,7 @@ pub const CODES: &[CodeEntry] = &[
         "login.body-mismatch",
         Kind::Unauthenticated,
         "The login token does not cover this request body.",
-        "Sign a token whose jti and body_sha256 belong to exactly the bytes that are sent.",
+        "Sign a token with jti, request and body_sha256, over exactly the bytes that are sent.",
     ),
     entry("login.expired", Kind::Unauthenticated, "The login token has expired.", "Sign a new token."),
     entry(

@@ -84,8 +84,8 @@ impl Action {
 pub enum Relation {
     /// The seller, or a service provider under the seller's mandate to issue.
     Seller,
-    /// The same, while a natural person holds the invoice: persons have no keys, so the seller's
-    /// side hands the invoice on for them.
+    /// The same, while the natural person it was issued to holds the invoice: persons have no keys, so
+    /// the seller's side hands it on for them. What others gave a person is not the seller's to move.
     SellerForPerson,
     /// The organisation that holds the invoice, or its platform under a mandate to lock.
     Holder,

@@ -263,7 +263,8 @@ pub trait Store: Send + Sync + 'static {
 
     // --- attachments --------------------------------------------------------------------------
 
-    /// Keeps an attachment under its hash, until it is erased. Durable when this returns.
+    /// Keeps an attachment at a place of the caller's choosing, until it is erased. Durable when this
+    /// returns; a place that is taken keeps what it has.
     fn put_attachment(&self, hash: &Hash, bytes: &[u8]) -> Result<(), StoreFault>;
 
     /// An attachment, when this node holds it.

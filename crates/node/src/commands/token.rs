@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// For how many seconds it is valid; at most an hour.
     #[arg(long, default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     ttl: u64,
-    /// The body of a write with a hosted key: the token is good for this body alone.
+    /// The body of a write with a hosted key, together with --request: the token is good for this body alone.
     #[arg(long)]
     body: Option<PathBuf>,
     /// For a write without a body.
