@@ -16,6 +16,7 @@ mod fixture;
 pub mod genesis;
 pub mod organisation;
 pub mod outcome;
+pub mod parallel;
 pub mod parameters;
 pub mod party;
 pub mod record;
