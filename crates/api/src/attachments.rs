@@ -75,13 +75,18 @@ impl<S: Store> Service<S> {
         let store = self.query().store();
         let mut kept = Vec::with_capacity(wanted.len());
         for (place, bytes) in wanted {
-            self.attachments.want(place, || {
+            let put = self.attachments.want(place, || {
                 let absent = store.attachment(&place)?.is_none();
                 if absent {
                     store.put_attachment(&place, &bytes)?;
                 }
                 Ok::<_, StoreFault>(absent)
-            })?;
+            });
+            if let Err(fault) = put {
+                // Its statement goes nowhere, so those before it must not stay. What stands in the way now is the fault.
+                let _ = self.settle(&kept, |_| false);
+                return Err(fault.into());
+            }
             kept.push(place);
         }
         Ok(kept)

@@ -157,6 +157,12 @@ pub const CODES: &[CodeEntry] = &[
         "Try again after the time in Retry-After, or ask another node.",
     ),
     entry(
+        "node.disk-full",
+        Kind::Unavailable,
+        "The node has no room left to write to; it still answers reads.",
+        "Try again after the time in Retry-After: the node goes on by itself when there is room. The same Idempotency-Key or statement is safe.",
+    ),
+    entry(
         "node.stopping",
         Kind::Unavailable,
         "The node is stopping; what became of the statement is not known here.",

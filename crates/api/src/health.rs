@@ -13,6 +13,8 @@ pub struct Readiness {
     pub last_commit_ms: i64,
     /// Whether it was told to stop.
     pub stopping: bool,
+    /// Why nothing is written for want of room on the disk, while that is so. For operators; clients never see it.
+    pub no_room: Option<String>,
     /// What went wrong, once and for all. For operators; clients never see it.
     pub fault: Option<String>,
 }
@@ -43,6 +45,17 @@ impl Health {
         let mut readiness = self.lock();
         readiness.height = height;
         readiness.last_commit_ms = now_ms;
+    }
+
+    /// Says that nothing is written for want of room, until [`Health::room`]. Reads go on; whoever writes is told to
+    /// come back. The text is for operators. Gives whether that is news, which is worth a line in the log.
+    pub fn no_room(&self, why: impl Into<String>) -> bool {
+        self.lock().no_room.replace(why.into()).is_none()
+    }
+
+    /// Says that there is room again. Gives whether that is news.
+    pub fn room(&self) -> bool {
+        self.lock().no_room.take().is_some()
     }
 
     /// Says that the node stops in order.

@@ -71,6 +71,12 @@ pub struct ProblemBody {
     pub outcomes: Vec<OutcomeView>,
 }
 
+/// The code of a node without room on its disk.
+const DISK_FULL: &str = "node.disk-full";
+
+/// When to come back to a node without room: somebody has to make some first. Seconds.
+const DISK_FULL_RETRY_S: u64 = 30;
+
 /// Longest text of the caller's that is echoed, characters.
 const ECHOED_CHARS_MAX: usize = 200;
 
@@ -101,6 +107,7 @@ impl Problem {
         };
         let status = catalogue::status(&code, kind);
         let retry_after_s = match status {
+            _ if code == DISK_FULL => Some(DISK_FULL_RETRY_S),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Some(1),
             _ => None,
         };
@@ -205,12 +212,19 @@ impl From<Rejection> for Problem {
 
 impl From<replica::replica::Fault> for Problem {
     fn from(fault: replica::replica::Fault) -> Self {
-        Self::fault(&fault)
+        match fault {
+            replica::replica::Fault::Store(fault) => fault.into(),
+            fault => Self::fault(&fault),
+        }
     }
 }
 
 impl From<replica::port::StoreFault> for Problem {
     fn from(fault: replica::port::StoreFault) -> Self {
+        if let replica::port::StoreFault::Full { operation } = fault {
+            tracing::warn!(operation, "a request was refused for want of room");
+            return Self::new(DISK_FULL);
+        }
         Self::fault(&fault)
     }
 }
@@ -230,5 +244,13 @@ mod tests {
         let problem = Problem::new("request.json").at("", "less", "年".repeat(10_000));
         assert_eq!(problem.body.found.unwrap().chars().count(), ECHOED_CHARS_MAX + 1);
         assert_eq!(cut("年".repeat(ECHOED_CHARS_MAX)), "年".repeat(ECHOED_CHARS_MAX));
+    }
+
+    #[test]
+    fn a_full_disk_is_no_fault_of_ours() {
+        let full = || replica::port::StoreFault::Full { operation: "keep an attachment" };
+        for problem in [Problem::from(full()), Problem::from(replica::replica::Fault::Store(full()))] {
+            assert_eq!((problem.status(), problem.code()), (StatusCode::SERVICE_UNAVAILABLE, "node.disk-full"));
+        }
     }
 }

@@ -111,6 +111,9 @@ impl<S: Store> Service<S> {
         if !readiness.caught_up {
             return Err(Problem::new("node.catching-up").retry_after(5));
         }
+        if readiness.no_room.is_some() {
+            return Err(Problem::new("node.disk-full"));
+        }
         Ok(())
     }
 
@@ -125,6 +128,8 @@ impl<S: Store> Service<S> {
             "stopping"
         } else if !readiness.caught_up {
             "catching-up"
+        } else if readiness.no_room.is_some() {
+            "disk-full"
         } else if age_ms > stall_ms {
             "stalled"
         } else {

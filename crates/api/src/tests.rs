@@ -10,6 +10,7 @@ mod lifecycle;
 mod logins;
 mod malformed;
 mod node;
+mod room;
 mod server;
 mod signed;
 mod visibility;

@@ -106,6 +106,7 @@ fn ledger_limits(parameters: &Parameters) -> BTreeMap<&'static str, u64> {
 pub(crate) async fn status<S: Store>(State(service): State<Arc<Service<S>>>) -> Json<StatusView> {
     let tip = service.query().tip();
     let progress = &tip.progress;
+    let (ready, health) = service.health();
     std::future::ready(Json(StatusView {
         node: service.app.identity.id.clone(),
         organisation: service.app.identity.organisation.to_string(),
@@ -119,7 +120,8 @@ pub(crate) async fn status<S: Store>(State(service): State<Arc<Service<S>>>) -> 
         log_root: progress.log_root.to_string(),
         mempool_statements: count(service.app.mempool.len()),
         mempool_bytes: count(service.app.mempool.bytes()),
-        ready: service.health().0,
+        ready,
+        health: health.status,
     }))
     .await
 }
@@ -150,8 +152,12 @@ fn health(fine: bool, view: HealthView) -> Response {
     if fine {
         return Json(view).into_response();
     }
-    let problem = if view.status == "catching-up" { "node.catching-up" } else { "node.unready" };
-    Problem::new(problem).at("", "ok", view.status).retry_after(5).into_response()
+    let problem = match view.status.as_str() {
+        "catching-up" => Problem::new("node.catching-up").retry_after(5),
+        "disk-full" => Problem::new("node.disk-full"),
+        _ => Problem::new("node.unready").retry_after(5),
+    };
+    problem.at("", "ok", view.status).into_response()
 }
 
 /// Metrics as Prometheus text

@@ -132,12 +132,14 @@ pub struct StatusView {
     pub mempool_bytes: u64,
     /// Whether the node is ready for work.
     pub ready: bool,
+    /// How it is: `ok`, `catching-up`, `disk-full`, `stalled`, `stopping` or `failed`.
+    pub health: String,
 }
 
 /// The node's health.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HealthView {
-    /// `ok`, `catching-up`, `stalled`, `stopping` or `failed`.
+    /// `ok`, `catching-up`, `disk-full`, `stalled`, `stopping` or `failed`.
     pub status: String,
     /// The height committed last.
     pub height: u64,
