@@ -13,6 +13,7 @@ use chain::suite::Suite;
 use invoice::taxpayer::TaxpayerKind;
 use ledger::genesis::LedgerGenesis;
 use ledger::organisation::{Custody, Key, Mandate, Organisation, Purpose, Role, Scope, Standing};
+use ledger::parallel::Alone;
 use ledger::parameters::Parameters;
 use replica::mempool::{Limits, Mempool};
 use replica::port::Store;
@@ -129,7 +130,7 @@ impl<S: Store> Node<S> {
     /// Starts on a store, as after any end of the process.
     pub fn start(genesis: Genesis, store: Arc<S>) -> Self {
         let genesis = Arc::new(genesis);
-        let replica = Replica::recover(&genesis, store, |_| {}).unwrap();
+        let replica = Replica::recover(&genesis, store, Arc::new(Alone), |_| {}).unwrap();
         let query = Query::new(&replica, Arc::clone(&genesis));
         let now_ms = NOON.max(replica.tip().progress.time_ms + 1);
         // Nonces of an earlier life are not used again.
@@ -215,7 +216,7 @@ impl<S: Store> Node<S> {
 
     /// Checks a block and commits it, as a validator that did not propose it.
     pub fn follow(&mut self, block: &chain::block::Block, certificate: &CommitCertificate) {
-        assert_eq!(self.replica.check(block, None).unwrap(), Check::Valid);
+        assert_eq!(self.replica.check(block, None, &self.mempool).unwrap(), Check::Valid);
         self.replica.commit(certificate).unwrap();
         self.now_ms = self.now_ms.max(block.header.time_ms);
     }

@@ -3,3 +3,4 @@
 
 pub mod consortium;
 pub mod events;
+pub mod trap;

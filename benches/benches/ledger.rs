@@ -44,7 +44,11 @@ fn block(criterion: &mut Criterion) {
     });
     group.bench_function("check", |bencher| {
         let block = waiting().propose().block;
-        bencher.iter_batched(node, |mut other| (other.replica.check(&block, None), other), BatchSize::PerIteration);
+        bencher.iter_batched(
+            node,
+            |mut other| (other.replica.check(&block, None, &other.mempool), other),
+            BatchSize::PerIteration,
+        );
     });
     group.bench_function("commit", |bencher| {
         let proposed = || {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chain::statement::Mode;
 use ledger::admission::Verdict;
+use ledger::parallel::Alone;
 use replica::memory::MemoryStore;
 use replica::port::Store;
 use replica::replica::{Check, Dropped, Replica};
@@ -78,14 +79,14 @@ fn a_start_on_another_genesis_is_refused() {
     let store = Arc::new(MemoryStore::default());
     live(&mut Node::start(genesis(|_| {}), Arc::clone(&store)));
     let other = genesis(|parameters| parameters.lease.term_seconds_max = 1);
-    let error = Replica::recover(&other, store, |_| {}).unwrap_err();
+    let error = Replica::recover(&other, store, Arc::new(Alone), |_| {}).unwrap_err();
     assert!(error.to_string().contains("the store grew from genesis"), "{error}");
 }
 
 #[test]
 fn a_start_on_a_genesis_that_was_not_countersigned_is_refused() {
     let unsigned = chain::genesis::Genesis::assemble(genesis(|_| {}).body()).unwrap();
-    let error = Replica::recover(&unsigned, Arc::new(MemoryStore::default()), |_| {}).unwrap_err();
+    let error = Replica::recover(&unsigned, Arc::new(MemoryStore::default()), Arc::new(Alone), |_| {}).unwrap_err();
     assert!(error.to_string().contains("countersigned"), "{error}");
 }
 
@@ -94,13 +95,13 @@ fn a_block_is_known_as_committed_ahead_or_another() {
     let (mut proposer, mut follower) = (node(), node());
     live(&mut proposer);
     let block = |height| proposer.query.committed_block(height).unwrap().unwrap();
-    assert_eq!(follower.replica.check(&block(2).body.block, None).unwrap(), Check::Ahead);
+    assert_eq!(follower.replica.check(&block(2).body.block, None, &follower.mempool).unwrap(), Check::Ahead);
     let first = block(1);
     follower.follow(&first.body.block, &first.certificate);
-    assert_eq!(follower.replica.check(&first.body.block, None).unwrap(), Check::Committed);
+    assert_eq!(follower.replica.check(&first.body.block, None, &follower.mempool).unwrap(), Check::Committed);
     let mut forged = first.body.block.clone();
     forged.header.time_ms += 1;
-    assert!(matches!(follower.replica.check(&forged, None).unwrap(), Check::Invalid(_)));
+    assert!(matches!(follower.replica.check(&forged, None, &follower.mempool).unwrap(), Check::Invalid(_)));
     // An engine that lost its note asks again, and is answered as before.
     let again = follower.replica.commit(&first.certificate).unwrap();
     assert_eq!((again.height, again.statements.len(), again.events), (1, 1, 1));
@@ -112,10 +113,10 @@ fn another_body_under_a_known_header_is_not_what_was_checked() {
     let statement = proposer.statement("shop", Mode::Each, &[issue("a")]);
     proposer.submit(&statement);
     let block = proposer.propose().block;
-    assert_eq!(follower.replica.check(&block, None).unwrap(), Check::Valid);
+    assert_eq!(follower.replica.check(&block, None, &follower.mempool).unwrap(), Check::Valid);
     let mut garbage = block.clone();
     garbage.statements = vec![b"garbage".to_vec()];
-    assert!(matches!(follower.replica.check(&garbage, None).unwrap(), Check::Invalid(_)));
+    assert!(matches!(follower.replica.check(&garbage, None, &follower.mempool).unwrap(), Check::Invalid(_)));
 }
 
 #[test]
@@ -167,14 +168,18 @@ fn every_changed_field_of_a_header_makes_a_block_invalid() {
     for (what, change) in changes {
         let mut changed = block.clone();
         change(&mut changed, other);
-        assert!(matches!(follower.replica.check(&changed, None).unwrap(), Check::Invalid(_)), "{what}");
+        assert!(
+            matches!(follower.replica.check(&changed, None, &follower.mempool).unwrap(), Check::Invalid(_)),
+            "{what}"
+        );
     }
-    assert_eq!(follower.replica.check(&block, None).unwrap(), Check::Valid);
+    assert_eq!(follower.replica.check(&block, None, &follower.mempool).unwrap(), Check::Valid);
 }
 
 #[test]
 fn a_block_with_a_statement_that_is_wrong_in_itself_is_invalid() {
     let (mut proposer, mut follower) = (node(), node());
+    let mut waiting = node();
     let twice = proposer.statement_under("same", "shop", Mode::Each, &[issue("a")]);
     let again = proposer.statement_under("same", "shop", Mode::Each, &[issue("b")]);
     proposer.submit(&twice);
@@ -191,12 +196,18 @@ fn a_block_with_a_statement_that_is_wrong_in_itself_is_invalid() {
     forged[last - 5] = if forged[last - 5] == b'A' { b'B' } else { b'A' };
     for (what, statements) in [
         ("one nonce twice", vec![twice.clone(), again]),
-        ("a forged signature", vec![forged]),
+        ("a forged signature", vec![forged.clone()]),
         ("no statement at all", vec![b"{}".to_vec()]),
         ("one left out", vec![]),
     ] {
-        let verdict = follower.replica.check(&with(statements), None).unwrap();
+        let verdict = follower.replica.check(&with(statements), None, &follower.mempool).unwrap();
         assert!(matches!(verdict, Check::Invalid(_)), "{what}: {verdict:?}");
+    }
+    // What waits here was verified when it came in: as it is, and under no other signature.
+    waiting.submit(&twice);
+    for (statement, valid) in [(forged, false), (twice, true)] {
+        let verdict = waiting.replica.check(&with(vec![statement]), None, &waiting.mempool).unwrap();
+        assert_eq!(verdict == Check::Valid, valid, "{verdict:?}");
     }
 }
 
@@ -205,9 +216,12 @@ fn timeliness_is_judged_for_fresh_proposals_alone() {
     let (mut proposer, mut follower) = (node(), node());
     let block = proposer.propose().block;
     let hour_later = block.header.time_ms + 60 * 60 * 1_000;
-    assert!(matches!(follower.replica.check(&block, Some(hour_later)).unwrap(), Check::Invalid(_)));
-    assert_eq!(follower.replica.check(&block, None).unwrap(), Check::Valid);
-    assert_eq!(follower.replica.check(&block, Some(block.header.time_ms + 5_000)).unwrap(), Check::Valid);
+    assert!(matches!(follower.replica.check(&block, Some(hour_later), &follower.mempool).unwrap(), Check::Invalid(_)));
+    assert_eq!(follower.replica.check(&block, None, &follower.mempool).unwrap(), Check::Valid);
+    assert_eq!(
+        follower.replica.check(&block, Some(block.header.time_ms + 5_000), &follower.mempool).unwrap(),
+        Check::Valid
+    );
 }
 
 #[test]

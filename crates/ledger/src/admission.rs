@@ -4,6 +4,8 @@
 //! every checker ask the same function. What is wrong in itself is *rejected*: never on the
 //! ledger, and it burns no nonce. What only the state says no to is *refused* by execution.
 
+mod together;
+
 use std::collections::BTreeSet;
 
 use chain::catalogue::{CodeEntry, Kind};
@@ -16,7 +18,7 @@ use invoice::violation::Violation;
 use serde::Deserialize;
 
 use crate::event::Event;
-use crate::organisation::{Organisation, Purpose};
+use crate::organisation::{AdmittedKey, Organisation, Purpose};
 use crate::parameters::Parameters;
 use crate::record::{RefusalBudgetRecord, refusal_hour};
 use crate::state::{Fault, Nonce, StateKey, View, read, require};
@@ -231,7 +233,7 @@ pub struct Verified {
     /// The statement.
     pub statement: StatementId,
     /// The key the signature was verified with.
-    pub key: PublicKey,
+    pub key: AdmittedKey,
     /// The day the documents were judged on.
     pub date: Date,
     /// Hash of the parameters they were judged by.
@@ -285,7 +287,8 @@ impl<'v> Court<'v> {
         &self.parameters
     }
 
-    /// Judges a statement. `before` is what was verified earlier, if it was.
+    /// Judges a statement. `before` is what was verified earlier of these very bytes, if it was: an id
+    /// does not cover the signature.
     ///
     /// # Errors
     /// A fault of the view.
@@ -301,7 +304,7 @@ impl<'v> Court<'v> {
         };
         // The signature before the nonce: what a nonce was used for is for its owner alone.
         if before.is_none_or(|before| before.key != key)
-            && let Err(error) = parsed.statement().verify(&key)
+            && let Err(error) = parsed.statement().verify(&point(&key)?)
         {
             return Ok(Verdict::Rejected(Box::new(error.into())));
         }
@@ -349,7 +352,7 @@ impl<'v> Court<'v> {
         match self.judge_key(&statement)? {
             Err(rejection) => return Ok(rejection),
             Ok(key) => {
-                if let Err(error) = statement.verify(&key) {
+                if let Err(error) = statement.verify(&point(&key)?) {
                     return Ok(error.into());
                 }
             }
@@ -417,7 +420,7 @@ impl<'v> Court<'v> {
         Ok(())
     }
 
-    fn judge_key(&self, statement: &Statement) -> Result<Result<PublicKey, Rejection>, Fault> {
+    fn judge_key(&self, statement: &Statement) -> Result<Result<AdmittedKey, Rejection>, Fault> {
         let header = statement.header();
         let kid = format!("{}/{}", header.organisation, header.key);
         let Some(organisation) = read::<Organisation>(self.view, &StateKey::organisation(&header.organisation))? else {
@@ -432,8 +435,7 @@ impl<'v> Court<'v> {
         if !key.active {
             return Ok(Err(Rejection::new(KEY_INACTIVE, "kid", "an active key", kid)));
         }
-        let point = key.public.point().map_err(|error| Fault::Read(error.into()))?;
-        Ok(Ok(point))
+        Ok(Ok(key.public))
     }
 
     fn judge_nonce(&self, parsed: &Parsed) -> Result<Option<Verdict>, Fault> {
@@ -458,4 +460,9 @@ impl<'v> Court<'v> {
         }
         Ok(reused())
     }
+}
+
+/// A key of the ledger, to verify under.
+fn point(key: &AdmittedKey) -> Result<PublicKey, Fault> {
+    key.point().map_err(|error| Fault::Read(error.into()))
 }

@@ -17,6 +17,7 @@ mod output;
 mod plan;
 mod service;
 mod telemetry;
+mod threads;
 
 use std::process::ExitCode;
 

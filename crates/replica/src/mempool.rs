@@ -106,7 +106,8 @@ pub enum Full {
 
 #[derive(Default)]
 struct Queue {
-    entries: VecDeque<Arc<Entry>>,
+    /// With the hash of each statement's bytes.
+    entries: VecDeque<(Hash, Arc<Entry>)>,
     bytes: usize,
 }
 
@@ -114,6 +115,8 @@ struct Queue {
 struct Inner {
     queues: BTreeMap<OrganisationId, Queue>,
     nonces: BTreeMap<(OrganisationId, String), (StatementId, Hash)>,
+    /// What waits, by the hash of its bytes: signature and all.
+    by_bytes: BTreeMap<Hash, Arc<Entry>>,
     count: usize,
     bytes: usize,
     /// The organisation whose turn was last.
@@ -170,11 +173,19 @@ impl Mempool {
     /// # Errors
     /// Why it was not.
     pub fn insert(&self, entry: Entry) -> Result<Inserted, Full> {
-        let inserted = self.inner().insert(&self.limits, entry)?;
+        // Hashed before the lock is taken: statements may be large.
+        let hash = Hash::of(entry.parsed.statement().bytes());
+        let inserted = self.inner().insert(&self.limits, hash, entry)?;
         if inserted == Inserted::Queued {
             (self.wake)();
         }
         Ok(inserted)
+    }
+
+    /// What waits of statements given by the hashes of their bytes, signature and all.
+    pub fn waiting(&self, hashes: impl Iterator<Item = Hash>) -> Vec<Option<Arc<Entry>>> {
+        let inner = self.inner();
+        hashes.map(|hash| inner.by_bytes.get(&hash).cloned()).collect()
     }
 
     /// Statements for a block, fairly ordered: one of each organisation in turn, until `bytes_max`
@@ -207,7 +218,7 @@ impl Mempool {
 }
 
 impl Inner {
-    fn insert(&mut self, limits: &Limits, entry: Entry) -> Result<Inserted, Full> {
+    fn insert(&mut self, limits: &Limits, hash: Hash, entry: Entry) -> Result<Inserted, Full> {
         let (id, bytes, nonce) = (entry.id(), entry.bytes(), entry.nonce());
         if self.quarantine.contains(&id) {
             return Err(Full::Quarantined);
@@ -234,7 +245,9 @@ impl Inner {
         }
         self.nonces.insert(nonce, (id, entry.parsed.statement().payload_hash()));
         queue.bytes += bytes;
-        queue.entries.push_back(Arc::new(entry));
+        let entry = Arc::new(entry);
+        self.by_bytes.insert(hash, Arc::clone(&entry));
+        queue.entries.push_back((hash, entry));
         self.count += 1;
         self.bytes += bytes;
         Ok(Inserted::Queued)
@@ -250,7 +263,7 @@ impl Inner {
         let mut turns: VecDeque<(&OrganisationId, usize)> = order.map(|organisation| (*organisation, 0)).collect();
         let (mut bytes, mut work, mut chosen, mut left_out) = (0_usize, 0_u32, Vec::new(), false);
         while let Some((organisation, depth)) = turns.pop_front() {
-            let Some(entry) = self.queues.get(organisation).and_then(|queue| queue.entries.get(depth)) else {
+            let Some((_, entry)) = self.queues.get(organisation).and_then(|queue| queue.entries.get(depth)) else {
                 continue;
             };
             let (more, harder) = (bytes.saturating_add(entry.bytes()), work.saturating_add(entry.parsed.work()));
@@ -271,13 +284,14 @@ impl Inner {
 
     fn remove(&mut self, ids: &BTreeSet<StatementId>) {
         let (mut count, mut bytes) = (0, 0);
-        let nonces = &mut self.nonces;
+        let (nonces, by_bytes) = (&mut self.nonces, &mut self.by_bytes);
         for queue in self.queues.values_mut() {
-            queue.entries.retain(|entry| {
+            queue.entries.retain(|(hash, entry)| {
                 if !ids.contains(&entry.id()) {
                     return true;
                 }
                 nonces.remove(&entry.nonce());
+                by_bytes.remove(hash);
                 count += 1;
                 bytes += entry.bytes();
                 queue.bytes -= entry.bytes();

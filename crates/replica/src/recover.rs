@@ -13,6 +13,7 @@ use chain::genesis::Genesis;
 use chain::merkle;
 use chain::tile::RightEdge;
 use ledger::genesis::LedgerGenesis;
+use ledger::parallel::Workers;
 use ledger::schedule::Schedule;
 
 use crate::checkpoint;
@@ -32,10 +33,16 @@ pub struct Recovering {
 
 impl<S: Store> Replica<S> {
     /// Starts from genesis or from what the store holds, and catches the index up with the ledger.
+    /// `workers` read and verify statements for as long as the replica lives.
     ///
     /// # Errors
     /// A fault: damage, a ledger that lost data, another genesis or one that not all have signed.
-    pub fn recover(genesis: &Genesis, store: Arc<S>, mut progress: impl FnMut(Recovering)) -> Result<Self, Fault> {
+    pub fn recover(
+        genesis: &Genesis,
+        store: Arc<S>,
+        workers: Arc<dyn Workers>,
+        mut progress: impl FnMut(Recovering),
+    ) -> Result<Self, Fault> {
         genesis.verify_countersignatures().map_err(Fault::Countersignatures)?;
         let ledger_tip = store.ledger_tip()?;
         check_genesis(genesis, &*store, ledger_tip)?;
@@ -69,7 +76,7 @@ impl<S: Store> Replica<S> {
         let first = start.height;
         let tip = Arc::new(tip_from(&*store, start)?);
         let shared = Arc::new(RwLock::new(Arc::clone(&tip)));
-        let mut replica = Self { store, chain, suite, edge, tip, shared, candidates: VecDeque::new() };
+        let mut replica = Self { store, chain, suite, edge, tip, shared, candidates: VecDeque::new(), workers };
         for height in first + 1..=ledger_tip {
             let body = decided_body(&*replica.store, height)?;
             let checked = replica.execute_decided(&body)?;

@@ -23,6 +23,7 @@ use chain::tile::RightEdge;
 use chain::validators::ValidatorSet;
 use ledger::admission::Rejection;
 use ledger::execute::Executed;
+use ledger::parallel::Workers;
 use ledger::parameters::Parameters;
 use ledger::state::{self, StateKey, require};
 
@@ -203,6 +204,8 @@ pub struct Replica<S: Store> {
     /// Blocks of the next height that may be decided, the newest last. One that fell out is executed
     /// again from its body, which is durable.
     pub(crate) candidates: VecDeque<Checked>,
+    /// Who reads and verifies statements, perhaps several at once.
+    pub(crate) workers: Arc<dyn Workers>,
 }
 
 impl<S: Store> std::fmt::Debug for Replica<S> {
@@ -248,17 +251,15 @@ impl<S: Store> Replica<S> {
         certificate
             .verify(&self.chain, self.suite, &self.tip.validators)
             .map_err(|source| Fault::Certificate { height, source })?;
-        let checked = match self.candidates.iter().position(|checked| checked.progress.id == id) {
-            Some(place) => self.candidates.swap_remove_back(place),
-            None => None,
-        };
-        let checked = match checked {
-            Some(checked) => checked,
-            None => self.execute_kept(height, id)?,
-        };
-        // From here on the block is final on this node.
+        if !self.candidates.iter().any(|checked| checked.progress.id == id) {
+            let kept = self.execute_kept(height, id)?;
+            self.candidates.push_back(kept);
+        }
+        // From here on the block is final on this node. A disk without room says so before anything is
+        // written: then everything stands as before, and this may be called again.
         self.store.append(height, &Decided { id, certificate: certificate.encode() })?;
-        self.candidates.clear();
+        let decided = std::mem::take(&mut self.candidates).into_iter().find(|checked| checked.progress.id == id);
+        let checked = decided.expect("it was found or put among the candidates above");
         let statements = checked.statements.iter().map(|statement| statement.id).collect();
         let committed = Committed {
             height,
@@ -278,7 +279,7 @@ impl<S: Store> Replica<S> {
             let (ours, decided) = (body.header().id().to_string(), id.to_string());
             return Err(Fault::Diverged { height, what: "block", ours, decided });
         }
-        let parsed = check::read_statements(&body.block)
+        let parsed = check::read_statements(&body.block, &*self.workers)
             .map_err(|invalid| Fault::Ledger { height, what: invalid.to_string() })?;
         Ok(Committed {
             height,

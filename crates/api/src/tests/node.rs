@@ -88,7 +88,9 @@ impl Node {
 
     pub(crate) fn start_with(setup: Setup) -> Self {
         let genesis = Arc::new(genesis());
-        let replica = Replica::recover(&genesis, Arc::new(MemoryStore::default()), |_| {}).unwrap();
+        let replica =
+            Replica::recover(&genesis, Arc::new(MemoryStore::default()), Arc::new(ledger::parallel::Alone), |_| {})
+                .unwrap();
         let query = Query::new(&replica, genesis);
         let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
         let (wake, woken) = mpsc::channel();

@@ -17,6 +17,7 @@ use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
 use crate::keys::{self, NamedKey};
 use crate::output::Output;
+use crate::threads::Threads;
 
 /// How many bytes a certificate or its key may have.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
@@ -104,7 +105,7 @@ pub(super) fn recover(
     output: &Output,
 ) -> Result<Replica<SledStore>, Failure> {
     let mut bar = None;
-    let replica = Replica::recover(genesis, Arc::clone(store), |recovering| {
+    let replica = Replica::recover(genesis, Arc::clone(store), Arc::new(Threads), |recovering| {
         let bar = bar.get_or_insert_with(|| {
             output.progress("catching the index up with the ledger", Some(recovering.tip), false)
         });

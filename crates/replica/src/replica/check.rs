@@ -4,10 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chain::block::{Block, Body, Header};
 use chain::hash::Hash;
-use ledger::admission::{Court, Parsed, Verdict};
+use ledger::admission::{Court, Parsed, Verdict, Verified};
 use ledger::execute::Executor;
+use ledger::parallel::{Workers, map};
 
 use super::{Check, Checked, Fault, Invalid, Replica, TIMELINESS_MS};
+use crate::mempool::Mempool;
 use crate::port::Store;
 use crate::view::StoreView;
 
@@ -15,11 +17,12 @@ impl<S: Store> Replica<S> {
     /// Judges a block that somebody proposed, or that was synced.
     ///
     /// `received_ms` is this node's clock for a fresh proposal (timeliness is judged once, when
-    /// `pol_round` is nil), and `None` for re-proposals and synced blocks.
+    /// `pol_round` is nil), and `None` for re-proposals and synced blocks. Statements that wait in the
+    /// mempool were read and verified when they came in, and are not verified again.
     ///
     /// # Errors
     /// A fault of ours; what is wrong with the block is a verdict.
-    pub fn check(&mut self, block: &Block, received_ms: Option<i64>) -> Result<Check, Fault> {
+    pub fn check(&mut self, block: &Block, received_ms: Option<i64>, mempool: &Mempool) -> Result<Check, Fault> {
         let header = &block.header;
         let next = self.tip.progress.height + 1;
         if header.height > next {
@@ -39,7 +42,7 @@ impl<S: Store> Replica<S> {
             return Ok(Check::Valid);
         }
         // Before a block is decided a panic is a verdict: this validator votes nil and lives.
-        let examined = catch_unwind(AssertUnwindSafe(|| self.examine(block))).unwrap_or_else(|_| {
+        let examined = catch_unwind(AssertUnwindSafe(|| self.examine(block, mempool))).unwrap_or_else(|_| {
             tracing::error!(block = %header.id(), height = header.height, "checking a proposed block panicked");
             Ok(Err(Invalid::new("block", &"one that can be executed", &"a panic")))
         });
@@ -52,13 +55,13 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    fn examine(&self, block: &Block) -> Result<Result<Checked, Invalid>, Fault> {
+    fn examine(&self, block: &Block, mempool: &Mempool) -> Result<Result<Checked, Invalid>, Fault> {
         let header = &block.header;
         if let Err(invalid) = self.examine_header(block) {
             return Ok(Err(invalid));
         }
-        let parsed = match read_statements(block) {
-            Ok(parsed) => parsed,
+        let (parsed, waiting) = match self.read_known(block, mempool) {
+            Ok(read) => read,
             Err(invalid) => return Ok(Err(invalid)),
         };
         let place = self.place(header.time_ms)?;
@@ -69,10 +72,11 @@ impl<S: Store> Replica<S> {
         if work > limits.block_work_max {
             return Ok(Err(Invalid::new("work units", &format!("at most {}", limits.block_work_max), &work)));
         }
+        let verified = self.verify_unknown(&court, &parsed, &waiting)?;
         let mut executor = Executor::new(&view, self.context(&place)?)?;
-        for parsed in &parsed {
+        for (parsed, verified) in parsed.iter().zip(&verified) {
             let id = parsed.statement().id();
-            match court.judge(parsed, None)? {
+            match court.judge(parsed, verified.as_ref())? {
                 Verdict::Admitted(_) => {}
                 Verdict::Repeated(nonce) => {
                     return Ok(Err(Invalid::new("statement", &"a fresh nonce", &nonce.statement)));
@@ -94,6 +98,29 @@ impl<S: Store> Replica<S> {
             Ok(()) => Ok(checked),
             Err(error) => Err(Invalid::new("outcomes", &"outcomes within their limits", &error)),
         })
+    }
+
+    /// Reads a block's statements; with those that wait here, byte for byte, comes what was verified of them.
+    fn read_known(&self, block: &Block, mempool: &Mempool) -> Result<(Vec<Parsed>, Vec<Option<Verified>>), Invalid> {
+        let waiting = mempool.waiting(block.statements.iter().map(|bytes| Hash::of(bytes)));
+        let read = map(&*self.workers, &waiting, |index, waiting| match waiting {
+            Some(entry) => Ok((entry.parsed.clone(), Some(entry.verified.clone()))),
+            None => read(&block.statements[index]).map(|parsed| (parsed, None)),
+        });
+        read.into_iter().collect::<Result<Vec<_>, _>>().map(|read| read.into_iter().unzip())
+    }
+
+    /// Verifies what was not verified before, several statements at once.
+    fn verify_unknown(
+        &self,
+        court: &Court<'_>,
+        parsed: &[Parsed],
+        waiting: &[Option<Verified>],
+    ) -> Result<Vec<Option<Verified>>, Fault> {
+        let unknown: Vec<&Parsed> =
+            parsed.iter().zip(waiting).filter_map(|(parsed, known)| known.is_none().then_some(parsed)).collect();
+        let mut fresh = court.verify_together(&unknown, &*self.workers)?.into_iter();
+        Ok(waiting.iter().map(|known| known.clone().or_else(|| fresh.next().flatten())).collect())
     }
 
     /// What can be told from the header alone and the parent.
@@ -125,7 +152,7 @@ impl<S: Store> Replica<S> {
         let header = &body.block.header;
         let damaged = |what: String| Fault::Ledger { height: header.height, what };
         self.examine_header(&body.block).map_err(|invalid| damaged(invalid.to_string()))?;
-        let parsed = read_statements(&body.block).map_err(|invalid| damaged(invalid.to_string()))?;
+        let parsed = read_statements(&body.block, &*self.workers).map_err(|invalid| damaged(invalid.to_string()))?;
         let place = self.place(header.time_ms)?;
         let view = StoreView(&*self.store);
         let mut executor = Executor::new(&view, self.context(&place)?)?;
@@ -143,12 +170,13 @@ impl<S: Store> Replica<S> {
     }
 }
 
-pub(super) fn read_statements(block: &Block) -> Result<Vec<Parsed>, Invalid> {
-    block
-        .statements
-        .iter()
-        .map(|bytes| Parsed::read(bytes).map_err(|error| Invalid::new("statement", &"a well-formed statement", &error)))
-        .collect()
+/// Reads the statements of a block, several at once.
+pub(super) fn read_statements(block: &Block, workers: &dyn Workers) -> Result<Vec<Parsed>, Invalid> {
+    map(workers, &block.statements, |_, bytes| read(bytes)).into_iter().collect()
+}
+
+fn read(bytes: &[u8]) -> Result<Parsed, Invalid> {
+    Parsed::read(bytes).map_err(|error| Invalid::new("statement", &"a well-formed statement", &error))
 }
 
 /// The first field in which a header differs from what this node computes.

@@ -1,0 +1,75 @@
+//! The replica on its worst days: a statement that makes execution panic, a disk without room.
+
+use chain::hash::StatementId;
+use chain::statement::Mode;
+use ledger::state::StateKey;
+use replica::memory::MemoryStore;
+use replica::mempool::Full;
+use replica::port::StoreFault;
+use replica::query::Admission;
+use replica::replica::{Check, Dropped, Fault};
+use std::sync::Arc;
+use tests::consortium::{Node, genesis, organisation_id, secret};
+use tests::events::issue;
+use tests::trap::Trap;
+
+fn trapped() -> (Arc<Trap<MemoryStore>>, Node<Trap<MemoryStore>>) {
+    let store = Trap::around(MemoryStore::default());
+    (Arc::clone(&store), Node::start(genesis(|_| {}), store))
+}
+
+fn submit_three(node: &mut Node<Trap<MemoryStore>>) -> Vec<(StatementId, Vec<u8>)> {
+    let statements = ["good-1", "boom", "good-2"].map(|name| node.statement("shop", Mode::Each, &[issue(name)]));
+    statements.into_iter().map(|statement| (node.submit(&statement), statement)).collect()
+}
+
+#[test]
+fn a_statement_that_makes_execution_panic_is_quarantined_and_the_block_is_made_without_it() {
+    let (store, mut node) = trapped();
+    let statements = submit_three(&mut node);
+    let (boom, bytes) = &statements[1];
+    store.panic_on(StateKey::reference(&organisation_id("shop"), "boom"));
+    let proposal = node.propose();
+    assert_eq!(proposal.dropped, [(*boom, Dropped::Quarantined)]);
+    let certificate = node.certify(&proposal.block);
+    let committed = node.replica.commit(&certificate).unwrap();
+    assert_eq!(committed.statements, [statements[0].0, statements[2].0]);
+    node.mempool.remove(&committed.statements);
+    assert!(node.mempool.is_empty());
+    // It is not let in again, and burnt no nonce: once execution is mended, its author may repeat it elsewhere.
+    let Admission::Admitted(entry) = node.query.admit(bytes, node.now_ms).unwrap() else { panic!() };
+    assert_eq!(node.mempool.insert(*entry).unwrap_err(), Full::Quarantined);
+    // The node lives.
+    assert_eq!(node.event("shop", &issue("good-3")), "accepted");
+}
+
+#[test]
+fn a_block_that_makes_execution_panic_is_voted_down_and_the_checker_lives() {
+    let (_, mut proposer) = trapped();
+    let (store, mut checker) = trapped();
+    submit_three(&mut proposer);
+    let block = proposer.propose().block;
+    store.panic_on(StateKey::reference(&organisation_id("shop"), "boom"));
+    let verdict = checker.replica.check(&block, None, &checker.mempool).unwrap();
+    assert!(matches!(&verdict, Check::Invalid(invalid) if invalid.found == "a panic"), "{verdict:?}");
+    assert_eq!(checker.event("shop", &issue("good-1")), "accepted");
+}
+
+#[test]
+fn without_room_nothing_is_lost_and_the_same_calls_succeed_when_there_is_some() {
+    let (store, mut node) = trapped();
+    submit_three(&mut node);
+    let full = |result: Result<(), Fault>| matches!(result, Err(Fault::Store(StoreFault::Full { .. })));
+    let key = secret("tax-bureau", "consensus").public();
+    store.fill(true);
+    assert!(full(node.replica.propose(node.now_ms, &key, &node.mempool).map(drop)));
+    assert_eq!(node.mempool.len(), 3, "what waits goes on waiting");
+    store.fill(false);
+    let block = node.propose().block;
+    let certificate = node.certify(&block);
+    store.fill(true);
+    assert!(full(node.replica.commit(&certificate).map(drop)));
+    assert_eq!(node.replica.tip().progress.height, 0);
+    store.fill(false);
+    assert_eq!(node.replica.commit(&certificate).unwrap().statements.len(), 3);
+}

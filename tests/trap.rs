@@ -1,0 +1,100 @@
+//! A store that does what stores do on their worst days, when it is told to.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use chain::block::BlockId;
+use chain::hash::Hash;
+use ledger::state::StateKey;
+use replica::port::{
+    CheckpointJob, CheckpointMark, Decided, Direction, IndexTip, IndexWrites, KeyRange, Row, Store, StoreFault, Table,
+};
+
+/// A store around another that panics on one state record, or has no room.
+#[derive(Debug, Default)]
+pub struct Trap<S> {
+    inner: S,
+    panics_on: Mutex<Option<StateKey>>,
+    full: AtomicBool,
+}
+
+impl<S> Trap<S> {
+    /// Around a store; harmless as yet.
+    pub fn around(inner: S) -> Arc<Self> {
+        Arc::new(Self { inner, panics_on: Mutex::new(None), full: AtomicBool::new(false) })
+    }
+
+    /// Panics whenever this record is read from now on: whoever executes a statement about it dies.
+    pub fn panic_on(&self, key: StateKey) {
+        *self.panics_on.lock().unwrap() = Some(key);
+    }
+
+    /// Has no room for anything new, or has it again.
+    pub fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
+
+    fn room(&self, operation: &'static str) -> Result<(), StoreFault> {
+        if self.full.load(Ordering::SeqCst) { Err(StoreFault::Full { operation }) } else { Ok(()) }
+    }
+}
+
+impl<S: Store> Store for Trap<S> {
+    fn put_body(&self, height: u64, id: &BlockId, body: &[u8]) -> Result<(), StoreFault> {
+        self.room("a body")?;
+        self.inner.put_body(height, id, body)
+    }
+    fn body(&self, id: &BlockId) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.inner.body(id)
+    }
+    fn body_part(&self, id: &BlockId, offset: u32, len: u32) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.inner.body_part(id, offset, len)
+    }
+    fn append(&self, height: u64, decided: &Decided) -> Result<(), StoreFault> {
+        self.room("a decision")?;
+        self.inner.append(height, decided)
+    }
+    fn decided(&self, height: u64) -> Result<Option<Decided>, StoreFault> {
+        self.inner.decided(height)
+    }
+    fn ledger_tip(&self) -> Result<u64, StoreFault> {
+        self.inner.ledger_tip()
+    }
+    fn index_tip(&self) -> Result<Option<IndexTip>, StoreFault> {
+        self.inner.index_tip()
+    }
+    fn reset_index(&self) -> Result<(), StoreFault> {
+        self.inner.reset_index()
+    }
+    fn apply(&self, height: u64, writes: IndexWrites) -> Result<(), StoreFault> {
+        self.inner.apply(height, writes)
+    }
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        let trapped = table == Table::State
+            && self.panics_on.lock().unwrap().as_ref().is_some_and(|trapped| trapped.as_bytes() == key);
+        assert!(!trapped, "the trap was stepped on");
+        self.inner.get(table, key)
+    }
+    fn scan(&self, table: Table, range: KeyRange, direction: Direction, limit: usize) -> Result<Vec<Row>, StoreFault> {
+        self.inner.scan(table, range, direction, limit)
+    }
+    fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault> {
+        self.inner.begin_checkpoint(job)
+    }
+    fn await_checkpoint(&self, number: u64) -> Result<Option<CheckpointMark>, StoreFault> {
+        self.inner.await_checkpoint(number)
+    }
+    fn put_attachment(&self, hash: &Hash, bytes: &[u8]) -> Result<(), StoreFault> {
+        self.room("an attachment")?;
+        self.inner.put_attachment(hash, bytes)
+    }
+    fn attachment(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.inner.attachment(hash)
+    }
+    fn erase_attachment(&self, hash: &Hash) -> Result<(), StoreFault> {
+        self.inner.erase_attachment(hash)
+    }
+    fn close(&self) -> Result<(), StoreFault> {
+        self.inner.close()
+    }
+}
