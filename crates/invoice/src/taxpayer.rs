@@ -37,6 +37,24 @@ pub enum TaxpayerKind {
 pub struct TaxpayerId(String);
 
 impl TaxpayerId {
+    /// The unified social credit code that begins with these sixteen characters: registering department, category,
+    /// region of six digits and the eight of the organisation code; both check characters are computed.
+    ///
+    /// # Errors
+    /// [`Error::TaxpayerIdMalformed`] when the sixteen are not of the code's alphabet.
+    pub fn complete(sixteen: &str) -> Result<TaxpayerId, Error> {
+        let malformed = || Error::TaxpayerIdMalformed { found: shown(sixteen) };
+        if sixteen.len() != 16 || !sixteen.bytes().all(|byte| ALPHABET.contains(&byte)) {
+            return Err(malformed());
+        }
+        let mut text = sixteen.to_owned();
+        text.push(char::from(organisation_check_character(&sixteen.as_bytes()[8..])));
+        // The last character is not read by the computation of itself.
+        let padded = format!("{text}0");
+        text.push(char::from(uscc_check_character(padded.as_bytes()).ok_or_else(malformed)?));
+        text.parse()
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -179,6 +197,17 @@ mod tests {
             "92532528MA6L45LX6L",
         ] {
             assert_eq!(doubts(text), Vec::<&str>::new(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_completed_from_its_first_sixteen_characters() {
+        for text in ["91440300708461136T", "91440300708437873H", "91350100M000100Y43", "92532528MA6L45LX6L"] {
+            assert_eq!(TaxpayerId::complete(&text[..16]).unwrap().as_str(), text);
+        }
+        for text in ["", "9144030070846113", "914403007084611", "91440300MA5DEM0I", "91440300MA5DEM0圳"] {
+            let completed = TaxpayerId::complete(text);
+            assert_eq!(completed.is_ok(), text == "9144030070846113", "{text:?}");
         }
     }
 

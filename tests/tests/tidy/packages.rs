@@ -10,17 +10,18 @@ use super::findings::{Finding, line_where};
 use super::tree::root;
 
 /// Who may use which rooms (design.md, section 2). `node` is the only door and may use all.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("invoice", &[]),
     ("chain", &[]),
     ("ledger", &["chain", "invoice"]),
+    ("workload", &["chain", "invoice", "ledger"]),
     ("replica", &["chain", "invoice", "ledger"]),
     ("wire", &["chain", "invoice", "ledger", "replica"]),
     ("store", &["chain", "invoice", "ledger", "replica"]),
     ("consensus", &["chain", "invoice", "ledger", "replica", "wire"]),
     ("api", &["chain", "invoice", "ledger", "replica", "wire"]),
     ("client", &["chain", "invoice", "wire"]),
-    ("node", &["api", "chain", "client", "consensus", "invoice", "ledger", "replica", "store", "wire"]),
+    ("node", &["api", "chain", "client", "consensus", "invoice", "ledger", "replica", "store", "wire", "workload"]),
 ];
 
 /// Packages that may use whatever they test or measure.
@@ -45,7 +46,7 @@ const FENCES: [(&str, &[&str]); 30] = [
     ("prost*", &["wire"]),
     ("protox", &["wire"]),
     ("ractor*", &["consensus"]),
-    ("rand*", &["client", "consensus", "node"]),
+    ("rand*", &["client", "consensus", "node", "workload"]),
     ("rcgen", &["consensus", "node"]),
     ("reqwest", &[]),
     ("rustls*", &["api", "client", "consensus", "node"]),
