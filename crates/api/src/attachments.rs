@@ -25,6 +25,7 @@ use replica::port::{Store, StoreFault};
 use crate::finality::{Ticket, Verdict};
 use crate::problem::Problem;
 use crate::service::Service;
+use crate::turns::Name;
 
 /// Attachments beside a statement at most: one for each event.
 const ATTACHMENTS_MAX: usize = 1_000;
@@ -104,7 +105,7 @@ impl<S: Store> Service<S> {
     pub(crate) async fn forget_attachments(self: &Arc<Self>, kept: Vec<Hash>) {
         if !kept.is_empty() {
             // A fault is logged where it is made a problem; the statement's own answer stands.
-            let _ = self.run(move |service| service.settle(&kept, |_| false)).await;
+            let _ = self.run(&Name::Node, move |service| service.settle(&kept, |_| false)).await;
         }
     }
 
@@ -116,7 +117,7 @@ impl<S: Store> Service<S> {
         let service = Arc::clone(self);
         tokio::spawn(async move {
             let verdict = ticket.verdict().await;
-            let _ = service.run(move |service| service.settle_by(&id, &verdict, &kept)).await;
+            let _ = service.run(&Name::Node, move |service| service.settle_by(&id, &verdict, &kept)).await;
         });
     }
 

@@ -15,6 +15,7 @@ use replica::port::Store;
 
 use crate::problem::Problem;
 use crate::service::Service;
+use crate::turns::Name;
 
 /// Somebody who has shown a login token that holds.
 #[derive(Clone, Debug)]
@@ -27,6 +28,11 @@ impl Caller {
     /// The caller's id.
     pub(crate) fn id(&self) -> &OrganisationId {
         &self.organisation.id
+    }
+
+    /// In whose name the caller's work is done.
+    pub(crate) fn name(&self) -> Name {
+        Name::Organisation(self.id().clone())
     }
 
     /// Whether the caller reads everything.
@@ -44,7 +50,11 @@ impl<S: Store> Service<S> {
     /// The caller, if there is a token at all. A token that does not hold is never ignored.
     pub(crate) fn login_if_any(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
         let Some(text) = bearer(headers)? else { return Ok(None) };
-        let token = LoginToken::parse(text).map_err(|error| rejected(&error))?;
+        let known = self.verified_tokens.find(text);
+        let token = match &known {
+            Some(known) => known.token.clone(),
+            None => LoginToken::parse(text).map_err(|error| rejected(&error))?,
+        };
         let unknown = || Problem::new("auth.unknown-key");
         let organisation = self.query().organisation(token.organisation())?.ok_or_else(unknown)?;
         let key = organisation.key(token.key()).ok_or_else(unknown)?;
@@ -54,8 +64,17 @@ impl<S: Store> Service<S> {
         if !key.active {
             return Err(Problem::new("auth.key-inactive"));
         }
-        let public = key.public.point().map_err(|damaged| Problem::fault(&damaged))?;
-        token.verify(&public, &self.app.identity.id, self.now_s()).map_err(|error| rejected(&error))?;
+        let now_s = self.now_s();
+        if known.is_some_and(|known| known.by(key)) {
+            let expires_at = token.expires_at();
+            if now_s >= expires_at {
+                return Err(rejected(&LoginError::Expired { expires_at, now_s }));
+            }
+        } else {
+            let public = key.public.point().map_err(|damaged| Problem::fault(&damaged))?;
+            token.verify(&public, &self.app.identity.id, now_s).map_err(|error| rejected(&error))?;
+            self.verified_tokens.remember(text, &token, key);
+        }
         Ok(Some(Caller { organisation, token }))
     }
 
@@ -72,7 +91,7 @@ impl<S: Store> Service<S> {
 }
 
 /// The text of the one bearer token, if there is an Authorization header.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let malformed = || Problem::new("auth.malformed");

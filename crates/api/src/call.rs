@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest, Query as AxumQuery, Request};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use chain::statement::Nonce;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 
-use crate::options::Options;
+use crate::connections::{Place, network};
 use crate::problem::Problem;
 
 /// JSON.
@@ -32,7 +32,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// A request whose body has not been read.
 pub(crate) struct Call {
     pub(crate) parts: Parts,
-    body: Body,
+    pub(crate) body: Body,
 }
 
 impl<T: Send + Sync> FromRequest<T> for Call {
@@ -70,6 +70,16 @@ impl Call {
     /// The client's address.
     pub(crate) fn address(&self) -> IpAddr {
         self.parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
+    }
+
+    /// The network of that address.
+    pub(crate) fn network(&self) -> IpAddr {
+        self.place().map_or_else(|| network(self.address()), Place::network)
+    }
+
+    /// The place of the connection; tests that call routes without one have none.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.parts.extensions.get::<Arc<Place>>().map(|place| &**place)
     }
 
     /// The query's parameters: each known, each once.
@@ -117,42 +127,10 @@ impl Call {
         }
         prefer
     }
-
-    /// Reads the body, of one of the accepted media types, within the limits of size and time. Gives the media type.
-    pub(crate) async fn body(
-        self,
-        options: &Options,
-        accepted: &[&'static str],
-    ) -> Result<(&'static str, Bytes), Problem> {
-        let media_type = media_type(self.headers(), accepted)?;
-        if let Some(encoding) = single(self.headers(), &CONTENT_ENCODING)?
-            && !encoding.eq_ignore_ascii_case("identity")
-        {
-            return Err(Problem::new("request.encoding").at("Content-Encoding", "identity", encoding));
-        }
-        let max = options.body_bytes_max;
-        let too_large = |found: String| Problem::new("request.too-large").at("", format!("at most {max} bytes"), found);
-        let announced = single(self.headers(), &CONTENT_LENGTH)?.and_then(|text| text.parse::<u64>().ok());
-        if let Some(bytes) = announced
-            && usize::try_from(bytes).map_or(true, |bytes| bytes > max)
-        {
-            return Err(too_large(format!("{bytes} bytes announced")));
-        }
-        let limit = Duration::from_millis(options.body_read_timeout_ms);
-        match tokio::time::timeout(limit, Limited::new(self.body, max).collect()).await {
-            Ok(Ok(collected)) => Ok((media_type, collected.to_bytes())),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large("more".to_owned())),
-            Ok(Err(_)) => Err(Problem::new("request.incomplete")),
-            Err(_) => {
-                let expected = format!("the whole body within {} ms", options.body_read_timeout_ms);
-                Err(Problem::new("request.timeout").at("", expected, "less of it"))
-            }
-        }
-    }
 }
 
 /// The value of a header that may stand once.
-fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Problem> {
+pub(crate) fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().ok().filter(|_| values.next().is_none());
@@ -160,7 +138,8 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
         .ok_or_else(|| Problem::new("request.header").at(name.as_str(), "one value in ASCII", "something else"))
 }
 
-fn media_type(headers: &HeaderMap, accepted: &[&'static str]) -> Result<&'static str, Problem> {
+/// The media type of a body, which is to be one of those accepted.
+pub(crate) fn media_type(headers: &HeaderMap, accepted: &[&'static str]) -> Result<&'static str, Problem> {
     let found = single(headers, &CONTENT_TYPE)?.unwrap_or_default();
     let essence = found.split(';').next().unwrap_or_default().trim();
     accepted.iter().copied().find(|known| essence.eq_ignore_ascii_case(known)).ok_or_else(|| {

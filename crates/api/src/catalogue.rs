@@ -13,6 +13,12 @@ const fn entry(code: &'static str, kind: Kind, summary: &'static str, cure: &'st
 /// The codes of this crate: what only the door can find wrong.
 pub const CODES: &[CodeEntry] = &[
     entry(
+        "address.bodies-full",
+        Kind::Limit,
+        "As many bytes of bodies from the caller's address are under way as one address may have.",
+        "Try again after the time in Retry-After; send large bodies one after the other.",
+    ),
+    entry(
         "attachment.both",
         Kind::Malformed,
         "The request gives both `personal` and a document that names an attachment of its own.",
@@ -143,6 +149,12 @@ pub const CODES: &[CodeEntry] = &[
         Kind::Limit,
         "As many statements of the organisation wait as one organisation may have.",
         "Try again after the time in Retry-After; send several events in one statement.",
+    ),
+    entry(
+        "node.bodies-full",
+        Kind::Unavailable,
+        "As many bytes of bodies are under way as the node allows at once.",
+        "Try again after the time in Retry-After. Bodies below 16 KiB are never refused for this.",
     ),
     entry(
         "node.busy",

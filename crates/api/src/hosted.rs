@@ -51,12 +51,12 @@ impl<S: Store> Service<S> {
     pub(crate) async fn write(self: &Arc<Self>, call: Call) -> Result<Write, Problem> {
         let headers = call.headers().clone();
         let (method, path) = (call.parts.method.clone(), call.parts.uri.path().to_owned());
-        let caller = self.run(move |service| service.login(&headers)).await?;
+        let caller = self.run(&self.name(&call), move |service| service.login(&headers)).await?;
         self.hosted_key(caller.id())?;
         self.must_take_writes()?;
         let nonce = call.idempotency_key()?;
         let patience = call.prefer().patience(self.app.options.finality_wait_ms);
-        let (_, body) = call.body(&self.app.options, &[JSON]).await?;
+        let (_, body) = call.body(self, &[JSON]).await?;
         self.cover(&caller, &method, &path, &body)?;
         Ok(Write { caller, nonce, patience, body })
     }
@@ -69,14 +69,15 @@ impl<S: Store> Service<S> {
         attachment: Option<(Hash, Vec<u8>)>,
         shows: Shows,
     ) -> Result<Response, Problem> {
-        let statement = self.signed(write, event)?;
+        let statement = self.signed(write, event)?.into();
         let attachments = attachment.into_iter().collect();
-        let submission = Submission { statement, attachments, patience: write.patience };
+        let (name, body) = (write.caller.name(), write.body.clone());
+        let submission = Submission { name, statement, attachments, patience: write.patience, body };
         match self.submit(submission).await? {
             Submitted::Pending(id) => Ok(pending(&id)),
             Submitted::Decided { id, fresh } => {
                 let caller = write.caller.clone();
-                self.run(move |service| service.answer_write(&caller, &id, fresh, shows)).await
+                self.run(&write.caller.name(), move |service| service.answer_write(&caller, &id, fresh, shows)).await
             }
         }
     }

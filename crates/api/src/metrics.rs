@@ -36,6 +36,9 @@ pub(crate) struct Metrics {
     requests: Family<ByClass, Counter>,
     seconds: Histogram,
     pub(crate) connections: Gauge,
+    pub(crate) pushed_out: Counter,
+    pub(crate) refused: Counter,
+    bodies_bytes: Gauge<u64, AtomicU64>,
     height: Gauge<u64, AtomicU64>,
     log_size: Gauge<u64, AtomicU64>,
     mempool_statements: Gauge<u64, AtomicU64>,
@@ -47,6 +50,7 @@ pub(crate) struct Metrics {
 pub(crate) struct Reading {
     pub(crate) height: u64,
     pub(crate) log_size: u64,
+    pub(crate) bodies_bytes: u64,
     pub(crate) mempool_statements: u64,
     pub(crate) mempool_bytes: u64,
     pub(crate) ready: bool,
@@ -58,17 +62,39 @@ impl Metrics {
         let requests = Family::<ByClass, Counter>::default();
         let seconds = Histogram::new(SECONDS);
         let (connections, ready) = (Gauge::default(), Gauge::default());
-        let (height, log_size) = (Gauge::default(), Gauge::default());
+        let (pushed_out, refused) = (Counter::default(), Counter::default());
+        let (bodies_bytes, height, log_size) = (Gauge::default(), Gauge::default(), Gauge::default());
         let (mempool_statements, mempool_bytes) = (Gauge::default(), Gauge::default());
         registry.register("requests", "Requests answered", requests.clone());
         registry.register("request_seconds", "Time until an answer began", seconds.clone());
         registry.register("connections", "Connections open", connections.clone());
+        let help = "Connections closed for others while they waited for their peers";
+        registry.register("connections_pushed_out", help, pushed_out.clone());
+        registry.register(
+            "connections_refused",
+            "Connections closed at once: their address has enough",
+            refused.clone(),
+        );
+        registry.register("bodies_bytes", "Bytes of bodies under way that count", bodies_bytes.clone());
         registry.register("height", "Height committed last", height.clone());
         registry.register("log_leaves", "Size of the log", log_size.clone());
         registry.register("mempool_statements", "Statements that wait", mempool_statements.clone());
         registry.register("mempool_bytes", "Bytes of statements that wait", mempool_bytes.clone());
         registry.register("ready", "Whether the node is ready for work", ready.clone());
-        Self { registry, requests, seconds, connections, height, log_size, mempool_statements, mempool_bytes, ready }
+        Self {
+            registry,
+            requests,
+            seconds,
+            connections,
+            pushed_out,
+            refused,
+            bodies_bytes,
+            height,
+            log_size,
+            mempool_statements,
+            mempool_bytes,
+            ready,
+        }
     }
 
     /// Counts an answer.
@@ -87,6 +113,7 @@ impl Metrics {
     pub(crate) fn text(&self, reading: &Reading) -> String {
         self.height.set(reading.height);
         self.log_size.set(reading.log_size);
+        self.bodies_bytes.set(reading.bodies_bytes);
         self.mempool_statements.set(reading.mempool_statements);
         self.mempool_bytes.set(reading.mempool_bytes);
         self.ready.set(i64::from(reading.ready));
@@ -104,7 +131,8 @@ mod tests {
     fn the_names_of_metrics_do_not_move() {
         let metrics = Metrics::new();
         metrics.answered(200, std::time::Duration::from_millis(3));
-        let reading = Reading { height: 7, log_size: 9, mempool_statements: 1, mempool_bytes: 2, ready: true };
+        let reading =
+            Reading { height: 7, log_size: 9, bodies_bytes: 4, mempool_statements: 1, mempool_bytes: 2, ready: true };
         let text = metrics.text(&reading);
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         assert_eq!(
@@ -113,6 +141,9 @@ mod tests {
                 "einvoice_api_requests counter",
                 "einvoice_api_request_seconds histogram",
                 "einvoice_api_connections gauge",
+                "einvoice_api_connections_pushed_out counter",
+                "einvoice_api_connections_refused counter",
+                "einvoice_api_bodies_bytes gauge",
                 "einvoice_api_height gauge",
                 "einvoice_api_log_leaves gauge",
                 "einvoice_api_mempool_statements gauge",

@@ -15,6 +15,19 @@ pub struct Options {
     pub mismatches_an_invoice_and_day: u8,
     /// Connections open at once.
     pub connections_max: usize,
+    /// Connections of one address (IPv6: of one /64) open at once. A load balancer in front has one address: give it all.
+    pub connections_an_address_max: usize,
+    /// Bytes of all bodies together, from when they come in until they are dealt with. The first 16 KiB of each are free.
+    pub bodies_bytes_max: usize,
+    /// The same of one address (IPv6: of one /64). A load balancer in front has one address: give it all.
+    pub bodies_bytes_an_address_max: usize,
+    /// Bytes of a body that must come in a second, in the mean of each window.
+    pub body_bytes_a_second_min: u64,
+    /// How long such a window is.
+    pub body_pace_window_ms: u64,
+    /// Bytes of an answer that a client must take in a second, in the mean of `write_stall_timeout_ms`, while it is
+    /// waited for.
+    pub answer_bytes_a_second_min: u64,
     /// How long the head of a request may take, and how long a connection may idle.
     pub header_read_timeout_ms: u64,
     /// How long the body of a request may take.
@@ -29,8 +42,11 @@ pub struct Options {
     pub drain_ms: u64,
     /// Reads of the store under way at once.
     pub reads_max: usize,
-    /// Dry runs (`:prepare` and `:validate`) under way at once: they need no login and much work.
+    /// Dry runs (`:prepare` and `:validate`) under way at once: they need no login and much work. One address may have
+    /// half of them.
     pub dry_runs_at_once_max: usize,
+    /// Login tokens remembered as verified, so that those who read much are verified once.
+    pub verified_tokens_max: usize,
     /// Ids of login tokens remembered, because each is good for one write.
     pub token_ids_max: usize,
     /// How old the last block may be before the node calls itself not ready.
@@ -46,6 +62,12 @@ impl Default for Options {
             verifications_a_minute: 60,
             mismatches_an_invoice_and_day: 5,
             connections_max: 1_024,
+            connections_an_address_max: 256,
+            bodies_bytes_max: 64 * 1024 * 1024,
+            bodies_bytes_an_address_max: 16 * 1024 * 1024,
+            body_bytes_a_second_min: 1_024,
+            body_pace_window_ms: 5_000,
+            answer_bytes_a_second_min: 1_024,
             header_read_timeout_ms: 15_000,
             body_read_timeout_ms: 20_000,
             request_timeout_ms: 60_000,
@@ -54,6 +76,7 @@ impl Default for Options {
             drain_ms: 15_000,
             reads_max: 64,
             dry_runs_at_once_max: 4,
+            verified_tokens_max: 10_000,
             token_ids_max: 200_000,
             stall_ms: 180_000,
         }

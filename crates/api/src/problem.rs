@@ -212,10 +212,7 @@ impl From<Rejection> for Problem {
 
 impl From<replica::replica::Fault> for Problem {
     fn from(fault: replica::replica::Fault) -> Self {
-        match fault {
-            replica::replica::Fault::Store(fault) => fault.into(),
-            fault => Self::fault(&fault),
-        }
+        if let replica::replica::Fault::Store(fault) = fault { fault.into() } else { Self::fault(&fault) }
     }
 }
 

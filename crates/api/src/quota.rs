@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
+use crate::connections::network;
 use crate::options::Options;
 use crate::service::keyed_hash;
 
@@ -96,17 +97,6 @@ impl Quotas {
 
     fn mismatches(&self) -> MutexGuard<'_, Mismatches> {
         self.mismatches.lock().expect("nothing panics while it holds the counters")
-    }
-}
-
-/// The network an address counts for: one holder of IPv6 has 2^64 addresses.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
     }
 }
 

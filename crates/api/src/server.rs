@@ -1,19 +1,21 @@
 //! Listening: the accept loop with its limits, TLS, and an orderly end.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use replica::port::Store;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +23,7 @@ use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::call::Peer;
+use crate::connections::{Place, Refused};
 use crate::options::Options;
 use crate::routes;
 use crate::service::Service;
@@ -91,27 +94,23 @@ impl<S: Store> Door<S> {
     }
 
     async fn run(self, listener: TcpListener, shutdown: &CancellationToken) {
-        let room = Arc::new(Semaphore::new(self.options().connections_max.clamp(1, Semaphore::MAX_PERMITS)));
-        let mut connections = JoinSet::new();
+        let mut tasks = JoinSet::new();
         loop {
-            // Beyond the limit nobody is accepted: the system's own queue is bounded too.
-            let next = async {
-                let permit = Arc::clone(&room).acquire_owned().await.ok()?;
-                Some((permit, listener.accept().await))
-            };
             let accepted = tokio::select! {
-                () = shutdown.cancelled() => None,
-                Some(_) = connections.join_next() => continue,
-                accepted = next => accepted,
+                () = shutdown.cancelled() => break,
+                Some(_) = tasks.join_next() => continue,
+                accepted = listener.accept() => accepted,
             };
-            let Some((permit, accepted)) = accepted else { break };
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection = self.connection(stream, peer);
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
+                    // While there is no room nobody else is accepted: the system's own queue is bounded too.
+                    let place = tokio::select! {
+                        () = shutdown.cancelled() => break,
+                        place = self.place(peer) => place,
+                    };
+                    if let Some(place) = place {
+                        tasks.spawn(self.connection(stream, peer, place));
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "failed to accept a connection");
@@ -120,49 +119,102 @@ impl<S: Store> Door<S> {
             }
         }
         drop(listener);
-        let open = connections.len();
+        let open = tasks.len();
         let drain = Duration::from_millis(self.options().drain_ms);
         let drained = tokio::time::timeout(drain, self.graceful.shutdown()).await.is_ok();
         tracing::info!(open, drained, "the door is closed");
         // Dropping the set ends what is still under way.
     }
 
+    /// A place for a connection, as soon as there is one; `None` when its address has enough of them.
+    async fn place(&self, peer: SocketAddr) -> Option<Arc<Place>> {
+        let (connections, metrics) = (&self.service.connections, &self.service.metrics);
+        loop {
+            match connections.admit(peer.ip()) {
+                Ok((place, pushed_out)) => {
+                    if pushed_out {
+                        metrics.pushed_out.inc();
+                    }
+                    return Some(Arc::new(place));
+                }
+                Err(Refused::Address) => {
+                    metrics.refused.inc();
+                    tracing::debug!(%peer, "an address has as many connections as one may have, all at work");
+                    return None;
+                }
+                Err(Refused::Full) => connections.changed().await,
+            }
+        }
+    }
+
     /// One connection, from handshake to end.
-    fn connection(&self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: Arc<Place>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let (acceptor, watcher) = (self.acceptor.clone(), self.graceful.watcher());
         let (service, router) = (Arc::clone(&self.service), self.router.clone());
         async move {
-            let options = &service.app.options;
             let open = service.metrics.connections.inc();
             tracing::debug!(%peer, open, "a connection began");
-            // Answers are small and somebody waits for them.
-            let _ = stream.set_nodelay(true);
-            let stream = Impatient::new(stream, Duration::from_millis(options.write_stall_timeout_ms));
-            match acceptor {
-                None => speak(stream, peer, router, options, watcher).await,
-                Some(acceptor) => {
-                    let limit = Duration::from_millis(options.handshake_timeout_ms);
-                    match tokio::time::timeout(limit, acceptor.accept(stream)).await {
-                        Ok(Ok(stream)) => speak(stream, peer, router, options, watcher).await,
-                        Ok(Err(error)) => tracing::debug!(%peer, error = %error, "a TLS handshake failed"),
-                        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
-                    }
-                }
+            let speaking = shake_hands_and_speak(&service, stream, peer, acceptor, router, Arc::clone(&place), watcher);
+            tokio::select! {
+                biased;
+                () = place.pushed_out() => tracing::debug!(%peer, "a connection that waited was closed for another"),
+                () = speaking => {}
             }
             service.metrics.connections.dec();
         }
     }
 }
 
+async fn shake_hands_and_speak<S: Store>(
+    service: &Service<S>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    router: Router,
+    place: Arc<Place>,
+    watcher: Watcher,
+) {
+    let options = &service.app.options;
+    // Answers are small and somebody waits for them.
+    let _ = stream.set_nodelay(true);
+    let patience = Duration::from_millis(options.write_stall_timeout_ms);
+    let stream = Impatient::new(stream, patience, options.answer_bytes_a_second_min);
+    match acceptor {
+        None => speak(stream, peer, router, options, place, watcher).await,
+        Some(acceptor) => {
+            let limit = Duration::from_millis(options.handshake_timeout_ms);
+            match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => speak(stream, peer, router, options, place, watcher).await,
+                Ok(Err(error)) => tracing::debug!(%peer, error = %error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+            }
+        }
+    }
+}
+
 /// Speaks HTTP/1.1 on a connection until it ends.
-async fn speak<I>(stream: I, peer: SocketAddr, router: Router, options: &Options, watcher: Watcher)
+async fn speak<I>(stream: I, peer: SocketAddr, router: Router, options: &Options, place: Arc<Place>, watcher: Watcher)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request)
+        request.extensions_mut().insert(Arc::clone(&place));
+        let (router, place) = (router.clone(), Arc::clone(&place));
+        async move {
+            if !place.works() {
+                // The connection is being closed for another.
+                std::future::pending::<()>().await;
+            }
+            let response = router.oneshot(request).await?;
+            Ok::<_, Infallible>(response.map(|body| Answer { body, at_work: AtWork(place) }))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -173,5 +225,41 @@ where
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%peer, error = %error, "a connection ended");
+    }
+}
+
+/// A connection at work, until this is dropped.
+struct AtWork(Arc<Place>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.waits();
+    }
+}
+
+/// The body of an answer. The connection is at work until all of it has been handed over.
+struct Answer {
+    body: Body,
+    #[expect(dead_code, reason = "it is there for when it is dropped")]
+    at_work: AtWork,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
     }
 }

@@ -1,5 +1,6 @@
 //! What the handlers share: the app, and the door's own small state.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,14 +10,18 @@ use hmac::{Hmac, Mac};
 use replica::port::Store;
 use replica::query::Query;
 use sha2::Sha256;
-use tokio::sync::Semaphore;
 
 use crate::app::{App, HostedKey};
 use crate::attachments::UnderWay;
-use crate::auth::TokenIds;
+use crate::auth::{Caller, TokenIds};
+use crate::call::Call;
+use crate::connections::Connections;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::quota::Quotas;
+use crate::shares::Shares;
+use crate::tokens::VerifiedTokens;
+use crate::turns::{Name, Turns};
 use crate::views::HealthView;
 
 /// What the handlers share.
@@ -25,10 +30,13 @@ pub(crate) struct Service<S: Store> {
     pub(crate) metrics: Metrics,
     pub(crate) token_ids: TokenIds,
     pub(crate) quotas: Quotas,
-    pub(crate) archives: Arc<Semaphore>,
+    pub(crate) verified_tokens: VerifiedTokens,
+    pub(crate) archives: Arc<Shares<OrganisationId>>,
     pub(crate) attachments: UnderWay,
-    pub(crate) dry_runs: Arc<Semaphore>,
-    reads: Arc<Semaphore>,
+    pub(crate) bodies: Arc<Shares<IpAddr>>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) dry_runs: Arc<Shares<IpAddr>>,
+    turns: Arc<Turns>,
     request_prefix: String,
     requests: AtomicU64,
     /// When this process began, unix seconds by the node's clock.
@@ -45,9 +53,12 @@ impl<S: Store> Service<S> {
             attachments: UnderWay::default(),
             token_ids: TokenIds::new(app.options.token_ids_max),
             quotas: Quotas::new(&app.options, secret),
-            archives: Arc::new(Semaphore::new(crate::routes::archive::archives_max())),
-            dry_runs: Arc::new(Semaphore::new(app.options.dry_runs_at_once_max.clamp(1, Semaphore::MAX_PERMITS))),
-            reads: Arc::new(Semaphore::new(app.options.reads_max.clamp(1, Semaphore::MAX_PERMITS))),
+            verified_tokens: VerifiedTokens::new(app.options.verified_tokens_max),
+            archives: halves(crate::routes::archive::archives_max()),
+            bodies: Shares::new(app.options.bodies_bytes_max, app.options.bodies_bytes_an_address_max),
+            connections: Connections::new(&app.options),
+            dry_runs: halves(app.options.dry_runs_at_once_max),
+            turns: Turns::new(app.options.reads_max),
             request_prefix: encode_base64url(&prefix.as_bytes()[..6]),
             requests: AtomicU64::new(0),
             started_s: u64::try_from(app.clock.now_ms().div_euclid(1_000)).unwrap_or(0),
@@ -74,18 +85,47 @@ impl<S: Store> Service<S> {
         format!("{}-{:x}", self.request_prefix, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Reads the store on a thread that may block, never more at once than the limit.
+    /// Works on the store on a thread that may block, when it is that name's turn: never more at once than the limit.
     pub(crate) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
+        name: &Name,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|closed| Problem::fault(&closed))?;
+        let turn = self.turns.take(name).await;
         let service = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             work(&service)
         });
         done.await.map_err(|panicked| Problem::fault(&panicked))?
+    }
+
+    /// Answers a call that only reads.
+    pub(crate) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        call: Call,
+        work: impl FnOnce(&Self, &Call) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let name = self.name(&call);
+        self.run(&name, move |service| work(service, &call)).await
+    }
+
+    /// Answers a call that only reads, of a caller who must log in.
+    pub(crate) async fn read_as<T: Send + 'static>(
+        self: &Arc<Self>,
+        call: Call,
+        work: impl FnOnce(&Self, &Caller, &Call) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.read(call, move |service, call| work(service, &service.login(call.headers())?, call)).await
+    }
+
+    /// In whose name a call is worked on before it is known who calls: the organisation whose token was verified
+    /// before, else the address.
+    pub(crate) fn name(&self, call: &Call) -> Name {
+        match self.verified_tokens.organisation(call.headers()) {
+            Some(organisation) => Name::Organisation(organisation),
+            None => Name::Address(call.network()),
+        }
     }
 
     /// The statement key that this node holds for an organisation.
@@ -142,6 +182,11 @@ impl<S: Store> Service<S> {
         };
         (status == "ok", view)
     }
+}
+
+/// So many at once, and half of them for one.
+fn halves<K: Ord + Clone>(max: usize) -> Arc<Shares<K>> {
+    Shares::new(max.max(1), max.div_ceil(2).max(1))
 }
 
 /// HMAC-SHA256 over parts.

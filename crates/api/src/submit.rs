@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use chain::hash::{Hash, StatementId};
 use replica::mempool::{Entry, Full, Inserted};
 use replica::port::Store;
@@ -14,6 +15,7 @@ use replica::query::{Admission, AdmitError};
 use crate::finality::{Ticket, Verdict, Waited};
 use crate::problem::Problem;
 use crate::service::Service;
+use crate::turns::Name;
 
 /// What became of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +33,16 @@ pub(crate) enum Submitted {
 
 /// What is to be submitted.
 pub(crate) struct Submission {
+    /// In whose name it is worked on.
+    pub(crate) name: Name,
     /// The statement's JWS.
-    pub(crate) statement: Vec<u8>,
+    pub(crate) statement: Bytes,
     /// Attachments by hash: kept only once the statement is admitted.
     pub(crate) attachments: Vec<(Hash, Vec<u8>)>,
     /// How long to wait.
     pub(crate) patience: Duration,
+    /// The body all this came in: it counts as under way until the statement is in the mempool.
+    pub(crate) body: Bytes,
 }
 
 /// A statement behind the door.
@@ -59,18 +65,19 @@ impl<S: Store> Service<S> {
     /// Submits a statement and waits for what becomes of it.
     pub(crate) async fn submit(self: &Arc<Self>, submission: Submission) -> Result<Submitted, Problem> {
         self.must_take_writes()?;
-        let Submission { statement, attachments, patience } = submission;
+        let patience = submission.patience;
         let service = Arc::clone(self);
         // On a task of its own: a client that hangs up must not leave attachments without their statement.
-        let entering = tokio::spawn(async move { service.enter(statement, attachments).await });
+        let entering = tokio::spawn(async move { service.enter(submission).await });
         match entering.await.map_err(|panicked| Problem::fault(&panicked))?? {
             Entered::Decided(id) => Ok(Submitted::Decided { id, fresh: false }),
             Entered::Waiting(id, ticket) => self.wait(id, ticket, patience).await,
         }
     }
 
-    async fn enter(self: Arc<Self>, statement: Vec<u8>, attachments: Vec<(Hash, Vec<u8>)>) -> Result<Entered, Problem> {
-        let admitted = self.run(move |service| service.at_the_door(&statement, attachments)).await?;
+    async fn enter(self: Arc<Self>, submission: Submission) -> Result<Entered, Problem> {
+        let Submission { name, statement, attachments, body, .. } = submission;
+        let admitted = self.run(&name, move |service| service.at_the_door(&statement, attachments)).await?;
         let (entry, kept) = match admitted {
             Admitted::Entry(entry, kept) => (*entry, kept),
             Admitted::Decided(id) => return Ok(Entered::Decided(id)),
@@ -82,8 +89,9 @@ impl<S: Store> Service<S> {
                 return Err(problem);
             }
         };
+        drop(body);
         self.watch_attachments(id, ticket.clone(), kept);
-        if !fresh && self.decided(id).await? {
+        if !fresh && self.decided(&name, id).await? {
             // Decided between the mempool's answer and our place in the queue: no verdict may come any more.
             self.app.finality.found(&id);
             return Ok(Entered::Decided(id));
@@ -123,8 +131,8 @@ impl<S: Store> Service<S> {
         }
     }
 
-    async fn decided(self: &Arc<Self>, id: StatementId) -> Result<bool, Problem> {
-        self.run(move |service| Ok(service.query().statement(&id)?.is_some())).await
+    async fn decided(self: &Arc<Self>, name: &Name, id: StatementId) -> Result<bool, Problem> {
+        self.run(name, move |service| Ok(service.query().statement(&id)?.is_some())).await
     }
 
     async fn wait(&self, id: StatementId, ticket: Ticket, patience: Duration) -> Result<Submitted, Problem> {

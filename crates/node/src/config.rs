@@ -102,6 +102,12 @@ pub(crate) struct HttpConfig {
     pub(crate) mismatches_a_day: u8,
     /// Open connections at most.
     pub(crate) connections_max: usize,
+    /// Those of one address at most (IPv6: of one /64).
+    pub(crate) connections_an_address_max: usize,
+    /// Bytes of bodies under way at most.
+    pub(crate) bodies_bytes_max: usize,
+    /// Those of one address at most (IPv6: of one /64).
+    pub(crate) bodies_bytes_an_address_max: usize,
 }
 
 impl Default for HttpConfig {
@@ -116,6 +122,9 @@ impl Default for HttpConfig {
             verifications_a_minute: 60,
             mismatches_a_day: 5,
             connections_max: 1_024,
+            connections_an_address_max: 256,
+            bodies_bytes_max: 64 * 1024 * 1024,
+            bodies_bytes_an_address_max: 16 * 1024 * 1024,
         }
     }
 }
@@ -251,6 +260,9 @@ impl Config {
             ("http.body-bytes-max", self.http.body_bytes_max == 0),
             ("http.page-rows-max", self.http.page_rows_max == 0),
             ("http.connections-max", self.http.connections_max == 0),
+            ("http.connections-an-address-max", self.http.connections_an_address_max == 0),
+            ("http.bodies-bytes-max", self.http.bodies_bytes_max < self.http.body_bytes_max),
+            ("http.bodies-bytes-an-address-max", self.http.bodies_bytes_an_address_max < self.http.body_bytes_max),
             ("http.verifications-a-minute", self.http.verifications_a_minute == 0),
             ("mempool.statements-max", self.mempool.statements_max < 100),
             ("mempool.bytes-max", self.mempool.bytes_max < 100),
@@ -297,6 +309,9 @@ impl Config {
             verifications_a_minute: self.http.verifications_a_minute,
             mismatches_an_invoice_and_day: self.http.mismatches_a_day,
             connections_max: self.http.connections_max,
+            connections_an_address_max: self.http.connections_an_address_max,
+            bodies_bytes_max: self.http.bodies_bytes_max,
+            bodies_bytes_an_address_max: self.http.bodies_bytes_an_address_max,
             drain_ms: self.shutdown.drain_ms_max,
             // Three heartbeats without a block are too many.
             stall_ms: self.blocks.heartbeat_ms.saturating_mul(3),

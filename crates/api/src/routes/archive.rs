@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::call::Call;
 use crate::problem::Problem;
 use crate::service::Service;
+use crate::shares::Full;
 
 /// Pieces of the archive on their way to the client.
 const PIECES_MAX: usize = 4;
@@ -26,7 +27,7 @@ const PIECES_MAX: usize = 4;
 /// Bytes of a piece, about.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// Archives under way at once.
+/// Archives under way at once; one organisation may have half of them.
 const ARCHIVES_MAX: usize = 4;
 
 /// Download the chain
@@ -40,18 +41,21 @@ const ARCHIVES_MAX: usize = 4;
 )]
 pub(crate) async fn archive<S: Store>(State(service): State<Arc<Service<S>>>, call: Call) -> Result<Response, Problem> {
     call.query(&[])?;
-    let headers = call.headers().clone();
-    let caller = service.run(move |service| service.login(&headers)).await?;
+    let caller = service.read_as(call, |_, caller, _| Ok(caller.clone())).await?;
     if !caller.sees_everything() {
         return Err(Problem::new("auth.role-missing").at("", "an agency or auditor", caller.id().as_str()));
     }
-    let permit = Arc::clone(&service.archives).try_acquire_owned().map_err(|_| {
-        Problem::new("node.busy").retry_after(30).at("", format!("at most {ARCHIVES_MAX} archives at once"), "more")
+    let share = service.archives.take(caller.id().clone(), 1).map_err(|full| {
+        let expected = match full {
+            Full::All => format!("at most {ARCHIVES_MAX} archives at once"),
+            Full::One => format!("at most {} archives of an organisation at once", service.archives.one_max()),
+        };
+        Problem::new("node.busy").retry_after(30).at("", expected, "more")
     })?;
     let (pieces, receiver) = mpsc::channel(PIECES_MAX);
     let worker = Arc::clone(&service);
     tokio::task::spawn_blocking(move || {
-        let _permit = permit;
+        let _share = share;
         let broken = pieces.clone();
         if let Err(error) = write(&worker, Pieces { pieces, piece: Vec::new() }) {
             // A client that hung up is no failure of ours, and one that did not must not take this for a whole archive.

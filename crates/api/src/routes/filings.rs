@@ -78,8 +78,7 @@ pub(crate) async fn show<S: Store>(
     call: Call,
 ) -> Result<Json<FilingView>, Problem> {
     service
-        .run(move |service| {
-            let caller = service.login(call.headers())?;
+        .read_as(call, move |service, caller, _| {
             let unknown = || {
                 Problem::new("organisation.unknown").at("seller", "a seller whose months the caller may see", &*seller)
             };
@@ -87,7 +86,7 @@ pub(crate) async fn show<S: Store>(
             let period: Period = period
                 .parse()
                 .map_err(|_| Problem::new("request.malformed").at("period", "a month, YYYY-MM", "another text"))?;
-            if !service.sees_months(&caller, &id)? {
+            if !service.sees_months(caller, &id)? {
                 return Err(unknown());
             }
             let organisation = service.query().organisation(&id)?.ok_or_else(unknown)?;

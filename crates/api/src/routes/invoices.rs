@@ -55,11 +55,10 @@ pub(crate) async fn show<S: Store>(
     call: Call,
 ) -> Result<Response, Problem> {
     service
-        .run(move |service| {
-            let caller = service.login(call.headers())?;
+        .read_as(call, move |service, caller, call| {
             let id = parse_id(&id)?;
-            let record = service.visible(&caller, &id)?;
-            let view = service.invoice_view(&caller, &id, &record)?;
+            let record = service.visible(caller, &id)?;
+            let view = service.invoice_view(caller, &id, &record)?;
             tagged(call.headers(), &view)
         })
         .await
@@ -102,17 +101,15 @@ pub(crate) async fn events<S: Store>(
     call: Call,
 ) -> Result<Json<EventPage>, Problem> {
     service
-        .run(move |service| {
-            let caller = service.login(call.headers())?;
+        .read_as(call, move |service, caller, call| {
             let id = parse_id(&id)?;
-            let record = service.visible(&caller, &id)?;
+            let record = service.visible(caller, &id)?;
             let params = call.query(&["limit", "cursor"])?;
             let limit = params.limit(service.app.options.page_rows_max.min(EVENTS_PAGE_MAX))?;
             let subject = id.to_string();
             let list = List::new("events", &[&subject]);
             let after = params.text("cursor").map(|text| list.read_leaf(text)).transpose()?;
-            let reader =
-                Reader { service, caller: &caller, sees_lock: service.sees_lock(&caller, &record)?, record: &record };
+            let reader = Reader { service, caller, sees_lock: service.sees_lock(caller, &record)?, record: &record };
             let (events, next) = reader.page(&subject, after, limit)?;
             Ok(Json(EventPage { events, next: next.map(|leaf| list.write(&leaf.to_be_bytes())) }))
         })
@@ -208,10 +205,9 @@ pub(crate) async fn receipt<S: Store>(
     call: Call,
 ) -> Result<Response, Problem> {
     service
-        .run(move |service| {
-            let caller = service.login(call.headers())?;
+        .read_as(call, move |service, caller, _| {
             let id = parse_id(&id)?;
-            let record = service.visible(&caller, &id)?;
+            let record = service.visible(caller, &id)?;
             super::ledger_reads::receipt_of(service, record.issue.index)
         })
         .await
@@ -233,11 +229,10 @@ pub(crate) async fn attachment<S: Store>(
     call: Call,
 ) -> Result<Response, Problem> {
     service
-        .run(move |service| {
-            let caller = service.login(call.headers())?;
+        .read_as(call, move |service, caller, _| {
             let id = parse_id(&id)?;
-            let record = service.visible(&caller, &id)?;
-            if !service.sees_personal(&caller, &record)? {
+            let record = service.visible(caller, &id)?;
+            if !service.sees_personal(caller, &record)? {
                 return Err(Problem::new("attachment.forbidden"));
             }
             let not_held = || Problem::new("attachment.not-held");
@@ -264,15 +259,14 @@ pub(crate) async fn erase_attachment<S: Store>(
     call: Call,
 ) -> Result<StatusCode, Problem> {
     service
-        .run(move |service| {
-            let caller = service.login(call.headers())?;
+        .read_as(call, move |service, caller, call| {
             let id = parse_id(&id)?;
-            let record = service.visible(&caller, &id)?;
-            if !service.may_erase(&caller, &record) {
+            let record = service.visible(caller, &id)?;
+            if !service.may_erase(caller, &record) {
                 return Err(Problem::new("attachment.forbidden"));
             }
             // For good: no token that was minted for reading does it, nor one that was seen before.
-            service.cover(&caller, &call.parts.method, call.parts.uri.path(), b"")?;
+            service.cover(caller, &call.parts.method, call.parts.uri.path(), b"")?;
             if let Some(place) = attachments::place(&service.query().document(&record)?) {
                 service.query().store().erase_attachment(&place)?;
                 tracing::info!(invoice = %id, by = %caller.id(), "erased an attachment");

@@ -54,7 +54,7 @@ pub(crate) struct IssueRequest {
 pub(crate) async fn issue<S: Store>(State(service): State<Arc<Service<S>>>, call: Call) -> Result<Response, Problem> {
     let write = service.write(call).await?;
     let (write, document, attachment) = service
-        .run(move |service| {
+        .run(&write.caller.name(), move |service| {
             let IssueRequest { document, personal } = read(service, &write.body)?;
             let mut document = examined(service, &document)?;
             let attachment = service.attach(&mut document, &personal.unwrap_or_default())?;

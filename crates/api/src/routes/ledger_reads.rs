@@ -45,12 +45,11 @@ pub(crate) async fn receipt<S: Store>(
     call: Call,
 ) -> Result<Response, Problem> {
     service
-        .run(move |service| {
-            let caller = service.login(call.headers())?;
+        .read_as(call, move |service, caller, _| {
             let unknown = || Problem::new("event.unknown");
             let leaf: u64 = leaf.parse().map_err(|_| unknown())?;
             let event = service.query().event(leaf)?.ok_or_else(unknown)?;
-            if !sees_event(service, &caller, &event)? {
+            if !sees_event(service, caller, &event)? {
                 return Err(unknown());
             }
             receipt_of(service, leaf)
@@ -95,8 +94,7 @@ pub(crate) async fn block<S: Store>(
     call: Call,
 ) -> Result<Json<BlockView>, Problem> {
     service
-        .run(move |service| {
-            service.login(call.headers())?;
+        .read_as(call, move |service, _, _| {
             let unknown = || Problem::new("block.unknown");
             let height: u64 = height.parse().map_err(|_| unknown())?;
             let block = service.query().block(height)?.ok_or_else(unknown)?;
@@ -138,9 +136,12 @@ pub(crate) async fn block<S: Store>(
     get, path = "/v1/checkpoints/latest", operation_id = "latest_checkpoint", tag = "chain",
     responses((status = 200, description = "The signed note.", body = String, content_type = "text/plain"))
 )]
-pub(crate) async fn checkpoint<S: Store>(State(service): State<Arc<Service<S>>>) -> Result<Response, Problem> {
+pub(crate) async fn checkpoint<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    call: Call,
+) -> Result<Response, Problem> {
     service
-        .run(move |service| {
+        .read(call, move |service, _| {
             let height = service.query().tip().progress.height;
             let block = service.query().block(height)?.ok_or_else(|| Problem::new("block.unknown"))?;
             let identity = &service.app.identity;
@@ -164,8 +165,7 @@ pub(crate) async fn organisation<S: Store>(
     call: Call,
 ) -> Result<Json<DirectoryView>, Problem> {
     service
-        .run(move |service| {
-            service.login(call.headers())?;
+        .read_as(call, move |service, _, _| {
             let unknown = || Problem::new("organisation.unknown");
             let id = OrganisationId::new(id).map_err(|_| unknown())?;
             let organisation = service.query().organisation(&id)?.ok_or_else(unknown)?;

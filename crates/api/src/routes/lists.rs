@@ -59,12 +59,7 @@ pub(crate) async fn list<S: Store>(
     State(service): State<Arc<Service<S>>>,
     call: Call,
 ) -> Result<Json<InvoicePage>, Problem> {
-    service
-        .run(move |service| {
-            let caller = service.login(call.headers())?;
-            page(service, &caller, &call.query(&PARAMETERS)?).map(Json)
-        })
-        .await
+    service.read_as(call, move |service, caller, call| page(service, caller, &call.query(&PARAMETERS)?).map(Json)).await
 }
 
 fn page<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Result<InvoicePage, Problem> {

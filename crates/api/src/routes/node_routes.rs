@@ -54,10 +54,16 @@ pub(crate) async fn limits<S: Store>(State(service): State<Arc<Service<S>>>) -> 
 /// What the door allows.
 fn door_limits(options: &Options) -> BTreeMap<&'static str, u64> {
     BTreeMap::from([
+        ("answer_bytes_a_second", options.answer_bytes_a_second_min),
         ("archives_at_once", count(super::archive::archives_max())),
+        ("bodies_bytes", count(options.bodies_bytes_max)),
+        ("bodies_bytes_an_address", count(options.bodies_bytes_an_address_max)),
         ("body_bytes", count(options.body_bytes_max)),
+        ("body_bytes_a_second", options.body_bytes_a_second_min),
+        ("body_pace_window_ms", options.body_pace_window_ms),
         ("body_read_timeout_ms", options.body_read_timeout_ms),
         ("connections", count(options.connections_max)),
+        ("connections_an_address", count(options.connections_an_address_max)),
         ("drain_ms", options.drain_ms),
         ("dry_runs_at_once", count(options.dry_runs_at_once_max)),
         ("event_page_rows", count(super::invoices::EVENTS_PAGE_MAX.min(options.page_rows_max))),
@@ -73,6 +79,7 @@ fn door_limits(options: &Options) -> BTreeMap<&'static str, u64> {
         ("reads_at_once", count(options.reads_max)),
         ("request_timeout_ms", options.request_timeout_ms),
         ("stall_ms", options.stall_ms),
+        ("verified_login_tokens", count(options.verified_tokens_max)),
         ("verifications_an_address_and_minute", u64::from(options.verifications_a_minute)),
         ("write_stall_timeout_ms", options.write_stall_timeout_ms),
     ])
@@ -170,6 +177,7 @@ pub(crate) async fn metrics<S: Store>(State(service): State<Arc<Service<S>>>) ->
     let reading = Reading {
         height: tip.progress.height,
         log_size: tip.progress.log_size,
+        bodies_bytes: count(service.bodies.taken()),
         mempool_statements: count(service.app.mempool.len()),
         mempool_bytes: count(service.app.mempool.bytes()),
         ready: service.health().0,
@@ -209,7 +217,7 @@ pub(crate) async fn advance_clock<S: Store>(
     State(service): State<Arc<Service<S>>>,
     call: Call,
 ) -> Result<(StatusCode, Json<ClockView>), Problem> {
-    let (_, body) = call.body(&service.app.options, &[JSON]).await?;
+    let (_, body) = call.body(&service, &[JSON]).await?;
     let control = service.app.dev.as_ref().ok_or_else(|| Problem::new("request.path"))?;
     let wrong = |expected: &str| Problem::new("request.malformed").at("", expected, "something else");
     let ms = match read_json::<ClockRequest>(&body)? {

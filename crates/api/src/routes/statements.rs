@@ -1,5 +1,6 @@
 //! `/v1/statements`: statements that their authors signed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -18,7 +19,6 @@ use replica::port::Store;
 use replica::query::AdmitError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use crate::attachments::read_attachments;
@@ -29,6 +29,7 @@ use crate::problem::{Problem, cut};
 use crate::routes::request_events::Events;
 use crate::schema;
 use crate::service::{Service, keyed_hash};
+use crate::shares::{Full, Share};
 use crate::submit::{Submission, Submitted};
 use crate::views::{Prepared, StatementState, StatementView, ValidationView, ViolationView};
 
@@ -110,21 +111,23 @@ enum RequestMode {
 pub(crate) async fn submit<S: Store>(State(service): State<Arc<Service<S>>>, call: Call) -> Result<Response, Problem> {
     service.must_take_writes()?;
     let patience = call.prefer().patience(service.app.options.finality_wait_ms);
-    let (media_type, body) = call.body(&service.app.options, &[JOSE, JSON]).await?;
-    let (statement, attachments) = read_submission(media_type, body)?;
+    let name = service.name(&call);
+    let (media_type, body) = call.body(&service, &[JOSE, JSON]).await?;
+    let (statement, attachments) = read_submission(media_type, &body)?;
     let attachments = read_attachments(&attachments)?;
-    match service.submit(Submission { statement, attachments, patience }).await? {
+    let submission = Submission { name: name.clone(), statement, attachments, patience, body };
+    match service.submit(submission).await? {
         Submitted::Pending(id) => Ok(pending(&id)),
-        Submitted::Decided { id, fresh } => service.run(move |service| answer(service, &id, fresh)).await,
+        Submitted::Decided { id, fresh } => service.run(&name, move |service| answer(service, &id, fresh)).await,
     }
 }
 
-fn read_submission(media_type: &str, body: Bytes) -> Result<(Vec<u8>, Vec<String>), Problem> {
+fn read_submission(media_type: &str, body: &Bytes) -> Result<(Bytes, Vec<String>), Problem> {
     if media_type == JOSE {
-        return Ok((body.into(), Vec::new()));
+        return Ok((body.clone(), Vec::new()));
     }
-    let SubmitRequest { statement, attachments } = read_json(&body)?;
-    Ok((statement.into_bytes(), attachments))
+    let SubmitRequest { statement, attachments } = read_json(body)?;
+    Ok((statement.into(), attachments))
 }
 
 fn answer<S: Store>(service: &Service<S>, id: &StatementId, fresh: bool) -> Result<Response, Problem> {
@@ -150,20 +153,35 @@ pub(crate) async fn prepare<S: Store>(
     State(service): State<Arc<Service<S>>>,
     call: Call,
 ) -> Result<Json<Prepared>, Problem> {
-    let (_, body) = call.body(&service.app.options, &[JSON]).await?;
-    let permit = dry_run(&service)?;
-    let work = move |service: &Service<S>| {
-        let _permit = permit;
-        prepared(service, read_json(&body)?).map(Json)
-    };
-    service.run(work).await
+    dry_run(&service, call, &[JSON], |service, _, body| prepared(service, read_json(body)?)).await
 }
 
-/// Room for one dry run: nobody logs in for it, so that many at once could keep the node from its work.
-pub(crate) fn dry_run<S: Store>(service: &Service<S>) -> Result<OwnedSemaphorePermit, Problem> {
-    let max = service.app.options.dry_runs_at_once_max;
-    let busy = |_| Problem::new("node.busy").at("", format!("at most {max} dry runs at once"), "more");
-    Arc::clone(&service.dry_runs).try_acquire_owned().map_err(busy)
+/// Makes a dry run. Nobody logs in for it, so that many at once could keep the node from its work.
+async fn dry_run<S: Store, T: Send + 'static>(
+    service: &Arc<Service<S>>,
+    call: Call,
+    accepted: &[&'static str],
+    work: impl FnOnce(&Service<S>, &str, &Bytes) -> Result<T, Problem> + Send + 'static,
+) -> Result<Json<T>, Problem> {
+    let (name, network) = (service.name(&call), call.network());
+    let (media_type, body) = call.body(service, accepted).await?;
+    let share = room_for_dry_run(service, network)?;
+    let work = move |service: &Service<S>| {
+        let _share = share;
+        work(service, media_type, &body).map(Json)
+    };
+    service.run(&name, work).await
+}
+
+/// Room for one dry run of a network.
+pub(crate) fn room_for_dry_run<S: Store>(service: &Service<S>, network: IpAddr) -> Result<Share<IpAddr>, Problem> {
+    service.dry_runs.take(network, 1).map_err(|full| {
+        let expected = match full {
+            Full::All => format!("at most {} dry runs at once", service.dry_runs.max()),
+            Full::One => format!("at most {} dry runs of an address at once", service.dry_runs.one_max()),
+        };
+        Problem::new("node.busy").at("", expected, "more")
+    })
 }
 
 fn prepared<S: Store>(service: &Service<S>, request: PrepareRequest) -> Result<Prepared, Problem> {
@@ -257,18 +275,12 @@ pub(crate) async fn validate<S: Store>(
     State(service): State<Arc<Service<S>>>,
     call: Call,
 ) -> Result<Json<ValidationView>, Problem> {
-    let (media_type, body) = call.body(&service.app.options, &[JOSE, JSON]).await?;
-    let permit = dry_run(&service)?;
-    let work = move |service: &Service<S>| {
-        let _permit = permit;
-        validated(service, media_type, body).map(Json)
-    };
-    service.run(work).await
+    dry_run(&service, call, &[JOSE, JSON], validated).await
 }
 
-fn validated<S: Store>(service: &Service<S>, media_type: &str, body: Bytes) -> Result<ValidationView, Problem> {
-    if media_type == JSON && serde_json::from_slice::<Shape>(&body).is_ok_and(|shape| shape.events.is_some()) {
-        let request: PrepareRequest = read_json(&body)?;
+fn validated<S: Store>(service: &Service<S>, media_type: &str, body: &Bytes) -> Result<ValidationView, Problem> {
+    if media_type == JSON && serde_json::from_slice::<Shape>(body).is_ok_and(|shape| shape.events.is_some()) {
+        let request: PrepareRequest = read_json(body)?;
         if let Err(rejection) = request.events.check_count() {
             return Ok(verdict(Findings::default(), Some(rejection)));
         }
@@ -279,7 +291,7 @@ fn validated<S: Store>(service: &Service<S>, media_type: &str, body: Bytes) -> R
     let (statement, attachments) = read_submission(media_type, body)?;
     read_attachments(&attachments)?;
     let rejection = admission(service, &statement)?;
-    Ok(verdict(examined(service, statement), rejection))
+    Ok(verdict(examined(service, statement.into()), rejection))
 }
 
 /// What is wrong in a statement's events; nothing when they cannot be told apart, which admission says.
@@ -330,7 +342,7 @@ pub(crate) async fn show<S: Store>(
     call: Call,
 ) -> Result<Json<StatementView>, Problem> {
     service
-        .run(move |service| {
+        .read(call, move |service, call| {
             let caller = service.login_if_any(call.headers())?;
             let id: StatementId = id.parse().map_err(|_| Problem::new("statement.unknown"))?;
             let Some(mut decided) = service.decided_statement(&id)? else {

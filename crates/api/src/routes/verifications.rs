@@ -112,9 +112,10 @@ pub(crate) async fn verify<S: Store>(
         let a_minute = service.app.options.verifications_a_minute;
         Problem::new("verification.rate").at("", format!("{a_minute} a minute"), "more").retry_after(seconds)
     })?;
-    let (_, body) = call.body(&service.app.options, &[JSON]).await?;
+    let name = service.name(&call);
+    let (_, body) = call.body(&service, &[JSON]).await?;
     let claimed = read_json::<VerificationRequest>(&body)?.claimed()?;
-    service.run(move |service| answer(service, &claimed).map(Json)).await
+    service.run(&name, move |service| answer(service, &claimed).map(Json)).await
 }
 
 fn answer<S: Store>(service: &Service<S>, claimed: &Claimed) -> Result<VerificationView, Problem> {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::client::{Answer, send};
 use super::consortium::{document, secret};
 use super::node::Node;
+use crate::routes::statements::room_for_dry_run;
 
 const PREPARE: &str = "/v1/statements:prepare";
 const VALIDATE: &str = "/v1/statements:validate";
@@ -59,13 +60,16 @@ fn only_so_many_dry_runs_go_on_at_once() {
     let node = Node::start();
     let body = request(&json!([{"issue": {"document": document("A1")}}]));
     let service = std::sync::Arc::new(crate::service::Service::new(std::sync::Arc::clone(&node.app)));
-    let held: Vec<_> = std::iter::from_fn(|| crate::routes::statements::dry_run(&service).ok()).collect();
+    let take = |network: [u8; 4]| room_for_dry_run(&service, network.into());
+    let mut held: Vec<_> = std::iter::from_fn(|| take([10, 0, 0, 1]).ok()).collect();
+    assert_eq!(held.len(), node.app.options.dry_runs_at_once_max / 2, "one address has half");
+    held.extend(std::iter::from_fn(|| take([10, 0, 0, 2]).ok()));
     assert_eq!(held.len(), node.app.options.dry_runs_at_once_max);
-    let busy = crate::routes::statements::dry_run(&service).unwrap_err();
+    let busy = take([10, 0, 0, 3]).unwrap_err();
     assert_eq!((busy.status().as_u16(), busy.code()), (503, "node.busy"));
     assert_eq!(busy.render("r").headers()["retry-after"], "1");
     drop(held);
-    assert!(crate::routes::statements::dry_run(&service).is_ok());
+    assert!(take([10, 0, 0, 1]).is_ok());
     for _ in 0..10 {
         assert_eq!(node.post(PREPARE, &body).status, 200, "permits come back");
     }

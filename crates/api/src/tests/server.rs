@@ -69,22 +69,6 @@ fn a_body_is_limited_in_size_and_time() {
 }
 
 #[test]
-fn beyond_the_limit_of_connections_one_waits_for_another_to_end() {
-    let node = with(Options { connections_max: 1, ..Options::default() });
-    let mut first = connect(node.address);
-    first.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-    let mut start = [0; 12];
-    first.read_exact(&mut start).unwrap();
-    let mut second = connect(node.address);
-    second.write_all(&head("GET", "/livez", &[], None)).unwrap();
-    second.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-    assert!(second.read(&mut [0; 1]).is_err(), "nobody answers yet");
-    drop(first);
-    second.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    assert_eq!(read(&mut second).status, 200);
-}
-
-#[test]
 fn a_wait_that_ends_first_is_a_promise_to_be_asked_about() {
     let node = with(Options { finality_wait_ms: 20, ..Options::default() });
     let held = node.hold_blocks();
