@@ -1,9 +1,10 @@
 //! What the handlers share: the app, and the door's own small state.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use axum::body::Bytes;
 use chain::encoding::encode_base64url;
 use chain::identity::OrganisationId;
 use hmac::{Hmac, Mac};
@@ -37,6 +38,8 @@ pub(crate) struct Service<S: Store> {
     pub(crate) connections: Arc<Connections>,
     pub(crate) dry_runs: Arc<Shares<IpAddr>>,
     turns: Arc<Turns>,
+    /// The log checkpoint signed last, and of which height it is.
+    note: Mutex<Option<(u64, Bytes)>>,
     request_prefix: String,
     requests: AtomicU64,
     /// When this process began, unix seconds by the node's clock.
@@ -59,6 +62,7 @@ impl<S: Store> Service<S> {
             connections: Connections::new(&app.options),
             dry_runs: halves(app.options.dry_runs_at_once_max),
             turns: Turns::new(app.options.reads_max),
+            note: Mutex::default(),
             request_prefix: encode_base64url(&prefix.as_bytes()[..6]),
             requests: AtomicU64::new(0),
             started_s: u64::try_from(app.clock.now_ms().div_euclid(1_000)).unwrap_or(0),
@@ -117,6 +121,11 @@ impl<S: Store> Service<S> {
         work: impl FnOnce(&Self, &Caller, &Call) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         self.read(call, move |service, call| work(service, &service.login(call.headers())?, call)).await
+    }
+
+    /// The log checkpoint signed last, and of which height it is.
+    pub(crate) fn note(&self) -> MutexGuard<'_, Option<(u64, Bytes)>> {
+        self.note.lock().expect("nothing panics while it holds the note")
     }
 
     /// In whose name a call is worked on before it is known who calls: the organisation whose token was verified

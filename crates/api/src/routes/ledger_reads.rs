@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
@@ -140,16 +141,25 @@ pub(crate) async fn checkpoint<S: Store>(
     State(service): State<Arc<Service<S>>>,
     call: Call,
 ) -> Result<Response, Problem> {
-    service
-        .read(call, move |service, _| {
-            let height = service.query().tip().progress.height;
-            let block = service.query().block(height)?.ok_or_else(|| Problem::new("block.unknown"))?;
-            let identity = &service.app.identity;
-            let signed = Checkpoint::of(&block.header).sign(&identity.organisation, &identity.receipt);
-            let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
-            Ok(([(CONTENT_TYPE, media_type)], signed.to_note()).into_response())
-        })
-        .await
+    let height = service.query().tip().progress.height;
+    // Everybody asks for the same note until the next block: it is signed once.
+    let known = service.note().as_ref().filter(|(of, _)| *of == height).map(|(_, note)| note.clone());
+    let note = match known {
+        Some(note) => note,
+        None => service.read(call, move |service, _| sign_note(service, height)).await?,
+    };
+    let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    Ok(([(CONTENT_TYPE, media_type)], note).into_response())
+}
+
+/// Signs the checkpoint of a height, and keeps it for those who ask next.
+fn sign_note<S: Store>(service: &Service<S>, height: u64) -> Result<Bytes, Problem> {
+    let block = service.query().block(height)?.ok_or_else(|| Problem::new("block.unknown"))?;
+    let identity = &service.app.identity;
+    let signed = Checkpoint::of(&block.header).sign(&identity.organisation, &identity.receipt);
+    let note = Bytes::from(signed.to_note());
+    *service.note() = Some((height, note.clone()));
+    Ok(note)
 }
 
 /// An organisation on the ledger
