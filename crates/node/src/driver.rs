@@ -3,6 +3,9 @@
 //! It sleeps until a statement waits or a heartbeat is due, proposes, signs the commit certificate with its own consensus
 //! key, and commits: an engine of one vote. It never polls. A fault ends it, and with it the process: what reached the
 //! disk is unknown then, and only recovery decides what is true.
+//!
+//! A full disk is no fault: the store says so before it writes anything. Writes are refused until there is room, reads go
+//! on, and the very block that did not fit is decided first: no second vote is ever signed for its height.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -12,12 +15,26 @@ use chain::certificate::{CommitCertificate, sign_precommit};
 use chain::key::SecretKey;
 use chain::suite::Suite;
 use replica::mempool::Mempool;
-use replica::port::Store;
+use replica::port::{Store, StoreFault};
 use replica::query::Query;
 use replica::replica::{Fault, Replica};
 
 use crate::clock::NodeClock;
 use crate::config::Config;
+
+/// How long to wait before a full disk is tried again.
+const ROOM_PAUSE: Duration = Duration::from_secs(1);
+
+/// What came of making a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// One was committed.
+    Block,
+    /// There was no reason for one.
+    Nothing,
+    /// The disk has no room for one.
+    NoRoom,
+}
 
 /// Why the driver woke up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +82,15 @@ impl Wake {
     pub(crate) fn stop(&self) {
         self.signals().stop = true;
         self.changed.notify_one();
+    }
+
+    /// Sleeps for a while, or until it is to stop; says whether it is.
+    fn pause(&self, pause: Duration) -> bool {
+        let (signals, _) = self
+            .changed
+            .wait_timeout_while(self.signals(), pause, |signals| !signals.stop)
+            .expect("nothing panics while it holds the signals");
+        signals.stop
     }
 
     /// Sleeps until there is a reason not to.
@@ -117,6 +143,8 @@ pub(crate) struct Driver<S: Store> {
     pub(crate) config: Config,
     /// What the published state checkpoint covers, as far as it was asked; at first nothing.
     pub(crate) covered: Covered,
+    /// A decision that is signed and did not fit on the disk yet.
+    pub(crate) unkept: Option<CommitCertificate>,
 }
 
 impl<S: Store> Driver<S> {
@@ -132,29 +160,57 @@ impl<S: Store> Driver<S> {
                 Woken::Work if self.mempool.is_empty() => continue,
                 Woken::Work | Woken::Heartbeat => {}
             }
-            if self.block(woken == Woken::Heartbeat)? {
-                last = Instant::now();
-                uncovered = self.uncovered()?;
-                // What did not fit is reason enough for the next block.
-                if !self.mempool.is_empty() {
-                    self.wake.work();
+            match self.block(woken == Woken::Heartbeat)? {
+                Made::Block => {
+                    last = Instant::now();
+                    uncovered = self.uncovered()?;
+                    // What did not fit is reason enough for the next block.
+                    if !self.mempool.is_empty() {
+                        self.wake.work();
+                    }
+                }
+                Made::Nothing => {}
+                Made::NoRoom => {
+                    if self.wake.pause(ROOM_PAUSE) {
+                        return self.finish();
+                    }
+                    // Even an empty block tells whether there is room again.
+                    self.wake.beat();
                 }
             }
         }
     }
 
-    /// Makes one block and says whether it did: an empty one only for a heartbeat.
-    fn block(&mut self, even_empty: bool) -> Result<bool, Fault> {
-        let started = Instant::now();
-        let proposal = self.replica.propose(self.clock.now_ms(), &self.key.public(), &self.mempool)?;
-        self.finality.dropped(&proposal.dropped);
-        let header = &proposal.block.header;
-        if proposal.block.statements.is_empty() && !even_empty {
-            return Ok(false);
+    /// Makes one block, or says why not: an empty one only for a heartbeat.
+    fn block(&mut self, even_empty: bool) -> Result<Made, Fault> {
+        let made = match self.try_block(even_empty) {
+            Err(Fault::Store(StoreFault::Full { operation })) => {
+                if self.health.no_room(format!("no room left for {operation}")) {
+                    tracing::error!(operation, "the disk is full: writes are refused until there is room");
+                }
+                return Ok(Made::NoRoom);
+            }
+            Err(fault) => return Err(fault),
+            Ok(made) => made,
+        };
+        if made == Made::Block && self.health.room() {
+            tracing::info!("there is room on the disk again");
         }
-        let vote = sign_precommit(&self.key, &header.chain, self.suite, header.height, 0, &header.id());
-        let certificate = CommitCertificate::new(self.suite, header.height, 0, header.id(), vec![vote]);
+        Ok(made)
+    }
+
+    fn try_block(&mut self, even_empty: bool) -> Result<Made, Fault> {
+        let started = Instant::now();
+        let certificate = match self.unkept.clone() {
+            Some(certificate) => certificate,
+            None => match self.decide(even_empty)? {
+                Some(certificate) => certificate,
+                None => return Ok(Made::Nothing),
+            },
+        };
+        self.unkept = Some(certificate.clone());
         let committed = self.replica.commit(&certificate)?;
+        self.unkept = None;
         // Durable, and visible to readers. Only now may anybody be told.
         self.mempool.remove(&committed.statements);
         self.health.committed(committed.height, self.clock.now_ms());
@@ -166,7 +222,19 @@ impl<S: Store> Driver<S> {
         } else {
             tracing::info!(height, statements, events, elapsed_ms, "committed block");
         }
-        Ok(true)
+        Ok(Made::Block)
+    }
+
+    /// Proposes a block and decides on it with the one vote there is.
+    fn decide(&mut self, even_empty: bool) -> Result<Option<CommitCertificate>, Fault> {
+        let proposal = self.replica.propose(self.clock.now_ms(), &self.key.public(), &self.mempool)?;
+        self.finality.dropped(&proposal.dropped);
+        if proposal.block.statements.is_empty() && !even_empty {
+            return Ok(None);
+        }
+        let header = &proposal.block.header;
+        let vote = sign_precommit(&self.key, &header.chain, self.suite, header.height, 0, &header.id());
+        Ok(Some(CommitCertificate::new(self.suite, header.height, 0, header.id(), vec![vote])))
     }
 
     /// Whether events are on the ledger that no published state checkpoint covers yet.
@@ -186,7 +254,7 @@ impl<S: Store> Driver<S> {
         let limit = Duration::from_millis(self.config.shutdown.driver_ms_max);
         let started = Instant::now();
         while !self.mempool.is_empty() && started.elapsed() < limit {
-            if !self.block(false)? {
+            if self.block(false)? != Made::Block {
                 break;
             }
         }

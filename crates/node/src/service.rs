@@ -109,6 +109,7 @@ impl Service {
             wake: Arc::clone(&wake),
             config: config.clone(),
             covered: Covered::default(),
+            unkept: None,
         };
         let health = Arc::clone(&app.health);
         health.caught_up(true);
