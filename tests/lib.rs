@@ -4,3 +4,4 @@
 pub mod consortium;
 pub mod events;
 pub mod trap;
+pub mod trial;

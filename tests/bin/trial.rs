@@ -1,0 +1,97 @@
+//! `trial`: the long forms of the trials.
+//!
+//! `cargo run --release -p tests --bin trial -- <what> [options]`
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{Parser, Subcommand};
+use tests::trial::binary::Binary;
+use tests::trial::{Broken, Report, crash, powerloss, soak};
+
+/// Tries a node: load, faults, attack. Ends with 1 when anything was lost, with 2 when a trial could not be carried out.
+#[derive(Debug, Parser)]
+#[command(name = "trial")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+    /// The seed of everything random; taken from the clock when absent, and printed.
+    #[arg(long, global = true)]
+    seed: Option<u64>,
+    /// Prints the reports as one JSON list.
+    #[arg(long, global = true)]
+    json: bool,
+    /// The binary under trial; the one beside this program when absent.
+    #[arg(long, global = true, value_name = "FILE")]
+    einvoice: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Kills a loaded node again and again, and damages its files.
+    Crash {
+        /// How many rounds.
+        #[arg(long, default_value_t = 100)]
+        rounds: u64,
+    },
+    /// Cuts the power of a replica, in simulation.
+    Powerloss {
+        /// How many images of a disk after a power cut.
+        #[arg(long, default_value_t = 100)]
+        images: u64,
+    },
+    /// Lives an hour of mixed life with restarts.
+    Soak {
+        /// For how long, minutes.
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+    },
+    /// Everything, one after the other.
+    All,
+    /// The replica whose power is cut: for `powerloss` itself.
+    #[command(hide = true)]
+    PowerlossWriter {
+        /// The seed.
+        seed: u64,
+        /// How many blocks it makes.
+        blocks: u64,
+        /// The directory it works in.
+        directory: std::path::PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match run(&arguments, arguments.seed.unwrap_or(now)) {
+        Ok(reports) => {
+            if arguments.json {
+                println!("{:#}", serde_json::Value::from_iter(reports.iter().map(Report::json)));
+            } else {
+                reports.iter().for_each(|report| println!("{report}"));
+            }
+            if reports.iter().all(Report::is_clean) { ExitCode::SUCCESS } else { ExitCode::from(1) }
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
+    let binary = || arguments.einvoice.as_ref().map_or_else(Binary::beside, |path| Ok(Binary::at(path)));
+    let crash = |rounds| crash::run(&crash::Options { rounds, ..crash::Options::long(binary()?, seed) });
+    let powerloss = |images| powerloss::run(&powerloss::Options::long(std::env::current_exe()?, seed, images));
+    let soak = |minutes| soak::run(&soak::Options::long(binary()?, seed, minutes));
+    match &arguments.what {
+        What::Crash { rounds } => Ok(vec![crash(*rounds)?]),
+        What::Powerloss { images } => Ok(vec![powerloss(*images)?]),
+        What::Soak { minutes } => Ok(vec![soak(*minutes)?]),
+        What::All => Ok(vec![crash(100)?, powerloss(100)?, soak(60)?]),
+        What::PowerlossWriter { seed, directory, blocks } => {
+            powerloss::write(*seed, directory, *blocks)?;
+            Ok(Vec::new())
+        }
+    }
+}

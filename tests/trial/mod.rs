@@ -1,0 +1,22 @@
+//! Trials: a real node under load, faults and attack, and what it must not lose by them.
+//!
+//! Each trial is a function from its options to a [`Report`]. The long forms are run by the program
+//! `trial` of this package, short forms of the same functions by ordinary tests. Everything random
+//! comes from a seed that the report names; when a kill strikes is a matter of the machine all the
+//! same, so a seed repeats the plan of a run, not its every instant.
+
+pub mod archive;
+pub mod binary;
+pub mod cast;
+pub mod client;
+pub mod crash;
+pub mod load;
+pub mod powerloss;
+pub mod report;
+pub mod seed;
+pub mod soak;
+
+pub use report::Report;
+
+/// Why a trial could not be carried out: nothing that says anything about the node.
+pub type Broken = Box<dyn std::error::Error + Send + Sync>;
