@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 use tests::trial::binary::Binary;
-use tests::trial::{Broken, Report, crash, powerloss, soak};
+use tests::trial::{Broken, Report, crash, full, powerloss, soak};
 
 /// Tries a node: load, faults, attack. Ends with 1 when anything was lost, with 2 when a trial could not be carried out.
 #[derive(Debug, Parser)]
@@ -45,6 +45,12 @@ enum What {
         /// For how long, minutes.
         #[arg(long, default_value_t = 60)]
         minutes: u64,
+    },
+    /// Fills the disk of a node.
+    Full {
+        /// How often.
+        #[arg(long, default_value_t = 3)]
+        rounds: u64,
     },
     /// Everything, one after the other.
     All,
@@ -84,11 +90,13 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
     let crash = |rounds| crash::run(&crash::Options { rounds, ..crash::Options::long(binary()?, seed) });
     let powerloss = |images| powerloss::run(&powerloss::Options::long(std::env::current_exe()?, seed, images));
     let soak = |minutes| soak::run(&soak::Options::long(binary()?, seed, minutes));
+    let full = |rounds| full::run(&full::Options { binary: binary()?, seed, rounds, workers: 8 });
     match &arguments.what {
         What::Crash { rounds } => Ok(vec![crash(*rounds)?]),
         What::Powerloss { images } => Ok(vec![powerloss(*images)?]),
         What::Soak { minutes } => Ok(vec![soak(*minutes)?]),
-        What::All => Ok(vec![crash(100)?, powerloss(100)?, soak(60)?]),
+        What::Full { rounds } => Ok(vec![full(*rounds)?]),
+        What::All => Ok(vec![crash(100)?, powerloss(100)?, full(3)?, soak(60)?]),
         What::PowerlossWriter { seed, directory, blocks } => {
             powerloss::write(*seed, directory, *blocks)?;
             Ok(Vec::new())

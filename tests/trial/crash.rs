@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::archive::Chain;
 use super::binary::{Binary, Life, eventually, odd_talk};
 use super::cast::Cast;
+use super::checks;
 use super::client::Client;
 use super::load::{Meter, Worker};
 use super::seed::Seed;
@@ -266,44 +266,12 @@ impl<'a> Trial<'a> {
 
     /// Everything that was acknowledged, and the chain.
     fn check(&mut self, round: u64) -> Result<Vec<String>, Broken> {
-        let (client, meter) = (&self.client, &self.meter);
-        let checked: Vec<Result<(), Broken>> = thread::scope(|scope| {
-            let check = |worker| {
-                let client = client.another();
-                scope.spawn(move || Worker::check(worker, &client, meter, 40))
-            };
-            let checks: Vec<_> = self.workers.iter_mut().map(check).collect();
-            checks.into_iter().map(|check| check.join().expect("checking does not panic")).collect()
-        });
-        checked.into_iter().collect::<Result<(), Broken>>()?;
-        let mut losses: Vec<String> = self.workers.iter_mut().flat_map(|worker| worker.losses.drain(..)).collect();
+        let mut losses = checks::acknowledged(&mut self.workers, &self.client, &self.meter, 40)?;
         let replay = (round + 1).is_multiple_of(self.options.replay_every) || round + 1 == self.options.rounds;
-        losses.extend(self.verify(if replay { "replay" } else { "links" }, replay)?);
+        let (genesis, archive) = (self.data.join("genesis.json"), self.data.with_extension("archive"));
+        let level = if replay { "replay" } else { "links" };
+        losses.extend(checks::chain(&self.options.binary, &self.client, &genesis, &archive, level, &self.workers)?);
         Ok(losses)
-    }
-
-    /// Exports the chain of the running node, verifies it, and holds it against what was acknowledged.
-    fn verify(&mut self, level: &str, in_full: bool) -> Result<Vec<String>, Broken> {
-        let (archive, token) = (self.data.with_extension("archive"), self.data.with_extension("token"));
-        fs::write(&token, self.client.cast().token("demo-auditor"))?;
-        let path = |path: &Path| path.display().to_string();
-        let arguments =
-            ["export", "--url", self.client.url(), "--token-file", &path(&token), "--force", "--out", &path(&archive)];
-        let exported = self.options.binary.run(arguments)?;
-        if exported.code != 0 {
-            return Ok(vec![format!("export ended with {}: {}", exported.code, exported.stderr)]);
-        }
-        let genesis = path(&self.data.join("genesis.json"));
-        let verified = self.options.binary.run(["verify", &path(&archive), "--genesis", &genesis, "--level", level])?;
-        if verified.code != 0 {
-            let text = format!("verify --level {level} ended with {}: {}", verified.code, verified.stdout);
-            return Ok(vec![text + &verified.stderr]);
-        }
-        if !in_full {
-            return Ok(Vec::new());
-        }
-        let chain = Chain::read(&archive)?;
-        Ok(chain.check(self.workers.iter().flat_map(|worker| &worker.acknowledged)))
     }
 
     /// A copy of the store with bytes of its ledger destroyed: found, or not in what is used.

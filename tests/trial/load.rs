@@ -20,6 +20,9 @@ pub const AT_ONCE: usize = 10;
 /// What an impatient client waits for an answer.
 const IMPATIENT: Duration = Duration::from_millis(4);
 
+/// How long a worker rests that was told to come again later.
+const PUT_OFF: Duration = Duration::from_millis(20);
+
 /// How many open invoices a worker keeps in hand.
 const INVOICES_MAX: usize = 50;
 
@@ -132,6 +135,8 @@ impl Worker {
                     if self.settle(sent, &answer, meter) {
                         let us = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
                         meter.latencies_us.lock().expect("no worker panics while it holds this").push(us);
+                    } else {
+                        thread::sleep(PUT_OFF);
                     }
                 }
                 // Nobody knows what became of it, and the node lives: ten ask at once.
@@ -170,6 +175,13 @@ impl Worker {
         }
         self.checked = self.acknowledged.len();
         Ok(())
+    }
+
+    /// A statement that issues something, for somebody else to send.
+    pub fn probe(&mut self, client: &Client) -> Vec<u8> {
+        let reference = client.cast().now_ms();
+        self.sent = u64::try_from(reference).unwrap_or(0);
+        self.next(client).statement
     }
 
     /// How many statements wait for an answer.
@@ -356,7 +368,7 @@ impl Worker {
 
 impl Acknowledged {
     /// Asks the node again: the same answer, the same attachment, and a receipt that holds.
-    fn check(&self, client: &Client, with_receipt: bool) -> Result<Vec<String>, Broken> {
+    pub fn check(&self, client: &Client, with_receipt: bool) -> Result<Vec<String>, Broken> {
         let mut losses = Vec::new();
         let found = client.get(&format!("/v1/statements/{}", self.id), Some(self.organisation))?;
         let json = found.json();

@@ -8,15 +8,35 @@
 pub mod archive;
 pub mod binary;
 pub mod cast;
+pub mod checks;
 pub mod client;
 pub mod crash;
+pub mod full;
 pub mod load;
 pub mod powerloss;
 pub mod report;
 pub mod seed;
 pub mod soak;
 
+use std::path::Path;
+use std::{fs, io};
+
 pub use report::Report;
 
 /// Why a trial could not be carried out: nothing that says anything about the node.
 pub type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+/// Copies a directory with everything in it.
+fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_directory(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    fs::set_permissions(to, fs::metadata(from)?.permissions())
+}

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::archive::Chain;
 use super::binary::{Binary, Life, odd_talk};
 use super::cast::Cast;
+use super::checks;
 use super::client::{Client, REQUEST};
 use super::crash::{client, tail};
 use super::load::{Meter, Worker};
@@ -181,6 +182,10 @@ impl<'a> Soak<'a> {
         Ok(())
     }
 
+    fn settle(&mut self) -> Result<Vec<String>, Broken> {
+        checks::acknowledged(&mut self.workers, &self.client, &self.meter, 100)
+    }
+
     fn losses(&mut self) -> Vec<String> {
         self.workers.iter_mut().flat_map(|worker| worker.losses.drain(..)).collect()
     }
@@ -213,30 +218,16 @@ impl<'a> Soak<'a> {
         self.client = client(&ready, Arc::clone(self.client.cast()))?;
         self.client.ask_time()?;
         self.life = Some(life);
-        self.settle()?;
-        losses.extend(self.losses());
+        losses.extend(self.settle()?);
         Ok(losses)
-    }
-
-    /// Lets every worker send again what was not answered, and ask again for what was.
-    fn settle(&mut self) -> Result<(), Broken> {
-        let (client, meter) = (&self.client, &self.meter);
-        let outcomes: Vec<Result<(), Broken>> = thread::scope(|scope| {
-            let check = |worker| {
-                let client = client.another();
-                scope.spawn(move || Worker::check(worker, &client, meter, 100))
-            };
-            let checks: Vec<_> = self.workers.iter_mut().map(check).collect();
-            checks.into_iter().map(|check| check.join().expect("checking does not panic")).collect()
-        });
-        outcomes.into_iter().collect()
     }
 
     /// The month ends: the clock goes on, and the shop files what the ledger holds.
     fn month(&mut self) -> Result<Vec<String>, Broken> {
+        let mut losses = Vec::new();
         // Statements are signed for hours, so none may be on its way when a month passes.
         while self.workers.iter().any(|worker| worker.waiting() > 0) {
-            self.settle()?;
+            losses.extend(self.settle()?);
         }
         let now = self.client.ask_time()?;
         let period = now["block_time"].as_str().and_then(|time| time.get(..7)).ok_or("no block time")?.to_owned();
@@ -247,7 +238,8 @@ impl<'a> Soak<'a> {
         let month = self.client.get(&format!("/v1/filings/demo-shop/{period}"), Some("demo-shop"))?;
         let found = month.json();
         if month.status != 200 || found["invoices"].as_u64().unwrap_or(0) == 0 {
-            return Ok(vec![format!("the month {period} cannot be read: {} {}", month.status, month.text())]);
+            losses.push(format!("the month {period} cannot be read: {} {}", month.status, month.text()));
+            return Ok(losses);
         }
         let (invoices, output) = (&found["invoices"], &found["output"]);
         let event: Value = json!({"file": {
@@ -256,10 +248,10 @@ impl<'a> Soak<'a> {
         let statement = self.client.cast().statement("demo-shop", &nonce, Mode::All, &[event.to_string()]);
         let answer = self.client.submit(&statement, &[], REQUEST)?;
         if answer.status != 201 {
-            return Ok(vec![format!("filing {period} was answered {}: {}", answer.status, answer.text())]);
+            losses.push(format!("filing {period} was answered {}: {}", answer.status, answer.text()));
         }
-        self.months += 1;
-        Ok(Vec::new())
+        self.months += u64::from(answer.status == 201);
+        Ok(losses)
     }
 
     fn end(&mut self) -> Result<(), Broken> {

@@ -64,7 +64,10 @@ impl SledStore {
     /// the attachments' places is [`StoreFault::Damaged`].
     pub fn open(options: &Options) -> Result<Self, StoreFault> {
         let directory = &options.directory;
-        private::directory(directory).map_err(|error| fault::io("making the store's directory", error))?;
+        private::directory(directory)
+            // Its name stands in the directory above it, and is durable only with that one.
+            .and_then(|()| fault::sync_directory(&directory.join("..")))
+            .map_err(|error| fault::io("making the store's directory", error))?;
         let lock = DirectoryLock::take(directory)?;
         let room = Room::new(directory, options.reserve_bytes);
         let ledger = Ledger::open(options, room.clone())?;

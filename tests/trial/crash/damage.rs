@@ -7,14 +7,14 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::faults::{copy, files};
+use super::faults::files;
 use super::{EXIT_FAULT, tail};
 use crate::trial::archive::Chain;
-use crate::trial::binary::{Binary, odd_talk};
+use crate::trial::binary::{Binary, PATIENCE, eventually, odd_talk};
 use crate::trial::client::Client;
 use crate::trial::load::Acknowledged;
 use crate::trial::seed::Seed;
-use crate::trial::{Broken, Report};
+use crate::trial::{Broken, Report, copy_directory};
 
 /// Copies that are tried in one round.
 const COPIES: u64 = 4;
@@ -22,11 +22,16 @@ const COPIES: u64 = 4;
 /// Bytes that are destroyed at one place.
 const HIT_BYTES: usize = 512;
 
+/// Places that are destroyed in one copy at most.
+const PLACES_MAX: u64 = 6;
+
 /// How damaged copies ended.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     refused: u64,
     names_height: u64,
+    /// Of those refused, how many served until the damage was read.
+    later: u64,
     unhurt: u64,
     said: Vec<String>,
 }
@@ -34,6 +39,7 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn tell(&self, report: &mut Report) {
         report.fact("damaged ledgers refused", self.refused);
+        report.fact("  of these only when the damage was read", self.later);
         report.fact("  of these with a height in the finding", self.names_height);
         report.fact("damage to bytes not in use, chain whole", self.unhurt);
         for (number, said) in self.said.iter().enumerate() {
@@ -57,7 +63,7 @@ pub(super) fn try_copies<'a>(
         if image.exists() {
             fs::remove_dir_all(&image)?;
         }
-        copy(data, &image)?;
+        copy_directory(data, &image)?;
         // Without an index every body is read again at the start.
         let without_index = number % 2 == 0;
         if without_index {
@@ -70,8 +76,15 @@ pub(super) fn try_copies<'a>(
     Ok(losses)
 }
 
-/// Destroys some bytes of some file of the ledger, that is not empty there.
+/// Destroys some bytes of some files of the ledger: most of what is there are pages out of use, so one place is not enough.
 fn destroy(ledger: &Path, seed: &mut Seed) -> Result<String, Broken> {
+    let places = 1 + seed.below(PLACES_MAX);
+    let hits: Result<Vec<String>, Broken> = (0..places).map(|_| destroy_one(ledger, seed)).collect();
+    Ok(hits?.join(", "))
+}
+
+/// Destroys some bytes of some file, that is not empty there.
+fn destroy_one(ledger: &Path, seed: &mut Seed) -> Result<String, Broken> {
     let files = files(ledger)?;
     for _ in 0..200 {
         let path = &files[seed.place(files.len())];
@@ -123,13 +136,18 @@ fn one<'a>(
             let (out, token) = (path(&archive), path(&token));
             let exported =
                 binary.run(["export", "--url", served.url(), "--token-file", &token, "--force", "--out", &out])?;
+            let mut losses = Vec::new();
+            if exported.code != 0 && eventually(PATIENCE, || (!life.runs()).then_some(())).is_none() {
+                losses.push(format!("{hit}: export ended with {}, and it serves on", exported.code));
+            }
             let talk = life.kill()?;
-            let mut losses = odd_talk(&talk);
+            losses.extend(odd_talk(&talk));
             if exported.code != 0 {
                 // It serves what is sound and stops at what is not, which nobody has asked for before.
                 let said =
                     talk.lines().find(|line| line.contains("ERROR") || line.contains("error")).unwrap_or_default();
                 tally.refused += 1;
+                tally.later += 1;
                 tally.names_height += u64::from(said.contains("height"));
                 tally.said.push(format!("{hit}: found when it was read: {said} {}", exported.stderr.trim()));
                 return Ok(losses);

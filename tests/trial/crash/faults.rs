@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::trial::Broken;
+use crate::trial::copy_directory as copy;
 use crate::trial::seed::Seed;
 
 /// What a round does.
@@ -136,24 +137,6 @@ fn some_file(directory: &Path, seed: &mut Seed) -> Result<PathBuf, Broken> {
         return Err(format!("there is nothing in {}", directory.display()).into());
     }
     Ok(files[seed.place(files.len())].clone())
-}
-
-/// Copies a directory.
-pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let (entry, target) = {
-            let entry = entry?;
-            let target = to.join(entry.file_name());
-            (entry, target)
-        };
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    fs::set_permissions(to, fs::metadata(from)?.permissions())
 }
 
 fn kept(store: &Path) -> PathBuf {

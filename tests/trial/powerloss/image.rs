@@ -4,6 +4,9 @@
 //! or, torn, sector by sector; a later change of a file's length stays or goes. Entries of a directory
 //! stay up to some moment after its last sync and go from there. Whether syncing a file also keeps
 //! its own name, as the usual file systems do and POSIX does not promise, is part of the moment.
+//!
+//! One kind of image is of a disk that lies: of the newest checkpoint of the index it drops what it
+//! said was synced. No store can keep such a checkpoint; it must notice that it has half a one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,6 +39,8 @@ pub(super) struct Moment {
     keep_percent: u64,
     grain: u64,
     entries: Entries,
+    /// From which operation on syncs of the index are lies.
+    lies_from: Option<u64>,
 }
 
 /// What an image must hold.
@@ -53,7 +58,8 @@ impl Moment {
     /// Chooses the moment of the n-th image.
     pub(super) fn choose(number: u64, journal: &Journal, seed: &mut Seed) -> Self {
         let after = |list: usize, seed: &mut Seed| seed.place(list);
-        let (name, position) = match number % 3 {
+        let mut lies_from = None;
+        let (name, position) = match number % 4 {
             0 => {
                 let told = &journal.acknowledged[after(journal.acknowledged.len(), seed)];
                 ("right after an acknowledgement", told.position)
@@ -62,12 +68,22 @@ impl Moment {
                 let span = &journal.checkpoints[after(journal.checkpoints.len(), seed)];
                 ("while an index checkpoint is written", span.start + seed.place(span.len().max(1)))
             }
+            3 => {
+                let span = &journal.checkpoints[after(journal.checkpoints.len(), seed)];
+                lies_from = journal.operations.get(span.start).map(|operation| operation.number);
+                ("half an index checkpoint, by a disk that lies", span.end)
+            }
             _ => ("at any moment", seed.place(journal.operations.len())),
         };
         let keep_percent = [0, 10, 50, 90, 99][seed.place(5)];
         let grain = if seed.happens(30) { SECTOR_BYTES } else { PAGE_BYTES };
-        let entries = if number % 2 == 0 { Entries::AsUsual } else { Entries::AsPosix };
-        Self { name, position, keep_percent, grain, entries }
+        let entries = if seed.happens(50) || lies_from.is_some() { Entries::AsUsual } else { Entries::AsPosix };
+        Self { name, position, keep_percent, grain, entries, lies_from }
+    }
+
+    /// Whether the disk lied about the index.
+    pub(super) const fn lies(&self) -> bool {
+        self.lies_from.is_some()
     }
 
     pub(super) const fn name(&self) -> &'static str {
@@ -121,7 +137,8 @@ impl Disk<'_> {
     }
 
     fn is_durable(&self, inode: Inode, number: u64) -> bool {
-        self.durable.get(&inode).is_some_and(|before| number < *before)
+        let lie = self.moment.lies_from.is_some_and(|from| number >= from) && self.journal.is_index[inode];
+        !lie && self.durable.get(&inode).is_some_and(|before| number < *before)
     }
 
     fn drops(&mut self) -> bool {

@@ -69,6 +69,8 @@ pub(super) struct Journal {
     pub(super) bytes: Vec<u8>,
     pub(super) operations: Vec<Operation>,
     pub(super) is_directory: Vec<bool>,
+    /// Which inodes were made below the index.
+    pub(super) is_index: Vec<bool>,
     pub(super) acknowledged: Vec<Acknowledgement>,
     /// Where in the operations an index checkpoint is written: from its evidence to the next.
     pub(super) checkpoints: Vec<Range<usize>>,
@@ -94,6 +96,7 @@ impl Journal {
             bytes: Vec::new(),
             operations: Vec::new(),
             is_directory: vec![true],
+            is_index: vec![false],
             acknowledged: Vec::new(),
             checkpoints: Vec::new(),
             reopened: 0,
@@ -212,6 +215,7 @@ impl Reader<'_> {
         let (parent, name) = self.place(path)?;
         let inode = self.journal.is_directory.len();
         self.journal.is_directory.push(directory);
+        self.journal.is_index.push(path.starts_with("store/index"));
         self.entries.insert((parent, name.clone()), inode);
         self.push(number, Act::Entry { directory: parent, entry: Entry::Link { name, inode } });
         Ok(())

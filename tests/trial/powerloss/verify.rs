@@ -26,6 +26,7 @@ pub(super) struct Tally {
     absent: u64,
     half: u64,
     unreadable: u64,
+    second: u64,
     reasons: Vec<String>,
 }
 
@@ -35,9 +36,15 @@ impl Tally {
         report.fact("images with no index yet", self.absent);
         report.fact("images with a half-applied index, detected and rebuilt", self.half);
         report.fact("images with an index emptied for another reason", self.unreadable);
+        report.fact("images whose damage was met later, and healed by a second start", self.second);
         for reason in &self.reasons {
             report.fact("  reason", reason);
         }
+    }
+
+    /// Counts a damage that was met only when it was read.
+    pub(super) fn second_start(&mut self) {
+        self.second += 1;
     }
 
     /// Sorts an opening by what the store said of its index.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use api::{HostedKey, NodeIdentity, Tls};
@@ -98,14 +99,24 @@ fn check_validator(genesis: &Genesis, consensus: &NamedKey, receipt: &NamedKey) 
     Err(Failure::text(Exit::Usage, text))
 }
 
-/// Brings the index up to the ledger's tip, with a progress bar when there is much to do.
+/// How often a node that catches up says in its log how far it has come.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+
+/// Brings the index up to the ledger's tip, and shows how that goes on: a bar on a terminal, and lines in the log,
+/// because a node in service has none.
 pub(super) fn recover(
     genesis: &Genesis,
     store: &Arc<SledStore>,
     output: &Output,
 ) -> Result<Replica<SledStore>, Failure> {
     let mut bar = None;
+    let mut logged: Option<Instant> = None;
     let replica = Replica::recover(genesis, Arc::clone(store), Arc::new(Threads), |recovering| {
+        let (height, tip) = (recovering.height, recovering.tip);
+        if height == tip || logged.is_none_or(|logged| logged.elapsed() >= PROGRESS_EVERY) {
+            logged = Some(Instant::now());
+            tracing::info!(height, tip, "catching the index up with the ledger");
+        }
         let bar = bar.get_or_insert_with(|| {
             output.progress("catching the index up with the ledger", Some(recovering.tip), false)
         });
