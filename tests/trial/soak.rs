@@ -15,8 +15,8 @@ use chain::statement::Mode;
 use serde_json::{Value, json};
 
 use super::archive::Chain;
-use super::binary::{Binary, Life, odd_talk};
-use super::cast::Cast;
+use super::binary::{Binary, Life, PATIENCE, eventually, odd_talk};
+use super::cast::{Cast, parse_time};
 use super::checks;
 use super::client::{Client, REQUEST};
 use super::crash::{client, tail};
@@ -26,6 +26,9 @@ use super::{Broken, Report};
 
 /// How far a day of the soak takes the clock at a time, ms: a state checkpoint is due.
 const STEP_MS: u64 = 60_000;
+
+/// A day, ms.
+const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
 /// A month in any case, ms.
 const MONTH_MS: u64 = 32 * 24 * 3_600 * 1_000;
@@ -232,6 +235,13 @@ impl<'a> Soak<'a> {
         let now = self.client.ask_time()?;
         let period = now["block_time"].as_str().and_then(|time| time.get(..7)).ok_or("no block time")?.to_owned();
         self.client.advance(MONTH_MS)?;
+        // A block that is under way has the time before: a statement signed for the new one would be too far ahead in it.
+        let of_new_time = || {
+            let status = self.client.ask_time().ok()?;
+            let time = parse_time(status["block_time"].as_str()?)?;
+            (time > self.client.cast().now_ms() - DAY_MS).then_some(())
+        };
+        eventually(PATIENCE, of_new_time).ok_or("no block of the new month is made")?;
         for worker in &mut self.workers {
             worker.forget_invoices();
         }

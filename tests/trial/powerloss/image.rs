@@ -5,8 +5,9 @@
 //! stay up to some moment after its last sync and go from there. Whether syncing a file also keeps
 //! its own name, as the usual file systems do and POSIX does not promise, is part of the moment.
 //!
-//! One kind of image is of a disk that lies: of the newest checkpoint of the index it drops what it
-//! said was synced. No store can keep such a checkpoint; it must notice that it has half a one.
+//! One kind of image is of a disk that lies: of the newest checkpoint of the index it keeps the mark
+//! and drops rows that it said were synced. No store can keep such a checkpoint; it must notice that
+//! it has half a one.
 
 use std::collections::BTreeMap;
 use std::fmt;

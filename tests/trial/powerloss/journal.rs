@@ -69,7 +69,7 @@ pub(super) struct Journal {
     pub(super) bytes: Vec<u8>,
     pub(super) operations: Vec<Operation>,
     pub(super) is_directory: Vec<bool>,
-    /// Which inodes were made below the index.
+    /// Which inodes hold rows of the index.
     pub(super) is_index: Vec<bool>,
     pub(super) acknowledged: Vec<Acknowledgement>,
     /// Where in the operations an index checkpoint is written: from its evidence to the next.
@@ -215,7 +215,7 @@ impl Reader<'_> {
         let (parent, name) = self.place(path)?;
         let inode = self.journal.is_directory.len();
         self.journal.is_directory.push(directory);
-        self.journal.is_index.push(path.starts_with("store/index"));
+        self.journal.is_index.push(path.starts_with("store/index/slabs"));
         self.entries.insert((parent, name.clone()), inode);
         self.push(number, Act::Entry { directory: parent, entry: Entry::Link { name, inode } });
         Ok(())

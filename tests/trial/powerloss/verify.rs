@@ -53,8 +53,8 @@ impl Tally {
             *(if is_there { &mut self.whole } else { &mut self.absent }) += 1;
             return;
         };
-        // Marks and rows that disagree are half a checkpoint; anything else is damage before it.
-        let half = ["stands otherwise", "marks of the checkpoint disagree", "one mark"];
+        // Marks and rows of the checkpoint that disagree are half a one; anything else is another damage.
+        let half = ["stands otherwise", "marks of the checkpoint disagree", "one mark", "a row of evidence"];
         *(if half.iter().any(|text| reason.contains(text)) { &mut self.half } else { &mut self.unreadable }) += 1;
         let reason = reason.split("reason=").nth(1).unwrap_or(reason).to_owned();
         if !self.reasons.contains(&reason) && self.reasons.len() < 20 {
