@@ -11,7 +11,7 @@ fn seed() -> u64 {
 
 #[test]
 fn a_power_cut_takes_nothing_that_was_acknowledged() {
-    let options = Options::short(env!("CARGO_BIN_EXE_trial").into(), seed(), 8);
+    let options = Options::short(env!("CARGO_BIN_EXE_trial").into(), seed(), 6);
     let report = run(&options).unwrap_or_else(|error| panic!("seed {}: {error}", options.seed));
     assert!(report.is_clean(), "{report}");
     println!("{report}");

@@ -36,6 +36,8 @@ pub struct Options {
     pub images: u64,
     /// How many blocks the writer makes.
     pub blocks: u64,
+    /// Whether every fourth image is one of a disk that lies about the index.
+    pub lies: bool,
     /// Say what happens while it happens, on stderr.
     pub talk: bool,
 }
@@ -43,12 +45,12 @@ pub struct Options {
 impl Options {
     /// The long form.
     pub fn long(program: PathBuf, seed: u64, images: u64) -> Self {
-        Self { program, seed, images, blocks: 120, talk: true }
+        Self { program, seed, images, blocks: 120, lies: true, talk: true }
     }
 
     /// The short form.
     pub fn short(program: PathBuf, seed: u64, images: u64) -> Self {
-        Self { program, seed, images, blocks: 16, talk: false }
+        Self { program, seed, images, blocks: 16, lies: false, talk: false }
     }
 }
 
@@ -63,7 +65,7 @@ pub fn run(options: &Options) -> Result<Report, Broken> {
     let mut seed = Seed::new(options.seed).part(2);
     let mut tally = verify::Tally::default();
     for number in 0..options.images {
-        let moment = Moment::choose(number, &journal, &mut seed);
+        let moment = Moment::choose(number, options.lies, &journal, &mut seed);
         let image = directory.path().join(format!("image-{number}"));
         let cut = image::build(&journal, &moment, &mut seed, &image)?;
         let mut losses = check(&image, &cut, options.seed, &mut tally)?;

@@ -57,10 +57,10 @@ pub(super) struct Cut {
 
 impl Moment {
     /// Chooses the moment of the n-th image.
-    pub(super) fn choose(number: u64, journal: &Journal, seed: &mut Seed) -> Self {
+    pub(super) fn choose(number: u64, may_lie: bool, journal: &Journal, seed: &mut Seed) -> Self {
         let after = |list: usize, seed: &mut Seed| seed.place(list);
         let mut lies_from = None;
-        let (name, position) = match number % 4 {
+        let (name, position) = match number % if may_lie { 4 } else { 3 } {
             0 => {
                 let told = &journal.acknowledged[after(journal.acknowledged.len(), seed)];
                 ("right after an acknowledgement", told.position)
