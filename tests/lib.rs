@@ -1,7 +1,9 @@
 //! What the tests share: a small consortium of one validator, its keys, and the statements its
-//! organisations sign. Keys come from names, time is set by hand, so that every run is the same.
+//! organisations sign. Keys come from names, time is set by hand, so that every run is the same; and
+//! attacks on a running node ([`hostile`]).
 
 pub mod consortium;
 pub mod events;
+pub mod hostile;
 pub mod trap;
 pub mod trial;
