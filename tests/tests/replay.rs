@@ -9,8 +9,11 @@ use chain::hash::Hash;
 use chain::merkle::Frontier;
 use chain::statement::{Mode, Statement};
 use chain::verify::{Options, Status};
-use ledger::replay::{ReplayReport, verify_archive};
+use ledger::parallel::Workers;
+use ledger::replay::{ReplayFailure, ReplayReport, Resources, Scratch, verify_archive, verify_archive_with};
+use ledger::state::Fault;
 use replica::memory::MemoryStore;
+use store::DiskScratch;
 use tests::consortium::{DAY, Node, certify, genesis};
 use tests::events::{claim, file, issue, lock, void};
 
@@ -40,9 +43,50 @@ fn archive(genesis: &Genesis, blocks: &[CommittedBlock]) -> Vec<u8> {
     writer.finish().unwrap().0
 }
 
+/// Two threads, whatever the machine has.
+struct Threads;
+
+impl Workers for Threads {
+    fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..count).step_by(2).for_each(job));
+            (1..count).step_by(2).for_each(job);
+        });
+    }
+
+    fn both(&self, one: &mut (dyn FnMut() + Send), other: &mut (dyn FnMut() + Send)) {
+        std::thread::scope(|scope| {
+            scope.spawn(one);
+            other();
+        });
+    }
+}
+
+/// Verifies with so much memory, and a scratch on disk behind it.
+fn verify_within(archive: &[u8], genesis: &Genesis, options: &Options, bytes_max: usize) -> ReplayReport {
+    let directory = tempfile::tempdir().unwrap();
+    let resources = Resources {
+        workers: &Threads,
+        batch_bytes_max: bytes_max,
+        state_bytes_max: bytes_max,
+        scratch: Box::new(|| Ok(Box::new(DiskScratch::open(directory.path())?))),
+    };
+    let report = verify_archive_with(archive, genesis, options.clone(), resources, |_| {}).unwrap();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "the scratch left something behind");
+    report
+}
+
+/// Verifies with all kinds of resources, which must not be seen in the report.
 fn verify(genesis: &Genesis, blocks: &[CommittedBlock]) -> ReplayReport {
-    let archive = archive(genesis, blocks);
-    verify_archive(archive.as_slice(), genesis, Options::default(), |_| {}).unwrap()
+    verify_bytes(&archive(genesis, blocks), genesis, &Options::default())
+}
+
+fn verify_bytes(archive: &[u8], genesis: &Genesis, options: &Options) -> ReplayReport {
+    let report = verify_archive(archive, genesis, options.clone(), |_| {}).unwrap();
+    for bytes_max in [1, 6_000] {
+        assert_eq!(verify_within(archive, genesis, options, bytes_max), report, "{bytes_max} bytes");
+    }
+    report
 }
 
 /// Signs a chain anew from a height on, after its validator changed what it pleased: every lighter
@@ -175,4 +219,71 @@ fn no_changed_byte_of_an_archive_is_verified() {
 fn replays_of_one_archive_say_the_same() {
     let (genesis, blocks) = blocks();
     assert_eq!(verify(&genesis, &blocks), verify(&genesis, &blocks));
+}
+
+#[test]
+fn findings_of_all_levels_stand_in_the_order_of_the_chain() {
+    let (genesis, mut blocks) = blocks();
+    blocks[1].body.block.header.writes_hash = Hash::of(b"other");
+    resign(&genesis, &mut blocks);
+    // Behind the block whose replay differs: one with a broken certificate, and the end cut off.
+    blocks[3].certificate = blocks[2].certificate.clone();
+    let whole = archive(&genesis, &blocks);
+    let cut = &whole[..whole.len() - 40];
+    let options = Options { at_least_height: Some(100), ..Options::default() };
+    let report = verify_bytes(cut, &genesis, &options);
+    let heights: Vec<_> = report.report.findings.iter().map(|finding| (finding.rule, finding.height)).collect();
+    assert_eq!(heights[0], ("replay.writes-hash", Some(2)), "{heights:?}");
+    assert!(heights.len() > 1 && heights[1..].iter().all(|(_, height)| *height == Some(4)), "{heights:?}");
+    assert_eq!(report.report.missing.len(), 2, "{:?}", report.report.missing);
+    assert_eq!(report.replay.blocks, 1, "what came before the difference");
+}
+
+#[test]
+fn an_archive_without_its_end_and_one_of_another_chain_are_the_same_to_all_resources() {
+    let (genesis, blocks) = blocks();
+    let whole = archive(&genesis, &blocks);
+    for cut in [0, 10, whole.len() / 2, whole.len() - 1] {
+        let report = verify_bytes(&whole[..cut], &genesis, &Options::default());
+        assert_eq!(report.report.status, Status::Incomplete, "{cut}");
+    }
+    let other = tests::consortium::genesis(|parameters| parameters.limits.refusals_an_hour_max = 7);
+    let report = verify_bytes(&whole, &other, &Options::default());
+    assert_eq!(rules(&report), ["archive.other-genesis"]);
+}
+
+#[test]
+fn a_scratch_that_fails_is_a_fault_and_no_finding() {
+    /// Takes a few writes, then none.
+    struct Failing(u32);
+
+    impl Scratch for Failing {
+        fn get(&self, _key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+            Err(Fault::Scratch("no disk".into()))
+        }
+
+        fn write(&mut self, _changes: &ledger::replay::Changes) -> Result<(), Fault> {
+            self.0 = self.0.checked_sub(1).ok_or_else(|| Fault::Scratch("no disk".into()))?;
+            Ok(())
+        }
+
+        fn page(&self, _from: &[u8], _to: &[u8], _max: usize) -> Result<ledger::replay::Entries, Fault> {
+            Err(Fault::Scratch("no disk".into()))
+        }
+    }
+
+    let (genesis, blocks) = blocks();
+    let archive = archive(&genesis, &blocks);
+    for (writes, state_bytes_max) in [(0, 1), (1, 1), (9, 6_000)] {
+        let resources = Resources {
+            workers: &Threads,
+            batch_bytes_max: 1,
+            state_bytes_max,
+            scratch: Box::new(move || Ok(Box::new(Failing(writes)))),
+        };
+        let failure = verify_archive_with(archive.as_slice(), &genesis, Options::default(), resources, |_| {});
+        // The tree wraps what keeps it from reading.
+        let fault = failure.expect_err("the scratch failed");
+        assert!(matches!(fault, ReplayFailure::Fault(Fault::Scratch(_) | Fault::Tree { .. })), "{writes}: {fault:?}");
+    }
 }

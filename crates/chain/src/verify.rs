@@ -10,6 +10,7 @@
 //! a finding for every block after it.
 
 mod archive;
+mod entry;
 mod report;
 mod verifier;
 
@@ -21,7 +22,8 @@ use serde::Serialize;
 use crate::checkpoint::Checkpoint;
 use crate::statement::Limits;
 
-pub use archive::verify_archive;
+pub use archive::{ArchiveRun, verify_archive};
+pub use entry::LogEntry;
 pub use report::{FINDINGS_MAX, Finding, Report, Status};
 pub use verifier::{Pushed, Verifier};
 

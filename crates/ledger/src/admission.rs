@@ -160,7 +160,14 @@ impl Parsed {
     /// # Errors
     /// The first thing that is not as it must be, with its place.
     pub fn read(bytes: &[u8]) -> Result<Self, Rejection> {
-        let statement = Statement::parse(bytes, &statement::Limits::default())?;
+        Self::of(Statement::parse(bytes, &statement::Limits::default())?)
+    }
+
+    /// Reads the events of a statement that was read under the default limits.
+    ///
+    /// # Errors
+    /// The first thing that is not as it must be, with its place.
+    pub fn of(statement: Statement) -> Result<Self, Rejection> {
         let mut events = Vec::with_capacity(statement.event_count());
         let mut work = 0_u32;
         for (index, bytes) in statement.events().enumerate() {

@@ -11,6 +11,13 @@ pub trait Workers: Send + Sync {
     /// Calls `job` once with every number below `count`, in any order and on any thread, and returns when
     /// all of them are done. A panic of a job reaches the caller.
     fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync));
+
+    /// Calls both, in any order and on any threads, and returns when both are done. Either may call
+    /// [`Workers::run`]. A panic of one reaches the caller.
+    fn both(&self, one: &mut (dyn FnMut() + Send), other: &mut (dyn FnMut() + Send)) {
+        one();
+        other();
+    }
 }
 
 /// One after the other, on the thread that asks.

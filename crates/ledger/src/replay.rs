@@ -7,7 +7,10 @@
 //! difference: what follows a wrong state means nothing.
 
 mod archive;
-mod memory;
+mod examine;
+mod kept;
+mod scratch;
+mod space;
 mod sums;
 
 use std::collections::BTreeMap;
@@ -19,18 +22,23 @@ use chain::validators::ValidatorSet;
 use chain::verify::Finding;
 use serde::Serialize;
 
-use crate::admission::{Court, Parsed, Verdict};
+use crate::admission::{Court, Parsed, Verdict, Verified};
 use crate::execute::{Context, Executed, Executor};
-use crate::genesis::{GenesisError, LedgerGenesis};
 use crate::organisation::{Custody, Organisation};
 use crate::outcome::{ACCEPTED, REPEATED};
+use crate::parallel::Workers;
 use crate::parameters::Parameters;
 use crate::schedule::Schedule;
-use crate::state::{Fault, StateKey, decode, require, writes_hash};
+use crate::state::{Fault, StateKey, Writes, decode, require, writes_hash};
 
-use memory::Memory;
+use examine::Examined;
+use kept::Kept;
 
-pub use archive::{LEVEL, ReplayFailure, ReplayReport, verify_archive};
+pub use archive::{
+    BATCH_BYTES_MAX, LEVEL, ReplayFailure, ReplayReport, Resources, STATE_BYTES_MAX, verify_archive,
+    verify_archive_with,
+};
+pub use scratch::{Changes, Entries, MemoryScratch, Scratch};
 
 /// What a replay has seen, for the report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -57,7 +65,7 @@ pub struct ReplaySummary {
 
 /// Why a replay cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
+enum ReplayError {
     /// The archive is not what the rules give.
     #[error("{0:?}")]
     Finding(Box<Finding>),
@@ -79,9 +87,9 @@ fn found(height: u64, rule: &'static str, expected: impl Into<String>, actual: i
 }
 
 /// Replays a chain from genesis.
-pub struct Replayer {
+struct Replayer<'s> {
     genesis: Genesis,
-    memory: Memory,
+    kept: Kept<'s>,
     schedule: Schedule,
     /// Roots of state checkpoints by number: the newest two.
     roots: BTreeMap<u64, (u64, Hash)>,
@@ -90,30 +98,18 @@ pub struct Replayer {
     summary: ReplaySummary,
 }
 
-impl std::fmt::Debug for Replayer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replayer").field("summary", &self.summary).finish_non_exhaustive()
-    }
-}
+/// A statement of a block at its turn: read, and perhaps verified ahead.
+type Ready = (Parsed, Option<Verified>);
 
-impl Replayer {
-    /// A replay that stands at genesis.
-    ///
-    /// # Errors
-    /// When the ledger cannot start from it.
-    pub fn new(genesis: &Genesis) -> Result<Self, GenesisError> {
-        let ledger = LedgerGenesis::read(genesis)?;
-        let mut memory = Memory::default();
-        memory.write(ledger.state(genesis));
-        let root = memory.checkpoint().map_err(|fault| GenesisError::Malformed {
-            path: "/ledger".to_owned(),
-            expected: "a state with a root".to_owned(),
-            found: fault.to_string(),
-        })?;
+impl<'s> Replayer<'s> {
+    /// A replay that stands at genesis, whose state is given.
+    fn new(genesis: &Genesis, state: Writes, mut kept: Kept<'s>) -> Result<Self, Fault> {
+        kept.write(state)?;
+        let root = kept.checkpoint()?;
         let time_ms = genesis.body().time_ms;
         Ok(Self {
             genesis: genesis.clone(),
-            memory,
+            kept,
             schedule: Schedule::genesis(time_ms),
             roots: BTreeMap::from([(0, (0, root))]),
             time_ms,
@@ -122,16 +118,11 @@ impl Replayer {
         })
     }
 
-    /// What was replayed so far.
-    pub const fn summary(&self) -> &ReplaySummary {
-        &self.summary
-    }
-
-    /// Replays the next block.
+    /// Replays the next block, whose statements were examined.
     ///
     /// # Errors
     /// The first difference; no further block may be replayed then.
-    pub fn replay(&mut self, committed: &CommittedBlock) -> Result<(), ReplayError> {
+    fn replay(&mut self, committed: &CommittedBlock, examined: Vec<Examined>) -> Result<(), ReplayError> {
         let header = &committed.body.block.header;
         let height = header.height;
         let difference = |rule: &'static str, expected: String, actual: String| {
@@ -142,8 +133,8 @@ impl Replayer {
             .ok()
             .filter(|_| header.time_ms > self.time_ms)
             .ok_or_else(|| difference("replay.time", after, header.time_ms.to_string()))?;
-        let parameters: Parameters = require(&self.memory, &StateKey::parameters())?;
-        let parsed = Self::read(committed, &parameters)?;
+        let parameters: Parameters = require(&self.kept, &StateKey::parameters())?;
+        let parsed = Self::read(committed, &parameters, examined)?;
         let executed = self.execute(committed, context, &parsed)?;
         Self::compare_outcomes(committed, &parsed, &executed)?;
         self.compare_sets(header, &executed)?;
@@ -162,20 +153,24 @@ impl Replayer {
         self.advance(committed, schedule, &parameters, &parsed, executed)
     }
 
-    /// Reads the statements and holds the block against its limits.
-    fn read(committed: &CommittedBlock, parameters: &Parameters) -> Result<Vec<Parsed>, ReplayError> {
+    /// Takes the statements as they were read, and holds the block against its limits.
+    fn read(
+        committed: &CommittedBlock,
+        parameters: &Parameters,
+        examined: Vec<Examined>,
+    ) -> Result<Vec<Ready>, ReplayError> {
         let block = &committed.body.block;
-        let mut parsed = Vec::with_capacity(block.statements.len());
+        let mut parsed = Vec::with_capacity(examined.len());
         let (mut bytes, mut work) = (0_usize, 0_u32);
-        for (index, statement) in block.statements.iter().enumerate() {
-            let read = Parsed::read(statement).map_err(|rejection| {
+        for (index, Examined { parsed: read, verified }) in examined.into_iter().enumerate() {
+            let read = read.map_err(|rejection| {
                 let expected = format!("statement {index} well-formed");
                 let finding = found(block.header.height, "replay.statement", expected, rejection.to_string());
                 ReplayError::Finding(Box::new(finding))
             })?;
-            bytes = bytes.saturating_add(statement.len());
+            bytes = bytes.saturating_add(read.statement().bytes().len());
             work = work.saturating_add(read.work());
-            parsed.push(read);
+            parsed.push((read, verified));
         }
         let limits = &parameters.limits;
         if u32::try_from(bytes).map_or(true, |bytes| bytes > limits.block_bytes_max) || work > limits.block_work_max {
@@ -188,18 +183,13 @@ impl Replayer {
     }
 
     /// Judges and executes the statements, as a validator would.
-    fn execute(
-        &self,
-        committed: &CommittedBlock,
-        context: Context,
-        parsed: &[Parsed],
-    ) -> Result<Executed, ReplayError> {
+    fn execute(&self, committed: &CommittedBlock, context: Context, parsed: &[Ready]) -> Result<Executed, ReplayError> {
         let header = &committed.body.block.header;
-        let mut court = Court::sit(&self.memory, self.genesis.chain_id(), header.time_ms)?;
-        let mut executor = Executor::new(&self.memory, context)?;
-        for parsed in parsed {
+        let mut court = Court::sit(&self.kept, self.genesis.chain_id(), header.time_ms)?;
+        let mut executor = Executor::new(&self.kept, context)?;
+        for (parsed, verified) in parsed {
             let id = parsed.statement().id();
-            let actual = match court.judge(parsed, None)? {
+            let actual = match court.judge(parsed, verified.as_ref())? {
                 Verdict::Admitted(_) => None,
                 Verdict::Repeated(nonce) => Some(format!("a nonce used for {}", nonce.statement)),
                 Verdict::Rejected(rejection) => Some(rejection.to_string()),
@@ -219,7 +209,7 @@ impl Replayer {
     /// because a header says so.
     fn compare_sets(&self, header: &Header, executed: &Executed) -> Result<(), ReplayError> {
         let key = StateKey::validators();
-        let before: ValidatorSet = require(&self.memory, &key)?;
+        let before: ValidatorSet = require(&self.kept, &key)?;
         let after = match executed.writes.get(&key) {
             Some(stored) => decode::<ValidatorSet>(&key, stored)?,
             None => before.clone(),
@@ -236,13 +226,13 @@ impl Replayer {
         Ok(())
     }
 
-    fn compare_outcomes(committed: &CommittedBlock, parsed: &[Parsed], executed: &Executed) -> Result<(), ReplayError> {
+    fn compare_outcomes(committed: &CommittedBlock, parsed: &[Ready], executed: &Executed) -> Result<(), ReplayError> {
         let height = committed.body.block.header.height;
         let text = |outcome: Option<&Outcome>| match outcome {
             Some(outcome) => format!("{} {} {}", outcome.code, outcome.subject, Hash::of(&outcome.record)),
             None => "no outcome".to_owned(),
         };
-        for (index, parsed) in parsed.iter().enumerate() {
+        for (index, (parsed, _)) in parsed.iter().enumerate() {
             let ours = executed.outcomes.get(index).map_or(&[][..], Vec::as_slice);
             let theirs = committed.body.outcomes.get(index).map_or(&[][..], Vec::as_slice);
             for event in 0..ours.len().max(theirs.len()) {
@@ -264,20 +254,19 @@ impl Replayer {
         committed: &CommittedBlock,
         schedule: Schedule,
         parameters: &Parameters,
-        parsed: &[Parsed],
+        parsed: &[Ready],
         executed: Executed,
     ) -> Result<(), ReplayError> {
         let header = &committed.body.block.header;
         self.count(parsed, &executed)?;
         let live_until_ms = header.time_ms.saturating_add(parameters.limits.nonce_window_ms());
-        self.memory.forget_nonces(header.time_ms);
-        for parsed in parsed {
-            self.memory.use_nonce(parsed.statement(), live_until_ms);
+        for (parsed, _) in parsed {
+            self.kept.use_nonce(parsed.statement(), live_until_ms)?;
         }
         self.log_size += u64::try_from(executed.leaves.len()).unwrap_or(u64::MAX);
-        self.memory.write(executed.writes);
+        self.kept.write(executed.writes)?;
         if schedule.is_due_at(header.height) {
-            let root = self.memory.checkpoint()?;
+            let root = self.kept.checkpoint()?;
             self.roots.insert(schedule.number, (header.height, root));
             self.roots.retain(|number, _| number + 1 >= schedule.number);
         }
@@ -287,11 +276,11 @@ impl Replayer {
         Ok(())
     }
 
-    fn count(&mut self, parsed: &[Parsed], executed: &Executed) -> Result<(), Fault> {
+    fn count(&mut self, parsed: &[Ready], executed: &Executed) -> Result<(), Fault> {
         self.summary.blocks += 1;
-        for (parsed, outcomes) in parsed.iter().zip(&executed.outcomes) {
+        for ((parsed, _), outcomes) in parsed.iter().zip(&executed.outcomes) {
             let header = parsed.statement().header();
-            let organisation: Organisation = require(&self.memory, &StateKey::organisation(&header.organisation))?;
+            let organisation: Organisation = require(&self.kept, &StateKey::organisation(&header.organisation))?;
             let custody = match organisation.key(&header.key).map(|key| &key.custody) {
                 Some(Custody::HostedBy(agency)) => agency.to_string(),
                 Some(Custody::Own) | None => "own".to_owned(),
@@ -320,8 +309,8 @@ impl Replayer {
     ///
     /// # Errors
     /// The first month that does not tie.
-    pub fn finish(self) -> Result<ReplaySummary, ReplayError> {
-        match sums::differing_month(&self.memory)? {
+    fn finish(mut self, workers: &dyn Workers) -> Result<ReplaySummary, ReplayError> {
+        match sums::differing_month(&mut self.kept, workers)? {
             None => Ok(self.summary),
             Some((month, expected, actual)) => {
                 let expected = format!("{month}: {expected}");

@@ -154,6 +154,9 @@ pub enum Fault {
     /// The store behind the view failed.
     #[error("failed to read state")]
     Read(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What a replay keeps beyond memory could not be kept.
+    #[error("the scratch of the replay failed")]
+    Scratch(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A record is not what the rules wrote.
     #[error("state record {key} is damaged")]
     Damaged {

@@ -11,6 +11,10 @@ impl Workers for Threads {
     fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
         (0..count).into_par_iter().for_each(job);
     }
+
+    fn both(&self, one: &mut (dyn FnMut() + Send), other: &mut (dyn FnMut() + Send)) {
+        rayon::join(one, other);
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod metadata;
 mod options;
 mod private;
 mod room;
+mod scratch;
 
 use chain::block::BlockId;
 use chain::hash::Hash;
@@ -45,6 +46,7 @@ use ledger::Ledger;
 use lock::DirectoryLock;
 pub use options::Options;
 use room::Room;
+pub use scratch::DiskScratch;
 
 /// The store of one node, in one directory.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ const EDGES: [(&str, &[&str]); 11] = [
 const FREE: [&str; 2] = ["tests", "benches"];
 
 /// Third-party crates and the only rooms that may use them. A trailing `*` stands for any ending.
-const FENCES: [(&str, &[&str]); 30] = [
+const FENCES: [(&str, &[&str]); 31] = [
     // The tree of `jmt` asks its store to answer with `anyhow` errors.
     ("anyhow", &["ledger", "node"]),
     ("arc-malachitebft*", &["consensus"]),
@@ -48,6 +48,7 @@ const FENCES: [(&str, &[&str]); 30] = [
     ("ractor*", &["consensus"]),
     ("rand*", &["client", "consensus", "node", "workload"]),
     ("rcgen", &["consensus", "node"]),
+    ("redb", &["store"]),
     ("reqwest", &[]),
     ("rustls*", &["api", "client", "consensus", "node"]),
     ("sled", &["store"]),

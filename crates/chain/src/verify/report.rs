@@ -115,6 +115,17 @@ impl Report {
         self.status = Status::Findings;
     }
 
+    /// Adds a finding where it belongs in the order of the chain: before what was found beyond its
+    /// block. `place` is how many findings were listed when its block had been verified.
+    pub fn insert_finding(&mut self, place: usize, finding: Finding) {
+        self.findings.insert(place.min(self.findings.len()), finding);
+        if self.findings.len() > FINDINGS_MAX {
+            self.findings.truncate(FINDINGS_MAX);
+            self.findings_omitted = self.findings_omitted.saturating_add(1);
+        }
+        self.status = Status::Findings;
+    }
+
     /// Notes that part of the chain is missing, and corrects the verdict.
     pub fn add_missing(&mut self, what: String) {
         self.missing.push(what);

@@ -1,8 +1,8 @@
 //! The verifier: what it knows of the chain so far, and what it asks of the next block.
 
-use super::{Finding, Level, Options, Report, Status};
+use super::{Finding, Level, LogEntry, Options, Report, Status};
 use crate::archive::ArchiveEnd;
-use crate::block::{Body, CommittedBlock, HEADER_VERSION, Header, Leaf, StateCheckpoint};
+use crate::block::{Body, CommittedBlock, HEADER_VERSION, Header, StateCheckpoint};
 use crate::checkpoint::Checkpoint;
 use crate::genesis::Genesis;
 use crate::hash::{Hash, StatementId};
@@ -94,6 +94,15 @@ impl Verifier {
 
     /// Verifies the next block, which begins at this offset of an archive.
     pub fn push_at(&mut self, block: &CommittedBlock, offset: Option<u64>) -> Pushed {
+        let limits = self.options.limits;
+        let count = if self.level >= Level::Log { block.body.block.statements.len() } else { 0 };
+        let entries = (0..count).map_while(|index| LogEntry::read(&block.body, index, &limits)).collect();
+        self.push_read(block, offset, entries)
+    }
+
+    /// Verifies the next block, whose statements somebody has read already: those and no others, in their
+    /// order, under the limits of this verification. Levels below the log do not look at them.
+    pub fn push_read(&mut self, block: &CommittedBlock, offset: Option<u64>, entries: Vec<LogEntry>) -> Pushed {
         let before = self.found();
         let header = block.header();
         let place = Place { height: header.height, offset };
@@ -104,7 +113,8 @@ impl Verifier {
         {
             self.find(place, error.code(), error.expected(), error.found());
         }
-        let statements = if self.level >= Level::Log { self.check_log(place, &block.body) } else { Vec::new() };
+        let statements =
+            if self.level >= Level::Log { self.check_log(place, &block.body, entries) } else { Vec::new() };
         self.advance(place, &block.body);
         Pushed { clean: self.found() == before, statements }
     }
@@ -231,11 +241,12 @@ impl Verifier {
         self.expect(place, "links.log-size", &size, &body.header().log_size);
     }
 
-    /// Rebuilds the leaves of the block, and compares the log's root with the header's.
-    fn check_log(&mut self, place: Place, body: &Body) -> Vec<Statement> {
-        let mut statements = Vec::with_capacity(body.block.statements.len());
-        for (number, (bytes, outcomes)) in body.block.statements.iter().zip(&body.outcomes).enumerate() {
-            let statement = match Statement::parse(bytes.as_slice(), &self.options.limits) {
+    /// Appends the leaves of the block, and compares the log's root with the header's.
+    fn check_log(&mut self, place: Place, body: &Body, entries: Vec<LogEntry>) -> Vec<Statement> {
+        let mut statements = Vec::with_capacity(entries.len());
+        for ((number, entry), outcomes) in (0..).zip(entries).zip(&body.outcomes) {
+            let LogEntry { statement, leaves } = entry;
+            let statement: Statement = match statement {
                 Ok(statement) => statement,
                 Err(error) => {
                     self.log_lost = true;
@@ -244,16 +255,15 @@ impl Verifier {
                     continue;
                 }
             };
-            let id = statement.id();
             if statement.event_count() != outcomes.len() {
                 self.log_lost = true;
                 let expected = format!("{} outcomes, one for each event", statement.event_count());
-                self.find_in(place, Some(id), "log.outcome-count", expected, outcomes.len().to_string());
+                let rule = "log.outcome-count";
+                self.find_in(place, Some(statement.id()), rule, expected, outcomes.len().to_string());
             }
-            for ((event, bytes), outcome) in (0..).zip(statement.events()).zip(outcomes) {
-                let leaf = Leaf::new(id, event, Hash::of(bytes), outcome, place.height);
+            for leaf in leaves {
                 // A full log is lost too; no chain comes near it.
-                self.log_lost |= self.frontier.append(leaf.hash()).is_err();
+                self.log_lost |= self.frontier.append(leaf).is_err();
             }
             statements.push(statement);
         }

@@ -9,17 +9,22 @@ use chain::checkpoint::SignedCheckpoint;
 use chain::genesis::{GENESIS_BYTES_MAX, Genesis};
 use chain::verify::{self, Options, Report as ChainReport, Status};
 use clap::ValueEnum;
-use ledger::replay::{self, ReplayFailure, ReplayReport};
+use ledger::replay::{self, BATCH_BYTES_MAX, ReplayFailure, ReplayReport, Resources};
 use serde::Serialize;
+use store::DiskScratch;
 
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
 use crate::output::{Output, Report};
+use crate::threads::Threads;
 
 /// How many bytes of an archive are read at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// How many bytes a checkpoint's file may have.
 const CHECKPOINT_BYTES_MAX: u64 = 64 * 1024;
+
+/// How much of the state a replay keeps in memory unless told otherwise, in MiB.
+pub(crate) const MEMORY_MIB: u32 = 256;
 
 /// Verify an archive.
 #[derive(Debug, clap::Args)]
@@ -38,6 +43,13 @@ pub(crate) struct Args {
     /// A signed log checkpoint that the chain must agree with; catches another chain, and a cut tail. May be repeated.
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Vec<PathBuf>,
+    /// Where a replay may put a state that does not fit into its memory, in a file without a name; the system's
+    /// directory for temporary files unless given. Must be a disk, not memory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
+    /// How much of the state a replay keeps in memory, in MiB. What else it needs does not grow with the archive.
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) memory: u32,
 }
 
 /// A level, on the command line.
@@ -128,24 +140,18 @@ pub(crate) fn verify(args: &Args, output: &Output) -> Result<Verdict, Failure> {
     let bytes = metadata.len();
     let bar = output.progress("verifying", Some(bytes), true);
     let source = BufReader::with_capacity(BUFFER_BYTES, bar.wrap_read(file));
-    let verdict = at_level(source, &genesis, args.level, options);
+    let verdict = at_level(source, &genesis, args, options);
     bar.finish_and_clear();
     verdict
 }
 
-fn at_level(source: impl Read, genesis: &Genesis, level: LevelName, options: Options) -> Result<Verdict, Failure> {
-    let level = match level {
+fn at_level(source: impl Read + Send, genesis: &Genesis, args: &Args, options: Options) -> Result<Verdict, Failure> {
+    let level = match args.level {
         LevelName::Links => verify::Level::Links,
         LevelName::Certificates => verify::Level::Certificates,
         LevelName::Log => verify::Level::Log,
         LevelName::Replay => {
-            let replayed = replay::verify_archive(source, genesis, options, |_| {}).map_err(|failure| {
-                let exit = match &failure {
-                    ReplayFailure::Genesis(_) | ReplayFailure::Read(_) => Exit::Usage,
-                    ReplayFailure::Fault(_) => Exit::Unexpected,
-                };
-                Failure::new(exit, anyhow::Error::new(failure).context("verify the archive"))
-            })?;
+            let replayed = replay(source, genesis, args, options)?;
             return Ok(Verdict::Replay(Box::new(replayed)));
         }
     };
@@ -153,6 +159,25 @@ fn at_level(source: impl Read, genesis: &Genesis, level: LevelName, options: Opt
         .context("read the archive")
         .or_exit(Exit::Usage)?;
     Ok(Verdict::Chain(Box::new(report)))
+}
+
+/// Replays, on every core, with as much of the state in memory as may be.
+fn replay(source: impl Read + Send, genesis: &Genesis, args: &Args, options: Options) -> Result<ReplayReport, Failure> {
+    const MIB: usize = 1024 * 1024;
+    let directory = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let resources = Resources {
+        workers: &Threads,
+        state_bytes_max: usize::try_from(args.memory).unwrap_or(usize::MAX).saturating_mul(MIB),
+        batch_bytes_max: BATCH_BYTES_MAX,
+        scratch: Box::new(move || Ok(Box::new(DiskScratch::open(&directory)?))),
+    };
+    replay::verify_archive_with(source, genesis, options, resources, |_| {}).map_err(|failure| {
+        let exit = match &failure {
+            ReplayFailure::Genesis(_) | ReplayFailure::Read(_) => Exit::Usage,
+            ReplayFailure::Fault(_) => Exit::Unexpected,
+        };
+        Failure::new(exit, anyhow::Error::new(failure).context("verify the archive"))
+    })
 }
 
 /// Reads a genesis to verify against; whether all have signed it is part of the verification.

@@ -62,6 +62,8 @@ impl Story<'_> {
             level: LevelName::Replay,
             at_least: Some(exported.tip_height),
             checkpoint: vec![checkpoint.clone()],
+            scratch: None,
+            memory: verify::MEMORY_MIB,
         };
         let verdict = verify::verify(&args, self.stage.output())?;
         let chain = verdict.chain();
