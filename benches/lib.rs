@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use chain::statement::Mode;
+use ledger::parallel::Workers;
+use rayon::prelude::*;
 use replica::memory::MemoryStore;
 use tests::consortium::{Node, genesis};
 use tests::events::issue;
@@ -21,4 +23,18 @@ pub fn statements(node: &mut Node<MemoryStore>, statements: usize, events: usize
             node.statement("shop", Mode::Each, &events)
         })
         .collect()
+}
+
+/// All cores of the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Cores;
+
+impl Workers for Cores {
+    fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        (0..count).into_par_iter().for_each(job);
+    }
+
+    fn both(&self, one: &mut (dyn FnMut() + Send), other: &mut (dyn FnMut() + Send)) {
+        rayon::join(one, other);
+    }
 }
