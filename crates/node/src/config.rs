@@ -4,6 +4,8 @@
 //! file are relative to that file. [`Config`] is what was written; other rooms get their own plain option structs from
 //! it.
 
+#[cfg(test)]
+mod fuzzing;
 mod load;
 
 use std::net::SocketAddr;

@@ -31,10 +31,9 @@ impl Config {
                 let bytes = files::read(path, FILE_BYTES_MAX)?;
                 let context = || format!("read the configuration {}", path.display());
                 let text = String::from_utf8(bytes).context("it is not UTF-8").with_context(context)?;
-                let table: Table = text.parse().with_context(context)?;
-                // Checked before it is mixed with anything, so that a complaint is about the file.
-                table.clone().try_into::<Self>().with_context(context)?;
-                table
+                // Read before it is mixed with anything, so that a complaint is about the file.
+                Self::read(&text).with_context(context)?;
+                text.parse().with_context(context)?
             }
             None => Table::new(),
         };
@@ -57,6 +56,18 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads the text of a file: its values over the defaults. A complaint names the line and what stands there.
+    fn read(text: &str) -> anyhow::Result<Self> {
+        toml::from_str(text).map_err(|error| in_place(text, &error))
+    }
+
+    /// Reads the text of a file as far as that goes without the file: the effective configuration as TOML.
+    pub(crate) fn check_text(text: &str) -> anyhow::Result<String> {
+        let config = Self::read(text)?;
+        config.validate()?;
+        config.to_toml()
+    }
+
     /// Makes paths relative to the file's directory.
     fn resolve(&mut self, directory: &Path) {
         let keys = &mut self.keys;
@@ -73,6 +84,15 @@ impl Config {
             *path = directory.join(&*path);
         }
     }
+}
+
+/// What is wrong with a file, on one line: where, what stands there, what the reader says.
+fn in_place(text: &str, error: &toml::de::Error) -> anyhow::Error {
+    const EXCERPT_CHARS_MAX: usize = 60;
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+    let excerpt: String = text.lines().nth(line).unwrap_or_default().trim().chars().take(EXCERPT_CHARS_MAX).collect();
+    anyhow!("line {}, {excerpt:?}: {}", line + 1, error.message())
 }
 
 /// Every key there is, with the type of its value by example.
@@ -165,5 +185,12 @@ mod tests {
         check("", &["blocks.heartbeat-ms=soon"], "whole number");
         check("", &["blocks.heart=1"], "no key blocks.heart");
         check("", &["blocks.heartbeat-ms=0"], "too small");
+    }
+
+    #[test]
+    fn complaints_about_a_file_name_the_line_and_the_key() {
+        let error = load("[http]\n\nlisten = 5\n", &[], &[]).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("line 3, \"listen = 5\": invalid type"), "{error}");
     }
 }
