@@ -4,6 +4,7 @@
 
 pub mod consortium;
 pub mod events;
+pub mod fuzzing;
 pub mod hostile;
 pub mod trap;
 pub mod trial;

@@ -1,0 +1,71 @@
+//! Inputs to begin with, from a small chain that is always the same.
+
+use std::sync::{Arc, LazyLock};
+
+use chain::archive::ArchiveWriter;
+use chain::genesis::Genesis;
+use chain::statement::Mode;
+use replica::memory::MemoryStore;
+
+use crate::consortium::{Node, genesis};
+use crate::events::{claim, issue, issue_to, lock, void};
+
+/// The small chain.
+#[derive(Debug)]
+pub struct Known {
+    /// Its genesis.
+    pub genesis: Genesis,
+    /// Statements of it.
+    pub statements: Vec<Vec<u8>>,
+    /// Encoded headers, blocks, bodies, certificates, leaves and committed blocks.
+    pub encodings: Vec<Vec<u8>>,
+    /// The whole of it.
+    pub archive: Vec<u8>,
+    /// Receipts of it.
+    pub receipts: Vec<Vec<u8>>,
+}
+
+/// The small chain of every run.
+pub static KNOWN: LazyLock<Known> = LazyLock::new(|| {
+    let mut node = Node::start(genesis(|_| {}), Arc::new(MemoryStore::default()));
+    let statements = vec![
+        node.statement("shop", Mode::All, &[issue("a")]),
+        node.statement(
+            "shop",
+            Mode::Each,
+            &[issue_to("b", r#"{"person":{"id":"p-1"}}"#), void("144032609110-00000001")],
+        ),
+    ];
+    let id = node.decide("shop", Mode::All, &[issue("c")]).remove(0).1;
+    node.event("platform-a", &lock(&id, "claim"));
+    node.event("platform-b", &lock(&id, "other"));
+    node.event("platform-a", &claim("close", &id, "claim", 1));
+    let tip = node.replica.tip().progress.height;
+    let blocks: Vec<_> = (1..=tip).map(|height| node.query.committed_block(height).unwrap().unwrap()).collect();
+    let mut writer = ArchiveWriter::new(Vec::new(), &node.genesis).unwrap();
+    for block in &blocks {
+        writer.push(block).unwrap();
+    }
+    let first = &blocks[0];
+    let receipt = |leaf| node.query.receipt(leaf).unwrap().unwrap();
+    let encodings = vec![
+        first.header().encode(),
+        first.body.block.encode(),
+        first.body.encode(),
+        first.certificate.encode(),
+        receipt(0).leaf.encode(),
+        first.encode(),
+    ];
+    Known {
+        statements,
+        encodings,
+        archive: writer.finish().unwrap().0,
+        receipts: (0..2).map(|leaf| receipt(leaf).to_json().into_bytes()).collect(),
+        genesis: (*node.genesis).clone(),
+    }
+});
+
+/// Documents as people write them.
+pub(super) fn documents() -> Vec<Vec<u8>> {
+    invoice::samples::all().iter().map(|sample| sample.json.as_bytes().to_vec()).collect()
+}
