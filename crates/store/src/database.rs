@@ -251,6 +251,12 @@ impl Database {
         self.release(open.take());
     }
 
+    /// Gives the database up without closing it. Closing flushes, and where sled meets damage in that
+    /// flush it ends the whole process, again at each start: what is in doubt is never closed.
+    pub(crate) fn abandon(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
     /// Whether the database can be used.
     pub(crate) fn is_usable(&self) -> bool {
         !self.failed.load(Ordering::Acquire)

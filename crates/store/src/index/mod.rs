@@ -273,14 +273,22 @@ fn open_or_empty(options: &Options) -> Result<(Database, Option<CheckpointMark>)
     };
     let word = std::fs::read_to_string(suspicion(directory)).ok();
     let doubt = match (word, Database::open(profile.clone())) {
-        (Some(word), _) => word,
+        (Some(word), opened) => {
+            if let Ok(database) = opened {
+                database.abandon();
+            }
+            word
+        }
         (None, Ok(database)) => match verdict::judge(&database, directory)? {
             Verdict::Empty => {
                 remove_traces(directory)?;
                 return Ok((database, None));
             }
             Verdict::Whole(mark) => return Ok((database, Some(mark))),
-            Verdict::Doubt(reason) => reason,
+            Verdict::Doubt(reason) => {
+                database.abandon();
+                reason
+            }
         },
         (None, Err(fault @ StoreFault::Damaged { .. })) => fault.to_string(),
         (None, Err(fault)) => return Err(fault),
