@@ -44,8 +44,8 @@ pub(crate) enum Waited {
 }
 
 /// A place to wait for one statement.
-#[derive(Clone)]
-pub(crate) struct Ticket {
+#[derive(Clone, Debug)]
+pub struct Ticket {
     receiver: watch::Receiver<Option<Verdict>>,
 }
 
@@ -113,7 +113,7 @@ impl Finality {
 
     /// Expects a statement: called before it goes into the mempool, so that no verdict is missed.
     /// `None` when no more can be expected.
-    pub(crate) fn expect(&self, id: StatementId) -> Option<Ticket> {
+    pub fn expect(&self, id: StatementId) -> Option<Ticket> {
         let mut inner = self.inner();
         if inner.fault {
             let (_, receiver) = watch::channel(Some(Verdict::Fault));
@@ -168,6 +168,16 @@ impl Finality {
 }
 
 impl Ticket {
+    /// Whether the statement came onto the ledger, whenever that is known: for who waits in the node's own process.
+    pub async fn decided(&mut self) -> bool {
+        on_ledger(&self.verdict().await)
+    }
+
+    /// The same, if it is known already.
+    pub fn decided_by_now(&self) -> Option<bool> {
+        self.receiver.borrow().as_ref().map(on_ledger)
+    }
+
     /// The verdict, whenever it comes.
     pub(crate) async fn verdict(&mut self) -> Verdict {
         match self.receiver.wait_for(Option::is_some).await {
@@ -175,6 +185,13 @@ impl Ticket {
             // The sender went away without a word: the node is going down.
             Err(_) => Verdict::Fault,
         }
+    }
+}
+
+fn on_ledger(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Decided | Verdict::Repeated(_) => true,
+        Verdict::Rejected(_) | Verdict::Quarantined | Verdict::Fault => false,
     }
 }
 

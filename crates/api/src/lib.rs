@@ -44,7 +44,7 @@ mod turns;
 pub mod views;
 
 pub use app::{App, Clock, DevControl, HostedKey, NodeIdentity};
-pub use finality::Finality;
+pub use finality::{Finality, Ticket};
 pub use health::{Health, Readiness};
 pub use openapi::openapi;
 pub use options::Options;

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    config, demo, dev, export, field, init, keys, receipt, sign, start, status, submit, token, verify,
+    bench, config, demo, dev, export, field, generate, init, keys, receipt, sign, start, status, submit, token, verify,
 };
 use crate::exit::Exit;
 use crate::output::Format;
@@ -47,6 +47,10 @@ pub(crate) enum Command {
     /// Verify receipts.
     #[command(subcommand)]
     Receipt(receipt::Command),
+    /// Invent realistic invoices from a seed, as documents or signed statements, and the consortium they belong to.
+    Generate(generate::Args),
+    /// Load a node and measure it: events a second, CPU, finality, memory, disk.
+    Bench(bench::Args),
     /// Say how a node is.
     Status(status::Args),
     /// Check or show the configuration.

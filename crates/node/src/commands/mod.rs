@@ -1,10 +1,12 @@
 //! The commands, one module each: arguments, what it does, what it prints.
 
+pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod export;
 pub(crate) mod field;
+pub(crate) mod generate;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod receipt;
@@ -33,6 +35,8 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Export(args) => export::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),
         Command::Receipt(command) => receipt::run(&command, output),
+        Command::Generate(args) => generate::run(&args, output),
+        Command::Bench(args) => bench::run(&args, output),
         Command::Status(args) => status::run(&args, output),
         Command::Config(command) => config::run(&command, output),
         Command::Field(args) => field::run(&args, output),

@@ -5,5 +5,6 @@
 
 mod audit;
 mod cli;
+mod load;
 mod readme;
 mod support;
