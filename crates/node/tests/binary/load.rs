@@ -59,6 +59,8 @@ fn an_embedded_node_is_measured_and_its_index_built_again() {
     let report = bench(&["--events", "600", "--events-per-statement", "20", "--warm-up", "40", "--rebuild"]);
     assert_eq!((number(&report, "/events"), number(&report, "/failed")), (600, 0), "{report}");
     assert_eq!(number(&report, "/finality/count"), 30);
+    let longest = report["finality"]["max_ms"].as_f64().unwrap();
+    assert!(longest > 0.0, "nothing is final at once: {report}");
     assert!(number(&report, "/disk_bytes_per_event") > 0);
     assert!(number(&report, "/resident_bytes_max") > 0);
     assert!(report.pointer("/rebuild_events_per_second").is_some() && report.pointer("/reopen_ms").is_some());

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use hdrhistogram::Histogram;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -10,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::recorder::{Latency, latency};
+use super::recorder::{Latency, histogram, latency};
 
 /// The times that the driver logged, from proposing a block to its commit.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Commits(Arc<Mutex<Histogram<u64>>>);
 impl Commits {
     /// Begins to listen; warnings go to stderr. Once a process.
     pub(super) fn listen() -> anyhow::Result<Self> {
-        let commits = Self(Arc::new(Mutex::new(Histogram::new(3).context("make a histogram")?)));
+        let commits = Self(Arc::new(Mutex::new(histogram())));
         let warnings = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(LevelFilter::WARN);
         let listening =
             tracing_subscriber::registry().with(commits.clone().with_filter(LevelFilter::INFO)).with(warnings);

@@ -46,8 +46,7 @@ impl Recorder {
     /// Begins now.
     pub(super) fn new() -> Self {
         let begun = Instant::now();
-        let histogram = Histogram::new(3).expect("three digits are a precision that histograms know");
-        let record = Record { histogram, done: Vec::new(), failed: 0, complaint: None, last: begun };
+        let record = Record { histogram: histogram(), done: Vec::new(), failed: 0, complaint: None, last: begun };
         Self { begun, record: Mutex::new(record) }
     }
 
@@ -115,6 +114,12 @@ fn speed(done: impl Iterator<Item = u64>, enough: u64) -> Option<u64> {
     (grains >= 3).then(|| sum * 1_000 / (grains * GRAIN_MS))
 }
 
+/// An empty histogram of microseconds, with three digits. What is longer than an hour counts as an hour.
+pub(super) fn histogram() -> Histogram<u64> {
+    const HOUR_US: u64 = 3_600_000_000;
+    Histogram::new_with_max(HOUR_US, 3).expect("an hour in three digits is a range that histograms know")
+}
+
 /// A histogram of microseconds, as it is reported.
 pub(super) fn latency(histogram: &Histogram<u64>) -> Latency {
     let at = |quantile| millis(histogram.value_at_quantile(quantile));
@@ -157,6 +162,9 @@ mod tests {
         recorder.failed(|| "second".to_owned());
         assert_eq!(recorder.total().0, 7);
         assert_eq!(recorder.failures(), (2, Some("first".to_owned())));
-        assert_eq!(recorder.latency().count, 1);
+        recorder.done(Instant::now().checked_sub(Duration::from_secs(2)).unwrap(), 1);
+        let latency = recorder.latency();
+        assert_eq!(latency.count, 2);
+        assert!((2_000.0..60_000.0).contains(&latency.max_ms), "{latency:?}");
     }
 }
