@@ -7,6 +7,7 @@ use chain::statement::Mode;
 use ledger::parallel::Workers;
 use rayon::prelude::*;
 use replica::memory::MemoryStore;
+use replica::port::Store;
 use tests::consortium::{Node, genesis};
 use tests::events::issue;
 
@@ -16,7 +17,7 @@ pub fn node() -> Node<MemoryStore> {
 }
 
 /// So many statements of so many issues each, every reference once.
-pub fn statements(node: &mut Node<MemoryStore>, statements: usize, events: usize) -> Vec<Vec<u8>> {
+pub fn statements<S: Store>(node: &mut Node<S>, statements: usize, events: usize) -> Vec<Vec<u8>> {
     (0..statements)
         .map(|statement| {
             let events: Vec<_> = (0..events).map(|event| issue(&format!("{statement}-{event}"))).collect();

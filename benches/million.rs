@@ -137,8 +137,21 @@ fn main() {
     );
     println!(
         "{:>9} {:>8} {:>7} {:>7} | {:>6} {:>6} {:>6} | {:>6} {:>6} {:>6} | {:>5} {:>5} | {:>6} {:>6} {:>6}",
-        "events", "ev/s", "own µs", "all µs", "prop50", "99", "max", "comm50", "99", "max", "RSS", "peak", "ledger",
-        "index", "all"
+        "events",
+        "ev/s",
+        "own µs",
+        "all µs",
+        "prop50",
+        "99",
+        "max",
+        "comm50",
+        "99",
+        "max",
+        "RSS",
+        "peak",
+        "ledger",
+        "index",
+        "all"
     );
     load(&arguments, &mut node);
     let closing = Instant::now();
@@ -175,13 +188,8 @@ fn start(directory: &Path) -> Node<SledStore> {
 
 fn load(arguments: &Arguments, node: &mut Node<SledStore>) {
     let consensus: PublicKey = secret("tax-bureau", "consensus").public();
-    let mut author = Author {
-        per_step: arguments.block / 4,
-        issued: 0,
-        code: String::new(),
-        first_number: 0,
-        seen: Vec::new(),
-    };
+    let mut author =
+        Author { per_step: arguments.block / 4, issued: 0, code: String::new(), first_number: 0, seen: Vec::new() };
     let begun = Instant::now();
     let first_ms = node.now_ms;
     let (mut done, mut part, mut other_cpu, mut part_cpu) = (0, Part::default(), Duration::ZERO, process_cpu());

@@ -14,8 +14,9 @@ use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue, Version};
 
 use crate::state::{Fault, StateKey};
 
-/// How many versions of the tree are kept.
-pub const VERSIONS_KEPT: u64 = 256;
+/// How many versions of the tree are kept: enough to prove what the newest headers carry. A version
+/// keeps the nodes that the next one replaced, some 10 MB when it changed 100,000 records.
+pub const VERSIONS_KEPT: u64 = 4;
 
 /// Where nodes are read from.
 pub trait Nodes {
@@ -36,10 +37,10 @@ pub struct TreeUpdate {
 
 /// The key of a node: version (8 bytes big-endian, so that keys are ordered by age), then its path.
 fn node_key_bytes(key: &NodeKey) -> Vec<u8> {
-    let encoded = borsh::to_vec(key).expect("writing to a vector cannot fail");
+    let mut bytes = Vec::with_capacity(borsh::object_length(key).expect("counting bytes cannot fail"));
+    borsh::to_writer(&mut bytes, key).expect("writing to a vector cannot fail");
     // jmt writes the version first, as 8 bytes little-endian.
-    let mut bytes = key.version().to_be_bytes().to_vec();
-    bytes.extend_from_slice(&encoded[8..]);
+    bytes[..8].copy_from_slice(&key.version().to_be_bytes());
     bytes
 }
 
@@ -92,7 +93,12 @@ pub fn update<'a>(
     });
     let (root, batch) =
         tree.put_value_set(values, version).map_err(|error| Fault::Tree { reason: format!("{error:#}") })?;
-    let encode = |node: &Node| borsh::to_vec(node).expect("writing to a vector cannot fail");
+    let encode = |node: &Node| {
+        // Not `borsh::to_vec`: it begins with a kilobyte, and a version may have a million nodes.
+        let mut bytes = Vec::with_capacity(borsh::object_length(node).expect("counting bytes cannot fail"));
+        borsh::to_writer(&mut bytes, node).expect("writing to a vector cannot fail");
+        bytes
+    };
     Ok(TreeUpdate {
         root: Hash::from_bytes(root.0),
         nodes: batch.node_batch.nodes().iter().map(|(key, node)| (node_key_bytes(key), encode(node))).collect(),

@@ -5,10 +5,10 @@ use std::fmt::Display;
 use std::ops::Bound;
 
 use chain::block::StateCheckpoint;
-use ledger::state::{Fault as StateFault, Nonce, StateKey};
+use ledger::state::{Fault as StateFault, StateKey};
 use ledger::tree::{self, Nodes, VERSIONS_KEPT};
 
-use crate::index::{self, Progress};
+use crate::index::{self, NonceRow, Progress};
 use crate::port::{CheckpointJob, CheckpointOutput, CheckpointView, Direction, IndexWrites, Store, StoreFault, Table};
 use crate::replica::Fault;
 
@@ -16,11 +16,15 @@ use crate::replica::Fault;
 /// comes near this.
 const NEWEST: &[u8] = &[0xff];
 
-/// Expired nonces removed with one block at most.
-const EXPIRED_MAX: usize = 10_000;
+/// Rows of expired nonces removed with one block at most: some 25,000 nonces, more than a block adds.
+const EXPIRED_ROWS_MAX: usize = 400;
 
-/// Stale nodes removed with one checkpoint at most; more than one checkpoint adds in the long run.
-const PRUNED_MAX: usize = 2_000_000;
+/// Keys of stale nodes that share a row of [`Table::TreeStale`] at most.
+const STALE_A_ROW: usize = 64;
+
+/// Rows of stale nodes removed with one checkpoint at most: two million nodes, more than one checkpoint
+/// adds in the long run.
+const PRUNED_ROWS_MAX: usize = 2_000_000 / STALE_A_ROW;
 
 /// Starts the checkpoint of the due block just applied.
 pub(crate) fn begin<S: Store + ?Sized>(store: &S, progress: &Progress) -> Result<(), StoreFault> {
@@ -48,17 +52,18 @@ pub(crate) fn expire_nonces<S: Store + ?Sized>(
 ) -> Result<(), StoreFault> {
     // A nonce is live through its last instant.
     let end = Bound::Excluded(time_ms.max(0).to_be_bytes().to_vec());
-    let expired = store.scan(Table::NonceExpiry, (Bound::Unbounded, end), Direction::Forward, EXPIRED_MAX)?;
-    for (key, _) in expired {
-        let nonce = key.get(8..).unwrap_or_default().to_vec();
-        // A nonce used again since is live again, in this very block or one before: its row stays.
-        let written = rows.contains_key(&(Table::Nonce, nonce.clone()));
-        let live = match store.get(Table::Nonce, &nonce)? {
-            Some(row) => index::decode::<Nonce>(Table::Nonce, &row)?.live_until_ms >= time_ms,
-            None => false,
-        };
-        if !written && !live {
-            rows.insert((Table::Nonce, nonce), None);
+    let expired = store.scan(Table::NonceExpiry, (Bound::Unbounded, end), Direction::Forward, EXPIRED_ROWS_MAX)?;
+    for (key, row) in expired {
+        for nonce in index::decode::<Vec<Vec<u8>>>(Table::NonceExpiry, &row)? {
+            // A nonce used again since is live again, in this very block or one before: its row stays.
+            let written = rows.contains_key(&(Table::Nonce, nonce.clone()));
+            let live = match store.get(Table::Nonce, &nonce)? {
+                Some(row) => index::decode::<NonceRow>(Table::Nonce, &row)?.live_until_ms >= time_ms,
+                None => false,
+            };
+            if !written && !live {
+                rows.insert((Table::Nonce, nonce), None);
+            }
         }
         rows.insert((Table::NonceExpiry, key), None);
     }
@@ -103,9 +108,9 @@ fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
             for (key, node) in update.nodes {
                 writes.insert((Table::TreeNode, key), Some(node));
             }
-            for key in update.stale {
-                let stale = [version.to_be_bytes().as_slice(), &key].concat();
-                writes.insert((Table::TreeStale, stale), Some(Vec::new()));
+            for (number, keys) in (0_u32..).zip(update.stale.chunks(STALE_A_ROW)) {
+                let stale = [version.to_be_bytes().as_slice(), &number.to_be_bytes()].concat();
+                writes.insert((Table::TreeStale, stale), Some(index::encode(&keys)));
             }
             (version, update.root)
         }
@@ -123,9 +128,10 @@ fn prune(view: &dyn CheckpointView, version: u64, writes: &mut IndexWrites) -> R
     };
     // A node that became stale with version v is needed by v−1 and older.
     let end = Bound::Excluded((oldest_kept + 1).to_be_bytes().to_vec());
-    for (key, _) in view.previous_rows(Table::TreeStale, (Bound::Unbounded, end), PRUNED_MAX)? {
-        let node = key.get(8..).unwrap_or_default().to_vec();
-        writes.insert((Table::TreeNode, node), None);
+    for (key, row) in view.previous_rows(Table::TreeStale, (Bound::Unbounded, end), PRUNED_ROWS_MAX)? {
+        for node in index::decode::<Vec<Vec<u8>>>(Table::TreeStale, &row)? {
+            writes.insert((Table::TreeNode, node), None);
+        }
         writes.insert((Table::TreeStale, key), None);
     }
     Ok(())
@@ -133,7 +139,6 @@ fn prune(view: &dyn CheckpointView, version: u64, writes: &mut IndexWrites) -> R
 
 #[cfg(test)]
 mod tests {
-    use chain::hash::Hash;
     use chain::identity::OrganisationId;
 
     use super::*;
@@ -144,16 +149,18 @@ mod tests {
         let store = MemoryStore::default();
         let organisation = OrganisationId::new("shop").unwrap();
         let key = index::nonce_key(&organisation, "n");
-        let nonce = Nonce { statement: Hash::of(b"s").into(), payload_hash: Hash::of(b"p"), live_until_ms: 200 };
+        let nonce = NonceRow { first_leaf: 3, live_until_ms: 200 };
+        let (keys, first, second) =
+            (index::encode(&[&key]), index::nonce_expiry_key(100, 1), index::nonce_expiry_key(200, 3));
         let rows = IndexWrites::from([
             ((Table::Nonce, key.clone()), Some(index::encode(&nonce))),
-            ((Table::NonceExpiry, index::nonce_expiry_key(100, &key)), Some(Vec::new())),
-            ((Table::NonceExpiry, index::nonce_expiry_key(200, &key)), Some(Vec::new())),
+            ((Table::NonceExpiry, first.clone()), Some(keys.clone())),
+            ((Table::NonceExpiry, second), Some(keys)),
         ]);
         store.apply(0, rows).unwrap();
         let mut rows = IndexWrites::new();
         expire_nonces(&store, 150, &mut rows).unwrap();
-        let first = (Table::NonceExpiry, index::nonce_expiry_key(100, &key));
+        let first = (Table::NonceExpiry, first);
         assert_eq!(rows.into_iter().collect::<Vec<_>>(), [(first, None)]);
         let mut rows = IndexWrites::new();
         expire_nonces(&store, 200, &mut rows).unwrap();

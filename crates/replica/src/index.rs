@@ -7,11 +7,11 @@
 //! | --- | --- | --- |
 //! | `State` | kind ‖ id | creator ‖ record |
 //! | `LogTile` | level (1) ‖ tile (8) | up to 64 hashes |
-//! | `Leaf` | leaf index (8) | [`LeafRow`] |
+//! | `Leaf` | index of the last leaf of a group (8) | where the group's leaves stand: see `leaf` |
 //! | `Statement` | statement id (32) | [`StatementRow`] |
 //! | `Height` | height (8) | [`HeightRow`] |
-//! | `Nonce` | organisation ‖ 0 ‖ nonce | `ledger::state::Nonce` |
-//! | `NonceExpiry` | end, ms (8) ‖ organisation ‖ 0 ‖ nonce | empty |
+//! | `Nonce` | organisation ‖ 0 ‖ nonce | [`NonceRow`] |
+//! | `NonceExpiry` | end, ms (8) ‖ first leaf (8) | the keys of nonces that end then |
 //! | `SubjectLeaf` | subject ‖ 0 ‖ leaf index (8) | empty |
 //! | `PartyInvoice` | party ‖ 0 ‖ side (1) ‖ leaf index (8) | invoice id |
 //! | `Meta` | `progress` | [`Progress`] |
@@ -25,26 +25,9 @@ use chain::tile::TileId;
 use ledger::execute::{Executed, Involvement};
 use ledger::party::{Party, Side};
 use ledger::schedule::Schedule;
-use ledger::state::Nonce;
 
+use crate::leaf::{self, GROUP_LEAVES, LeafPlace};
 use crate::port::{IndexWrites, StoreFault, Table};
-
-/// Where a leaf stands in the ledger: the statement and the outcome inside the block's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct LeafRow {
-    /// The block.
-    pub height: u64,
-    /// The event inside its statement.
-    pub event: u32,
-    /// Where the statement's bytes begin in the body.
-    pub statement_offset: u32,
-    /// How many bytes it has.
-    pub statement_len: u32,
-    /// Where the outcome begins in the body.
-    pub outcome_offset: u32,
-    /// How many bytes it has.
-    pub outcome_len: u32,
-}
 
 /// Where a statement stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -55,6 +38,16 @@ pub struct StatementRow {
     pub first_leaf: u64,
     /// How many events it has.
     pub events: u32,
+}
+
+/// What a live nonce was used for. Hashes of statement and payload stand in the ledger: they are asked
+/// for only when a nonce comes again, and would be most of the row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct NonceRow {
+    /// The first leaf of its statement.
+    pub first_leaf: u64,
+    /// Until when it is live, ms UTC.
+    pub live_until_ms: i64,
 }
 
 /// What was decided at a height.
@@ -90,6 +83,9 @@ pub struct Progress {
 /// The key of [`Progress`].
 pub const PROGRESS: &[u8] = b"progress";
 
+/// Nonces that share a row of [`Table::NonceExpiry`] at most.
+const NONCES_A_ROW: usize = 64;
+
 const SET: &[u8] = b"set";
 
 /// The key that marks a height at which the validator set changed.
@@ -114,9 +110,9 @@ pub fn nonce_key(organisation: &OrganisationId, nonce: &str) -> Vec<u8> {
     [organisation.as_str().as_bytes(), &[0], nonce.as_bytes()].concat()
 }
 
-/// The key under which a nonce expires. Block times are positive, so big-endian keeps their order.
-pub fn nonce_expiry_key(live_until_ms: i64, nonce_key: &[u8]) -> Vec<u8> {
-    [live_until_ms.max(0).to_be_bytes().as_slice(), nonce_key].concat()
+/// The key under which nonces expire. Block times are positive, so big-endian keeps their order.
+pub fn nonce_expiry_key(live_until_ms: i64, first_leaf: u64) -> Vec<u8> {
+    [live_until_ms.max(0).to_be_bytes(), first_leaf.to_be_bytes()].concat()
 }
 
 /// The prefix of a subject's leaves.
@@ -142,7 +138,10 @@ pub fn leaf_of(key: &[u8]) -> Option<u64> {
 
 /// Encodes a row.
 pub fn encode<T: BorshSerialize>(row: &T) -> Vec<u8> {
-    borsh::to_vec(row).expect("writing to a vector cannot fail")
+    // `borsh::to_vec` would begin with a kilobyte, and millions of rows wait in memory.
+    let mut bytes = Vec::with_capacity(borsh::object_length(row).expect("counting bytes cannot fail"));
+    borsh::to_writer(&mut bytes, row).expect("writing to a vector cannot fail");
+    bytes
 }
 
 /// Decodes a row.
@@ -165,8 +164,6 @@ pub struct StatementRef {
     pub organisation: OrganisationId,
     /// Its nonce.
     pub nonce: String,
-    /// The hash of its payload.
-    pub payload_hash: Hash,
 }
 
 /// What the rows of a block are made from.
@@ -221,27 +218,32 @@ impl BlockRows<'_> {
     fn statement_rows(&self, rows: &mut IndexWrites) {
         let header = &self.body.block.header;
         let live_until_ms = header.time_ms + self.nonce_window_ms;
-        let mut leaf = self.first_leaf();
+        let first_leaf = self.first_leaf();
+        let mut leaf = first_leaf;
+        let (mut leaves, mut nonces) = (Vec::new(), Vec::new());
         for (statement, place) in self.statements.iter().zip(self.body.layout()) {
             let events = u32::try_from(place.outcomes.len()).expect("a statement has at most 1,000 events");
             let row = StatementRow { height: header.height, first_leaf: leaf, events };
             rows.insert((Table::Statement, statement.id.as_bytes().to_vec()), Some(encode(&row)));
-            let nonce = Nonce { statement: statement.id, payload_hash: statement.payload_hash, live_until_ms };
             let key = nonce_key(&statement.organisation, &statement.nonce);
-            rows.insert((Table::NonceExpiry, nonce_expiry_key(live_until_ms, &key)), Some(Vec::new()));
-            rows.insert((Table::Nonce, key), Some(encode(&nonce)));
+            nonces.push((leaf, key.clone()));
+            rows.insert((Table::Nonce, key), Some(encode(&NonceRow { first_leaf: leaf, live_until_ms })));
             for (event, (outcome_offset, outcome_len)) in (0..).zip(place.outcomes) {
-                let row = LeafRow {
-                    height: header.height,
-                    event,
-                    statement_offset: place.offset,
-                    statement_len: place.len,
-                    outcome_offset,
-                    outcome_len,
-                };
-                rows.insert((Table::Leaf, leaf.to_be_bytes().to_vec()), Some(encode(&row)));
-                leaf += 1;
+                let (statement_offset, statement_len) = (place.offset, place.len);
+                leaves.push(LeafPlace { event, statement_offset, statement_len, outcome_offset, outcome_len });
             }
+            leaf += u64::from(events);
+        }
+        let mut last = first_leaf;
+        for group in leaves.chunks(GROUP_LEAVES) {
+            last += u64::try_from(group.len()).expect("a group is small");
+            let key = (last - 1).to_be_bytes().to_vec();
+            rows.insert((Table::Leaf, key), Some(leaf::encode(header.height, group)));
+        }
+        for group in nonces.chunks(NONCES_A_ROW) {
+            let Some((first_leaf, _)) = group.first() else { continue };
+            let keys: Vec<&[u8]> = group.iter().map(|(_, key)| key.as_slice()).collect();
+            rows.insert((Table::NonceExpiry, nonce_expiry_key(live_until_ms, *first_leaf)), Some(encode(&keys)));
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod checkpoint;
 pub mod index;
+mod leaf;
 pub mod memory;
 pub mod mempool;
 pub mod port;

@@ -22,7 +22,7 @@ use chain::hash::Hash;
 /// A fault of the store: the disk, the database, or a promise of theirs that does not hold.
 ///
 /// Never the caller's mistake. What reached the disk is unknown; the process stops, and only
-/// `recover` decides what is true.
+/// `recover` decides what is true. [`StoreFault::Full`] alone is none of this: see there.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFault {
     /// The operating system or the database failed.
@@ -52,7 +52,14 @@ pub enum StoreFault {
         /// What the background thread left behind.
         reason: String,
     },
-    /// The disk is full. Nothing was acknowledged; writes may be tried again when there is room.
+    /// The disk is full. The call did nothing, and the very same call may be made again, in this
+    /// process, as often as it takes: when there is room it succeeds as if it were the first.
+    ///
+    /// Only [`Store::put_body`], [`Store::append`], [`Store::put_attachment`],
+    /// [`Store::erase_attachment`], [`Store::begin_checkpoint`] and [`Store::await_checkpoint`]
+    /// answer so. Reads, and [`Store::apply`], never do. Each leaves less room alone than the one
+    /// that comes before it in the life of a block, so a block whose body was kept finds the room
+    /// for its commit, unless somebody else takes it.
     #[error("no room left for {operation}")]
     Full {
         /// What was being done.
@@ -213,6 +220,9 @@ pub trait Store: Send + Sync + 'static {
     // --- ledger -------------------------------------------------------------------------------
 
     /// Keeps a body under its block id. Durable when this returns; writing it again is a no-op.
+    ///
+    /// [`StoreFault::Full`] while there is no room for the body, its commit, and the checkpoint of
+    /// everything that was applied: new work is refused here first.
     fn put_body(&self, height: u64, id: &BlockId, body: &[u8]) -> Result<(), StoreFault>;
 
     /// A body, whole.
@@ -225,7 +235,8 @@ pub trait Store: Send + Sync + 'static {
     /// Records what was decided at `height` in one atomic batch and one flush. Durable when this
     /// returns. Bodies of other proposals at or below `height` may be dropped from here on.
     ///
-    /// `height` is one above the ledger's tip, and the body is there.
+    /// `height` is one above the ledger's tip, and the body is there. After [`StoreFault::Full`] the
+    /// block is not final on this node, and its body is still kept.
     fn append(&self, height: u64, decided: &Decided) -> Result<(), StoreFault>;
 
     /// What was decided at a height.
@@ -255,22 +266,30 @@ pub trait Store: Send + Sync + 'static {
     /// Freezes what was applied since the last checkpoint and begins to make it durable in the
     /// background. Returns at once, unless the checkpoint before is still under way: then it
     /// waits for that one.
+    ///
+    /// A checkpoint that meets a full disk is not lost: it waits in memory and tries again until
+    /// there is room. [`StoreFault::Full`] is for a caller that would have to wait for such a one.
+    /// Nobody meets it here who awaited the checkpoint before, and that also bounds what waits in
+    /// memory: the rows of one checkpoint and those applied since.
     fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault>;
 
     /// Waits until checkpoint `number` is durable, and returns its mark. `None` when it was never
     /// begun in this process and is not the newest on disk, or is more than a thousand ago.
+    ///
+    /// [`StoreFault::Full`] at once, while it waits for room: nothing is lost, ask again later.
     fn await_checkpoint(&self, number: u64) -> Result<Option<CheckpointMark>, StoreFault>;
 
     // --- attachments --------------------------------------------------------------------------
 
     /// Keeps an attachment at a place of the caller's choosing, until it is erased. Durable when this
-    /// returns; a place that is taken keeps what it has.
+    /// returns; a place that is taken keeps what it has. [`StoreFault::Full`] while there is no room.
     fn put_attachment(&self, hash: &Hash, bytes: &[u8]) -> Result<(), StoreFault>;
 
     /// An attachment, when this node holds it.
     fn attachment(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault>;
 
     /// Erases an attachment. Durable when this returns; erasing what is not there is a no-op.
+    /// [`StoreFault::Full`] only when even the reserve is used up.
     fn erase_attachment(&self, hash: &Hash) -> Result<(), StoreFault>;
 
     // --- end ----------------------------------------------------------------------------------

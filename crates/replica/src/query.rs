@@ -23,7 +23,8 @@ use ledger::party::{Party, Side};
 use ledger::record::{AccumulatorRecord, FilingRecord, InvoiceRecord};
 use ledger::state::{StateKey, read};
 
-use crate::index::{self, HeightRow, LeafRow, StatementRow};
+use crate::index::{self, HeightRow, StatementRow};
+use crate::leaf;
 use crate::mempool::Entry;
 use crate::port::{Direction, Store, StoreFault, Table};
 use crate::replica::{Fault, Replica, SharedTip, Tip};
@@ -321,26 +322,16 @@ impl<S: Store> Query<S> {
     /// # Errors
     /// A fault of ours.
     pub fn event(&self, leaf: u64) -> Result<Option<EventView>, Fault> {
-        let Some(bytes) = self.store.get(Table::Leaf, &leaf.to_be_bytes())? else {
+        let Some(found) = leaf::find(&*self.store, leaf)? else {
             return Ok(None);
         };
-        let row: LeafRow = index::decode(Table::Leaf, &bytes)?;
-        let damaged = |what: String| Fault::Ledger { height: row.height, what };
-        let height = self.height_row(row.height)?.ok_or_else(|| damaged("the height has no row".to_owned()))?;
-        let part = |offset, len| {
-            self.store
-                .body_part(&height.id, offset, len)?
-                .ok_or_else(|| damaged(format!("the body ends before {offset}")))
-        };
-        let statement = Statement::parse(
-            part(row.statement_offset, row.statement_len)?.as_slice(),
-            &chain::statement::Limits::default(),
-        )
-        .map_err(|error| damaged(error.to_string()))?;
-        let outcome = part(row.outcome_offset, row.outcome_len)?;
+        let damaged = |what: String| Fault::Ledger { height: found.height, what };
+        let statement = found.statement(&*self.store)?;
+        let outcome = found.part(&*self.store, found.place.outcome_offset, found.place.outcome_len)?;
         let outcome = chain::encoding::decode_exact::<Outcome>("outcome", &outcome, outcome.len())
             .map_err(|error| damaged(error.to_string()))?;
-        Ok(Some(EventView { leaf, height: row.height, time_ms: height.time_ms, statement, index: row.event, outcome }))
+        let leaf::Found { height, block, place } = found;
+        Ok(Some(EventView { leaf, height, time_ms: block.time_ms, statement, index: place.event, outcome }))
     }
 
     /// Leaves about a subject, oldest first, after a leaf.

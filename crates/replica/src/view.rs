@@ -4,7 +4,8 @@ use chain::identity::OrganisationId;
 use chain::tile::{TileId, Tiles};
 use ledger::state::{Fault, Nonce, StateKey, View};
 
-use crate::index;
+use crate::index::{self, NonceRow};
+use crate::leaf;
 use crate::port::{Store, StoreFault, Table};
 
 /// A store, seen as state.
@@ -20,9 +21,24 @@ impl<S: Store + ?Sized> View for StoreView<'_, S> {
     }
 
     fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault> {
-        let row = self.0.get(Table::Nonce, &index::nonce_key(organisation, nonce)).map_err(read_fault)?;
-        row.map(|bytes| index::decode(Table::Nonce, &bytes)).transpose().map_err(read_fault)
+        nonce_of(self.0, &index::nonce_key(organisation, nonce)).map_err(read_fault)
     }
+}
+
+/// A nonce that came again, and what it was used for.
+fn nonce_of<S: Store + ?Sized>(store: &S, key: &[u8]) -> Result<Option<Nonce>, StoreFault> {
+    let Some(row) = store.get(Table::Nonce, key)? else {
+        return Ok(None);
+    };
+    let row: NonceRow = index::decode(Table::Nonce, &row)?;
+    let found = leaf::find(store, row.first_leaf)?.ok_or_else(|| StoreFault::Damaged {
+        place: "a row of Nonce".to_owned(),
+        expected: "a leaf of the log".to_owned(),
+        found: row.first_leaf.to_string(),
+    })?;
+    let statement = found.statement(store)?;
+    let (statement, payload_hash) = (statement.id(), statement.payload_hash());
+    Ok(Some(Nonce { statement, payload_hash, live_until_ms: row.live_until_ms }))
 }
 
 /// A store, seen as the tiles of the log.

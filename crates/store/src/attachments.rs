@@ -164,6 +164,7 @@ impl Attachments {
         let Some((place, _)) = self.find(hash)? else {
             return Ok(());
         };
+        self.room.to_erase().check("erasing an attachment", ROUND_ROOM_BYTES)?;
         let (kept, erasing) = (key(KEPT, hash), key(ERASING, hash));
         let record = encode(place);
         self.database.write([(kept.as_slice(), None), (erasing.as_slice(), Some(record.as_slice()))])?;
@@ -223,7 +224,9 @@ impl Attachments {
             return Ok(());
         }
         self.room.check(PUTTING, (next - *end).saturating_add(ROUND_ROOM_BYTES))?;
-        self.file.write_all_at(&bytes, *end).and_then(|()| self.file.sync_data()).map_err(told)?;
+        // What a full disk leaves behind the end is written over by the next round.
+        let written = self.file.write_all_at(&bytes, *end).and_then(|()| self.file.sync_data());
+        written.map_err(|error| fault::io_again(PUTTING, error))?;
         rows.insert(END_KEY.to_vec(), next.to_be_bytes().to_vec());
         self.database.write(rows.iter().map(|(key, row)| (key.as_slice(), Some(row.as_slice()))))?;
         self.database.flush()?;

@@ -11,6 +11,14 @@ pub(crate) fn io(operation: &'static str, source: io::Error) -> StoreFault {
     StoreFault::Io { operation, source }
 }
 
+/// The same for a write of a plain file that may simply be done again: a full disk is no fault.
+pub(crate) fn io_again(operation: &'static str, source: io::Error) -> StoreFault {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreFault::Full { operation },
+        _ => io(operation, source),
+    }
+}
+
 /// Bytes that are not what was written.
 pub(crate) fn damaged(place: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> StoreFault {
     StoreFault::Damaged { place: place.into(), expected: expected.into(), found: found.into() }

@@ -55,6 +55,7 @@ pub struct SledStore {
     index: Index,
     ledger: Ledger,
     attachments: Attachments,
+    room: Room,
     _lock: DirectoryLock,
 }
 
@@ -75,12 +76,19 @@ impl SledStore {
         let ledger = Ledger::open(options, room.clone())?;
         let attachments = Attachments::open(options, room.clone())?;
         let index = Index::open(options, &room)?;
-        Ok(Self { index, ledger, attachments, _lock: lock })
+        Ok(Self { index, ledger, attachments, room, _lock: lock })
+    }
+
+    /// Changes how much free space is left alone, in bytes, from now on (see
+    /// [`Options::reserve_bytes`]). `u64::MAX` refuses every write.
+    pub fn set_reserve_bytes(&self, reserve_bytes: u64) {
+        self.room.set_reserve_bytes(reserve_bytes);
     }
 }
 
 impl Store for SledStore {
     fn put_body(&self, height: u64, id: &BlockId, body: &[u8]) -> Result<(), StoreFault> {
+        self.index.pace();
         self.ledger.put_body(height, id, body, self.index.room_needed_bytes())
     }
 

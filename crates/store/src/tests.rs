@@ -230,29 +230,84 @@ fn a_database_that_met_damage_answers_with_it_and_closes() {
     assert!(matches!(store.close(), Err(StoreFault::Damaged { .. })));
 }
 
+fn refused<T: std::fmt::Debug>(outcome: Result<T, StoreFault>) {
+    assert!(matches!(outcome, Err(StoreFault::Full { .. })), "{outcome:?}");
+}
+
 #[test]
-fn a_full_disk_refuses_writes_before_anything_is_written() {
+fn a_full_disk_refuses_writes_and_the_same_process_goes_on_when_there_is_room() {
     let directory = tempfile::tempdir().unwrap();
-    live(&SledStore::open(&options(directory.path())).unwrap(), 0, 2);
-    let full = Options { reserve_bytes: u64::MAX, ..options(directory.path()) };
-    let store = SledStore::open(&full).unwrap();
-    let refused =
-        |outcome: Result<(), StoreFault>| assert!(matches!(outcome, Err(StoreFault::Full { .. })), "{outcome:?}");
-    refused(store.put_body(3, &id(3), &body(3)));
-    refused(store.put_attachment(&hash(1), b"bytes"));
+    let store = SledStore::open(&options(directory.path())).unwrap();
+    live(&store, 0, 2);
+    store.put_attachment(&hash(1), b"bytes").unwrap();
+    store.put_body(3, &id(3), &body(3)).unwrap();
+    let decision = decided(3);
+    store.set_reserve_bytes(u64::MAX);
+    for _ in 0..3 {
+        refused(store.put_body(4, &id(4), &body(4)));
+        refused(store.append(3, &decision));
+        refused(store.put_attachment(&hash(2), b"more"));
+    }
+    // Reads go on, and nothing of what was refused is there.
+    assert_eq!((store.ledger_tip().unwrap(), store.body(&id(4)).unwrap()), (2, None));
+    assert_eq!(store.body(&id(2)).unwrap(), Some(body(2)));
+    assert_eq!((store.attachment(&hash(2)).unwrap(), store.decided(3).unwrap()), (None, None));
+    // What people have a right to needs no reserve.
+    store.erase_attachment(&hash(1)).unwrap();
+    assert_eq!(store.attachment(&hash(1)).unwrap(), None);
+    store.set_reserve_bytes(0);
+    store.append(3, &decision).unwrap();
+    store.put_attachment(&hash(2), b"more").unwrap();
     store.apply(3, writes(3)).unwrap();
     store.begin_checkpoint(job(3, 3)).unwrap();
-    refused(store.await_checkpoint(3).map(drop));
-    refused(store.begin_checkpoint(job(4, 3)));
-    // Reads go on.
-    assert_eq!(store.body(&id(2)).unwrap(), Some(body(2)));
-    assert_eq!(store.get(Table::Meta, b"height").unwrap(), Some(3_u64.to_be_bytes().to_vec()));
-    // With room again so do writes; what was applied comes from the ledger.
-    drop(store.close());
+    assert_eq!(store.await_checkpoint(3).unwrap().unwrap().height, 3);
+    live(&store, 4, 5);
+}
+
+#[test]
+fn a_checkpoint_that_meets_a_full_disk_is_made_when_there_is_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SledStore::open(&options(directory.path())).unwrap();
+    live(&store, 0, 2);
+    store.put_body(3, &id(3), &body(3)).unwrap();
+    store.append(3, &decided(3)).unwrap();
+    store.set_reserve_bytes(u64::MAX);
+    store.apply(3, writes(3)).unwrap();
+    store.begin_checkpoint(job(3, 3)).unwrap();
+    for _ in 0..3 {
+        refused(store.await_checkpoint(3));
+        refused(store.begin_checkpoint(job(4, 3)));
+        assert_eq!(store.get(Table::Meta, b"height").unwrap(), Some(3_u64.to_be_bytes().to_vec()));
+    }
+    // Whoever looks now finds the checkpoint before.
+    assert_eq!(store.index_tip().unwrap().unwrap().checkpoint.number, 2);
+    store.set_reserve_bytes(0);
+    loop {
+        match store.await_checkpoint(3) {
+            Ok(mark) => break assert_eq!(mark.unwrap().height, 3),
+            // Until the thread has looked again.
+            Err(StoreFault::Full { .. }) => std::thread::yield_now(),
+            Err(fault) => panic!("{fault:?}"),
+        }
+    }
+    live(&store, 4, 5);
+    store.close().unwrap();
+}
+
+#[test]
+fn a_store_that_is_closed_while_its_checkpoint_waits_for_room_takes_it_from_the_ledger_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SledStore::open(&options(directory.path())).unwrap();
+    live(&store, 0, 2);
+    store.put_body(3, &id(3), &body(3)).unwrap();
+    store.append(3, &decided(3)).unwrap();
+    store.set_reserve_bytes(u64::MAX);
+    store.apply(3, writes(3)).unwrap();
+    store.begin_checkpoint(job(3, 3)).unwrap();
+    store.close().unwrap();
     drop(store);
     let store = SledStore::open(&options(directory.path())).unwrap();
-    assert_eq!(store.index_tip().unwrap().unwrap().height, 2);
-    live(&store, 3, 3);
+    assert_eq!((store.ledger_tip().unwrap(), store.index_tip().unwrap().unwrap().height), (3, 2));
 }
 
 #[test]

@@ -107,6 +107,5 @@ fn statement_ref(parsed: &Parsed) -> StatementRef {
         id: statement.id(),
         organisation: statement.header().organisation.clone(),
         nonce: statement.header().nonce.to_string(),
-        payload_hash: statement.payload_hash(),
     }
 }

@@ -24,11 +24,22 @@ const MARKS_KEPT_MAX: usize = 1_024;
 /// How often the thread looks whether there is room again.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
 
-/// Room a row of a checkpoint may need, in bytes: its share of the pages that are written anew
-/// beside the old ones. Several times what was measured.
-pub(super) const ROW_ROOM_BYTES: u64 = 1024;
+/// Room a row of a checkpoint may need, in bytes: a page written anew beside the old one for each of
+/// the first rows, and its own bytes for each.
+const PAGE_ROOM_BYTES: u64 = 1_024;
+const ROW_ROOM_BYTES: u64 = 128;
+
+/// Rows of one checkpoint that may each need a page of their own. With more, they share them.
+const SCATTERED_ROWS_MAX: u64 = 256 * 1_024;
 
 const WRITING: &str = "writing an index checkpoint";
+
+/// Room that writing so many rows may need, in bytes.
+pub(super) fn room_needed_bytes(rows: usize) -> u64 {
+    let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+    let pages = rows.min(SCATTERED_ROWS_MAX).saturating_mul(PAGE_ROOM_BYTES);
+    rows.saturating_mul(ROW_ROOM_BYTES).saturating_add(pages)
+}
 
 /// A checkpoint to be made of a frozen memtable.
 #[derive(Debug)]
@@ -146,6 +157,8 @@ impl Shared {
             let outcome = catch_unwind(AssertUnwindSafe(|| self.make(task)));
             let reason = match outcome {
                 Ok(Ok(())) => None,
+                // Only a store that is closed gives up waiting for room; the ledger has it all.
+                Ok(Err(StoreFault::Full { .. })) => None,
                 Ok(Err(fault)) => Some(with_causes(&fault)),
                 Err(panic) => Some(fault::panic_text(panic.as_ref())),
             };
@@ -180,17 +193,21 @@ impl Shared {
         let output = (job.compute)(&view)?;
         let root = output.root;
         let writes = tree_writes(&frozen, &output)?;
-        self.wait_for_room(&writes)?;
         let evidence = self.gather(job.number, &writes)?;
         let bytes = evidence.encode();
         let mark = CheckpointMark { number: job.number, height: job.height, root };
         let marks = Marks { mark: mark.clone(), rows: evidence.rows, evidence: evidence::digest(&bytes) };
-        evidence::write(&self.directory, &bytes)?;
+        // Nothing of the checkpoint is written before there is room for all of it.
+        self.when_there_is_room(|| {
+            self.room.check(WRITING, room_needed_bytes(writes.len()))?;
+            evidence::write(&self.directory, &bytes)
+        })?;
         drop((bytes, evidence));
         self.write_rows(&marks, &writes)?;
         // The instant of truth: before it the database holds the last checkpoint, after it this one.
         self.database.flush()?;
         drop(writes);
+        self.hot.forget();
         self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
         self.progress().finish(mark);
         self.changed.notify_all();
@@ -225,12 +242,14 @@ impl Shared {
         self.database.write([(END_KEY, Some(marks.end_row().as_slice()))])
     }
 
-    /// Waits until there is room for a checkpoint; whoever waits for it is told so meanwhile.
-    fn wait_for_room(&self, writes: &[TreeWrite<'_>]) -> Result<(), StoreFault> {
-        let rows = u64::try_from(writes.len()).unwrap_or(u64::MAX);
-        let needed = rows.saturating_mul(ROW_ROOM_BYTES);
+    /// Does what a full disk may refuse, again and again until it succeeds or the store is closed.
+    /// Whoever waits for the checkpoint is told meanwhile that there is no room.
+    ///
+    /// What waits in memory stays bounded: rows of the checkpoint, and those applied since, of which
+    /// there are no more than one interval's, because the next checkpoint is begun after this one.
+    fn when_there_is_room(&self, work: impl Fn() -> Result<(), StoreFault>) -> Result<(), StoreFault> {
         loop {
-            let outcome = self.room.check(WRITING, needed);
+            let outcome = work();
             let mut progress = self.progress();
             progress.without_room = matches!(outcome, Err(StoreFault::Full { .. }));
             self.changed.notify_all();

@@ -6,7 +6,7 @@
 //! rows of the checkpoint what stood there before and what will stand there after:
 //!
 //! ```text
-//! "einvidx1" | number (8) | rows of the checkpoint (8) | rows of evidence (4)
+//! "einvidx2" | number (8) | rows of the checkpoint (8) | rows of evidence (4)
 //! then per row: key length (4) | key | before | after     before, after = 0 or 1 | CRC-32 (4)
 //! SHA-256 of all before (32)
 //! ```
@@ -33,7 +33,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{fault, private};
 
-const MAGIC: &[u8; 8] = b"einvidx1";
+/// Its number counts up whenever rows of the index change their form: an index of another form is
+/// emptied and rebuilt.
+const MAGIC: &[u8; 8] = b"einvidx2";
 const OPERATION: &str = "writing the evidence of a checkpoint";
 
 /// The longest evidence that is read, in bytes: far more than 65,536 rows with long keys.
@@ -126,7 +128,7 @@ pub(super) fn write(directory: &Path, bytes: &[u8]) -> Result<(), StoreFault> {
     written
         .and_then(|()| fs::rename(&fresh, &path))
         .and_then(|()| fault::sync_directory(directory))
-        .map_err(|error| fault::io(OPERATION, error))
+        .map_err(|error| fault::io_again(OPERATION, error))
 }
 
 /// The bytes of the evidence file; `None` when it is missing or too long to be one.

@@ -12,6 +12,7 @@
 
 mod checkpoint;
 mod evidence;
+mod hot;
 mod layout;
 mod overlay;
 mod verdict;
@@ -32,6 +33,7 @@ use crate::options::Options;
 use crate::private;
 use crate::room::Room;
 use checkpoint::{Progress, Task};
+use hot::{HotRows, Looked};
 use overlay::Layers;
 use verdict::Verdict;
 
@@ -54,6 +56,7 @@ struct Shared {
     evidence_rows_max: usize,
     reopen_bytes: u64,
     layers: RwLock<Layers>,
+    hot: HotRows,
     progress: Mutex<Progress>,
     /// Told whenever `progress` changes.
     changed: Condvar,
@@ -67,10 +70,11 @@ impl Index {
         let applied = mark.as_ref().map(|mark| mark.height);
         let shared = Arc::new(Shared {
             database,
-            room: room.half_reserve(),
+            room: room.to_finish(),
             evidence_rows_max: options.evidence_rows_max.max(1),
             reopen_bytes: options.index_reopen_bytes,
             layers: RwLock::new(Layers { applied, ..Layers::default() }),
+            hot: HotRows::default(),
             progress: Mutex::new(Progress::starting_at(mark)),
             changed: Condvar::new(),
             directory,
@@ -93,6 +97,7 @@ impl Index {
         let mut progress = self.shared.wait_while_busy(self.shared.progress())?;
         let shared = &*self.shared;
         shared.database.recreate(&discarded(&shared.directory))?;
+        shared.hot.forget();
         remove_traces(&shared.directory)?;
         *shared.layers.write().unwrap_or_else(PoisonError::into_inner) = Layers::default();
         *progress = Progress::starting_at(None);
@@ -115,6 +120,7 @@ impl Index {
         let layered = self.shared.layers().get(&index_key).cloned();
         match layered {
             Some(value) => Ok(value),
+            None if table == Table::State => self.shared.read_hot(table, key),
             None => self.shared.read(table, key),
         }
     }
@@ -139,7 +145,21 @@ impl Index {
     pub(crate) fn room_needed_bytes(&self) -> u64 {
         let layers = self.shared.layers();
         let rows = layers.memtable.len() + layers.frozen.as_ref().map_or(0, |frozen| frozen.len());
-        u64::try_from(rows).unwrap_or(u64::MAX).saturating_mul(checkpoint::ROW_ROOM_BYTES)
+        checkpoint::room_needed_bytes(rows)
+    }
+
+    /// Holds new work back a little when a checkpoint takes longer than it should: the more has been
+    /// applied since it was begun, the longer, so that nobody comes to wait for all of it at once.
+    pub(crate) fn pace(&self) {
+        let wait = self.shared.layers().wait();
+        if wait.is_zero() {
+            return;
+        }
+        let progress = self.shared.progress();
+        if progress.is_busy() {
+            let waited = self.shared.changed.wait_timeout(progress, wait);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     pub(crate) fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault> {
@@ -219,6 +239,18 @@ impl Shared {
             progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
         }
         Ok(progress)
+    }
+
+    /// The same as [`Shared::read`], from memory when it was asked for lately.
+    fn read_hot(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        match self.hot.look(key) {
+            Looked::Found(value) => Ok(value),
+            Looked::Missing { generation } => {
+                let value = self.read(table, key)?;
+                self.hot.keep(generation, key.to_vec(), value.clone());
+                Ok(value)
+            }
+        }
     }
 
     /// A value of the database alone.

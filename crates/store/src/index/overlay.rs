@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use replica::port::{Direction, IndexKey, IndexWrites, KeyRange, Row, Table};
 
@@ -29,7 +30,21 @@ pub(super) struct RangeWrites {
     pub(super) last: Option<Vec<u8>>,
 }
 
+/// The longest that a block is held back while a checkpoint is under way.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+
 impl Layers {
+    /// How long to hold a block back: nothing until the memtable is half as large as the frozen one,
+    /// everything once it is as large. Small ones are not worth it.
+    pub(super) fn wait(&self) -> Duration {
+        const ROWS_MIN: usize = 50_000;
+        let Some(frozen) = &self.frozen else { return Duration::ZERO };
+        let (rows, full) = (self.memtable.len(), frozen.len().max(ROWS_MIN));
+        let over_half = rows.saturating_mul(2).saturating_sub(full).min(full);
+        let parts = u32::try_from(over_half.saturating_mul(100) / full).unwrap_or(100);
+        WAIT_MAX * parts / 100
+    }
+
     /// The newest write of a key, if the layers have one.
     pub(super) fn get(&self, key: &IndexKey) -> Option<&Option<Vec<u8>>> {
         let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.get(key));
@@ -183,6 +198,22 @@ mod tests {
             let backward: Vec<_> = all.into_iter().rev().take(limit).collect();
             check(Direction::Backward, limit, &backward);
         }
+    }
+
+    #[test]
+    fn blocks_are_held_back_only_while_a_checkpoint_falls_behind_and_never_for_long() {
+        let many = |count: u32| -> IndexWrites {
+            (0..count).map(|number| ((TABLE, number.to_be_bytes().to_vec()), None)).collect()
+        };
+        let check = |memtable, frozen: Option<u32>, expected| {
+            let layers = Layers { memtable: many(memtable), frozen: frozen.map(many).map(Arc::new), applied: None };
+            assert_eq!(layers.wait(), Duration::from_millis(expected), "{memtable} over {frozen:?}");
+        };
+        check(200_000, None, 0);
+        check(20_000, Some(10), 0);
+        check(50_000, Some(100_000), 0);
+        check(75_000, Some(100_000), 50);
+        check(200_000, Some(100_000), 100);
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Ledger {
             assert!(undecided.contains_key(&decided.id), "decided a block whose body is not kept");
             undecided.iter().filter(|(_, place)| place.height <= height).map(|(id, place)| (*id, *place)).collect()
         };
-        self.room.check("appending to the ledger", COMMIT_ROOM_BYTES)?;
+        self.room.to_finish().check("appending to the ledger", COMMIT_ROOM_BYTES)?;
         let mut writes = BTreeMap::from([
             (decided_key(height), Some(encode_decided(decided))),
             (height_of_key(&decided.id), Some(height.to_be_bytes().to_vec())),

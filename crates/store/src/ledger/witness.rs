@@ -34,7 +34,19 @@ impl Witness {
         let path = directory.join("ledger-tip");
         let file = private::options().create(true).read(true).write(true).truncate(false).open(path);
         let file = file.map_err(|error| fault::io(OPERATION, error))?;
-        Ok(Self { file })
+        let witness = Self { file };
+        witness.take_room().map_err(|error| fault::io(OPERATION, error))?;
+        Ok(witness)
+    }
+
+    /// Takes the room of a note before there is one: noting comes after the instant of truth, and must not
+    /// fail because the disk is full.
+    fn take_room(&self) -> std::io::Result<()> {
+        if self.file.metadata()?.len() == 0 {
+            self.file.write_all_at(&[0; BYTES], 0)?;
+            self.file.sync_all()?;
+        }
+        Ok(())
     }
 
     /// The height that was noted last; `None` when there is none that can be trusted.
