@@ -2,13 +2,15 @@
 //!
 //! `million DIRECTORY [--events N] [--block N] [--rate N] [--flat] [--rebuild]`
 //!
-//! The statements are the life of invoices (issue, lock, renew, close, each some blocks after the one
-//! before, each signed by itself), made between the blocks; their signatures count as verified, as
-//! the mempool's do. Only proposing and committing is timed. Block time goes on as if `--rate` events
-//! came a second (default 10,000); they do, unless `--flat` lets one block follow the other at once.
+//! The statements are the invented life of invoices (crate `workload`: 5,000 sellers, issue to close),
+//! made between the blocks, each step some blocks after the one before; their signatures count as
+//! verified, as the mempool's do. Only proposing and committing is timed. Block time goes on as if
+//! `--rate` events came a second (default 10,000); they do, unless `--flat` lets one block follow the
+//! other at once. What the inventing of invoices takes of memory is part of what is printed.
 //! At the end the store is opened again, and with `--rebuild` its index is thrown away and rebuilt.
 //! Speed is measured here and never asserted.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -16,15 +18,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chain::key::PublicKey;
-use chain::statement::Mode;
+use chain::block::{Block, Body};
+use chain::certificate::{CommitCertificate, sign_precommit};
+use chain::hash::StatementId;
+use chain::identity::{ChainId, OrganisationId};
+use chain::suite::Suite;
+use invoice::Date;
 use ledger::admission::{Parsed, Verified};
 use replica::mempool::Entry;
 use replica::port::Store;
 use replica::query::Admission;
+use replica::replica::Committed;
 use store::{Options, SledStore};
-use tests::consortium::{Node, genesis, secret};
-use tests::events::{claim, issue, lock};
+use tests::consortium::{DAY, NOON, Node};
+use workload::consortium::{Consortium, Shape, TAX_BUREAU};
+use workload::{Answer, Life, Made, Signers, Ticket, Workload};
 
 /// Blocks between one step in an invoice's life and the next: more than a state checkpoint apart.
 const STEP_BLOCKS: usize = 110;
@@ -62,54 +70,75 @@ impl Arguments {
     }
 }
 
-/// Makes the events of one block after the other.
+/// Makes the statements of one block after the other.
 struct Author {
-    per_step: usize,
-    /// Invoices in the order of their numbers.
-    issued: usize,
-    code: String,
-    first_number: u64,
+    consortium: Arc<Consortium>,
+    life: Life,
+    /// What was answered in blocks that nobody has reacted to yet, the oldest first.
+    answers: VecDeque<Vec<(Ticket, Vec<Answer>)>>,
     /// What the door found out about one statement of each organisation.
-    seen: Vec<(String, Verified)>,
+    seen: BTreeMap<OrganisationId, Verified>,
+    /// The statements of the block under way.
+    asked: BTreeMap<StatementId, Ticket>,
 }
 
 impl Author {
-    fn invoice(&self, index: usize) -> String {
-        format!("{}-{:08}", self.code, self.first_number + index as u64)
+    fn new(consortium: Arc<Consortium>, chain: ChainId) -> Self {
+        let date = Date::from_unix_ms(NOON).expect("a date");
+        let workload = Workload::new(Arc::clone(&consortium), "million", date).expect("rates");
+        let life = Life::new(workload, Signers::new(&consortium, chain));
+        Self { consortium, life, answers: VecDeque::new(), seen: BTreeMap::new(), asked: BTreeMap::new() }
     }
 
-    /// The events of a block: who signs, and what.
-    fn block(&mut self, number: usize) -> Vec<(&'static str, String)> {
-        let mut events = Vec::new();
-        for index in 0..self.per_step {
-            events.push(("shop", issue(&format!("2026-{:08}", self.issued + index))));
-        }
-        self.issued += self.per_step;
-        for (age, kind) in [(1, "lock"), (2, "renew"), (3, "close")] {
-            let Some(block) = number.checked_sub(age * STEP_BLOCKS) else { continue };
-            for index in block * self.per_step..(block + 1) * self.per_step {
-                let (invoice, name) = (self.invoice(index), format!("claim-{index}"));
-                let event = if kind == "lock" { lock(&invoice, &name) } else { claim(kind, &invoice, &name, 1) };
-                events.push(("platform-a", event));
+    /// Puts the statements of a block into the mempool.
+    fn fill(&mut self, node: &Node<SledStore>, events: usize) {
+        if self.answers.len() >= STEP_BLOCKS {
+            for (ticket, answers) in self.answers.pop_front().unwrap_or_default() {
+                self.life.answered(ticket, &answers);
             }
         }
-        events
+        let expires_at = u64::try_from(node.now_ms / 1_000).expect("after 1970") + 3_600;
+        for _ in 0..events {
+            let (ticket, made) = self.life.next(1, expires_at);
+            let entry = self.entry(node, &made);
+            self.asked.insert(entry.parsed.statement().id(), ticket);
+            node.mempool.insert(entry).expect("there is room");
+        }
     }
 
     /// A statement as the mempool holds it, its signature taken for verified.
-    fn entry(&mut self, node: &mut Node<SledStore>, organisation: &str, event: String) -> Entry {
-        let bytes = node.statement(organisation, Mode::Each, &[event]);
-        let known = self.seen.iter().find(|(known, _)| known == organisation);
-        let Some((_, verified)) = known else {
-            let Admission::Admitted(entry) = node.query.admit(&bytes, node.now_ms).expect("admissible") else {
+    fn entry(&mut self, node: &Node<SledStore>, made: &Made) -> Entry {
+        let Some(verified) = self.seen.get(&made.organisation) else {
+            let Admission::Admitted(entry) = node.query.admit(&made.bytes, node.now_ms).expect("admissible") else {
                 panic!("decided before");
             };
-            self.seen.push((organisation.to_owned(), entry.verified.clone()));
+            self.seen.insert(made.organisation.clone(), entry.verified.clone());
             return *entry;
         };
-        let parsed = Parsed::read(&bytes).expect("well-formed");
+        let parsed = Parsed::read(&made.bytes).expect("well-formed");
         let verified = Verified { statement: parsed.statement().id(), ..verified.clone() };
         Entry { parsed, verified }
+    }
+
+    /// Takes in what came of a block; returns how many events were accepted.
+    fn answered(&mut self, node: &Node<SledStore>, committed: &Committed) -> usize {
+        let body = node.replica.store().body(&committed.id).expect("readable").expect("kept");
+        let body = Body::decode(&body).expect("a body");
+        let mut answers = Vec::new();
+        for (id, outcomes) in committed.statements.iter().zip(&body.outcomes) {
+            let ticket = self.asked.remove(id).expect("asked for");
+            answers.push((ticket, outcomes.iter().map(Answer::of).collect::<Vec<_>>()));
+        }
+        let accepted = answers.iter().flat_map(|(_, answers)| answers).filter(|answer| answer.code == "accepted");
+        let accepted = accepted.count();
+        self.answers.push_back(answers);
+        accepted
+    }
+
+    fn certify(&self, chain: &ChainId, block: &Block) -> CommitCertificate {
+        let (suite, height, id) = (Suite::Ed25519Sha256, block.header.height, block.header.id());
+        let consensus = self.consortium.secret(TAX_BUREAU, "consensus-1");
+        CommitCertificate::new(suite, height, 0, id, vec![sign_precommit(&consensus, chain, suite, height, 0, &id)])
     }
 }
 
@@ -126,12 +155,13 @@ struct Part {
 fn main() {
     let arguments = Arguments::read();
     let directory = &arguments.directory;
-    let mut node = start(directory);
-    let first = arguments.block;
+    let consortium = Arc::new(Consortium::new(1, Shape::default()));
+    let mut node = start(&consortium, directory);
     println!(
-        "{} cores; {} events in blocks of {first}, {} a second{}",
+        "{} cores; {} events in blocks of {}, {} a second{}",
         std::thread::available_parallelism().map_or(0, usize::from),
         arguments.events,
+        arguments.block,
         arguments.rate,
         if arguments.flat { " of block time, flat out" } else { "" }
     );
@@ -153,14 +183,14 @@ fn main() {
         "index",
         "all"
     );
-    load(&arguments, &mut node);
+    load(&arguments, &consortium, &mut node);
     let closing = Instant::now();
     node.replica.store().close().expect("closes");
     println!("close {:.2} s", closing.elapsed().as_secs_f64());
     let progress = node.replica.tip().progress.clone();
     drop(node);
     let reopening = Instant::now();
-    let node = start(directory);
+    let node = start(&consortium, directory);
     println!("reopen {:.2} s, RSS {} MiB", reopening.elapsed().as_secs_f64(), memory().0);
     assert_eq!(node.replica.tip().progress, progress, "what was committed is there");
     node.replica.store().close().expect("closes");
@@ -168,7 +198,7 @@ fn main() {
     if arguments.rebuild {
         fs::remove_dir_all(directory.join("index")).expect("there is an index");
         let (rebuilding, cpu) = (Instant::now(), process_cpu());
-        let node = start(directory);
+        let node = start(&consortium, directory);
         let seconds = rebuilding.elapsed().as_secs_f64();
         let events = node.replica.tip().progress.log_size;
         let cpu = (process_cpu() - cpu).as_micros() as f64 / events as f64;
@@ -182,61 +212,50 @@ fn main() {
     }
 }
 
-fn start(directory: &Path) -> Node<SledStore> {
-    Node::start(genesis(|_| {}), Arc::new(SledStore::open(&Options::new(directory)).expect("opens")))
+fn start(consortium: &Consortium, directory: &Path) -> Node<SledStore> {
+    let genesis = consortium.genesis(NOON - DAY, |_| {}).expect("a genesis");
+    Node::start(genesis, Arc::new(SledStore::open(&Options::new(directory)).expect("opens")))
 }
 
-fn load(arguments: &Arguments, node: &mut Node<SledStore>) {
-    let consensus: PublicKey = secret("tax-bureau", "consensus").public();
-    let mut author =
-        Author { per_step: arguments.block / 4, issued: 0, code: String::new(), first_number: 0, seen: Vec::new() };
-    let begun = Instant::now();
-    let first_ms = node.now_ms;
-    let (mut done, mut part, mut other_cpu, mut part_cpu) = (0, Part::default(), Duration::ZERO, process_cpu());
-    for number in 0.. {
-        if done >= arguments.events {
-            break;
-        }
-        let cpu = thread_cpu();
-        let events = author.block(number);
-        for (organisation, event) in events {
-            let entry = author.entry(node, organisation, event);
-            node.mempool.insert(entry).expect("there is room");
-        }
-        other_cpu += thread_cpu() - cpu;
+fn load(arguments: &Arguments, consortium: &Arc<Consortium>, node: &mut Node<SledStore>) {
+    let chain = node.chain();
+    let mut author = Author::new(Arc::clone(consortium), chain.clone());
+    let consensus = consortium.secret(TAX_BUREAU, "consensus-1").public();
+    let (begun, first_ms) = (Instant::now(), node.now_ms);
+    let (mut done, mut accepted) = (0, 0);
+    let (mut part, mut other_cpu, mut part_cpu) = (Part::default(), Duration::ZERO, process_cpu());
+    while done < arguments.events {
         let due = Duration::from_secs_f64(done as f64 / arguments.rate as f64);
         node.now_ms = first_ms + i64::try_from(due.as_millis()).expect("small") + 1;
+        let cpu = thread_cpu();
+        author.fill(node, arguments.block);
+        other_cpu += thread_cpu() - cpu;
         if !arguments.flat {
             std::thread::sleep(due.saturating_sub(begun.elapsed()));
         }
         let (cpu, proposing) = (thread_cpu(), Instant::now());
         let proposal = node.replica.propose(node.now_ms, &consensus, &node.mempool).expect("proposes");
         assert_eq!(proposal.dropped, []);
-        let certificate = node.certify(&proposal.block);
+        let certificate = author.certify(&chain, &proposal.block);
         part.proposals.push(proposing.elapsed());
         let committing = Instant::now();
         let committed = node.replica.commit(&certificate).expect("commits");
         part.commits.push(committing.elapsed());
         part.busy += proposing.elapsed();
         part.commit_cpu += thread_cpu() - cpu;
+        let cpu = thread_cpu();
         node.mempool.remove(&committed.statements);
+        accepted += author.answered(node, &committed);
+        other_cpu += thread_cpu() - cpu;
         part.events += committed.events;
         done += committed.events;
-        if number == 0 {
-            let outcome = node.query.event(0).expect("readable").expect("decided").outcome;
-            assert_eq!(outcome.code, "accepted");
-            let (code, digits) = outcome.subject.split_once('-').expect("a code and a number");
-            (author.code, author.first_number) = (code.to_owned(), digits.parse().expect("digits"));
-        }
         if part.events >= arguments.events / PARTS {
             let cpu = process_cpu();
             report(&arguments.directory, done, &mut part, (cpu - part_cpu).saturating_sub(other_cpu));
             (part, other_cpu, part_cpu) = (Part::default(), Duration::ZERO, cpu);
         }
     }
-    let last = node.replica.tip().progress.log_size - 1;
-    let outcome = node.query.event(last).expect("readable").expect("decided").outcome;
-    println!("the last event was {}; {:.1} s in all", outcome.code, begun.elapsed().as_secs_f64());
+    println!("{accepted} of {done} events accepted; {:.1} s in all", begun.elapsed().as_secs_f64());
 }
 
 fn report(directory: &Path, done: usize, part: &mut Part, cpu: Duration) {
