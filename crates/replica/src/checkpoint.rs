@@ -151,7 +151,7 @@ mod tests {
         let key = index::nonce_key(&organisation, "n");
         let nonce = NonceRow { first_leaf: 3, live_until_ms: 200 };
         let (keys, first, second) =
-            (index::encode(&[&key]), index::nonce_expiry_key(100, 1), index::nonce_expiry_key(200, 3));
+            (index::encode(&vec![key.clone()]), index::nonce_expiry_key(100, 1), index::nonce_expiry_key(200, 3));
         let rows = IndexWrites::from([
             ((Table::Nonce, key.clone()), Some(index::encode(&nonce))),
             ((Table::NonceExpiry, first.clone()), Some(keys.clone())),
