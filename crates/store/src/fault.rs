@@ -13,10 +13,10 @@ pub(crate) fn io(operation: &'static str, source: io::Error) -> StoreFault {
 
 /// The same for a write of a plain file that may simply be done again: a full disk is no fault.
 pub(crate) fn io_again(operation: &'static str, source: io::Error) -> StoreFault {
-    match source.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreFault::Full { operation },
-        _ => io(operation, source),
+    if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        return StoreFault::Full { operation };
     }
+    io(operation, source)
 }
 
 /// Bytes that are not what was written.

@@ -156,9 +156,8 @@ impl Shared {
             let number = task.job.number;
             let outcome = catch_unwind(AssertUnwindSafe(|| self.make(task)));
             let reason = match outcome {
-                Ok(Ok(())) => None,
                 // Only a store that is closed gives up waiting for room; the ledger has it all.
-                Ok(Err(StoreFault::Full { .. })) => None,
+                Ok(Ok(()) | Err(StoreFault::Full { .. })) => None,
                 Ok(Err(fault)) => Some(with_causes(&fault)),
                 Err(panic) => Some(fault::panic_text(panic.as_ref())),
             };
