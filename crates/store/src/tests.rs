@@ -230,7 +230,7 @@ fn a_database_that_met_damage_answers_with_it_and_closes() {
     assert!(matches!(store.close(), Err(StoreFault::Damaged { .. })));
 }
 
-fn refused<T: std::fmt::Debug>(outcome: Result<T, StoreFault>) {
+fn refused<T: std::fmt::Debug>(outcome: &Result<T, StoreFault>) {
     assert!(matches!(outcome, Err(StoreFault::Full { .. })), "{outcome:?}");
 }
 
@@ -244,9 +244,9 @@ fn a_full_disk_refuses_writes_and_the_same_process_goes_on_when_there_is_room() 
     let decision = decided(3);
     store.set_reserve_bytes(u64::MAX);
     for _ in 0..3 {
-        refused(store.put_body(4, &id(4), &body(4)));
-        refused(store.append(3, &decision));
-        refused(store.put_attachment(&hash(2), b"more"));
+        refused(&store.put_body(4, &id(4), &body(4)));
+        refused(&store.append(3, &decision));
+        refused(&store.put_attachment(&hash(2), b"more"));
     }
     // Reads go on, and nothing of what was refused is there.
     assert_eq!((store.ledger_tip().unwrap(), store.body(&id(4)).unwrap()), (2, None));
@@ -275,8 +275,8 @@ fn a_checkpoint_that_meets_a_full_disk_is_made_when_there_is_room() {
     store.apply(3, writes(3)).unwrap();
     store.begin_checkpoint(job(3, 3)).unwrap();
     for _ in 0..3 {
-        refused(store.await_checkpoint(3));
-        refused(store.begin_checkpoint(job(4, 3)));
+        refused(&store.await_checkpoint(3));
+        refused(&store.begin_checkpoint(job(4, 3)));
         assert_eq!(store.get(Table::Meta, b"height").unwrap(), Some(3_u64.to_be_bytes().to_vec()));
     }
     // Whoever looks now finds the checkpoint before.

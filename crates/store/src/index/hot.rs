@@ -91,10 +91,10 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn found(rows: &HotRows, key: &[u8]) -> Option<Option<Vec<u8>>> {
+    fn found(rows: &HotRows, key: &[u8]) -> Result<Option<Vec<u8>>, ()> {
         match rows.look(key) {
-            Looked::Found(value) => Some(value),
-            Looked::Missing { .. } => None,
+            Looked::Found(value) => Ok(value),
+            Looked::Missing { .. } => Err(()),
         }
     }
 
@@ -111,14 +111,14 @@ mod tests {
         let before = generation(&rows);
         rows.keep(before, b"a".to_vec(), Some(b"old".to_vec()));
         rows.keep(before, b"b".to_vec(), None);
-        assert_eq!(found(&rows, b"a"), Some(Some(b"old".to_vec())));
-        assert_eq!(found(&rows, b"b"), Some(None));
+        assert_eq!(found(&rows, b"a"), Ok(Some(b"old".to_vec())));
+        assert_eq!(found(&rows, b"b"), Ok(None));
         rows.forget();
-        assert_eq!(found(&rows, b"a"), None);
+        assert_eq!(found(&rows, b"a"), Err(()));
         rows.keep(before, b"a".to_vec(), Some(b"old".to_vec()));
-        assert_eq!(found(&rows, b"a"), None);
+        assert_eq!(found(&rows, b"a"), Err(()));
         rows.keep(generation(&rows), b"a".to_vec(), Some(b"new".to_vec()));
-        assert_eq!(found(&rows, b"a"), Some(Some(b"new".to_vec())));
+        assert_eq!(found(&rows, b"a"), Ok(Some(b"new".to_vec())));
     }
 
     #[test]
@@ -128,10 +128,10 @@ mod tests {
         for number in 0..1_000_u32 {
             rows.keep(now, number.to_be_bytes().to_vec(), Some(vec![7; 20_000]));
             if number > 0 {
-                assert!(found(&rows, &0_u32.to_be_bytes()).is_some(), "{number}");
+                assert!(found(&rows, &0_u32.to_be_bytes()).is_ok(), "{number}");
             }
         }
-        assert_eq!(found(&rows, &1_u32.to_be_bytes()), None);
+        assert_eq!(found(&rows, &1_u32.to_be_bytes()), Err(()));
         let kept = rows.kept();
         let bytes: usize = kept.young.values().chain(kept.old.values()).flatten().map(Vec::len).sum();
         assert!(bytes <= 2 * HALF_BYTES_MAX + 40_000, "{bytes}");
