@@ -69,6 +69,15 @@ impl TreeReader for Reader<'_> {
     }
 }
 
+/// What the tree holds of a record: the hash of its key, and the hash of the stored value.
+fn leaf(key: &StateKey, stored: &[u8]) -> (KeyHash, OwnedValue) {
+    (KeyHash(*Hash::of(key.as_bytes()).as_bytes()), Hash::of(stored).as_bytes().to_vec())
+}
+
+fn fault(error: impl std::fmt::Display) -> Fault {
+    Fault::Tree { reason: format!("{error:#}") }
+}
+
 /// Computes the next version of the tree. `version` counts up from 0 without gaps; `changes` must
 /// not be empty. A change is a state key and the stored value.
 ///
@@ -87,12 +96,13 @@ pub fn update<'a>(
     }
     let reader = Reader(nodes);
     let tree = JellyfishMerkleTree::<_, sha2::Sha256>::new(&reader);
-    let values = changes.into_iter().map(|(key, stored)| {
-        let key = KeyHash(*Hash::of(key.as_bytes()).as_bytes());
-        (key, Some(Hash::of(stored).as_bytes().to_vec()))
-    });
-    let (root, batch) =
-        tree.put_value_set(values, version).map_err(|error| Fault::Tree { reason: format!("{error:#}") })?;
+    let values: Vec<_> = changes.into_iter().map(|(key, stored)| leaf(key, stored)).collect();
+    if values.is_empty() {
+        return Err(Fault::Tree { reason: format!("version {version} would change nothing") });
+    }
+    // All at once: every node that changes is hashed and written once, not once for each key below it.
+    let (roots, batch) = tree.batch_put_value_sets(vec![values], None, version).map_err(fault)?;
+    let root = roots.first().ok_or_else(|| Fault::Tree { reason: format!("version {version} got no root") })?;
     let encode = |node: &Node| {
         // Not `borsh::to_vec`: it begins with a kilobyte, and a version may have a million nodes.
         let mut bytes = Vec::with_capacity(borsh::object_length(node).expect("counting bytes cannot fail"));
@@ -145,6 +155,36 @@ mod tests {
             root = Some(step.root);
         }
         assert_eq!(root, Some(whole.root));
+    }
+
+    #[test]
+    fn all_at_once_gives_the_very_nodes_that_one_by_one_gives() {
+        let mut nodes = Memory::default();
+        for version in 0..12_u32 {
+            // New records beside old ones that change, more of them with each version.
+            let records: Vec<_> = (version * 7..version * 20 + 1)
+                .map(|index| (key(index), version.to_be_bytes().repeat(9)))
+                .chain((0..version).map(|index| (key(index * 5), index.to_be_bytes().repeat(8))))
+                .collect::<BTreeMap<_, _>>()
+                .into_iter()
+                .collect();
+            let version = u64::from(version);
+            let together = update(&nodes, version, records.iter().map(|(key, value)| (key, value.as_slice()))).unwrap();
+            let reader = Reader(&nodes);
+            let tree = JellyfishMerkleTree::<_, sha2::Sha256>::new(&reader);
+            let one_by_one = records.iter().map(|(key, stored)| leaf(key, stored)).map(|(key, hash)| (key, Some(hash)));
+            let (root, batch) = tree.put_value_set(one_by_one, version).unwrap();
+            assert_eq!(together.root, Hash::from_bytes(root.0));
+            let keys: Vec<_> = batch.node_batch.nodes().keys().map(node_key_bytes).collect();
+            assert_eq!(
+                together.nodes.keys().cloned().collect::<std::collections::BTreeSet<_>>(),
+                keys.into_iter().collect()
+            );
+            let stale: std::collections::BTreeSet<_> =
+                batch.stale_node_index_batch.iter().map(|index| node_key_bytes(&index.node_key)).collect();
+            assert_eq!(together.stale.iter().cloned().collect::<std::collections::BTreeSet<_>>(), stale);
+            nodes.0.extend(together.nodes);
+        }
     }
 
     #[test]
