@@ -214,8 +214,8 @@ impl std::fmt::Debug for CheckpointJob {
 /// What a replica keeps, and where.
 ///
 /// Implementations are shared between the one thread that commits and any number of readers. A
-/// reader may see some rows of a commit that is being applied and not yet others; what must be
-/// read together is immutable (leaves, tiles of complete subtrees) or one row.
+/// reader who reads twice may see two heights; what must be read together is immutable (leaves, tiles
+/// of complete subtrees), one row, or a row that names rows of its own height or an earlier one.
 pub trait Store: Send + Sync + 'static {
     // --- ledger -------------------------------------------------------------------------------
 
@@ -254,7 +254,8 @@ pub trait Store: Send + Sync + 'static {
     /// Empties the index, to be rebuilt from the ledger.
     fn reset_index(&self) -> Result<(), StoreFault>;
 
-    /// Applies the writes of one height. Visible at once, durable with the next checkpoint.
+    /// Applies the writes of one height. All of them become visible together, and durable with the next
+    /// checkpoint.
     fn apply(&self, height: u64, writes: IndexWrites) -> Result<(), StoreFault>;
 
     /// A value of the index.
