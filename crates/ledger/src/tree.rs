@@ -162,7 +162,7 @@ mod tests {
         let mut nodes = Memory::default();
         for version in 0..12_u32 {
             // New records beside old ones that change, more of them with each version.
-            let records: Vec<_> = (version * 7..version * 20 + 1)
+            let records: Vec<_> = (version * 7..=version * 20)
                 .map(|index| (key(index), version.to_be_bytes().repeat(9)))
                 .chain((0..version).map(|index| (key(index * 5), index.to_be_bytes().repeat(8))))
                 .collect::<BTreeMap<_, _>>()
