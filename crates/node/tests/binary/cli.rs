@@ -214,7 +214,7 @@ fn initialised(directory: &Path) -> String {
 fn a_node_with_nothing_to_do_still_shows_that_it_lives() {
     let directory = tempfile::tempdir().unwrap();
     let config = initialised(directory.path());
-    let heartbeats = ["--set", "blocks.heartbeat-ms=150", "--set", "telemetry.filter=info,einvoice=debug"];
+    let heartbeats = ["--set", "blocks.heartbeat-ms=150", "--set", "telemetry.filter=info,node=debug"];
     let mut node = Talking::start(["start", "--config", &config, "--listen", "127.0.0.1:0"].iter().chain(&heartbeats));
     node.until("the node serves at");
     for _ in 0..3 {
