@@ -1,7 +1,7 @@
 //! The `node` room: the only door. Binary `einvoice`: command line, configuration, telemetry, wiring, exit codes.
 //!
 //! It owns time, randomness, files and the process; it has no rules of its own. Everything that is printed goes through
-//! [`output`], and every way to end through [`exit`].
+//! `output`, and every way to end through `exit`.
 
 mod args;
 mod client;
