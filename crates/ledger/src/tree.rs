@@ -15,7 +15,7 @@ use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue, Version};
 use crate::state::{Fault, StateKey};
 
 /// How many versions of the tree are kept: enough to prove what the newest headers carry. A version
-/// keeps the nodes that the next one replaced, some 10 MB when it changed 100,000 records.
+/// keeps the nodes that the next one replaced.
 pub const VERSIONS_KEPT: u64 = 4;
 
 /// Where nodes are read from.

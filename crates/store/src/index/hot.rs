@@ -1,7 +1,7 @@
 //! State records that are read again and again: organisations, mandates, parameters, and that there
 //! is none.
 //!
-//! Finding a row in sled costs 5 to 10 µs even when its page is in memory, and executing a statement
+//! Finding a row in sled costs something even when its page is in memory, and executing a statement
 //! asks for half a dozen of the same rows each time. Here they cost a tenth.
 //!
 //! Kept is what the database holds, never what the layers hold, which are asked first. A finished
