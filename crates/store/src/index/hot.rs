@@ -2,7 +2,7 @@
 //! is none.
 //!
 //! Finding a row in sled costs something even when its page is in memory, and executing a statement
-//! asks for half a dozen of the same rows each time. Here they cost a tenth.
+//! asks for half a dozen of the same rows each time. What this saves was not measured by itself.
 //!
 //! Kept is what the database holds, never what the layers hold, which are asked first. A finished
 //! checkpoint changes the database, so then everything is forgotten; what was read before that moment
