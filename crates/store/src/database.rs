@@ -136,14 +136,24 @@ impl Database {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<Row>, StoreFault> {
+        let (from, to) = range;
         self.with("reading rows", place, |db| {
-            let rows = db.range::<&[u8], _>(range);
             let owned = |row: io::Result<(sled::InlineArray, sled::InlineArray)>| {
                 row.map(|(key, value)| (key.to_vec(), value.to_vec()))
             };
             match direction {
-                Direction::Forward => rows.take(limit).map(owned).collect(),
-                Direction::Backward => rows.rev().take(limit).map(owned).collect(),
+                // sled takes the end of a range for a filter and not for an end: from there on it would
+                // read every page of the tree, each time. So the end is ours to look for.
+                Direction::Forward => {
+                    let ended = |row: &io::Result<(sled::InlineArray, _)>| match (row, to) {
+                        (Err(_), _) | (_, Bound::Unbounded) => false,
+                        (Ok((key, _)), Bound::Included(to)) => key.as_ref() > to,
+                        (Ok((key, _)), Bound::Excluded(to)) => key.as_ref() >= to,
+                    };
+                    let rows = db.range::<&[u8], _>((from, Bound::Unbounded));
+                    rows.take_while(|row| !ended(row)).take(limit).map(owned).collect()
+                }
+                Direction::Backward => db.range::<&[u8], _>((from, to)).rev().take(limit).map(owned).collect(),
             }
         })
     }
