@@ -14,6 +14,7 @@ pub mod execute;
 #[cfg(test)]
 mod fixture;
 pub mod genesis;
+pub mod leb128;
 pub mod organisation;
 pub mod outcome;
 pub mod parallel;

@@ -4,23 +4,31 @@
 //! computed once per state checkpoint, never per block. Values are not kept here: a proof takes
 //! the record from the state as of the same checkpoint.
 //!
-//! This module computes; where nodes are kept is the caller's.
+//! This module computes; where nodes are kept is the caller's. What is kept is [`row`]s: an inner
+//! node together with the leaves right under it.
 
-use std::collections::BTreeMap;
+mod row;
+
+use std::cell::RefCell;
 
 use chain::hash::Hash;
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue, Version};
 
 use crate::state::{Fault, StateKey};
+use row::Leaves;
 
-/// How many versions of the tree are kept: enough to prove what the newest headers carry. A version
-/// keeps the nodes that the next one replaced.
-pub const VERSIONS_KEPT: u64 = 4;
+/// How many versions of the tree are kept: the newest, and the one that headers carry while it is
+/// computed. A version keeps the nodes that the next one replaced.
+pub const VERSIONS_KEPT: u64 = 2;
 
-/// Where nodes are read from.
+/// Parts of an update: changes whose key hashes begin with the same four bits. They meet in the root
+/// alone, so that one after the other writes what all at once would, in a fraction of the memory.
+const PARTS: u64 = 16;
+
+/// Where rows of the tree are read from.
 pub trait Nodes {
-    /// The node under a key: version (8 bytes big-endian), then path.
+    /// The row under a key, as an update gave it.
     fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
 }
 
@@ -29,33 +37,38 @@ pub trait Nodes {
 pub struct TreeUpdate {
     /// The root of the new version.
     pub root: Hash,
-    /// New nodes, by key.
-    pub nodes: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Keys of nodes that no version from this one on reaches.
+    /// New rows, with their keys, in order of keys.
+    pub nodes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Keys of rows that no version from this one on reaches.
     pub stale: Vec<Vec<u8>>,
 }
 
-/// The key of a node: version (8 bytes big-endian, so that keys are ordered by age), then its path.
-fn node_key_bytes(key: &NodeKey) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(borsh::object_length(key).expect("counting bytes cannot fail"));
-    borsh::to_writer(&mut bytes, key).expect("writing to a vector cannot fail");
-    // jmt writes the version first, as 8 bytes little-endian.
-    bytes[..8].copy_from_slice(&key.version().to_be_bytes());
-    bytes
+/// The tree as jmt sees it while one part after the other is taken in.
+struct Reader<'n> {
+    nodes: &'n dyn Nodes,
+    /// The newest root: the one of the version before, or after the last part.
+    root: Option<Node>,
+    /// Leaves that were read with the nodes above them.
+    leaves: RefCell<Leaves>,
 }
 
-/// The key of a version's root: the version and an empty path.
-fn root_key(version: u64) -> Vec<u8> {
-    const EMPTY_PATH: [u8; 12] = [0; 12];
-    [version.to_be_bytes().as_slice(), &EMPTY_PATH].concat()
+impl Reader<'_> {
+    fn row(&self, key: &[u8]) -> Result<Option<Node>, Fault> {
+        let Some(bytes) = self.nodes.node(key)? else { return Ok(None) };
+        let node = row::decode(key, &bytes, &mut self.leaves.borrow_mut());
+        node.map(Some).ok_or_else(|| Fault::Tree { reason: format!("node {} is damaged", key.escape_ascii()) })
+    }
 }
-
-struct Reader<'n>(&'n dyn Nodes);
 
 impl TreeReader for Reader<'_> {
     fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
-        let bytes = self.0.node(&node_key_bytes(key))?;
-        Ok(bytes.map(|bytes| borsh::from_slice::<Node>(&bytes)).transpose()?)
+        if key.nibble_path().is_empty() {
+            return Ok(self.root.clone());
+        }
+        if let Some(leaf) = self.leaves.borrow().at(key.nibble_path()) {
+            return Ok(Some(leaf.into()));
+        }
+        Ok(self.row(&row::key(key))?)
     }
 
     fn get_value_option(&self, _max_version: Version, _key: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
@@ -88,36 +101,79 @@ pub fn update<'a>(
     version: u64,
     changes: impl IntoIterator<Item = (&'a StateKey, &'a [u8])>,
 ) -> Result<TreeUpdate, Fault> {
-    if let Some(before) = version.checked_sub(1)
-        && nodes.node(&root_key(before))?.is_none()
-    {
-        // jmt would begin an empty tree here without a word.
-        return Err(Fault::Tree { reason: format!("the root of version {before} is missing") });
+    let mut reader = Reader { nodes, root: None, leaves: RefCell::default() };
+    if let Some(before) = version.checked_sub(1) {
+        reader.root = reader.row(&row::root_key(before * PARTS))?;
+        if reader.root.is_none() {
+            // jmt would begin an empty tree here without a word.
+            return Err(Fault::Tree { reason: format!("the root of version {before} is missing") });
+        }
     }
-    let reader = Reader(nodes);
-    let tree = JellyfishMerkleTree::<_, sha2::Sha256>::new(&reader);
-    let values: Vec<_> = changes.into_iter().map(|(key, stored)| leaf(key, stored)).collect();
-    if values.is_empty() {
-        return Err(Fault::Tree { reason: format!("version {version} would change nothing") });
+    let mut values: Vec<_> = changes.into_iter().map(|(key, stored)| leaf(key, stored)).collect();
+    values.sort_unstable_by_key(|(key, _)| *key);
+    let mut update = TreeUpdate { root: Hash::from_bytes([0; 32]), nodes: Vec::new(), stale: Vec::new() };
+    let (mut values, mut part) = (values.into_iter().peekable(), version * PARTS);
+    let nibble = |key: &KeyHash| key.0[0] >> 4;
+    while let Some(first) = values.peek().map(|(key, _)| nibble(key)) {
+        let mut changes = Vec::new();
+        while let Some(change) = values.next_if(|(key, _)| nibble(key) == first) {
+            changes.push(change);
+        }
+        take_in(&mut reader, part, changes, &mut update)?;
+        part += 1;
     }
+    let root = reader.root.as_ref().filter(|_| part > version * PARTS);
+    let root = root.ok_or_else(|| Fault::Tree { reason: format!("version {version} would change nothing") })?;
+    let row = encode(row::root_key(version * PARTS), root, &reader.leaves.borrow())?;
+    update.nodes.push(row);
+    update.nodes.sort_unstable();
+    update.stale.extend(version.checked_sub(1).map(|before| row::root_key(before * PARTS)));
+    Ok(update)
+}
+
+/// Takes one part of the changes into the tree.
+fn take_in(
+    reader: &mut Reader<'_>,
+    part: Version,
+    changes: Vec<(KeyHash, OwnedValue)>,
+    update: &mut TreeUpdate,
+) -> Result<(), Fault> {
     // All at once: every node that changes is hashed and written once, not once for each key below it.
-    let (roots, batch) = tree.batch_put_value_sets(vec![values], None, version).map_err(fault)?;
-    let root = roots.first().ok_or_else(|| Fault::Tree { reason: format!("version {version} got no root") })?;
-    let encode = |node: &Node| {
-        // Not `borsh::to_vec`: it begins with a kilobyte, and a version may have a million nodes.
-        let mut bytes = Vec::with_capacity(borsh::object_length(node).expect("counting bytes cannot fail"));
-        borsh::to_writer(&mut bytes, node).expect("writing to a vector cannot fail");
-        bytes
-    };
-    Ok(TreeUpdate {
-        root: Hash::from_bytes(root.0),
-        nodes: batch.node_batch.nodes().iter().map(|(key, node)| (node_key_bytes(key), encode(node))).collect(),
-        stale: batch.stale_node_index_batch.iter().map(|index| node_key_bytes(&index.node_key)).collect(),
-    })
+    let tree = JellyfishMerkleTree::<_, sha2::Sha256>::new(&*reader);
+    let (roots, batch) = tree.batch_put_value_sets(vec![changes], None, part).map_err(fault)?;
+    let root = roots.first().ok_or_else(|| Fault::Tree { reason: format!("version {part} got no root") })?;
+    update.root = Hash::from_bytes(root.0);
+    let leaves = reader.leaves.get_mut();
+    // Leaves are part of the rows above them, and roots of parts never become rows.
+    let is_row = |key: &NodeKey| !key.nibble_path().is_empty();
+    let stale = batch.stale_node_index_batch.iter().map(|index| &index.node_key);
+    update.stale.extend(stale.filter(|key| is_row(key) && leaves.at(key.nibble_path()).is_none()).map(row::key));
+    for (key, node) in batch.node_batch.nodes() {
+        if let Node::Leaf(leaf) = node {
+            leaves.put(key.nibble_path().num_nibbles(), leaf);
+        }
+    }
+    for (key, node) in batch.node_batch.nodes().iter().filter(|(key, _)| is_row(key)) {
+        if let Node::Internal(_) = node {
+            update.nodes.push(encode(row::key(key), node, leaves)?);
+        }
+    }
+    let root = batch.node_batch.nodes().iter().find(|(key, _)| key.nibble_path().is_empty());
+    reader.root = root.map(|(_, node)| node.clone());
+    reader.leaves.get_mut().forget_deep();
+    Ok(())
+}
+
+fn encode(key: Vec<u8>, node: &Node, leaves: &Leaves) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+    let row = row::encode(&key, node, leaves);
+    let row = row.ok_or_else(|| Fault::Tree { reason: format!("node {} has no row", key.escape_ascii()) })?;
+    Ok((key, row))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
 
     #[derive(Default)]
@@ -146,7 +202,6 @@ mod tests {
             let part = part.iter().map(|(key, value)| (key, value.as_slice()));
             let version = u64::try_from(version).unwrap();
             let step = update(&in_steps, version, part).unwrap();
-            assert!(step.nodes.contains_key(&root_key(version)), "the root is where it will be looked for");
             in_steps.0.extend(step.nodes);
             // Stale nodes may go: the newest version never needs them.
             for stale in &step.stale {
@@ -157,33 +212,72 @@ mod tests {
         assert_eq!(root, Some(whole.root));
     }
 
+    /// A tree in jmt's own form, in memory.
+    #[derive(Default)]
+    struct Whole(BTreeMap<NodeKey, Node>);
+
+    impl TreeReader for Whole {
+        fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
+            Ok(self.0.get(key).cloned())
+        }
+
+        fn get_value_option(&self, _: Version, _: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
+            Ok(None)
+        }
+
+        fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
+            Ok(None)
+        }
+    }
+
     #[test]
-    fn all_at_once_gives_the_very_nodes_that_one_by_one_gives() {
-        let mut nodes = Memory::default();
-        for version in 0..12_u32 {
-            // New records beside old ones that change, more of them with each version.
-            let records: Vec<_> = (version * 7..=version * 20)
+    fn rows_that_are_not_stale_are_the_inner_nodes_of_the_tree_and_its_root_is_jmt_s() {
+        let (mut rows, mut whole) = (Memory::default(), Whole::default());
+        for version in 0..14_u32 {
+            // One record first, then new ones beside old ones that change, more of them with each version.
+            let records: BTreeMap<_, _> = (version * version * 7..=version * version * 20)
                 .map(|index| (key(index), version.to_be_bytes().repeat(9)))
                 .chain((0..version).map(|index| (key(index * 5), index.to_be_bytes().repeat(8))))
-                .collect::<BTreeMap<_, _>>()
-                .into_iter()
                 .collect();
             let version = u64::from(version);
-            let together = update(&nodes, version, records.iter().map(|(key, value)| (key, value.as_slice()))).unwrap();
-            let reader = Reader(&nodes);
-            let tree = JellyfishMerkleTree::<_, sha2::Sha256>::new(&reader);
-            let one_by_one = records.iter().map(|(key, stored)| leaf(key, stored)).map(|(key, hash)| (key, Some(hash)));
-            let (root, batch) = tree.put_value_set(one_by_one, version).unwrap();
-            assert_eq!(together.root, Hash::from_bytes(root.0));
-            let keys: Vec<_> = batch.node_batch.nodes().keys().map(node_key_bytes).collect();
-            assert_eq!(
-                together.nodes.keys().cloned().collect::<std::collections::BTreeSet<_>>(),
-                keys.into_iter().collect()
-            );
-            let stale: std::collections::BTreeSet<_> =
-                batch.stale_node_index_batch.iter().map(|index| node_key_bytes(&index.node_key)).collect();
-            assert_eq!(together.stale.iter().cloned().collect::<std::collections::BTreeSet<_>>(), stale);
-            nodes.0.extend(together.nodes);
+            let changes = || records.iter().map(|(key, value)| (key, value.as_slice()));
+            let ours = update(&rows, version, changes()).unwrap();
+            let tree = JellyfishMerkleTree::<_, sha2::Sha256>::new(&whole);
+            let theirs = changes().map(|(key, stored)| leaf(key, stored)).map(|(key, hash)| (key, Some(hash)));
+            let (root, batch) = tree.put_value_set(theirs, version).unwrap();
+            assert_eq!(ours.root, Hash::from_bytes(root.0), "version {version}");
+
+            rows.0.extend(ours.nodes);
+            for stale in &ours.stale {
+                assert!(rows.0.remove(stale).is_some(), "version {version}: stale, and not there: {stale:?}");
+            }
+            whole.0.extend(batch.node_batch.nodes().clone());
+            for stale in &batch.stale_node_index_batch {
+                whole.0.remove(&stale.node_key);
+            }
+            // Without versions: a root, and paths of inner nodes.
+            let path = |key: &[u8]| key[6..].to_vec();
+            let ours: BTreeSet<_> = rows.0.keys().map(|key| path(key)).collect();
+            let inner =
+                whole.0.iter().filter(|(key, node)| key.nibble_path().is_empty() || matches!(node, Node::Internal(_)));
+            assert_eq!(ours, inner.map(|(key, _)| path(&row::key(key))).collect(), "version {version}");
+            assert_eq!(rows.0.len(), ours.len());
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_row_are_told() {
+        let records: Vec<_> = (0..300_u32).map(|index| (key(index), vec![7; 40])).collect();
+        let update = update(&Memory::default(), 0, records.iter().map(|(key, value)| (key, value.as_slice()))).unwrap();
+        for (key, value) in &update.nodes {
+            let mut leaves = Leaves::default();
+            let node = row::decode(key, value, &mut leaves).unwrap();
+            assert_eq!(row::encode(key, &node, &leaves).as_ref(), Some(value));
+            for length in 0..value.len() {
+                assert_eq!(row::decode(key, &value[..length], &mut leaves), None, "{length} bytes");
+            }
+            assert_eq!(row::decode(key, &[value.as_slice(), &[0]].concat(), &mut leaves), None);
+            assert_eq!(row::decode(&key[..key.len() - 1], value, &mut leaves), None);
         }
     }
 

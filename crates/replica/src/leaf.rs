@@ -16,6 +16,7 @@
 use std::ops::Bound;
 
 use chain::statement::Statement;
+use ledger::leb128;
 
 use crate::index::{self, HeightRow};
 use crate::port::{Direction, Store, StoreFault, Table};
@@ -41,13 +42,7 @@ pub(crate) struct LeafPlace {
 /// Encodes a row: at most [`GROUP_LEAVES`] leaves of one block, in order and without gaps.
 pub(crate) fn encode(height: u64, leaves: &[LeafPlace]) -> Vec<u8> {
     let mut row = Vec::with_capacity(8 + 6 * leaves.len());
-    let mut put = |mut number: u64| {
-        while number >= 0x80 {
-            row.push(0x80 | u8::try_from(number & 0x7F).expect("seven bits"));
-            number >>= 7;
-        }
-        row.push(u8::try_from(number).expect("seven bits"));
-    };
+    let mut put = |number: u64| leb128::put(&mut row, number);
     put(height);
     put(u64::try_from(leaves.len()).expect("a row has few leaves"));
     put(u64::from(leaves.first().map_or(0, |leaf| leaf.event)));
@@ -93,20 +88,7 @@ struct Reader<'r>(&'r [u8]);
 
 impl Reader<'_> {
     fn number(&mut self) -> Option<u64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            let bits = u64::from(byte & 0x7F);
-            if bits << shift >> shift != bits {
-                return None;
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
+        leb128::take(&mut self.0)
     }
 
     fn small(&mut self) -> Option<u32> {
