@@ -23,6 +23,8 @@ fn options(directory: &Path) -> Options {
         // Reopened after each commit and each checkpoint, so that opening fails too.
         ledger_reopen_bytes: 20_000,
         index_reopen_bytes: 20_000,
+        // Checkpoints in several flushes.
+        slice_rows_max: 8,
         reserve_bytes: 0,
         ..Options::new(directory)
     }

@@ -167,7 +167,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             ledger_cache_bytes: 16 * 1024 * 1024,
-            index_cache_bytes: 128 * 1024 * 1024,
+            index_cache_bytes: 4 * 1024 * 1024,
             reserve_bytes: 256 * 1024 * 1024,
         }
     }

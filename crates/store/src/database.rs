@@ -183,6 +183,11 @@ impl Database {
 
     /// Makes everything written durable.
     pub(crate) fn flush(&self) -> Result<(), StoreFault> {
+        self.flush_pages().map(drop)
+    }
+
+    /// Makes everything written durable, and returns how many pages that were.
+    pub(crate) fn flush_pages(&self) -> Result<u64, StoreFault> {
         let _one_writer = lock(&self.writer);
         let open = self.handles.read().unwrap_or_else(PoisonError::into_inner);
         let handles = self.usable(open.as_ref())?;
@@ -198,8 +203,12 @@ impl Database {
                 handles.give_back(db);
                 let written = stats.write_batch.heap_bytes_written.saturating_mul(self.profile.expansion);
                 let pages = stats.objects_flushed.saturating_mul(PAGE_OVERHEAD_BYTES);
-                handles.held_bytes.fetch_add(written.saturating_add(pages), Ordering::Relaxed);
-                Ok(())
+                // sled lets go of a written page after the flush if its cache was full before it, and of
+                // no other: what stays is what fits the cache, which counts bytes and not allocations.
+                let fitting = u64::try_from(self.profile.cache_bytes).unwrap_or(u64::MAX);
+                let kept = written.saturating_add(pages).min(fitting);
+                handles.held_bytes.fetch_add(kept, Ordering::Relaxed);
+                Ok(stats.objects_flushed)
             }
             Ok((db, Err(error))) => {
                 std::mem::forget(db);

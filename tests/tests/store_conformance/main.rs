@@ -40,6 +40,8 @@ fn options(directory: &TempDir) -> Options {
         ledger_reopen_bytes: 64 * 1024,
         index_reopen_bytes: 64 * 1024,
         evidence_rows_max: 64,
+        // Checkpoints in several flushes.
+        slice_rows_max: 8,
         reserve_bytes: 0,
         ..Options::new(directory.path())
     }

@@ -23,6 +23,8 @@ pub(super) fn options(directory: &Path) -> Options {
         segment_bytes: 4 * 1024,
         ledger_reopen_bytes: 400_000,
         index_reopen_bytes: 600_000,
+        // Checkpoints in several flushes.
+        slice_rows_max: 64,
         reserve_bytes: 0,
         ..Options::new(directory.join("store"))
     }

@@ -13,10 +13,16 @@ use replica::port::{
 use super::Shared;
 use super::evidence::{self, Evidence, RowEvidence};
 use super::layout::{self, BEGIN_KEY, END_KEY, Marks};
+use super::redo::{self, Redo};
+use crate::database::Database;
 use crate::fault;
+use crate::options::Options;
 
 /// Rows of one batch. A batch holds the locks of its pages, and readers wait for them.
 const BATCH_ROWS: usize = 512;
+
+/// Pages that a slice of a large checkpoint should touch: each is in memory until it is flushed.
+const SLICE_PAGES: usize = 16 * 1_024;
 
 /// Marks that are remembered for those who ask late.
 const MARKS_KEPT_MAX: usize = 1_024;
@@ -25,9 +31,9 @@ const MARKS_KEPT_MAX: usize = 1_024;
 const ROOM_CHECK: Duration = Duration::from_secs(1);
 
 /// Room a row of a checkpoint may need, in bytes: a page written anew beside the old one for each of
-/// the first rows, and its own bytes for each.
+/// the first rows, and its own bytes for each, there and in the redo file.
 const PAGE_ROOM_BYTES: u64 = 1_024;
-const ROW_ROOM_BYTES: u64 = 128;
+const ROW_ROOM_BYTES: u64 = 256;
 
 /// Rows of one checkpoint that may each need a page of their own. With more, they share them.
 const SCATTERED_ROWS_MAX: u64 = 256 * 1_024;
@@ -196,21 +202,36 @@ impl Shared {
         let bytes = evidence.encode();
         let mark = CheckpointMark { number: job.number, height: job.height, root };
         let marks = Marks { mark: mark.clone(), rows: evidence.rows, evidence: evidence::digest(&bytes) };
+        let in_slices = writes.len() > self.slice_rows_max;
         // Nothing of the checkpoint is written before there is room for all of it.
         self.when_there_is_room(|| {
             self.room.check(WRITING, room_needed_bytes(writes.len()))?;
-            evidence::write(&self.directory, &bytes)
+            evidence::write(&self.directory, &bytes)?;
+            if in_slices { redo::write(&self.directory, &marks, tree_rows(&writes)) } else { Ok(()) }
         })?;
         drop((bytes, evidence));
-        self.write_rows(&marks, &writes)?;
-        // The instant of truth: before it the database holds the last checkpoint, after it this one.
-        self.database.flush()?;
+        // The instant of truth is the last flush; of a checkpoint in slices, that it can be redone.
+        self.write_rows(&marks, tree_rows(&writes).map(Ok))?;
+        if in_slices {
+            redo::remove(&self.directory)?;
+        }
         drop(writes);
         self.hot.forget();
         self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
         self.progress().finish(mark);
         self.changed.notify_all();
-        self.reopen_when_heavy(&marks)
+        if !self.reopen_when_heavy()? {
+            return Ok(());
+        }
+        // What was durable a moment ago must still be the newest.
+        let place = || "index, end mark after reopening".to_owned();
+        let found = self.database.get(place, END_KEY).inspect_err(|fault| self.suspect(fault))?;
+        if found.as_ref() == Some(&marks.end_row()) {
+            return Ok(());
+        }
+        let fault = fault::damaged(place(), format!("checkpoint {}", marks.mark.number), "another mark or none");
+        self.suspect(&fault);
+        Err(fault)
     }
 
     /// What stands, and will stand, in every n-th row.
@@ -229,16 +250,13 @@ impl Shared {
         Ok(Evidence { number, rows, sample })
     }
 
-    /// Writes the rows between the marks, none of it durable yet.
-    fn write_rows(&self, marks: &Marks, writes: &[TreeWrite<'_>]) -> Result<(), StoreFault> {
-        self.database.write([(BEGIN_KEY, Some(marks.begin_row().as_slice()))])?;
-        for batch in writes.chunks(BATCH_ROWS) {
-            let rows = batch.iter().map(|((table, key), value)| (layout::row_key(*table, key), *value));
-            let (puts, deletions): (Vec<_>, Vec<_>) = rows.partition(|(_, value)| value.is_some());
-            self.database.write(puts.iter().map(|(key, value)| (key.as_slice(), *value)))?;
-            self.database.remove(deletions.iter().map(|(key, _)| key.as_slice()))?;
-        }
-        self.database.write([(END_KEY, Some(marks.end_row().as_slice()))])
+    /// Writes the rows between the marks. Durable when this returns.
+    fn write_rows<V: AsRef<[u8]>>(
+        &self,
+        marks: &Marks,
+        rows: impl Iterator<Item = Result<(Vec<u8>, Option<V>), StoreFault>>,
+    ) -> Result<(), StoreFault> {
+        write_slices(&self.database, self.slice_rows_max, marks, rows, || self.reopen_when_heavy().map(drop))
     }
 
     /// Does what a full disk may refuse, again and again until it succeeds or the store is closed.
@@ -262,24 +280,67 @@ impl Shared {
         }
     }
 
-    /// Gives back the memory of written pages. Readers that come to the database wait meanwhile.
-    fn reopen_when_heavy(&self, marks: &Marks) -> Result<(), StoreFault> {
-        let held_bytes = self.database.held_bytes();
-        if held_bytes < self.reopen_bytes {
-            return Ok(());
-        }
-        tracing::debug!(held_bytes, "reopening the index database");
-        self.database.reopen()?;
-        // What was durable a moment ago must still be the newest.
-        let place = || "index, end mark after reopening".to_owned();
-        let found = self.database.get(place, END_KEY).inspect_err(|fault| self.suspect(fault))?;
-        if found.as_ref() == Some(&marks.end_row()) {
-            return Ok(());
-        }
-        let fault = fault::damaged(place(), format!("checkpoint {}", marks.mark.number), "another mark or none");
-        self.suspect(&fault);
-        Err(fault)
+    /// Gives back the memory of written pages, if it is much. Readers that come to the database wait
+    /// meanwhile.
+    fn reopen_when_heavy(&self) -> Result<bool, StoreFault> {
+        reopen_when_heavy(&self.database, self.reopen_bytes)
     }
+}
+
+fn reopen_when_heavy(database: &Database, reopen_bytes: u64) -> Result<bool, StoreFault> {
+    let held_bytes = database.held_bytes();
+    if held_bytes < reopen_bytes {
+        return Ok(false);
+    }
+    tracing::debug!(held_bytes, "reopening the index database");
+    database.reopen().map(|()| true)
+}
+
+/// Rows as the tree has them.
+fn tree_rows<'w>(writes: &'w [TreeWrite<'w>]) -> impl Iterator<Item = (Vec<u8>, Option<&'w [u8]>)> {
+    writes.iter().map(|((table, key), value)| (layout::row_key(*table, key), *value))
+}
+
+/// Writes the rows of a checkpoint between its marks, flushing once in a slice, and at the end; `between`
+/// is called after each flush. A slice has the fewer rows the more pages the one before it touched.
+fn write_slices<V: AsRef<[u8]>>(
+    database: &Database,
+    slice_rows_max: usize,
+    marks: &Marks,
+    rows: impl Iterator<Item = Result<(Vec<u8>, Option<V>), StoreFault>>,
+    between: impl Fn() -> Result<(), StoreFault>,
+) -> Result<(), StoreFault> {
+    database.write([(BEGIN_KEY, Some(marks.begin_row().as_slice()))])?;
+    let batch_rows = BATCH_ROWS.min(slice_rows_max.max(1));
+    let (mut slice_rows, mut written, mut batch) = (slice_rows_max, 0, Vec::with_capacity(batch_rows));
+    let mut rows = rows.peekable();
+    while let Some(row) = rows.next() {
+        batch.push(row?);
+        if batch.len() < batch_rows && rows.peek().is_some() {
+            continue;
+        }
+        let (puts, deletions): (Vec<_>, Vec<_>) = batch.iter().partition(|(_, value)| value.is_some());
+        database.write(puts.iter().map(|(key, value)| (key.as_slice(), value.as_ref().map(AsRef::as_ref))))?;
+        database.remove(deletions.iter().map(|(key, _)| key.as_slice()))?;
+        written += batch.len();
+        batch.clear();
+        if written >= slice_rows && rows.peek().is_some() {
+            let pages = usize::try_from(database.flush_pages()?).unwrap_or(usize::MAX).max(1);
+            between()?;
+            let fitting = written.saturating_mul(SLICE_PAGES) / pages;
+            slice_rows = fitting.clamp(slice_rows_max / 8, slice_rows.saturating_mul(2).min(slice_rows_max));
+            written = 0;
+        }
+    }
+    database.write([(END_KEY, Some(marks.end_row().as_slice()))])?;
+    database.flush()
+}
+
+/// Finishes a checkpoint that a start finds begun.
+pub(super) fn finish(database: &Database, options: &Options, redo: &Redo) -> Result<(), StoreFault> {
+    write_slices(database, options.slice_rows_max, &redo.marks, redo.rows()?, || {
+        reopen_when_heavy(database, options.index_reopen_bytes).map(drop)
+    })
 }
 
 /// Frozen and computed writes in the order of the tree.

@@ -1,12 +1,12 @@
 //! Proof that a checkpoint is whole, or absent: never half there.
 //!
-//! A checkpoint is one flush of sled, and by sled's source one flush is one frame of its log: all
-//! of its pages or none. Nobody has proved that, so it is not relied upon alone. Before the flush
+//! A checkpoint is one flush of sled, or, when it is large, several that are done again until they are
+//! done (see `redo`). By sled's source one flush is one frame of its log: all of its pages or none. Nobody has proved that, so it is not relied upon alone. Before the flush
 //! the store writes a file `index-evidence`, synced under another name and renamed, that says for
 //! rows of the checkpoint what stood there before and what will stand there after:
 //!
 //! ```text
-//! "einvidx2" | number (8) | rows of the checkpoint (8) | rows of evidence (4)
+//! "einvidx3" | number (8) | rows of the checkpoint (8) | rows of evidence (4)
 //! then per row: key length (4) | key | before | after     before, after = 0 or 1 | CRC-32 (4)
 //! SHA-256 of all before (32)
 //! ```
@@ -35,7 +35,7 @@ use crate::{fault, private};
 
 /// Its number counts up whenever rows of the index change their form: an index of another form is
 /// emptied and rebuilt.
-const MAGIC: &[u8; 8] = b"einvidx2";
+const MAGIC: &[u8; 8] = b"einvidx3";
 const OPERATION: &str = "writing the evidence of a checkpoint";
 
 /// The longest evidence that is read, in bytes: far more than 65,536 rows with long keys.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The marks stand in the first and in the last page of the tree, and both are written by every
-//! checkpoint, in one flush with its rows.
+//! checkpoint: in one flush with its rows, or with the first and the last slice of them.
 
 use std::ops::Bound;
 
@@ -18,6 +18,9 @@ use replica::port::{CheckpointMark, KeyRange, Table};
 pub(super) const BEGIN_KEY: &[u8] = &[0x00];
 pub(super) const END_KEY: &[u8] = &[0xFF];
 const TABLES: u8 = 0x10;
+
+/// Bytes of an end mark.
+pub(super) const END_ROW_BYTES: usize = 3 * 8 + 32 + 32;
 
 /// The key of a row in the tree.
 pub(super) fn row_key(table: Table, key: &[u8]) -> Vec<u8> {
@@ -81,11 +84,16 @@ impl Marks {
 
     /// Reads the end mark, and checks that the begin mark is its own.
     pub(super) fn read(begin_row: &[u8], end_row: &[u8]) -> Option<Self> {
+        Self::of_end_row(end_row).filter(|marks| marks.begin_row() == begin_row)
+    }
+
+    /// Reads the end mark, which says all that the begin mark says.
+    pub(super) fn of_end_row(end_row: &[u8]) -> Option<Self> {
         let (number, rest) = end_row.split_first_chunk::<8>()?;
         let (height, rest) = rest.split_first_chunk::<8>()?;
         let (rows, rest) = rest.split_first_chunk::<8>()?;
         let (root, rest) = rest.split_first_chunk::<32>()?;
-        let marks = Self {
+        Some(Self {
             mark: CheckpointMark {
                 number: u64::from_be_bytes(*number),
                 height: u64::from_be_bytes(*height),
@@ -93,8 +101,7 @@ impl Marks {
             },
             rows: u64::from_be_bytes(*rows),
             evidence: rest.try_into().ok()?,
-        };
-        (marks.begin_row() == begin_row).then_some(marks)
+        })
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! Writes go into a memtable and are durable only with the next checkpoint. A checkpoint freezes
 //! the memtable; a thread computes the state tree from it, writes frozen and computed rows to the
-//! database, flushes once, and takes the frozen memtable away. Reads go memtable, frozen memtable,
+//! database, flushes, and takes the frozen memtable away. Reads go memtable, frozen memtable,
 //! database, in that order, so a half written database shows through nowhere.
 //!
-//! Key layout: [`layout`]. Whole or absent after a crash: [`evidence`]. The thread: [`checkpoint`].
+//! Key layout: [`layout`]. Whole or absent after a crash: [`evidence`]; finished after it: [`redo`]. The
+//! thread: [`checkpoint`].
 //!
 //! The index is never repaired. In doubt it is emptied, and the replica rebuilds it from the
 //! ledger.
@@ -15,6 +16,7 @@ mod evidence;
 mod hot;
 mod layout;
 mod overlay;
+mod redo;
 mod verdict;
 
 use std::io::Write as _;
@@ -35,6 +37,7 @@ use crate::room::Room;
 use checkpoint::{Progress, Task};
 use hot::{HotRows, Looked};
 use overlay::Layers;
+use redo::Redo;
 use verdict::Verdict;
 
 /// Compression of pages: rows are small and alike.
@@ -55,6 +58,7 @@ struct Shared {
     room: Room,
     evidence_rows_max: usize,
     reopen_bytes: u64,
+    slice_rows_max: usize,
     layers: RwLock<Layers>,
     hot: HotRows,
     progress: Mutex<Progress>,
@@ -73,6 +77,7 @@ impl Index {
             room: room.to_finish(),
             evidence_rows_max: options.evidence_rows_max.max(1),
             reopen_bytes: options.index_reopen_bytes,
+            slice_rows_max: options.slice_rows_max,
             layers: RwLock::new(Layers { applied, ..Layers::default() }),
             hot: HotRows::default(),
             progress: Mutex::new(Progress::starting_at(mark)),
@@ -311,7 +316,7 @@ fn open_or_empty(options: &Options) -> Result<(Database, Option<CheckpointMark>)
             }
             word
         }
-        (None, Ok(database)) => match verdict::judge(&database, directory)? {
+        (None, Ok(database)) => match redo_and_judge(&database, options)? {
             Verdict::Empty => {
                 remove_traces(directory)?;
                 return Ok((database, None));
@@ -331,6 +336,27 @@ fn open_or_empty(options: &Options) -> Result<(Database, Option<CheckpointMark>)
     Ok((Database::open(profile)?, None))
 }
 
+/// Finishes the checkpoint that was being written in slices, if there is one, and judges what is there.
+fn redo_and_judge(database: &Database, options: &Options) -> Result<Verdict, StoreFault> {
+    let directory = &options.directory;
+    if let Some(redo) = Redo::find(directory)? {
+        let before = match verdict::newest_end_mark(database) {
+            Err(fault @ StoreFault::Damaged { .. }) => return Ok(Verdict::Doubt(fault.to_string())),
+            marks => marks?.map(|marks| marks.mark.number),
+        };
+        let number = redo.marks.mark.number;
+        if before == number.checked_sub(1) {
+            tracing::info!(checkpoint = number, "finishing the index checkpoint that was being written");
+            match checkpoint::finish(database, options, &redo) {
+                Err(fault @ StoreFault::Damaged { .. }) => return Ok(Verdict::Doubt(fault.to_string())),
+                finished => finished?,
+            }
+        }
+    }
+    redo::remove(directory)?;
+    verdict::judge(database, directory)
+}
+
 fn discarded(directory: &Path) -> PathBuf {
     directory.join("index.discarded")
 }
@@ -341,7 +367,7 @@ fn suspicion(directory: &Path) -> PathBuf {
 
 /// Removes what speaks about an index that is no longer there.
 fn remove_traces(directory: &Path) -> Result<(), StoreFault> {
-    for path in [evidence::path(directory), suspicion(directory)] {
+    for path in [evidence::path(directory), redo::path(directory), suspicion(directory)] {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(fault::io("emptying the index", error));

@@ -40,29 +40,52 @@ type Rows = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 /// `evidence` which of the two evidence files, and says which checkpoint a start finds.
 fn after_a_crash(half: impl Fn(&[u8]) -> bool, evidence: bool) -> Option<u64> {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
+    crash(directory.path(), half, evidence, false);
+    found(directory.path())
+}
+
+/// The same with the redo file of checkpoint 3; also says whether the rows are those it wrote.
+fn after_a_crash_with_redo(half: impl Fn(&[u8]) -> bool) -> (Option<u64>, bool) {
+    let directory = tempfile::tempdir().unwrap();
+    let after = crash(directory.path(), half, true, true);
+    let index = open(directory.path());
+    let number = index.tip().map(|tip| tip.checkpoint.number);
+    assert!(!redo::path(directory.path()).exists());
+    (number, rows_of(&index) == after)
+}
+
+fn rows_of(index: &Index) -> Rows {
+    let all = (Bound::Unbounded, Bound::Unbounded);
+    let rows = index.shared.database.rows(String::new, all, Direction::Forward, usize::MAX).unwrap();
+    rows.into_iter().map(|(key, value)| (key, Some(value))).collect()
+}
+
+fn crash(path: &Path, half: impl Fn(&[u8]) -> bool, evidence: bool, redo: bool) -> Rows {
     let index = open(path);
     (0..3).for_each(|number| checkpoint(&index, number));
-    let rows = |index: &Index| -> Rows {
-        let all = (Bound::Unbounded, Bound::Unbounded);
-        let rows = index.shared.database.rows(String::new, all, Direction::Forward, usize::MAX).unwrap();
-        rows.into_iter().map(|(key, value)| (key, Some(value))).collect()
-    };
-    let (before, old_evidence) = (rows(&index), std::fs::read(evidence::path(path)).unwrap());
+    let (before, old_evidence) = (rows_of(&index), std::fs::read(evidence::path(path)).unwrap());
     checkpoint(&index, 3);
-    let after = rows(&index);
+    let after = rows_of(&index);
     let old = |key: &Vec<u8>| before.iter().find(|(other, _)| other == key).and_then(|(_, value)| value.clone());
     let new = |key: &Vec<u8>| after.iter().find(|(other, _)| other == key).and_then(|(_, value)| value.clone());
     for (key, _) in before.iter().chain(&after) {
         let value = if half(key) { new(key) } else { old(key) };
         index.shared.database.write([(key.as_slice(), value.as_deref())]).unwrap();
     }
+    if redo {
+        let marks = layout::Marks::of_end_row(&new(&END_KEY.to_vec()).unwrap()).unwrap();
+        let keys: std::collections::BTreeSet<_> = before.iter().chain(&after).map(|(key, _)| key).collect();
+        let changed: Vec<_> = keys.into_iter().filter(|key| !is_mark(key) && old(key) != new(key)).collect();
+        let values: Vec<_> = changed.iter().map(|key| new(key)).collect();
+        let rows = changed.into_iter().cloned().zip(values.iter().map(Option::as_deref));
+        redo::write(path, &marks, rows).unwrap();
+    }
     index.close().unwrap();
     drop(index);
     if !evidence {
         std::fs::write(evidence::path(path), old_evidence).unwrap();
     }
-    found(path)
+    after
 }
 
 fn is_mark(key: &[u8]) -> bool {
@@ -100,6 +123,52 @@ fn half_a_checkpoint_empties_the_index() {
 }
 
 #[test]
+fn half_a_checkpoint_with_its_redo_file_is_finished() {
+    // Before the first slice, between slices, after the last.
+    assert_eq!(after_a_crash_with_redo(|_| false), (Some(3), true));
+    assert_eq!(after_a_crash_with_redo(|key| key == BEGIN_KEY), (Some(3), true));
+    assert_eq!(after_a_crash_with_redo(|key| key == BEGIN_KEY || is_one_row(key)), (Some(3), true));
+    assert_eq!(after_a_crash_with_redo(|key| key == BEGIN_KEY || is_deleted_row(key)), (Some(3), true));
+    assert_eq!(after_a_crash_with_redo(|key| key != END_KEY), (Some(3), true));
+    assert_eq!(after_a_crash_with_redo(|_| true), (Some(3), true));
+    // Marked as finished, and it is not: no crash does that, so nothing is trusted.
+    assert_eq!(after_a_crash_with_redo(|key| key != BEGIN_KEY && !is_one_row(key)), (None, false));
+    assert_eq!(after_a_crash_with_redo(|key| !is_one_row(key)), (None, false));
+}
+
+#[test]
+fn large_checkpoints_are_written_in_slices_and_leave_no_redo_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let slices = Options { slice_rows_max: 512, index_reopen_bytes: 1, ..options(directory.path()) };
+    let open = || Index::open(&slices, &Room::new(directory.path(), 0)).unwrap();
+    let index = open();
+    let mut expected = std::collections::BTreeMap::new();
+    for number in 0..4_u64 {
+        let rows: IndexWrites = (0..4_000_u64)
+            .map(|row| row * (number + 1))
+            .map(|row| {
+                (
+                    (Table::State, row.to_be_bytes().to_vec()),
+                    (row % 3 != number % 3).then(|| vec![number.to_be_bytes()[7]; 60]),
+                )
+            })
+            .collect();
+        expected.extend(rows.clone());
+        index.apply(number, rows).unwrap();
+        index.begin_checkpoint(job(number, number)).unwrap();
+        index.await_checkpoint(number).unwrap().unwrap();
+        assert!(!redo::path(directory.path()).exists());
+    }
+    index.close().unwrap();
+    drop(index);
+    let index = open();
+    assert_eq!(index.tip().map(|tip| tip.checkpoint.number), Some(3));
+    for ((table, key), value) in expected {
+        assert_eq!(index.get(table, &key).unwrap(), value);
+    }
+}
+
+#[test]
 fn evidence_of_another_checkpoint_empties_the_index() {
     assert_eq!(after_a_crash(|_| true, false), None);
 }
@@ -128,6 +197,8 @@ fn an_index_without_its_surroundings_is_emptied() {
     check(|path| std::fs::write(path.join("index/durability_cookie"), b"short").unwrap(), None);
     // What a crash leaves while an index is thrown away.
     check(|path| std::fs::create_dir_all(path.join("index.discarded/slabs")).unwrap(), Some(1));
+    check(|path| std::fs::write(path.join("index-redo.new"), b"half a fi").unwrap(), Some(1));
+    check(|path| std::fs::write(path.join("index-redo"), b"of a lying disk").unwrap(), Some(1));
     check(|path| std::fs::write(path.join("index-evidence.new"), b"half a fi").unwrap(), Some(1));
 }
 

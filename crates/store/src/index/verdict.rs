@@ -7,6 +7,7 @@ use replica::port::{CheckpointMark, Direction, StoreFault};
 use super::evidence::{self, Evidence, RowEvidence, Stand};
 use super::layout::{BEGIN_KEY, END_KEY, Marks};
 use crate::database::Database;
+use crate::fault;
 
 /// What may be done with an index that was found.
 #[derive(Debug)]
@@ -25,6 +26,14 @@ pub(super) fn judge(database: &Database, directory: &Path) -> Result<Verdict, St
         Err(fault @ StoreFault::Damaged { .. }) => Ok(Verdict::Doubt(fault.to_string())),
         outcome => outcome,
     }
+}
+
+/// The end mark, of which checkpoint ever.
+pub(super) fn newest_end_mark(database: &Database) -> Result<Option<Marks>, StoreFault> {
+    let place = || "index, end mark".to_owned();
+    let Some(row) = database.get(place, END_KEY)? else { return Ok(None) };
+    let marks = Marks::of_end_row(&row);
+    marks.map(Some).ok_or_else(|| fault::damaged(place(), "an end mark", "other bytes"))
 }
 
 fn weigh(database: &Database, directory: &Path) -> Result<Verdict, StoreFault> {
