@@ -1,6 +1,6 @@
 //! Drives a replica on sled to a million events and prints how speed, memory and disk develop.
 //!
-//! `million DIRECTORY [--events N] [--block N] [--rate N] [--flat] [--rebuild]`
+//! `million DIRECTORY [--events N] [--block N] [--rate N] [--flat] [--rebuild] [--tables]`
 //!
 //! The statements are the invented life of invoices (crate `workload`: 5,000 sellers, issue to close),
 //! made between the blocks, each step some blocks after the one before; their signatures count as
@@ -8,11 +8,13 @@
 //! `--rate` events came a second (default 10,000); they do, unless `--flat` lets one block follow the
 //! other at once. What the inventing of invoices takes of memory is part of what is printed.
 //! At the end the store is opened again, and with `--rebuild` its index is thrown away and rebuilt.
+//! With `--tables` it also prints what each table of the index holds.
 //! Speed is measured here and never asserted.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::Bound;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use chain::suite::Suite;
 use invoice::Date;
 use ledger::admission::{Parsed, Verified};
 use replica::mempool::Entry;
-use replica::port::Store;
+use replica::port::{Direction, Store, Table};
 use replica::query::Admission;
 use replica::replica::Committed;
 use store::{Options, SledStore};
@@ -40,6 +42,10 @@ const STEP_BLOCKS: usize = 110;
 /// Tenths of the load.
 const PARTS: usize = 10;
 
+/// The node's allocator: memory and speed are its own only with it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 struct Arguments {
     directory: PathBuf,
     events: usize,
@@ -47,14 +53,22 @@ struct Arguments {
     rate: usize,
     flat: bool,
     rebuild: bool,
+    tables: bool,
 }
 
 impl Arguments {
     fn read() -> Self {
         let mut words = std::env::args().skip(1);
         let directory = words.next().expect("a directory").into();
-        let mut arguments =
-            Self { directory, events: 1_000_000, block: 1_000, rate: 10_000, flat: false, rebuild: false };
+        let mut arguments = Self {
+            directory,
+            events: 1_000_000,
+            block: 1_000,
+            rate: 10_000,
+            flat: false,
+            rebuild: false,
+            tables: false,
+        };
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a number");
             match word.as_str() {
@@ -63,6 +77,7 @@ impl Arguments {
                 "--rate" => arguments.rate = number(),
                 "--flat" => arguments.flat = true,
                 "--rebuild" => arguments.rebuild = true,
+                "--tables" => arguments.tables = true,
                 other => panic!("what is {other}?"),
             }
         }
@@ -193,6 +208,9 @@ fn main() {
     let node = start(&consortium, directory);
     println!("reopen {:.2} s, RSS {} MiB", reopening.elapsed().as_secs_f64(), memory().0);
     assert_eq!(node.replica.tip().progress, progress, "what was committed is there");
+    if arguments.tables {
+        print_tables(&**node.replica.store(), progress.log_size);
+    }
     node.replica.store().close().expect("closes");
     drop(node);
     if arguments.rebuild {
@@ -279,6 +297,25 @@ fn report(directory: &Path, done: usize, part: &mut Part, cpu: Duration) {
         let _ = write!(line, " {:>6.1}", disk_bytes(&directory.join(area)) as f64 / done as f64);
     }
     println!("{line}");
+}
+
+/// What each table of the index holds: rows, and bytes of keys and values, an event.
+fn print_tables(store: &dyn Store, events: u64) {
+    println!("{:<14} {:>10} {:>7} {:>8} {:>8}  (an event)", "table", "rows", "rows", "keys B", "values B");
+    for table in Table::ALL {
+        let (mut rows, mut keys, mut values, mut from) = (0_u64, 0, 0, Bound::Unbounded);
+        loop {
+            let found = store.scan(table, (from, Bound::Unbounded), Direction::Forward, 10_000).expect("readable");
+            let Some((last, _)) = found.last() else { break };
+            rows += found.len() as u64;
+            keys += found.iter().map(|(key, _)| key.len()).sum::<usize>();
+            values += found.iter().map(|(_, value)| value.len()).sum::<usize>();
+            from = Bound::Excluded(last.clone());
+        }
+        let each = |number: f64| number / events as f64;
+        let (keys, values) = (each(keys as f64), each(values as f64));
+        println!("{:<14} {rows:>10} {:>7.2} {keys:>8.1} {values:>8.1}", format!("{table:?}"), each(rows as f64));
+    }
 }
 
 /// Bytes that a directory takes on the disk.
