@@ -92,10 +92,8 @@ fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
     let newest: Option<(u64, chain::hash::Hash)> =
         newest.map(|bytes| borsh::from_slice(&bytes)).transpose().map_err(|error| damaged(&error))?;
     let changes: Vec<(StateKey, &[u8])> = view
-        .frozen()
-        .iter()
-        .filter(|((table, _), _)| *table == Table::State)
-        .filter_map(|((_, key), value)| Some((StateKey::from_bytes(key.clone()), value.as_deref()?)))
+        .frozen(Table::State)
+        .filter_map(|(key, value)| Some((StateKey::from_bytes(key.to_vec()), value?)))
         .collect();
     let mut writes = IndexWrites::new();
     let (version, root) = match newest {

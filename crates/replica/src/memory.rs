@@ -61,8 +61,9 @@ impl CheckpointView for View<'_> {
         Ok(scan(self.durable, table, &range, Direction::Forward, limit))
     }
 
-    fn frozen(&self) -> &IndexWrites {
-        self.frozen
+    fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = (&[u8], Option<&[u8]>)> + '_> {
+        let rows = self.frozen.iter().filter(move |((other, _), _)| *other == table);
+        Box::new(rows.map(|((_, key), value)| (key.as_slice(), value.as_deref())))
     }
 }
 

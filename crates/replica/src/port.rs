@@ -176,8 +176,8 @@ pub trait CheckpointView {
     fn previous(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault>;
     /// Rows as of the previous checkpoint.
     fn previous_rows(&self, table: Table, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault>;
-    /// The writes this checkpoint makes durable.
-    fn frozen(&self) -> &IndexWrites;
+    /// The writes of a table that this checkpoint makes durable, in no order: key, and value or deletion.
+    fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = (&[u8], Option<&[u8]>)> + '_>;
 }
 
 /// What a checkpoint's computation adds: the root, and writes of its own (tree nodes).

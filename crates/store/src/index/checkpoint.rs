@@ -6,13 +6,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use replica::port::{
-    CheckpointJob, CheckpointMark, CheckpointOutput, CheckpointView, Direction, IndexKey, IndexWrites, KeyRange, Row,
-    StoreFault, Table,
+    CheckpointJob, CheckpointMark, CheckpointOutput, CheckpointView, Direction, IndexKey, KeyRange, Row, StoreFault,
+    Table,
 };
 
 use super::Shared;
 use super::evidence::{self, Evidence, RowEvidence};
 use super::layout::{self, BEGIN_KEY, END_KEY, Marks};
+use super::memtable::Memtable;
 use super::redo::{self, Redo};
 use crate::database::Database;
 use crate::fault;
@@ -51,7 +52,7 @@ pub(super) fn room_needed_bytes(rows: usize) -> u64 {
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) job: CheckpointJob,
-    pub(super) frozen: Arc<IndexWrites>,
+    pub(super) frozen: Arc<Memtable>,
 }
 
 /// How far checkpoints have come.
@@ -132,7 +133,7 @@ impl Progress {
 /// The view of a checkpoint's computation: the database is the state of the checkpoint before.
 struct View<'a> {
     shared: &'a Shared,
-    frozen: &'a IndexWrites,
+    frozen: &'a Memtable,
 }
 
 impl CheckpointView for View<'_> {
@@ -147,13 +148,13 @@ impl CheckpointView for View<'_> {
         self.shared.read_rows(table, &range, Direction::Forward, limit)
     }
 
-    fn frozen(&self) -> &IndexWrites {
-        self.frozen
+    fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = (&[u8], Option<&[u8]>)> + '_> {
+        Box::new(self.frozen.of_table(table))
     }
 }
 
-/// One row to write: its key, and value or deletion.
-type TreeWrite<'a> = (&'a IndexKey, Option<&'a [u8]>);
+/// One row to write: its table and key, and value or deletion.
+type TreeWrite<'a> = (Table, &'a [u8], Option<&'a [u8]>);
 
 impl Shared {
     /// The life of the thread: one checkpoint after the other, until it is told to stop.
@@ -238,12 +239,12 @@ impl Shared {
     fn gather(&self, number: u64, writes: &[TreeWrite<'_>]) -> Result<Evidence, StoreFault> {
         let stride = writes.len().div_ceil(self.evidence_rows_max).max(1);
         let mut sample = Vec::with_capacity(writes.len() / stride + 1);
-        for ((table, key), after) in writes.iter().step_by(stride) {
-            let before = self.read(*table, key)?;
+        for &(table, key, after) in writes.iter().step_by(stride) {
+            let before = self.read(table, key)?;
             sample.push(RowEvidence {
-                key: layout::row_key(*table, key),
+                key: layout::row_key(table, key),
                 before: evidence::stand(before.as_deref()),
-                after: evidence::stand(*after),
+                after: evidence::stand(after),
             });
         }
         let rows = u64::try_from(writes.len()).expect("a count of rows in memory fits 64 bits");
@@ -298,7 +299,7 @@ fn reopen_when_heavy(database: &Database, reopen_bytes: u64) -> Result<bool, Sto
 
 /// Rows as the tree has them.
 fn tree_rows<'w>(writes: &'w [TreeWrite<'w>]) -> impl Iterator<Item = (Vec<u8>, Option<&'w [u8]>)> {
-    writes.iter().map(|((table, key), value)| (layout::row_key(*table, key), *value))
+    writes.iter().map(|(table, key, value)| (layout::row_key(*table, key), *value))
 }
 
 /// Writes the rows of a checkpoint between its marks, flushing once in a slice, and at the end; `between`
@@ -344,24 +345,23 @@ pub(super) fn finish(database: &Database, options: &Options, redo: &Redo) -> Res
 }
 
 /// Frozen and computed writes in the order of the tree.
-fn tree_writes<'a>(frozen: &'a IndexWrites, output: &'a CheckpointOutput) -> Result<Vec<TreeWrite<'a>>, StoreFault> {
+fn tree_writes<'a>(frozen: &'a Memtable, output: &'a CheckpointOutput) -> Result<Vec<TreeWrite<'a>>, StoreFault> {
     let outside = |(table, _): &&IndexKey| *table != Table::TreeNode && *table != Table::TreeStale;
     if let Some((table, _)) = output.writes.keys().find(outside) {
         let place = "output of a checkpoint's computation";
         return Err(fault::damaged(place, "rows of TreeNode and TreeStale", format!("a row of {table:?}")));
     }
-    let writes = frozen.iter().chain(&output.writes);
-    let mut writes: Vec<TreeWrite<'a>> = writes.map(|(key, value)| (key, value.as_deref())).collect();
-    // Two sorted runs; tables are in the order of their prefixes. A stable sort keeps the computed
-    // write after a frozen one of the same row.
-    writes.sort_by(|one, other| one.0.cmp(other.0));
-    writes.dedup_by(|later, earlier| {
-        let same = later.0 == earlier.0;
-        if same {
-            earlier.1 = later.1;
-        }
-        same
-    });
+    let mut writes = Vec::with_capacity(frozen.len() + output.writes.len());
+    // Tables are in the order of their prefixes.
+    for table in Table::ALL {
+        let begins = writes.len();
+        let computed = output.writes.range((table, Vec::new())..).take_while(|((other, _), _)| *other == table);
+        writes.extend(computed.map(|((_, key), value)| (table, key.as_slice(), value.as_deref())));
+        // What was computed counts where both have a row, and comes first; sorting keeps it there.
+        writes.extend(frozen.of_table(table).map(|(key, value)| (table, key, value)));
+        writes[begins..].sort_by(|one: &TreeWrite<'_>, other| one.1.cmp(other.1));
+    }
+    writes.dedup_by(|later, earlier| (later.0, later.1) == (earlier.0, earlier.1));
     Ok(writes)
 }
 

@@ -15,6 +15,7 @@ mod checkpoint;
 mod evidence;
 mod hot;
 mod layout;
+mod memtable;
 mod overlay;
 mod redo;
 mod verdict;
@@ -36,6 +37,7 @@ use crate::private;
 use crate::room::Room;
 use checkpoint::{Progress, Task};
 use hot::{HotRows, Looked};
+use memtable::Memtable;
 use overlay::Layers;
 use redo::Redo;
 use verdict::Verdict;
@@ -115,14 +117,13 @@ impl Index {
         if let Some(applied) = layers.applied {
             assert_eq!(Some(height), applied.checked_add(1), "writes that do not follow the index's tip");
         }
-        layers.memtable.extend(writes);
+        layers.memtable.apply(writes);
         layers.applied = Some(height);
         Ok(())
     }
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
-        let index_key = (table, key.to_vec());
-        let layered = self.shared.layers().get(&index_key).cloned();
+        let layered = self.shared.layers().get(table, key).map(|value| value.map(<[u8]>::to_vec));
         match layered {
             Some(value) => Ok(value),
             None if table == Table::State => self.shared.read_hot(table, key),
@@ -173,7 +174,9 @@ impl Index {
         progress.check_not_lost()?;
         let mut layers = shared.layers.write().unwrap_or_else(PoisonError::into_inner);
         assert_eq!(Some(job.height), layers.applied, "a checkpoint of another height than the one applied last");
-        let frozen = Arc::new(std::mem::take(&mut layers.memtable));
+        // About as many rows come in the next interval, and growing would hold up commits.
+        let empty = Memtable::with_room_for(layers.memtable.len());
+        let frozen = Arc::new(std::mem::replace(&mut layers.memtable, empty));
         layers.frozen = Some(Arc::clone(&frozen));
         drop(layers);
         progress.begin(Task { job, frozen });

@@ -5,18 +5,17 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use replica::port::{Direction, IndexKey, IndexWrites, KeyRange, Row, Table};
+use replica::port::{Direction, KeyRange, Row, Table};
 
-/// A range of index keys.
-type Limits = (Bound<IndexKey>, Bound<IndexKey>);
+use super::memtable::{Memtable, Write};
 
 /// The layers above the database.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     /// What was applied since the last checkpoint was begun.
-    pub(super) memtable: IndexWrites,
+    pub(super) memtable: Memtable,
     /// What the checkpoint under way makes durable. Kept until it is in the database.
-    pub(super) frozen: Option<Arc<IndexWrites>>,
+    pub(super) frozen: Option<Arc<Memtable>>,
     /// The height applied last.
     pub(super) applied: Option<u64>,
 }
@@ -46,24 +45,20 @@ impl Layers {
     }
 
     /// The newest write of a key, if the layers have one.
-    pub(super) fn get(&self, key: &IndexKey) -> Option<&Option<Vec<u8>>> {
-        let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.get(key));
-        self.memtable.get(key).or_else(frozen)
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
+        self.memtable.get(table, key).or_else(|| self.frozen.as_ref()?.get(table, key))
     }
 
     /// The writes in a range of a table, from its beginning in the given direction, until they
     /// hold `limit` puts. The range must not be empty by its bounds.
     pub(super) fn range(&self, table: Table, range: &KeyRange, direction: Direction, limit: usize) -> RangeWrites {
-        let limits = limits(table, range);
-        let newer = self.memtable.range(limits.clone());
-        let older = self.frozen.as_deref().map(|frozen| frozen.range(limits));
-        match direction {
-            Direction::Forward => merge(newer, older.into_iter().flatten(), |one, other| one < other, limit),
-            Direction::Backward => {
-                let older = older.into_iter().flat_map(Iterator::rev);
-                merge(newer.rev(), older, |one, other| one > other, limit)
-            }
-        }
+        let newer = self.memtable.range(table, range, direction);
+        let older = self.frozen.as_deref().map(|frozen| frozen.range(table, range, direction));
+        let before = |one: &[u8], other: &[u8]| match direction {
+            Direction::Forward => one < other,
+            Direction::Backward => one > other,
+        };
+        merge(newer, older.into_iter().flatten(), before, limit)
     }
 }
 
@@ -76,27 +71,11 @@ pub(super) fn is_empty(range: &KeyRange) -> bool {
     }
 }
 
-fn limits(table: Table, range: &KeyRange) -> Limits {
-    let of = |bound: &Bound<Vec<u8>>| bound.as_ref().map(|key| (table, key.clone()));
-    let from = match of(&range.0) {
-        Bound::Unbounded => Bound::Included((table, Vec::new())),
-        bound @ (Bound::Included(_) | Bound::Excluded(_)) => bound,
-    };
-    let next = Table::ALL.into_iter().find(|next| *next > table);
-    let to = match (of(&range.1), next) {
-        (Bound::Unbounded, Some(next)) => Bound::Excluded((next, Vec::new())),
-        (bound, _) => bound,
-    };
-    (from, to)
-}
-
-type Write<'a> = (&'a IndexKey, &'a Option<Vec<u8>>);
-
 /// Merges two layers in the order `before` says, the newer one hiding the older.
 fn merge<'a>(
     newer: impl Iterator<Item = Write<'a>>,
     older: impl Iterator<Item = Write<'a>>,
-    before: impl Fn(&IndexKey, &IndexKey) -> bool,
+    before: impl Fn(&[u8], &[u8]) -> bool,
     limit: usize,
 ) -> RangeWrites {
     let (mut newer, mut older) = (newer.peekable(), older.peekable());
@@ -117,13 +96,13 @@ fn merge<'a>(
             }
         };
         let next = if older_first { older.next() } else { newer.next() };
-        let Some(((_, key), value)) = next else {
+        let Some((key, value)) = next else {
             return found;
         };
         puts += usize::from(value.is_some());
-        found.writes.insert(key.clone(), value.clone());
+        found.writes.insert(key.to_vec(), value.map(<[u8]>::to_vec));
         if puts == limit {
-            found.last = Some(key.clone());
+            found.last = Some(key.to_vec());
         }
     }
     found
@@ -164,11 +143,13 @@ mod tests {
 
     const TABLE: Table = Table::State;
 
-    fn writes(writes: &[(&str, Option<&str>)]) -> IndexWrites {
-        let owned = |(key, value): &(&str, Option<&str>)| {
-            ((TABLE, key.as_bytes().to_vec()), value.map(|value| value.as_bytes().to_vec()))
-        };
-        writes.iter().map(owned).collect()
+    fn writes(writes: &[(&str, Option<&str>)]) -> Memtable {
+        let mut memtable = Memtable::default();
+        for (key, value) in writes {
+            let value = value.map(|value| value.as_bytes().to_vec());
+            memtable.apply([((TABLE, key.as_bytes().to_vec()), value)].into());
+        }
+        memtable
     }
 
     /// Scans layers over a database that holds `a` to `f`, each with its own name as value.
@@ -202,8 +183,10 @@ mod tests {
 
     #[test]
     fn blocks_are_held_back_only_while_a_checkpoint_falls_behind_and_never_for_long() {
-        let many = |count: u32| -> IndexWrites {
-            (0..count).map(|number| ((TABLE, number.to_be_bytes().to_vec()), None)).collect()
+        let many = |count: u32| {
+            let mut memtable = Memtable::default();
+            memtable.apply((0..count).map(|number| ((TABLE, number.to_be_bytes().to_vec()), None)).collect());
+            memtable
         };
         let check = |memtable, frozen: Option<u32>, expected| {
             let layers = Layers { memtable: many(memtable), frozen: frozen.map(many).map(Arc::new), applied: None };
