@@ -13,7 +13,7 @@ use chain::suite::Suite;
 use invoice::taxpayer::TaxpayerKind;
 use ledger::genesis::LedgerGenesis;
 use ledger::organisation::{Custody, Key, Mandate, Organisation, Purpose, Role, Scope, Standing};
-use ledger::parallel::Alone;
+use ledger::parallel::{Alone, Workers};
 use ledger::parameters::Parameters;
 use replica::mempool::{Limits, Mempool};
 use replica::port::Store;
@@ -129,8 +129,13 @@ pub struct Node<S: Store> {
 impl<S: Store> Node<S> {
     /// Starts on a store, as after any end of the process.
     pub fn start(genesis: Genesis, store: Arc<S>) -> Self {
+        Self::start_with(genesis, store, Arc::new(Alone))
+    }
+
+    /// The same, with somebody to share the work.
+    pub fn start_with(genesis: Genesis, store: Arc<S>, workers: Arc<dyn Workers>) -> Self {
         let genesis = Arc::new(genesis);
-        let replica = Replica::recover(&genesis, store, Arc::new(Alone), |_| {}).unwrap();
+        let replica = Replica::recover(&genesis, store, workers, |_| {}).unwrap();
         let query = Query::new(&replica, Arc::clone(&genesis));
         let now_ms = NOON.max(replica.tip().progress.time_ms + 1);
         // Nonces of an earlier life are not used again.

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use benches::Cores;
 use chain::block::{Block, Body};
 use chain::certificate::{CommitCertificate, sign_precommit};
 use chain::hash::StatementId;
@@ -232,7 +233,8 @@ fn main() {
 
 fn start(consortium: &Consortium, directory: &Path) -> Node<SledStore> {
     let genesis = consortium.genesis(NOON - DAY, |_| {}).expect("a genesis");
-    Node::start(genesis, Arc::new(SledStore::open(&Options::new(directory)).expect("opens")))
+    let store = Arc::new(SledStore::open(&Options::new(directory)).expect("opens"));
+    Node::start_with(genesis, store, Arc::new(Cores))
 }
 
 fn load(arguments: &Arguments, consortium: &Arc<Consortium>, node: &mut Node<SledStore>) {

@@ -19,7 +19,7 @@ use ledger::schedule::Schedule;
 use crate::checkpoint;
 use crate::index::{self, HeightRow, PROGRESS, Progress};
 use crate::port::{IndexWrites, Store, StoreFault, Table};
-use crate::replica::{Fault, Replica, identity, tip_from};
+use crate::replica::{DecidedBlock, Fault, Replica, identity, tip_from};
 use crate::view::StoreTiles;
 
 /// How a recovery goes on.
@@ -41,7 +41,7 @@ impl<S: Store> Replica<S> {
         genesis: &Genesis,
         store: Arc<S>,
         workers: Arc<dyn Workers>,
-        mut progress: impl FnMut(Recovering),
+        progress: impl FnMut(Recovering),
     ) -> Result<Self, Fault> {
         genesis.verify_countersignatures().map_err(Fault::Countersignatures)?;
         let ledger_tip = store.ledger_tip()?;
@@ -77,13 +77,30 @@ impl<S: Store> Replica<S> {
         let tip = Arc::new(tip_from(&*store, start)?);
         let shared = Arc::new(RwLock::new(Arc::clone(&tip)));
         let mut replica = Self { store, chain, suite, edge, tip, shared, candidates: VecDeque::new(), workers };
-        for height in first + 1..=ledger_tip {
-            let body = decided_body(&*replica.store, height)?;
-            let checked = replica.execute_decided(&body)?;
-            replica.apply(checked)?;
-            progress(Recovering { height, tip: ledger_tip });
-        }
+        replica.catch_up(first, ledger_tip, progress)?;
         Ok(replica)
+    }
+
+    /// Executes and applies the decided blocks above a height. The next one is read meanwhile.
+    fn catch_up(&mut self, height: u64, tip: u64, mut progress: impl FnMut(Recovering)) -> Result<(), Fault> {
+        let (store, workers) = (Arc::clone(&self.store), Arc::clone(&self.workers));
+        let read = |height| {
+            let body = || DecidedBlock::read(decided_body(&*store, height)?, &*workers);
+            (height <= tip).then(body).transpose()
+        };
+        let mut height = height + 1;
+        let mut read_ahead = read(height)?;
+        while let Some(block) = read_ahead {
+            let (mut next, mut applied) = (Ok(None), Ok(()));
+            workers.both(&mut || next = read(height + 1), &mut || {
+                applied = self.execute_decided(&block).and_then(|checked| self.apply(checked));
+            });
+            applied?;
+            read_ahead = next?;
+            progress(Recovering { height, tip });
+            height += 1;
+        }
+        Ok(())
     }
 }
 

@@ -32,6 +32,7 @@ use crate::index::{BlockRows, Progress, StatementRef};
 use crate::port::{Decided, Store, StoreFault};
 use crate::recover::decided_body;
 use crate::view::StoreView;
+pub(crate) use check::DecidedBlock;
 
 /// The version of the rules, from block 1 on.
 pub const VERSION: u16 = 1;
@@ -298,7 +299,7 @@ impl<S: Store> Replica<S> {
         if body.header().id() != id {
             return Err(Fault::Ledger { height, what: format!("the body under {id} is that of another block") });
         }
-        self.execute_decided(&body)
+        self.execute_decided(&DecidedBlock::read(body, &*self.workers)?)
     }
 
     /// Applies a final block to the index and moves the tip. Recovery comes this way too.

@@ -148,15 +148,15 @@ impl<S: Store> Replica<S> {
 
     /// Executes a decided block again, without judging its statements: it was certified, and its
     /// bytes are what this node wrote.
-    pub(crate) fn execute_decided(&self, body: &Body) -> Result<Checked, Fault> {
+    pub(crate) fn execute_decided(&self, decided: &DecidedBlock) -> Result<Checked, Fault> {
+        let DecidedBlock { body, parsed } = decided;
         let header = &body.block.header;
         let damaged = |what: String| Fault::Ledger { height: header.height, what };
         self.examine_header(&body.block).map_err(|invalid| damaged(invalid.to_string()))?;
-        let parsed = read_statements(&body.block, &*self.workers).map_err(|invalid| damaged(invalid.to_string()))?;
         let place = self.place(header.time_ms)?;
         let view = StoreView(&*self.store);
         let mut executor = Executor::new(&view, self.context(&place)?)?;
-        for parsed in &parsed {
+        for parsed in parsed {
             executor.execute(parsed)?;
         }
         let parsed: Vec<&Parsed> = parsed.iter().collect();
@@ -167,6 +167,22 @@ impl<S: Store> Replica<S> {
                 Err(Fault::Diverged { height: header.height, what, ours: expected, decided: found })
             }
         }
+    }
+}
+
+/// A decided block with its statements read.
+pub(crate) struct DecidedBlock {
+    body: Body,
+    parsed: Vec<Parsed>,
+}
+
+impl DecidedBlock {
+    /// Reads the statements of a body, several at once.
+    pub(crate) fn read(body: Body, workers: &dyn Workers) -> Result<Self, Fault> {
+        let height = body.block.header.height;
+        let parsed = read_statements(&body.block, workers)
+            .map_err(|invalid| Fault::Ledger { height, what: invalid.to_string() })?;
+        Ok(Self { body, parsed })
     }
 }
 
