@@ -200,6 +200,7 @@ fn main() {
         "all"
     );
     load(&arguments, &consortium, &mut node);
+    println!("RSS {} MiB without the invented lives", memory().0);
     let closing = Instant::now();
     node.replica.store().close().expect("closes");
     println!("close {:.2} s", closing.elapsed().as_secs_f64());

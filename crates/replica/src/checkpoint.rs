@@ -44,15 +44,23 @@ pub(crate) fn published<S: Store + ?Sized>(store: &S, number: u64) -> Result<Sta
     Ok(StateCheckpoint { height: mark.height, root: mark.root })
 }
 
-/// Adds the removal of nonces that are no longer live at a block's time.
+/// Adds the removal of nonces that are no longer live at a block's time, and returns until when none
+/// of those that are left in the store ends, ms UTC; nothing is removed before that.
 pub(crate) fn expire_nonces<S: Store + ?Sized>(
     store: &S,
     time_ms: i64,
     rows: &mut IndexWrites,
-) -> Result<(), StoreFault> {
+) -> Result<i64, StoreFault> {
     // A nonce is live through its last instant.
-    let end = Bound::Excluded(time_ms.max(0).to_be_bytes().to_vec());
-    let expired = store.scan(Table::NonceExpiry, (Bound::Unbounded, end), Direction::Forward, EXPIRED_ROWS_MAX)?;
+    let now = time_ms.max(0).to_be_bytes().to_vec();
+    let (expired, left) = ((Bound::Unbounded, Bound::Excluded(now.clone())), (Bound::Included(now), Bound::Unbounded));
+    let expired = store.scan(Table::NonceExpiry, expired, Direction::Forward, EXPIRED_ROWS_MAX)?;
+    let next = if expired.len() < EXPIRED_ROWS_MAX {
+        let next = store.scan(Table::NonceExpiry, left, Direction::Forward, 1)?;
+        next.first().map_or(Ok(i64::MAX), |(key, _)| index::nonce_expiry(key))?
+    } else {
+        i64::MIN
+    };
     for (key, row) in expired {
         for nonce in index::decode::<Vec<Vec<u8>>>(Table::NonceExpiry, &row)? {
             // A nonce used again since is live again, in this very block or one before: its row stays.
@@ -67,7 +75,7 @@ pub(crate) fn expire_nonces<S: Store + ?Sized>(
         }
         rows.insert((Table::NonceExpiry, key), None);
     }
-    Ok(())
+    Ok(next)
 }
 
 struct Previous<'v>(&'v dyn CheckpointView);
@@ -157,14 +165,14 @@ mod tests {
         ]);
         store.apply(0, rows).unwrap();
         let mut rows = IndexWrites::new();
-        expire_nonces(&store, 150, &mut rows).unwrap();
+        assert_eq!(expire_nonces(&store, 150, &mut rows).unwrap(), 200);
         let first = (Table::NonceExpiry, first);
         assert_eq!(rows.into_iter().collect::<Vec<_>>(), [(first, None)]);
         let mut rows = IndexWrites::new();
-        expire_nonces(&store, 200, &mut rows).unwrap();
+        assert_eq!(expire_nonces(&store, 200, &mut rows).unwrap(), 200);
         assert_eq!(rows.get(&(Table::Nonce, key.clone())), None, "live through its last instant");
         let mut rows = IndexWrites::new();
-        expire_nonces(&store, 201, &mut rows).unwrap();
+        assert_eq!(expire_nonces(&store, 201, &mut rows).unwrap(), i64::MAX);
         assert_eq!(rows.get(&(Table::Nonce, key)), Some(&None));
     }
 }

@@ -115,6 +115,19 @@ pub fn nonce_expiry_key(live_until_ms: i64, first_leaf: u64) -> Vec<u8> {
     [live_until_ms.max(0).to_be_bytes(), first_leaf.to_be_bytes()].concat()
 }
 
+/// When the nonces under a key of [`nonce_expiry_key`] end, ms UTC.
+///
+/// # Errors
+/// [`StoreFault::Damaged`] when it is no such key.
+pub fn nonce_expiry(key: &[u8]) -> Result<i64, StoreFault> {
+    let end = key.first_chunk::<8>().map(|end| i64::from_be_bytes(*end));
+    end.ok_or_else(|| StoreFault::Damaged {
+        place: "a key of NonceExpiry".to_owned(),
+        expected: "a time and a leaf".to_owned(),
+        found: format!("{} bytes", key.len()),
+    })
+}
+
 /// The prefix of a subject's leaves.
 pub fn subject_prefix(subject: &str) -> Vec<u8> {
     [subject.as_bytes(), &[0]].concat()

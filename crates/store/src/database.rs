@@ -203,11 +203,7 @@ impl Database {
                 handles.give_back(db);
                 let written = stats.write_batch.heap_bytes_written.saturating_mul(self.profile.expansion);
                 let pages = stats.objects_flushed.saturating_mul(PAGE_OVERHEAD_BYTES);
-                // sled lets go of a written page after the flush if its cache was full before it, and of
-                // no other: what stays is what fits the cache, which counts bytes and not allocations.
-                let fitting = u64::try_from(self.profile.cache_bytes).unwrap_or(u64::MAX);
-                let kept = written.saturating_add(pages).min(fitting);
-                handles.held_bytes.fetch_add(kept, Ordering::Relaxed);
+                handles.held_bytes.fetch_add(written.saturating_add(pages), Ordering::Relaxed);
                 Ok(stats.objects_flushed)
             }
             Ok((db, Err(error))) => {

@@ -13,9 +13,8 @@ pub struct Options {
     /// Cache of the ledger database, in bytes. Default 16 MiB: bodies are written once and read
     /// rarely, and the newest are cached in any case.
     pub ledger_cache_bytes: usize,
-    /// Cache of the index database, in bytes. Default 4 MiB: records that are read again and again are
-    /// kept elsewhere, and after each flush as many bytes of written pages as fit the cache stay in
-    /// memory until the database is reopened.
+    /// Cache of the index database, in bytes. Default 4 MiB: it bounds only pages that were read and not
+    /// written since the database was opened, and records that are read again and again are kept beside it.
     pub index_cache_bytes: usize,
     /// Bytes of a body in one compressed segment: what reading a single event costs to
     /// decompress. Default 64 KiB; between 4 KiB and 1 MiB.
@@ -25,7 +24,7 @@ pub struct Options {
     /// How much written data sled may hold, by our estimate and in bytes, before the ledger
     /// database is reopened after a commit. Default 96 MiB.
     pub ledger_reopen_bytes: u64,
-    /// The same for the index database, which is reopened after a checkpoint. Default 160 MiB.
+    /// The same for the index database, which is reopened after a checkpoint. Default 384 MiB.
     pub index_reopen_bytes: u64,
     /// Rows of a checkpoint that are read again after a restart to tell a whole checkpoint from
     /// half a one. Up to this many writes the evidence is complete, above it is an even sample.
@@ -52,7 +51,7 @@ impl Options {
             segment_bytes: 64 * 1024,
             segment_cache_bytes: 16 * 1024 * 1024,
             ledger_reopen_bytes: 96 * 1024 * 1024,
-            index_reopen_bytes: 160 * 1024 * 1024,
+            index_reopen_bytes: 384 * 1024 * 1024,
             evidence_rows_max: 65_536,
             slice_rows_max: 32_768,
             reserve_bytes: 256 * 1024 * 1024,
