@@ -20,6 +20,10 @@ use replica::replica::Replica;
 use workload::consortium::TAX_BUREAU;
 use workload::{Consortium, Shape, Signers, Workload};
 
+/// The allocator of `einvoice`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Events in a block.
 const BLOCK_EVENTS: u64 = 2_000;
 /// 2026-11-15T04:00:00Z: noon in Shenzhen, in the middle of a month.

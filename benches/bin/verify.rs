@@ -14,6 +14,10 @@ use chain::verify::{Level, Options, Report};
 use ledger::replay::{BATCH_BYTES_MAX, Resources, verify_archive_with};
 use store::DiskScratch;
 
+/// The allocator of `einvoice`, whose figures these are to be.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let directory = PathBuf::from(arguments.first().expect("DIRECTORY"));

@@ -82,9 +82,24 @@ impl TreeReader for Reader<'_> {
     }
 }
 
-/// What the tree holds of a record: the hash of its key, and the hash of the stored value.
-fn leaf(key: &StateKey, stored: &[u8]) -> (KeyHash, OwnedValue) {
-    (KeyHash(*Hash::of(key.as_bytes()).as_bytes()), Hash::of(stored).as_bytes().to_vec())
+/// What the tree takes in of a record that was written: 64 bytes, however long it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// SHA-256 of its key.
+    key: KeyHash,
+    /// SHA-256 of the stored value.
+    value: Hash,
+}
+
+impl Change {
+    /// That a record has this stored value now.
+    pub fn new(key: &StateKey, stored: &[u8]) -> Self {
+        Self { key: KeyHash(*Hash::of(key.as_bytes()).as_bytes()), value: Hash::of(stored) }
+    }
+
+    fn leaf(&self) -> (KeyHash, OwnedValue) {
+        (self.key, self.value.as_bytes().to_vec())
+    }
 }
 
 fn fault(error: impl std::fmt::Display) -> Fault {
@@ -92,15 +107,11 @@ fn fault(error: impl std::fmt::Display) -> Fault {
 }
 
 /// Computes the next version of the tree. `version` counts up from 0 without gaps; `changes` must
-/// not be empty. A change is a state key and the stored value.
+/// not be empty, and name each record once.
 ///
 /// # Errors
 /// A fault of the reader, or of the tree (a node that should be there is not).
-pub fn update<'a>(
-    nodes: &dyn Nodes,
-    version: u64,
-    changes: impl IntoIterator<Item = (&'a StateKey, &'a [u8])>,
-) -> Result<TreeUpdate, Fault> {
+pub fn update(nodes: &dyn Nodes, version: u64, mut changes: Vec<Change>) -> Result<TreeUpdate, Fault> {
     let mut reader = Reader { nodes, root: None, leaves: RefCell::default() };
     if let Some(before) = version.checked_sub(1) {
         reader.root = reader.row(&row::root_key(before * PARTS))?;
@@ -109,17 +120,12 @@ pub fn update<'a>(
             return Err(Fault::Tree { reason: format!("the root of version {before} is missing") });
         }
     }
-    let mut values: Vec<_> = changes.into_iter().map(|(key, stored)| leaf(key, stored)).collect();
-    values.sort_unstable_by_key(|(key, _)| *key);
+    changes.sort_unstable_by_key(|change| change.key);
     let mut update = TreeUpdate { root: Hash::from_bytes([0; 32]), nodes: Vec::new(), stale: Vec::new() };
-    let (mut values, mut part) = (values.into_iter().peekable(), version * PARTS);
-    let nibble = |key: &KeyHash| key.0[0] >> 4;
-    while let Some(first) = values.peek().map(|(key, _)| nibble(key)) {
-        let mut changes = Vec::new();
-        while let Some(change) = values.next_if(|(key, _)| nibble(key) == first) {
-            changes.push(change);
-        }
-        take_in(&mut reader, part, changes, &mut update)?;
+    let mut part = version * PARTS;
+    let nibble = |change: &Change| change.key.0[0] >> 4;
+    for changes in changes.chunk_by(|one, next| nibble(one) == nibble(next)) {
+        take_in(&mut reader, part, changes.iter().map(Change::leaf).collect(), &mut update)?;
         part += 1;
     }
     let root = reader.root.as_ref().filter(|_| part > version * PARTS);
@@ -185,6 +191,10 @@ mod tests {
         }
     }
 
+    fn changes<'a>(records: impl IntoIterator<Item = (&'a StateKey, &'a Vec<u8>)>) -> Vec<Change> {
+        records.into_iter().map(|(key, value)| Change::new(key, value)).collect()
+    }
+
     fn key(index: u32) -> StateKey {
         StateKey::counter(&index.to_string())
     }
@@ -193,13 +203,13 @@ mod tests {
     fn the_root_depends_on_the_state_and_not_on_the_way_there() {
         let mut at_once = Memory::default();
         let records: Vec<_> = (0..200_u32).map(|index| (key(index), vec![u8::try_from(index).unwrap(); 40])).collect();
-        let whole = update(&at_once, 0, records.iter().map(|(key, value)| (key, value.as_slice()))).unwrap();
+        let whole = update(&at_once, 0, changes(records.iter().map(|(key, value)| (key, value)))).unwrap();
         at_once.0.extend(whole.nodes);
 
         let mut in_steps = Memory::default();
         let mut root = None;
         for (version, part) in records.chunks(7).enumerate() {
-            let part = part.iter().map(|(key, value)| (key, value.as_slice()));
+            let part = changes(part.iter().map(|(key, value)| (key, value)));
             let version = u64::try_from(version).unwrap();
             let step = update(&in_steps, version, part).unwrap();
             in_steps.0.extend(step.nodes);
@@ -240,10 +250,9 @@ mod tests {
                 .chain((0..version).map(|index| (key(index * 5), index.to_be_bytes().repeat(8))))
                 .collect();
             let version = u64::from(version);
-            let changes = || records.iter().map(|(key, value)| (key, value.as_slice()));
-            let ours = update(&rows, version, changes()).unwrap();
+            let ours = update(&rows, version, changes(&records)).unwrap();
             let tree = JellyfishMerkleTree::<_, sha2::Sha256>::new(&whole);
-            let theirs = changes().map(|(key, stored)| leaf(key, stored)).map(|(key, hash)| (key, Some(hash)));
+            let theirs = changes(&records).into_iter().map(|change| change.leaf()).map(|(key, hash)| (key, Some(hash)));
             let (root, batch) = tree.put_value_set(theirs, version).unwrap();
             assert_eq!(ours.root, Hash::from_bytes(root.0), "version {version}");
 
@@ -268,7 +277,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_row_are_told() {
         let records: Vec<_> = (0..300_u32).map(|index| (key(index), vec![7; 40])).collect();
-        let update = update(&Memory::default(), 0, records.iter().map(|(key, value)| (key, value.as_slice()))).unwrap();
+        let update = update(&Memory::default(), 0, changes(records.iter().map(|(key, value)| (key, value)))).unwrap();
         for (key, value) in &update.nodes {
             let mut leaves = Leaves::default();
             let node = row::decode(key, value, &mut leaves).unwrap();
@@ -283,8 +292,7 @@ mod tests {
 
     #[test]
     fn a_missing_node_is_a_fault_and_not_another_root() {
-        let value = [1_u8; 40];
-        let result = update(&Memory::default(), 3, [(&key(1), value.as_slice())]);
+        let result = update(&Memory::default(), 3, vec![Change::new(&key(1), &[1; 40])]);
         assert!(matches!(result, Err(Fault::Tree { .. })), "{result:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use chain::block::StateCheckpoint;
 use ledger::state::{Fault as StateFault, StateKey};
-use ledger::tree::{self, Nodes, VERSIONS_KEPT};
+use ledger::tree::{self, Change, Nodes, VERSIONS_KEPT};
 
 use crate::index::{self, NonceRow, Progress};
 use crate::port::{CheckpointJob, CheckpointOutput, CheckpointView, Direction, IndexWrites, Store, StoreFault, Table};
@@ -99,9 +99,9 @@ fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
     let newest = view.previous(Table::TreeNode, NEWEST)?;
     let newest: Option<(u64, chain::hash::Hash)> =
         newest.map(|bytes| borsh::from_slice(&bytes)).transpose().map_err(|error| damaged(&error))?;
-    let changes: Vec<(StateKey, &[u8])> = view
+    let changes: Vec<Change> = view
         .frozen(Table::State)
-        .filter_map(|(key, value)| Some((StateKey::from_bytes(key.to_vec()), value?)))
+        .filter_map(|(key, value)| Some(Change::new(&StateKey::from_bytes(key.to_vec()), value?)))
         .collect();
     let mut writes = IndexWrites::new();
     let (version, root) = match newest {
@@ -109,7 +109,6 @@ fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
         Some((version, root)) if changes.is_empty() => (version, root),
         _ => {
             let version = newest.map_or(0, |(version, _)| version + 1);
-            let changes = changes.iter().map(|(key, value)| (key, *value));
             let update = tree::update(&Previous(view), version, changes).map_err(|fault| damaged(&fault))?;
             for (key, node) in update.nodes {
                 writes.insert((Table::TreeNode, key), Some(node));

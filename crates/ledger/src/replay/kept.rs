@@ -11,11 +11,11 @@ use super::scratch::Entries;
 use super::space::Space;
 use crate::record::AccumulatorRecord;
 use crate::state::{Fault, Kind, Nonce, StateKey, View, Writes};
-use crate::tree::{self, Nodes};
+use crate::tree::{self, Change, Nodes};
 
 /// How many changed records are taken into the tree at once. The root depends on the state alone, so
 /// there may be versions between two checkpoints; this bounds what one of them takes of memory.
-const TREE_CHANGES_MAX: usize = 16_384;
+const TREE_CHANGES_MAX: usize = 131_072;
 
 const STATE: u8 = b's';
 const NONCE: u8 = b'n';
@@ -98,12 +98,11 @@ impl<'s> Kept<'s> {
         let mut changes = Vec::with_capacity(self.changed.len());
         for key in std::mem::take(&mut self.changed) {
             if let Some(stored) = self.get(&key)? {
-                changes.push((key, stored));
+                changes.push(Change::new(&key, &stored));
             }
         }
         let version = self.tree.map_or(0, |(version, _)| version + 1);
-        let sorted = changes.iter().map(|(key, stored)| (key, stored.as_slice()));
-        let update = tree::update(&TreeNodes(&self.space), version, sorted)?;
+        let update = tree::update(&TreeNodes(&self.space), version, changes)?;
         for (key, node) in update.nodes {
             self.space.put(prefixed(NODE, &key), Some(node))?;
         }

@@ -9,7 +9,7 @@ use chain::statement::Mode;
 
 use crate::fixture::*;
 use crate::state::{Fault, writes_hash};
-use crate::tree::{self, Nodes};
+use crate::tree::{self, Change, Nodes};
 
 const GOLDEN: &str = include_str!("golden.txt");
 
@@ -52,7 +52,9 @@ fn life(text: &mut String) -> Ledger {
 fn everything_that_is_hashed_is_what_it_was() {
     let mut text = format!("genesis {}\n", genesis().hash());
     let ledger = life(&mut text);
-    let root = tree::update(&Nothing, 0, ledger.state.iter().map(|(key, value)| (key, value.as_slice()))).unwrap().root;
+    let root = tree::update(&Nothing, 0, ledger.state.iter().map(|(key, value)| Change::new(key, value)).collect())
+        .unwrap()
+        .root;
     writeln!(text, "\nstate root {root}\n").unwrap();
     let mut shown: BTreeMap<u8, usize> = BTreeMap::new();
     for (key, value) in &ledger.state {
