@@ -6,7 +6,7 @@
 //! Records are never deleted.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -46,7 +46,7 @@ pub enum Kind {
 }
 
 /// The key of a state record: kind, then id.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StateKey(Vec<u8>);
 
 impl StateKey {
@@ -266,7 +266,7 @@ pub struct Overlay<'v> {
     base: &'v dyn View,
     writes: Writes,
     /// What was read below, so that a hot record is fetched once a block.
-    fetched: RefCell<HashMap<StateKey, Option<Vec<u8>>>>,
+    fetched: RefCell<BTreeMap<StateKey, Option<Vec<u8>>>>,
     /// What the overlay held before each write since [`Overlay::begin`].
     undo: Vec<(StateKey, Option<Vec<u8>>)>,
 }

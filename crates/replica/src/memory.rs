@@ -14,8 +14,8 @@ use chain::block::BlockId;
 use chain::hash::Hash;
 
 use crate::port::{
-    CheckpointJob, CheckpointMark, CheckpointView, Decided, Direction, IndexKey, IndexTip, IndexWrites, KeyRange, Row,
-    Store, StoreFault, Table,
+    CheckpointJob, CheckpointMark, CheckpointView, Decided, Direction, FrozenWrite, IndexKey, IndexTip, IndexWrites,
+    KeyRange, Row, Store, StoreFault, Table,
 };
 
 type Rows = BTreeMap<IndexKey, Vec<u8>>;
@@ -61,7 +61,7 @@ impl CheckpointView for View<'_> {
         Ok(scan(self.durable, table, &range, Direction::Forward, limit))
     }
 
-    fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = (&[u8], Option<&[u8]>)> + '_> {
+    fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = FrozenWrite<'_>> + '_> {
         let rows = self.frozen.iter().filter(move |((other, _), _)| *other == table);
         Box::new(rows.map(|((_, key), value)| (key.as_slice(), value.as_deref())))
     }

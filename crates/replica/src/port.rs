@@ -170,14 +170,17 @@ pub struct CheckpointMark {
     pub root: Hash,
 }
 
+/// A write that a checkpoint makes durable: key, and value or deletion.
+pub type FrozenWrite<'f> = (&'f [u8], Option<&'f [u8]>);
+
 /// What a checkpoint's computation may read while commits go on.
 pub trait CheckpointView {
     /// A value as of the *previous* checkpoint: below everything this checkpoint writes.
     fn previous(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault>;
     /// Rows as of the previous checkpoint.
     fn previous_rows(&self, table: Table, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault>;
-    /// The writes of a table that this checkpoint makes durable, in no order: key, and value or deletion.
-    fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = (&[u8], Option<&[u8]>)> + '_>;
+    /// The writes of a table that this checkpoint makes durable, in no order.
+    fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = FrozenWrite<'_>> + '_>;
 }
 
 /// What a checkpoint's computation adds: the root, and writes of its own (tree nodes).

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use replica::port::{
-    CheckpointJob, CheckpointMark, CheckpointOutput, CheckpointView, Direction, IndexKey, KeyRange, Row, StoreFault,
-    Table,
+    CheckpointJob, CheckpointMark, CheckpointOutput, CheckpointView, Direction, FrozenWrite, IndexKey, KeyRange, Row,
+    StoreFault, Table,
 };
 
 use super::Shared;
@@ -148,7 +148,7 @@ impl CheckpointView for View<'_> {
         self.shared.read_rows(table, &range, Direction::Forward, limit)
     }
 
-    fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = (&[u8], Option<&[u8]>)> + '_> {
+    fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = FrozenWrite<'_>> + '_> {
         Box::new(self.frozen.of_table(table))
     }
 }

@@ -11,7 +11,7 @@ use std::hash::BuildHasher;
 use std::ops::Bound;
 
 use hashbrown::HashTable;
-use replica::port::{Direction, IndexWrites, KeyRange, Table};
+use replica::port::{Direction, FrozenWrite, IndexWrites, KeyRange, Table};
 
 /// A write as it waits here. Boxes, because millions wait.
 #[derive(Debug)]
@@ -29,9 +29,6 @@ struct Place {
     run: u32,
     entry: u32,
 }
-
-/// A write that was found: key, and value or deletion.
-pub(super) type Write<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// What was applied since the last checkpoint was begun.
 #[derive(Debug, Default)]
@@ -87,14 +84,15 @@ impl Memtable {
     }
 
     /// The newest write of a key, if there is one.
-    pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<FrozenWrite<'_>> {
         let hash = self.hasher.hash_one((table, key));
         let place = self.newest.find(hash, |place| is(at(&self.runs, *place), table, key))?;
-        Some(at(&self.runs, *place).value.as_deref())
+        let entry = at(&self.runs, *place);
+        Some((&*entry.key, entry.value.as_deref()))
     }
 
     /// The newest writes of a table, in no order.
-    pub(super) fn of_table(&self, table: Table) -> impl Iterator<Item = Write<'_>> {
+    pub(super) fn of_table(&self, table: Table) -> impl Iterator<Item = FrozenWrite<'_>> {
         let everything = (Bound::Unbounded, Bound::Unbounded);
         let rows = self.runs.iter().flat_map(move |run| part(run, table, &everything));
         rows.filter(|entry| !entry.hidden).map(|entry| (&*entry.key, entry.value.as_deref()))
@@ -107,7 +105,7 @@ impl Memtable {
         table: Table,
         range: &KeyRange,
         direction: Direction,
-    ) -> impl Iterator<Item = Write<'_>> {
+    ) -> impl Iterator<Item = FrozenWrite<'_>> {
         let heads = self.runs.iter().map(|run| part(run, table, range));
         let mut heads: BinaryHeap<Head<'_>> = heads.filter_map(|rest| Head { rest, direction }.shown()).collect();
         std::iter::from_fn(move || {
@@ -244,11 +242,11 @@ mod tests {
                 memtable.apply(block);
             }
             prop_assert_eq!(memtable.len(), map.len());
-            let expected = map.get(&(table, asked.clone())).map(Option::as_deref);
+            let expected = map.get(&(table, asked.clone())).map(|value| (asked.as_slice(), value.as_deref()));
             prop_assert_eq!(memtable.get(table, &asked), expected);
             prop_assume!(!super::super::overlay::is_empty(&range));
             let rows = map.iter().filter(|((other, key), _)| *other == table && std::ops::RangeBounds::contains(&range, key));
-            let mut rows: Vec<Write<'_>> = rows.map(|((_, key), value)| (key.as_slice(), value.as_deref())).collect();
+            let mut rows: Vec<FrozenWrite<'_>> = rows.map(|((_, key), value)| (key.as_slice(), value.as_deref())).collect();
             prop_assert_eq!(memtable.range(table, &range, Direction::Forward).collect::<Vec<_>>(), rows.clone());
             rows.reverse();
             prop_assert_eq!(memtable.range(table, &range, Direction::Backward).collect::<Vec<_>>(), rows);

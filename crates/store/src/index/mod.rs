@@ -123,7 +123,7 @@ impl Index {
     }
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
-        let layered = self.shared.layers().get(table, key).map(|value| value.map(<[u8]>::to_vec));
+        let layered = self.shared.layers().get(table, key).map(|(_, value)| value.map(<[u8]>::to_vec));
         match layered {
             Some(value) => Ok(value),
             None if table == Table::State => self.shared.read_hot(table, key),

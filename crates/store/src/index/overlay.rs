@@ -5,9 +5,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use replica::port::{Direction, KeyRange, Row, Table};
+use replica::port::{Direction, FrozenWrite, KeyRange, Row, Table};
 
-use super::memtable::{Memtable, Write};
+use super::memtable::Memtable;
 
 /// The layers above the database.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl Layers {
     }
 
     /// The newest write of a key, if the layers have one.
-    pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<FrozenWrite<'_>> {
         self.memtable.get(table, key).or_else(|| self.frozen.as_ref()?.get(table, key))
     }
 
@@ -73,8 +73,8 @@ pub(super) fn is_empty(range: &KeyRange) -> bool {
 
 /// Merges two layers in the order `before` says, the newer one hiding the older.
 fn merge<'a>(
-    newer: impl Iterator<Item = Write<'a>>,
-    older: impl Iterator<Item = Write<'a>>,
+    newer: impl Iterator<Item = FrozenWrite<'a>>,
+    older: impl Iterator<Item = FrozenWrite<'a>>,
     before: impl Fn(&[u8], &[u8]) -> bool,
     limit: usize,
 ) -> RangeWrites {
