@@ -1,10 +1,9 @@
 //! What the tests share: a small consortium of one validator, its keys, and the statements its
 //! organisations sign. Keys come from names, time is set by hand, so that every run is the same; and
-//! attacks on a running node ([`hostile`]).
+//! trials of a running node ([`trial`]).
 
 pub mod consortium;
 pub mod events;
 pub mod fuzzing;
-pub mod hostile;
 pub mod trap;
 pub mod trial;

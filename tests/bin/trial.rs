@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 use tests::trial::binary::Binary;
-use tests::trial::{Broken, Report, crash, full, powerloss, soak};
+use tests::trial::{Broken, Report, crash, full, hostile, powerloss, soak};
 
 /// Tries a node: load, faults, attack. Ends with 1 when anything was lost, with 2 when a trial could not be carried out.
 #[derive(Debug, Parser)]
@@ -52,6 +52,15 @@ enum What {
         #[arg(long, default_value_t = 3)]
         rounds: u64,
     },
+    /// Attacks the door of a node, from one address and from many.
+    Hostile {
+        /// Connections of the attackers.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+        connections: u32,
+        /// How long each attack lasts, seconds.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
     /// Everything, one after the other.
     All,
     /// The replica whose power is cut: for `powerloss` itself.
@@ -91,12 +100,14 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
     let powerloss = |images| powerloss::run(&powerloss::Options::long(std::env::current_exe()?, seed, images));
     let soak = |minutes| soak::run(&soak::Options::long(binary()?, seed, minutes));
     let full = |rounds| full::run(&full::Options { binary: binary()?, seed, rounds, workers: 8 });
+    let hostile = |connections, seconds| hostile::run(&hostile::Options::long(binary()?, seed, connections, seconds));
     match &arguments.what {
         What::Crash { rounds } => Ok(vec![crash(*rounds)?]),
         What::Powerloss { images } => Ok(vec![powerloss(*images)?]),
         What::Soak { minutes } => Ok(vec![soak(*minutes)?]),
         What::Full { rounds } => Ok(vec![full(*rounds)?]),
-        What::All => Ok(vec![crash(100)?, powerloss(100)?, full(3)?, soak(60)?]),
+        What::Hostile { connections, seconds } => Ok(vec![hostile(*connections, *seconds)?]),
+        What::All => Ok(vec![crash(100)?, powerloss(100)?, full(3)?, hostile(10_000, 20)?, soak(60)?]),
         What::PowerlossWriter { seed, directory, blocks } => {
             powerloss::write(*seed, directory, *blocks)?;
             Ok(Vec::new())

@@ -100,6 +100,17 @@ pub struct Meter {
     pub latencies_us: Mutex<Vec<u32>>,
 }
 
+/// What came of sending a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// An answer about finality.
+    Settled,
+    /// An answer that said later; the statement waits.
+    PutOff,
+    /// No answer; the statement waits.
+    Unanswered,
+}
+
 /// One worker with one connection: one statement after the other.
 #[derive(Debug)]
 pub struct Worker {
@@ -127,26 +138,37 @@ impl Worker {
     /// Works until it is told to stop, or the node does not answer any more.
     pub fn work(&mut self, client: &Client, going: &AtomicBool, meter: &Meter) {
         while going.load(Ordering::SeqCst) {
-            let sent = self.pending.take().unwrap_or_else(|| self.next(client));
-            let impatient = !sent.retried && self.seed.happens(1);
-            let begun = Instant::now();
-            match client.submit(&sent.statement, &sent.attachments, if impatient { IMPATIENT } else { REQUEST }) {
-                Ok(answer) => {
-                    if self.settle(sent, &answer, meter) {
-                        let us = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
-                        meter.latencies_us.lock().expect("no worker panics while it holds this").push(us);
-                    } else {
-                        thread::sleep(PUT_OFF);
-                    }
+            match self.once(client, meter) {
+                Came::Settled => {}
+                Came::PutOff => thread::sleep(PUT_OFF),
+                Came::Unanswered if client.get("/livez", None).is_err() => return,
+                Came::Unanswered => {}
+            }
+        }
+    }
+
+    /// Sends one statement: the one that waits for an answer, or a new one.
+    pub fn once(&mut self, client: &Client, meter: &Meter) -> Came {
+        let sent = self.pending.take().unwrap_or_else(|| self.next(client));
+        let impatient = !sent.retried && self.seed.happens(1);
+        let begun = Instant::now();
+        match client.submit(&sent.statement, &sent.attachments, if impatient { IMPATIENT } else { REQUEST }) {
+            Ok(answer) => {
+                if !self.settle(sent, &answer, meter) {
+                    return Came::PutOff;
                 }
-                // Nobody knows what became of it, and the node lives: ten ask at once.
-                Err(_) if impatient => self.ask_by_ten(client, sent, meter),
-                Err(_) => {
-                    self.pending = Some(sent);
-                    if client.get("/livez", None).is_err() {
-                        return;
-                    }
-                }
+                let us = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
+                meter.latencies_us.lock().expect("no worker panics while it holds this").push(us);
+                Came::Settled
+            }
+            // Nobody knows what became of it, and the node lives: ten ask at once.
+            Err(_) if impatient => {
+                self.ask_by_ten(client, sent, meter);
+                Came::Settled
+            }
+            Err(_) => {
+                self.pending = Some(sent);
+                Came::Unanswered
             }
         }
     }

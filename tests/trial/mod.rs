@@ -12,6 +12,7 @@ pub mod checks;
 pub mod client;
 pub mod crash;
 pub mod full;
+pub mod hostile;
 pub mod load;
 pub mod powerloss;
 pub mod report;

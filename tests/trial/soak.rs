@@ -304,7 +304,7 @@ fn row(cells: &[String]) -> String {
 }
 
 /// The memory a process has in use, KiB; 0 when the system does not say.
-fn resident_kib(process: u32) -> u64 {
+pub(super) fn resident_kib(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse().unwrap_or(0)

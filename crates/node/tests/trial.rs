@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tests::trial::binary::Binary;
-use tests::trial::{Report, crash, soak};
+use tests::trial::{Report, crash, hostile, soak};
 
 fn binary() -> Binary {
     Binary::at(env!("CARGO_BIN_EXE_einvoice"))
@@ -28,4 +28,9 @@ fn a_node_that_is_killed_again_and_again_loses_nothing() {
 #[test]
 fn a_node_lives_on_through_restarts_and_months() {
     must_be_clean(&soak::run(&soak::Options::short(binary(), seed())).unwrap());
+}
+
+#[test]
+fn a_node_under_attack_serves_the_honest_and_keeps_within_its_memory() {
+    must_be_clean(&hostile::run(&hostile::Options::short(binary(), seed())).unwrap());
 }
