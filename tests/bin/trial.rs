@@ -60,6 +60,9 @@ enum What {
         /// How long each attack lasts, seconds.
         #[arg(long, default_value_t = 20)]
         seconds: u64,
+        /// One attack alone, by its name.
+        #[arg(long)]
+        only: Option<String>,
     },
     /// Everything, one after the other.
     All,
@@ -100,14 +103,17 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
     let powerloss = |images| powerloss::run(&powerloss::Options::long(std::env::current_exe()?, seed, images));
     let soak = |minutes| soak::run(&soak::Options::long(binary()?, seed, minutes));
     let full = |rounds| full::run(&full::Options { binary: binary()?, seed, rounds, workers: 8 });
-    let hostile = |connections, seconds| hostile::run(&hostile::Options::long(binary()?, seed, connections, seconds));
+    let hostile = |connections, seconds, only: Option<&String>| {
+        let long = hostile::Options::long(binary()?, seed, connections, seconds);
+        hostile::run(&hostile::Options { only: only.cloned(), ..long })
+    };
     match &arguments.what {
         What::Crash { rounds } => Ok(vec![crash(*rounds)?]),
         What::Powerloss { images } => Ok(vec![powerloss(*images)?]),
         What::Soak { minutes } => Ok(vec![soak(*minutes)?]),
         What::Full { rounds } => Ok(vec![full(*rounds)?]),
-        What::Hostile { connections, seconds } => Ok(vec![hostile(*connections, *seconds)?]),
-        What::All => Ok(vec![crash(100)?, powerloss(100)?, full(3)?, hostile(10_000, 20)?, soak(60)?]),
+        What::Hostile { connections, seconds, only } => Ok(vec![hostile(*connections, *seconds, only.as_ref())?]),
+        What::All => Ok(vec![crash(100)?, powerloss(100)?, full(3)?, hostile(10_000, 20, None)?, soak(60)?]),
         What::PowerlossWriter { seed, directory, blocks } => {
             powerloss::write(*seed, directory, *blocks)?;
             Ok(Vec::new())

@@ -40,6 +40,9 @@ const OTHER_FILES: u64 = 1_000;
 /// is sent on it answers nothing.
 const LOST_MAX: u64 = 10;
 
+/// The attack of an organisation that sends too much.
+const HOT: &str = "hot organisation";
+
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -59,6 +62,8 @@ pub struct Options {
     pub config: &'static str,
     /// How long an honest request may take, for 99 of 100.
     pub p99_max: Duration,
+    /// One attack alone, by its name.
+    pub only: Option<String>,
     /// Say what happens while it happens, on stderr.
     pub talk: bool,
 }
@@ -68,7 +73,7 @@ impl Options {
     pub fn long(binary: Binary, seed: u64, connections: u32, seconds: u64) -> Self {
         let (lasts, before) = (Duration::from_secs(seconds), Duration::from_secs(3));
         let p99_max = Duration::from_secs(2);
-        Self { binary, seed, connections, lasts, before, honest: 4, config: "", p99_max, talk: true }
+        Self { binary, seed, connections, lasts, before, honest: 4, config: "", p99_max, only: None, talk: true }
     }
 
     /// The short form, against limits that some hundred connections exhaust.
@@ -78,7 +83,7 @@ impl Options {
                       bodies-bytes-an-address-max = 4194304\n";
         // Tests run beside each other, so nobody can promise more than an answer.
         let p99_max = Duration::from_secs(20);
-        Self { binary, seed, connections: 300, lasts, before, honest: 3, config, p99_max, talk: false }
+        Self { binary, seed, connections: 300, lasts, before, honest: 3, config, p99_max, only: None, talk: false }
     }
 }
 
@@ -195,7 +200,9 @@ impl<'a> Trial<'a> {
 
     fn attacks(&mut self) -> Result<(), Broken> {
         let connections = self.options.connections;
-        for attack in Attack::all() {
+        let wanted = |name: &str| self.options.only.as_ref().is_none_or(|only| only == name);
+        let (attacks, hot) = (Attack::all().into_iter().filter(|attack| wanted(attack.name)), wanted(HOT));
+        for attack in attacks.collect::<Vec<_>>() {
             for addresses in [1, connections.div_ceil(64), connections] {
                 let crowd = Crowd { connections, addresses };
                 let door = self.door;
@@ -203,12 +210,15 @@ impl<'a> Trial<'a> {
                 self.judge(attack.name, &addresses.to_string(), &seen, did, false)?;
             }
         }
+        if !hot {
+            return Ok(());
+        }
         let (hot, run) = (Hot::default(), self.report.rows.len() as u64);
         let connections = self.options.honest * 10;
         let (seen, ()) = self.watch(|client, going| hot.rush(client, connections, run, going))?;
         let count = |count: &AtomicU64| count.load(Ordering::SeqCst);
         let did = Did { opened: count(&hot.sent), ended: count(&hot.refused), ..Did::default() };
-        self.judge("hot organisation", "-", &seen, did, true)
+        self.judge(HOT, "-", &seen, did, true)
     }
 
     /// Watches the honest before an attack and while it lasts, and the node's memory.
@@ -256,8 +266,12 @@ impl<'a> Trial<'a> {
         if meanwhile.done() == 0 || p99 > self.options.p99_max {
             losses.push(format!("from {from}: {} honest requests were served, p99 {p99:?}", meanwhile.done()));
         }
-        if meanwhile.lost > meanwhile.done() * LOST_MAX / 1_000 + 1 {
-            losses.push(format!("from {from}: {} honest requests got no answer", meanwhile.lost));
+        let lost = meanwhile.lost();
+        if lost > 0 {
+            self.report.fact(&format!("lost: {name} from {from}"), meanwhile.lost_by());
+        }
+        if lost > meanwhile.done() * LOST_MAX / 1_000 + 1 {
+            losses.push(format!("from {from}: {lost} honest requests got no answer"));
         }
         if did.failed > did.opened / 100 {
             losses.push(format!("from {from}: {} connections could not even be begun", did.failed));
@@ -280,7 +294,7 @@ impl<'a> Trial<'a> {
             &ms(p99),
             &number(meanwhile.done()),
             &number(meanwhile.refused),
-            &number(meanwhile.lost),
+            &number(lost),
         ]);
         if self.options.talk {
             eprintln!("{line}");

@@ -101,14 +101,14 @@ pub struct Meter {
 }
 
 /// What came of sending a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Came {
     /// An answer about finality.
     Settled,
     /// An answer that said later; the statement waits.
     PutOff,
-    /// No answer; the statement waits.
-    Unanswered,
+    /// No answer, and why; the statement waits.
+    Unanswered(String),
 }
 
 /// One worker with one connection: one statement after the other.
@@ -141,8 +141,8 @@ impl Worker {
             match self.once(client, meter) {
                 Came::Settled => {}
                 Came::PutOff => thread::sleep(PUT_OFF),
-                Came::Unanswered if client.get("/livez", None).is_err() => return,
-                Came::Unanswered => {}
+                Came::Unanswered(_) if client.get("/livez", None).is_err() => return,
+                Came::Unanswered(_) => {}
             }
         }
     }
@@ -166,9 +166,9 @@ impl Worker {
                 self.ask_by_ten(client, sent, meter);
                 Came::Settled
             }
-            Err(_) => {
+            Err(why) => {
                 self.pending = Some(sent);
-                Came::Unanswered
+                Came::Unanswered(why.to_string())
             }
         }
     }

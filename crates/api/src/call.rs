@@ -74,12 +74,19 @@ impl Call {
 
     /// The network of that address.
     pub(crate) fn network(&self) -> IpAddr {
-        self.place().map_or_else(|| network(self.address()), Place::network)
+        self.place().map_or_else(|| network(self.address()), |place| place.network())
     }
 
     /// The place of the connection; tests that call routes without one have none.
-    pub(crate) fn place(&self) -> Option<&Place> {
-        self.parts.extensions.get::<Arc<Place>>().map(|place| &**place)
+    pub(crate) fn place(&self) -> Option<&Arc<Place>> {
+        self.parts.extensions.get::<Arc<Place>>()
+    }
+
+    /// Says that the caller has shown who it is.
+    pub(crate) fn known(&self) {
+        if let Some(place) = self.place() {
+            place.known();
+        }
     }
 
     /// The query's parameters: each known, each once.

@@ -1,11 +1,17 @@
 //! Connections open at once: how many in all and of one address, and who goes when there is no room.
 //!
-//! A connection whose request is being worked on stays. One that waits for its peer (idle, or in the
-//! middle of a head or body) may be pushed out for a new one: of the address that has most, the one
-//! that has waited longest. So whoever opens many connections and sends little loses its own first.
+//! A connection whose request is being worked on stays, and so does one that nobody has listened to
+//! yet: what its peer has sent may already be there, and a door that has no time to look takes no
+//! more in. One that waits for its peer (idle, or in the middle of a head or body) may be pushed out
+//! for a new one. First go those on which nobody has
+//! shown who they are; of these, those of the address that has most, and of it the one that has
+//! waited longest. So whoever opens many connections and sends little loses its own first; and where
+//! every connection has an address of its own, those who are known keep theirs (up to half of what
+//! there is), and a newcomer has as long to become known as it takes others to fill the door once
+//! more.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -25,6 +31,9 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The part of what an address may have below which it is no crowd: all who have less go by how long they waited.
+const CROWD_PART: usize = 16;
+
 /// The connections of a door.
 pub(crate) struct Connections {
     max: usize,
@@ -35,17 +44,46 @@ pub(crate) struct Connections {
 
 #[derive(Default)]
 struct Inner {
+    /// Connections of an address that are no crowd yet.
+    few: usize,
     /// Counts what happens: an order without a clock.
     stamp: u64,
     open: BTreeMap<u64, Open>,
-    networks: BTreeMap<IpAddr, usize>,
+    /// Of these, those that are known.
+    known: usize,
+    networks: BTreeMap<IpAddr, Network>,
+    /// Of each network the first that would have to go; the first of all goes first. Under an attack somebody goes
+    /// thousands of times a second, so nobody may have to look through all of them.
+    first: BTreeSet<Rank>,
 }
 
 struct Open {
     network: IpAddr,
-    /// Since when it has waited for its peer; `None` while its request is worked on.
+    /// Whether somebody has shown on it who they are.
+    known: bool,
+    /// Whether somebody has listened to it.
+    heard: bool,
+    /// Since when it has waited for its peer; `None` while its request is worked on, and until it is heard.
     waits_since: Option<u64>,
     pushed_out: CancellationToken,
+}
+
+#[derive(Default)]
+struct Network {
+    open: usize,
+    /// Of these, those that are known.
+    known: usize,
+    /// Those that wait for their peer, in the order in which they go: whether known, since when, which.
+    waiting: BTreeSet<(bool, u64, u64)>,
+}
+
+/// Where a connection that waits stands among those that may have to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    known: bool,
+    crowd: Reverse<usize>,
+    waits_since: u64,
+    id: u64,
 }
 
 /// Why a connection is not taken.
@@ -60,7 +98,8 @@ pub(crate) enum Refused {
 impl Connections {
     pub(crate) fn new(options: &Options) -> Arc<Self> {
         let (max, address_max) = (options.connections_max.max(1), options.connections_an_address_max.max(1));
-        Arc::new(Self { max, address_max, inner: Mutex::default(), changed: Notify::new() })
+        let inner = Mutex::new(Inner { few: (address_max / CROWD_PART).max(1), ..Inner::default() });
+        Arc::new(Self { max, address_max, inner, changed: Notify::new() })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -71,19 +110,20 @@ impl Connections {
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<(Place, bool), Refused> {
         let network = network(address);
         let mut inner = self.inner();
-        let own = inner.networks.get(&network).copied().unwrap_or(0);
+        let own = inner.networks.get(&network).map_or(0, |network| network.open);
         let pushed_out = if own >= self.address_max {
-            inner.push_out(Some(network)).then_some(true).ok_or(Refused::Address)?
+            inner.push_out(Some(network), self.address_max).then_some(true).ok_or(Refused::Address)?
         } else if inner.open.len() >= self.max {
-            inner.push_out(None).then_some(true).ok_or(Refused::Full)?
+            inner.push_out(None, self.max).then_some(true).ok_or(Refused::Full)?
         } else {
             false
         };
-        let stamp = inner.tick();
+        let id = inner.tick();
         let token = CancellationToken::new();
-        inner.open.insert(stamp, Open { network, waits_since: Some(stamp), pushed_out: token.clone() });
-        *inner.networks.entry(network).or_default() += 1;
-        Ok((Place { connections: Arc::clone(self), id: stamp, network, pushed_out: token }, pushed_out))
+        let open = Open { network, known: false, heard: false, waits_since: None, pushed_out: token.clone() };
+        inner.open.insert(id, open);
+        inner.change(network, |network| network.open += 1);
+        Ok((Place { connections: Arc::clone(self), id, network, pushed_out: token }, pushed_out))
     }
 
     /// Waits until a connection ended or may be pushed out. For one who waits.
@@ -98,27 +138,76 @@ impl Inner {
         self.stamp
     }
 
-    /// Pushes one out, of a network or of all; `false` when every one is being worked on.
-    fn push_out(&mut self, of: Option<IpAddr>) -> bool {
-        let waiting = self.open.iter().filter(|(_, open)| of.is_none_or(|network| open.network == network));
-        let crowd = |open: &Open| self.networks.get(&open.network).copied().unwrap_or(0);
-        let waiting = waiting.filter_map(|(id, open)| Some((crowd(open), Reverse(open.waits_since?), *id)));
-        let Some((.., id)) = waiting.max() else { return false };
-        if let Some(open) = self.remove(id) {
-            open.pushed_out.cancel();
+    /// Changes a network, and who of it would have to go first.
+    fn change(&mut self, address: IpAddr, change: impl FnOnce(&mut Network)) {
+        let network = self.networks.entry(address).or_default();
+        if let Some(rank) = network.first(self.few) {
+            self.first.remove(&rank);
         }
+        change(network);
+        self.first.extend(network.first(self.few));
+        if network.open == 0 {
+            self.networks.remove(&address);
+        }
+    }
+
+    /// Changes a connection: it waits, is worked on, becomes known. `false` when it has gone.
+    fn set(&mut self, id: u64, set: impl FnOnce(&mut Open)) -> bool {
+        let Some(open) = self.open.get_mut(&id) else { return false };
+        let (network, before, was_known) = (open.network, open.waiting(id), open.known);
+        set(open);
+        let after = open.waiting(id);
+        let becomes_known = usize::from(open.known && !was_known);
+        self.known += becomes_known;
+        self.change(network, |network| {
+            network.known += becomes_known;
+            if let Some(before) = before {
+                network.waiting.remove(&before);
+            }
+            network.waiting.extend(after);
+        });
+        true
+    }
+
+    /// Pushes one out, of a network or of all, that may have so many; `false` when every one is being worked on, or is
+    /// known and of no more than half.
+    fn push_out(&mut self, of: Option<IpAddr>, max: usize) -> bool {
+        let (first, known) = match of {
+            Some(of) => self.networks.get(&of).map_or((None, 0), |network| (network.first(self.few), network.known)),
+            None => (self.first.first().copied(), self.known),
+        };
+        let first = first.filter(|first| !first.known || known > max / 2);
+        let Some(open) = first.and_then(|first| self.remove(first.id)) else { return false };
+        open.pushed_out.cancel();
         true
     }
 
     fn remove(&mut self, id: u64) -> Option<Open> {
         let open = self.open.remove(&id)?;
-        if let Some(count) = self.networks.get_mut(&open.network) {
-            *count -= 1;
-            if *count == 0 {
-                self.networks.remove(&open.network);
+        self.known -= usize::from(open.known);
+        self.change(open.network, |network| {
+            network.open -= 1;
+            network.known -= usize::from(open.known);
+            if let Some(waiting) = open.waiting(id) {
+                network.waiting.remove(&waiting);
             }
-        }
+        });
         Some(open)
+    }
+}
+
+impl Open {
+    /// Its place among those of its network that wait; `None` while it is worked on.
+    fn waiting(&self, id: u64) -> Option<(bool, u64, u64)> {
+        self.waits_since.map(|since| (self.known, since, id))
+    }
+}
+
+impl Network {
+    /// Who of it would have to go first.
+    fn first(&self, few: usize) -> Option<Rank> {
+        let crowd = Reverse(self.open.max(few));
+        self.waiting.first().map(|&(known, waits_since, id)| Rank { known, crowd, waits_since, id })
     }
 }
 
@@ -136,22 +225,36 @@ impl Place {
         self.network
     }
 
+    /// Says that it was listened to for the first time. If no request was there, it is the peer's turn.
+    pub(crate) fn heard(&self) {
+        let mut inner = self.connections.inner();
+        let stamp = inner.tick();
+        inner.set(self.id, |open| {
+            if !open.heard {
+                (open.heard, open.waits_since) = (true, Some(stamp));
+            }
+        });
+        drop(inner);
+        self.connections.changed.notify_one();
+    }
+
     /// Says that a request is worked on from now on. `false` when the connection was pushed out just before.
     pub(crate) fn works(&self) -> bool {
-        let mut inner = self.connections.inner();
-        let open = inner.open.get_mut(&self.id);
-        open.map(|open| open.waits_since = None).is_some()
+        self.connections.inner().set(self.id, |open| (open.heard, open.waits_since) = (true, None))
     }
 
     /// Says that it is the peer's turn from now on.
     pub(crate) fn waits(&self) {
         let mut inner = self.connections.inner();
         let stamp = inner.tick();
-        if let Some(open) = inner.open.get_mut(&self.id) {
-            open.waits_since = Some(stamp);
-        }
+        inner.set(self.id, |open| open.waits_since = Some(stamp));
         drop(inner);
         self.connections.changed.notify_one();
+    }
+
+    /// Says that somebody has shown on it who they are: a login or a statement that holds.
+    pub(crate) fn known(&self) {
+        self.connections.inner().set(self.id, |open| open.known = true);
     }
 
     /// Waits until the connection must go.
@@ -177,7 +280,7 @@ mod tests {
     }
 
     fn admit(connections: &Arc<Connections>, address: &str) -> Result<Place, Refused> {
-        connections.admit(address.parse().unwrap()).map(|(place, _)| place)
+        connections.admit(address.parse().unwrap()).map(|(place, _)| place).inspect(Place::heard)
     }
 
     fn gone(places: &[&Place]) -> Vec<bool> {
@@ -210,6 +313,47 @@ mod tests {
         let served = admit(&connections, "10.0.0.2").unwrap();
         assert_eq!(gone(&[&busy[0], &busy[1], &other]), [true, false, false]);
         drop((busy, other, served));
-        assert!(connections.inner().open.is_empty() && connections.inner().networks.is_empty());
+        let inner = connections.inner();
+        assert!(inner.open.is_empty() && inner.networks.is_empty() && inner.first.is_empty());
+    }
+
+    #[test]
+    fn nobody_goes_unheard() {
+        let connections = connections(1, 1);
+        let admit = |address: &str| connections.admit(address.parse().unwrap()).map(|(place, _)| place);
+        let first = admit("10.0.0.1").unwrap();
+        assert_eq!(admit("10.0.0.2").err(), Some(Refused::Full));
+        assert!(first.works(), "its request was there");
+        first.heard();
+        assert_eq!(admit("10.0.0.2").err(), Some(Refused::Full), "it is worked on");
+        first.waits();
+        let second = admit("10.0.0.2").unwrap();
+        second.heard();
+        drop(admit("10.0.0.3").unwrap());
+        assert_eq!(gone(&[&first, &second]), [true, true]);
+    }
+
+    #[test]
+    fn who_is_known_goes_last_and_a_few_of_one_address_are_no_crowd() {
+        let connections = connections(20, 32);
+        let idle = admit(&connections, "10.0.0.1").unwrap();
+        assert!(idle.works());
+        idle.known();
+        idle.waits();
+        // Everybody else has an address of its own.
+        let strangers: Vec<Place> =
+            (0..18).map(|last| admit(&connections, &format!("10.0.1.{last}")).unwrap()).collect();
+        let second = admit(&connections, "10.0.0.1").unwrap();
+        let later: Vec<Place> = (0..18).map(|last| admit(&connections, &format!("10.0.2.{last}")).unwrap()).collect();
+        assert!(strangers.iter().all(|place| place.pushed_out.is_cancelled()), "they waited longest");
+        assert_eq!(gone(&[&idle, &second]), [false, false], "known the one, new the other");
+        let last = admit(&connections, "10.0.3.1").unwrap();
+        assert_eq!(gone(&[&idle, &second, &later[0]]), [false, true, false], "it had its time to become known");
+        // Known by its login, one of a crowd is still the last of it to go.
+        assert!(last.works());
+        last.known();
+        last.waits();
+        let crowd: Vec<Place> = (0..32).map(|_| admit(&connections, "10.0.3.1").unwrap()).collect();
+        assert_eq!(gone(&[&idle, &last, &crowd[31]]), [false, false, false]);
     }
 }

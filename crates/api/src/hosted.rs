@@ -52,6 +52,7 @@ impl<S: Store> Service<S> {
         let headers = call.headers().clone();
         let (method, path) = (call.parts.method.clone(), call.parts.uri.path().to_owned());
         let caller = self.run(&self.name(&call), move |service| service.login(&headers)).await?;
+        call.known();
         self.hosted_key(caller.id())?;
         self.must_take_writes()?;
         let nonce = call.idempotency_key()?;

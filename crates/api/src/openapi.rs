@@ -21,7 +21,7 @@ pub fn openapi() -> Description {
 #[openapi(
     info(
         title = "E-invoice ledger",
-        description = "Every step in the life of an invoice, as signed events on one ledger. Amounts are decimal strings, times RFC 3339 in UTC with milliseconds, hashes lowercase hex. What is wrong is answered with a problem (RFC 9457); its codes are explained at /docs/errors. What is not HTTP/1.1, or has a head above 64 KiB or 64 headers, is answered with a bare 400 or 431, and a head that comes too slowly with nothing: the connection is closed. JSON with duplicate keys, unknown fields or fractional numbers is refused.",
+        description = "Every step in the life of an invoice, as signed events on one ledger. Amounts are decimal strings, times RFC 3339 in UTC with milliseconds, hashes lowercase hex. What is wrong is answered with a problem (RFC 9457); its codes are explained at /docs/errors. What is not HTTP/1.1, or has a head above 16 KiB or 64 headers, is answered with a bare 400 or 431, and a head that comes too slowly with nothing: the connection is closed. JSON with duplicate keys, unknown fields or fractional numbers is refused.",
     ),
     tags(
         (name = "statements", description = "Statements that their authors sign."),

@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use replica::port::Store;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -30,11 +31,16 @@ use crate::service::Service;
 use crate::stream::Impatient;
 use crate::tls::{self, Tls, TlsError};
 
-/// Bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a request's head. Also what each connection may buffer of what comes in, so it counts once for every
+/// connection there may be.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Headers of a request.
 const HEADERS_MAX: usize = 64;
+
+/// Connections that the system keeps until they are accepted, as far as it allows. The 128 of the standard library are
+/// full at once when thousands knock, and whoever is not among them knocks again only a second later.
+const BACKLOG: i32 = 4_096;
 
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -71,6 +77,8 @@ pub async fn serve<S: Store>(
         return Err(ServeError::Insecure { address });
     }
     let acceptor = tls.as_ref().map(tls::acceptor).transpose()?;
+    // It listens already; once more sets how many may wait.
+    SockRef::from(&listener).listen(BACKLOG)?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let service = Arc::new(Service::new(app));
@@ -160,10 +168,17 @@ impl<S: Store> Door<S> {
             let open = service.metrics.connections.inc();
             tracing::debug!(%peer, open, "a connection began");
             let speaking = shake_hands_and_speak(&service, stream, peer, acceptor, router, Arc::clone(&place), watcher);
+            // Listens once, lets the system say what has come in, and listens again.
+            let heard = async {
+                tokio::task::yield_now().await;
+                place.heard();
+                std::future::pending::<()>().await;
+            };
             tokio::select! {
                 biased;
                 () = place.pushed_out() => tracing::debug!(%peer, "a connection that waited was closed for another"),
                 () = speaking => {}
+                () = heard => {}
             }
             service.metrics.connections.dec();
         }

@@ -120,7 +120,12 @@ impl<S: Store> Service<S> {
         call: Call,
         work: impl FnOnce(&Self, &Caller, &Call) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.read(call, move |service, call| work(service, &service.login(call.headers())?, call)).await
+        let work = move |service: &Self, call: &Call| {
+            let caller = service.login(call.headers())?;
+            call.known();
+            work(service, &caller, call)
+        };
+        self.read(call, work).await
     }
 
     /// The log checkpoint signed last, and of which height it is.

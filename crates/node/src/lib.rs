@@ -13,6 +13,7 @@ mod driver;
 mod exit;
 mod files;
 mod keys;
+mod open_files;
 mod output;
 mod plan;
 mod service;

@@ -24,6 +24,7 @@ use crate::clock::NodeClock;
 use crate::config::Config;
 use crate::driver::{Covered, Driver, Wake};
 use crate::exit::{Exit, Exits as _, Failure};
+use crate::open_files;
 use crate::output::Output;
 
 use ending::{Ended, Endings, MOMENT_MS, Signals, close, elapsed_ms, spawn_driver};
@@ -74,6 +75,7 @@ impl Service {
     /// Starts a node: it serves when this returns.
     pub(crate) fn start(config: Config, kind: Kind, output: &Output) -> Result<Self, Failure> {
         let Parts { genesis, consensus, identity, hosted, tls } = Parts::load(&config)?;
+        open_files::for_connections(config.http.connections_max)?;
         let listener = TcpListener::bind(config.http.listen)
             .with_context(|| format!("listen on {}", config.http.listen))
             .or_exit(Exit::Usage)?;

@@ -1,6 +1,7 @@
 //! Honest clients: some organisations that go on issuing, reimbursing and reading, at an ordinary pace, and how they are
 //! served; and one of them that sends ten times as much as all others.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,8 +34,8 @@ pub(super) struct Served {
     times_us: Vec<u64>,
     /// Requests that were told to come again later.
     pub(super) refused: u64,
-    /// Requests that nobody answered.
-    pub(super) lost: u64,
+    /// Requests that nobody answered, by what became of them.
+    lost: BTreeMap<String, u64>,
     /// Answers that were wrong.
     pub(super) wrong: Vec<String>,
 }
@@ -54,7 +55,24 @@ impl Served {
     fn with(mut self, other: Self) -> Self {
         self.times_us.extend(other.times_us);
         self.wrong.extend(other.wrong);
-        Self { refused: self.refused + other.refused, lost: self.lost + other.lost, ..self }
+        for (why, count) in other.lost {
+            *self.lost.entry(why).or_default() += count;
+        }
+        Self { refused: self.refused + other.refused, ..self }
+    }
+
+    /// Requests that nobody answered.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.values().sum()
+    }
+
+    /// The same by what became of them.
+    pub(super) fn lost_by(&self) -> String {
+        self.lost.iter().map(|(why, count)| format!("{count} × {why}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn lose(&mut self, why: String) {
+        *self.lost.entry(why).or_default() += 1;
     }
 
     fn took(&mut self, began: Instant) {
@@ -109,7 +127,7 @@ fn write(worker: &mut Worker, client: &Client, meter: &Meter, going: &AtomicBool
         match worker.once(client, meter) {
             Came::Settled => served.took(began),
             Came::PutOff => served.refused += 1,
-            Came::Unanswered => served.lost += 1,
+            Came::Unanswered(why) => served.lose(format!("writing: {why}")),
         }
         // The pace of an honest client, nothing is waited for.
         thread::sleep(PACE);
@@ -126,7 +144,7 @@ fn read(client: &Client, number: usize, going: &AtomicBool) -> Served {
         }
         let began = Instant::now();
         match client.another().get(path, *organisation) {
-            Err(_) => served.lost += 1,
+            Err(why) => served.lose(format!("reading: {why}")),
             // Before its first block a node has no checkpoint, and says so.
             Ok(answer) if answer.status == 200 || (answer.status, *organisation) == (404, None) => served.took(began),
             Ok(answer) if [429, 503].contains(&answer.status) => served.refused += 1,

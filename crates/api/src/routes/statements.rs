@@ -112,11 +112,17 @@ pub(crate) async fn submit<S: Store>(State(service): State<Arc<Service<S>>>, cal
     service.must_take_writes()?;
     let patience = call.prefer().patience(service.app.options.finality_wait_ms);
     let name = service.name(&call);
+    let place = call.place().cloned();
     let (media_type, body) = call.body(&service, &[JOSE, JSON]).await?;
     let (statement, attachments) = read_submission(media_type, &body)?;
     let attachments = read_attachments(&attachments)?;
     let submission = Submission { name: name.clone(), statement, attachments, patience, body };
-    match service.submit(submission).await? {
+    let submitted = service.submit(submission).await?;
+    // It was signed by an organisation of the ledger.
+    if let Some(place) = place {
+        place.known();
+    }
+    match submitted {
         Submitted::Pending(id) => Ok(pending(&id)),
         Submitted::Decided { id, fresh } => service.run(&name, move |service| answer(service, &id, fresh)).await,
     }
@@ -343,7 +349,7 @@ pub(crate) async fn show<S: Store>(
 ) -> Result<Json<StatementView>, Problem> {
     service
         .read(call, move |service, call| {
-            let caller = service.login_if_any(call.headers())?;
+            let caller = service.login_if_any(call.headers())?.inspect(|_| call.known());
             let id: StatementId = id.parse().map_err(|_| Problem::new("statement.unknown"))?;
             let Some(mut decided) = service.decided_statement(&id)? else {
                 return undecided(service, &id);
