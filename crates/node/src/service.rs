@@ -87,6 +87,9 @@ impl Service {
             Kind::Development => NodeClock::not_before(replica.tip().progress.time_ms),
         });
         let wake = Arc::new(Wake::default());
+        // A reader met a fault: the driver is the one who stops on it, and the next block meets it too.
+        let beat = Arc::clone(&wake);
+        store.on_fault(move || beat.beat());
         let waker = Arc::clone(&wake);
         let app = App {
             query: Query::new(&replica, Arc::clone(&genesis)),

@@ -272,6 +272,11 @@ impl Database {
         self.failed.store(true, Ordering::Release);
     }
 
+    /// Takes the database out of use for damage that was found in what its rows say.
+    pub(crate) fn condemn(&self, place: String, reason: String) {
+        self.fail("reading what a row says", place, ErrorKind::InvalidData, reason);
+    }
+
     /// Whether the database can be used.
     pub(crate) fn is_usable(&self) -> bool {
         !self.failed.load(Ordering::Acquire)

@@ -24,6 +24,28 @@ pub(crate) fn damaged(place: impl Into<String>, expected: impl Into<String>, fou
     StoreFault::Damaged { place: place.into(), expected: expected.into(), found: found.into() }
 }
 
+/// Names a height in a fault of the ledger that names none: what struck a file or a page may have struck any height up to
+/// the newest that is known.
+pub(crate) fn near_height(fault: StoreFault, newest: u64) -> StoreFault {
+    match fault {
+        StoreFault::Damaged { place, expected, found } if newest > 0 && !place.contains(" height ") => {
+            // What was expected or found may be a height itself.
+            let named = expected.contains("height ") || found.contains("height ");
+            let place = if named { place } else { format!("{place}, at or below height {newest},") };
+            StoreFault::Damaged { place, expected, found }
+        }
+        StoreFault::Io { operation, source } if newest > 0 && !source.to_string().contains(" height ") => {
+            let text = format!("{source}; the ledger had come to height {newest}");
+            StoreFault::Io { operation, source: io::Error::new(source.kind(), text) }
+        }
+        StoreFault::Damaged { .. }
+        | StoreFault::Io { .. }
+        | StoreFault::CheckpointLost { .. }
+        | StoreFault::Full { .. }
+        | StoreFault::Held { .. } => fault,
+    }
+}
+
 /// Whether an error says that bytes are wrong, rather than that the machine failed.
 pub(crate) fn says_damage(kind: ErrorKind) -> bool {
     kind == ErrorKind::InvalidData || kind == ErrorKind::UnexpectedEof

@@ -34,6 +34,9 @@ mod private;
 mod room;
 mod scratch;
 
+use std::fmt;
+use std::sync::OnceLock;
+
 use chain::block::BlockId;
 use chain::hash::Hash;
 use replica::port::{
@@ -56,7 +59,18 @@ pub struct SledStore {
     ledger: Ledger,
     attachments: Attachments,
     room: Room,
+    alarm: Alarm,
     _lock: DirectoryLock,
+}
+
+/// What is to be done when a fault is met.
+#[derive(Default)]
+struct Alarm(OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+impl fmt::Debug for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Alarm").field(&self.0.get().is_some()).finish()
+    }
 }
 
 impl SledStore {
@@ -76,7 +90,7 @@ impl SledStore {
         let ledger = Ledger::open(options, room.clone())?;
         let attachments = Attachments::open(options, room.clone())?;
         let index = Index::open(options, &room)?;
-        Ok(Self { index, ledger, attachments, room, _lock: lock })
+        Ok(Self { index, ledger, attachments, room, alarm: Alarm::default(), _lock: lock })
     }
 
     /// Changes how much free space is left alone, in bytes, from now on (see
@@ -84,28 +98,48 @@ impl SledStore {
     pub fn set_reserve_bytes(&self, reserve_bytes: u64) {
         self.room.set_reserve_bytes(reserve_bytes);
     }
+
+    /// Sets what is to be done whenever a call meets a fault of ledger or index, once: a reader who meets one is not the
+    /// one who can stop the process.
+    pub fn on_fault(&self, alarm: impl Fn() + Send + Sync + 'static) {
+        // Whoever was first stays.
+        drop(self.alarm.0.set(Box::new(alarm)));
+    }
+
+    fn alarmed<T>(&self, outcome: Result<T, StoreFault>) -> Result<T, StoreFault> {
+        if let (Err(fault), Some(alarm)) = (&outcome, self.alarm.0.get())
+            && !matches!(fault, StoreFault::Full { .. })
+        {
+            alarm();
+        }
+        outcome
+    }
+
+    fn ledger<T>(&self, outcome: Result<T, StoreFault>) -> Result<T, StoreFault> {
+        self.alarmed(self.ledger.judged(outcome))
+    }
 }
 
 impl Store for SledStore {
     fn put_body(&self, height: u64, id: &BlockId, body: &[u8]) -> Result<(), StoreFault> {
         self.index.pace();
-        self.ledger.put_body(height, id, body, self.index.room_needed_bytes())
+        self.ledger(self.ledger.put_body(height, id, body, self.index.room_needed_bytes()))
     }
 
     fn body(&self, id: &BlockId) -> Result<Option<Vec<u8>>, StoreFault> {
-        self.ledger.body(id)
+        self.ledger(self.ledger.body(id))
     }
 
     fn body_part(&self, id: &BlockId, offset: u32, len: u32) -> Result<Option<Vec<u8>>, StoreFault> {
-        self.ledger.body_part(id, offset, len)
+        self.ledger(self.ledger.body_part(id, offset, len))
     }
 
     fn append(&self, height: u64, decided: &Decided) -> Result<(), StoreFault> {
-        self.ledger.append(height, decided)
+        self.ledger(self.ledger.append(height, decided))
     }
 
     fn decided(&self, height: u64) -> Result<Option<Decided>, StoreFault> {
-        self.ledger.decided(height)
+        self.ledger(self.ledger.decided(height))
     }
 
     fn ledger_tip(&self) -> Result<u64, StoreFault> {
@@ -125,11 +159,11 @@ impl Store for SledStore {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
-        self.index.get(table, key)
+        self.alarmed(self.index.get(table, key))
     }
 
     fn scan(&self, table: Table, range: KeyRange, direction: Direction, limit: usize) -> Result<Vec<Row>, StoreFault> {
-        self.index.scan(table, range, direction, limit)
+        self.alarmed(self.index.scan(table, range, direction, limit))
     }
 
     fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault> {

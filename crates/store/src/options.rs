@@ -1,6 +1,7 @@
 //! What an operator may set about the store.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where the store lives and how much it may use.
 ///
@@ -36,6 +37,8 @@ pub struct Options {
     /// Free space below which a write is refused before anything is written, in bytes. Default
     /// 256 MiB. A checkpoint may use half of it, so that bodies are refused first.
     pub reserve_bytes: u64,
+    /// How long the ledger may take to say where it stands, when it is opened. Default one minute: it is a few pages.
+    pub open_timeout: Duration,
 }
 
 /// Smallest and largest segment.
@@ -55,6 +58,7 @@ impl Options {
             evidence_rows_max: 65_536,
             slice_rows_max: 32_768,
             reserve_bytes: 256 * 1024 * 1024,
+            open_timeout: Duration::from_secs(60),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The whole store: locks, crashes, damage, full disks. What every store must do is asked by
 //! `tests/store_conformance.rs`.
 
+mod damage;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

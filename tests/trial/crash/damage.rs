@@ -37,6 +37,15 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Takes down what a node said of damage. It has to name a height.
+    fn finding(&mut self, hit: &str, said: &str) -> Option<String> {
+        let names_height = said.contains(" height ");
+        self.refused += 1;
+        self.names_height += u64::from(names_height);
+        self.said.push(format!("{hit}: {said}"));
+        (!names_height).then(|| format!("{hit}: no height in: {said}"))
+    }
+
     pub(super) fn tell(&self, report: &mut Report) {
         report.fact("damaged ledgers refused", self.refused);
         report.fact("  of these only when the damage was read", self.later);
@@ -122,9 +131,7 @@ fn one<'a>(
             if status.code() != Some(EXIT_FAULT) {
                 losses.push(format!("{hit}: it ended with {status}: {}", tail(&talk)));
             }
-            tally.refused += 1;
-            tally.names_height += u64::from(said.contains("height"));
-            tally.said.push(format!("{hit}: {said}"));
+            losses.extend(tally.finding(hit, &said));
             Ok(losses)
         }
         Ok(ready) => {
@@ -146,10 +153,8 @@ fn one<'a>(
                 // It serves what is sound and stops at what is not, which nobody has asked for before.
                 let said =
                     talk.lines().find(|line| line.contains("ERROR") || line.contains("error")).unwrap_or_default();
-                tally.refused += 1;
                 tally.later += 1;
-                tally.names_height += u64::from(said.contains("height"));
-                tally.said.push(format!("{hit}: found when it was read: {said} {}", exported.stderr.trim()));
+                losses.extend(tally.finding(&format!("{hit}: found when it was read"), said));
                 return Ok(losses);
             }
             tally.unhurt += 1;

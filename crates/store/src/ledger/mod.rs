@@ -28,7 +28,8 @@ mod witness;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, mpsc};
+use std::time::Duration;
 
 use chain::block::BlockId;
 use chain::hash::Hash;
@@ -84,8 +85,15 @@ struct Undecided {
 }
 
 impl Ledger {
-    /// Opens the ledger, or makes an empty one.
+    /// Opens the ledger, or makes an empty one. A fault names the height that was noted last: what was found is there or
+    /// below.
     pub(crate) fn open(options: &Options, room: Room) -> Result<Self, StoreFault> {
+        let witness = Witness::open(&options.directory)?;
+        let noted = witness.height().unwrap_or_default();
+        Self::open_with(options, room, witness).map_err(|fault| fault::near_height(fault, noted))
+    }
+
+    fn open_with(options: &Options, room: Room, witness: Witness) -> Result<Self, StoreFault> {
         let database = Database::open(Profile {
             name: "ledger",
             directory: options.directory.join("ledger"),
@@ -99,17 +107,53 @@ impl Ledger {
             undecided: RwLock::new(BTreeMap::new()),
             committing: Mutex::new(()),
             cache: SegmentCache::new(options.segment_cache_bytes),
-            witness: Witness::open(&options.directory)?,
+            witness,
             room,
             segment_bytes: options.segment_bytes(),
             reopen_bytes: options.ledger_reopen_bytes,
         };
-        ledger.check_layout()?;
-        let tip = ledger.find_tip()?;
-        Self::check_not_behind(tip, ledger.witness.height().unwrap_or_default())?;
-        ledger.tip.store(tip, Ordering::Release);
-        ledger.find_undecided(tip)?;
-        Ok(ledger)
+        ledger.look_around_within(options.open_timeout)
+    }
+
+    /// Finds out where the ledger stands, on a thread of its own: where damage took the newest flushes away, sled may look
+    /// for a row in the same page for ever.
+    fn look_around_within(self, limit: Duration) -> Result<Self, StoreFault> {
+        let (answer, answered) = mpsc::channel();
+        let look = move || {
+            let outcome = self.look_around().map(|()| self);
+            // Nobody listens any more when it took too long.
+            drop(answer.send(outcome));
+        };
+        let started = std::thread::Builder::new().name("ledger-open".to_owned()).spawn(look);
+        started.map_err(|error| fault::io("starting the thread that opens the ledger", error))?;
+        answered.recv_timeout(limit).unwrap_or_else(|_| {
+            Err(fault::damaged("ledger, newest decision", "an answer", format!("none within {limit:?}")))
+        })
+    }
+
+    fn look_around(&self) -> Result<(), StoreFault> {
+        // Closing would flush what is in doubt.
+        self.find_where_it_stands().inspect_err(|_| self.database.abandon())
+    }
+
+    fn find_where_it_stands(&self) -> Result<(), StoreFault> {
+        self.check_layout()?;
+        let tip = self.find_tip()?;
+        Self::check_not_behind(tip, self.witness.height().unwrap_or_default())?;
+        self.tip.store(tip, Ordering::Release);
+        self.find_undecided(tip)
+    }
+
+    /// What somebody found in the ledger. Damage takes it out of use, also damage that the database knows nothing of, for
+    /// what is wrong in one place must not be built on in another. The finding names a height.
+    pub(crate) fn judged<T>(&self, outcome: Result<T, StoreFault>) -> Result<T, StoreFault> {
+        outcome.map_err(|fault| {
+            let fault = fault::near_height(fault, self.tip());
+            if let StoreFault::Damaged { place, expected, found } = &fault {
+                self.database.condemn(place.clone(), format!("expected {expected}, found {found}"));
+            }
+            fault
+        })
     }
 
     pub(crate) fn tip(&self) -> u64 {

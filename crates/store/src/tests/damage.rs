@@ -1,0 +1,140 @@
+//! Damage of every kind to the ledger's files: nothing wrong is read, and every finding names a height.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use replica::port::{Store, StoreFault};
+
+use super::{body, decided, files, id, image, live, options};
+use crate::{Options, SledStore};
+
+/// Blocks of the ledger.
+const HEIGHTS: u8 = 14;
+
+/// How a file is damaged.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    /// One bit, at so many eighths of its length.
+    Bit(u64),
+    /// All bits of a page, there.
+    Page(u64),
+    /// A page of zeros, there.
+    Zeros(u64),
+    /// Cut, there.
+    Cut(u64),
+    /// Gone.
+    Removed,
+}
+
+impl Damage {
+    fn all() -> Vec<Self> {
+        let places = || [1, 4, 7].into_iter();
+        let everywhere = [Self::Bit, Self::Page, Self::Zeros, Self::Cut].into_iter();
+        everywhere.flat_map(|damage| places().map(damage)).chain([Self::Removed]).collect()
+    }
+
+    fn strike(self, path: &Path) {
+        let file = File::options().read(true).write(true).open(path).unwrap();
+        let length = file.metadata().unwrap().len();
+        let change = |eighths: u64, bytes: usize, change: fn(u8) -> u8| {
+            let mut page = vec![0; bytes];
+            let read = file.read_at(&mut page, length * eighths / 8).unwrap();
+            let page: Vec<u8> = page[..read].iter().map(|byte| change(*byte)).collect();
+            file.write_all_at(&page, length * eighths / 8).unwrap();
+        };
+        match self {
+            Self::Bit(eighths) => change(eighths, 1, |byte| byte ^ 0x10),
+            Self::Page(eighths) => change(eighths, 4_096, |byte| !byte),
+            Self::Zeros(eighths) => change(eighths, 4_096, |_| 0),
+            Self::Cut(eighths) => file.set_len(length * eighths / 8).unwrap(),
+            Self::Removed => fs::remove_file(path).unwrap(),
+        }
+    }
+}
+
+/// Opens a ledger and reads all of it: it is as it was, or this is what was found.
+fn found(directory: &Path) -> Option<StoreFault> {
+    let read = || -> Result<(), StoreFault> {
+        // Where sled looks for a row for ever, nobody needs to wait long.
+        let options = Options { open_timeout: Duration::from_secs(2), ..options(directory) };
+        let store = SledStore::open(&options)?;
+        let outcome = (1..=HEIGHTS).try_for_each(|height| {
+            assert_eq!(store.decided(height.into())?, Some(decided(height)));
+            assert_eq!(store.body(&id(height))?, Some(body(height)));
+            Ok(())
+        });
+        assert_eq!(store.ledger_tip()?, u64::from(HEIGHTS));
+        // A ledger in which something was found takes nothing more.
+        assert_eq!(store.put_body(15, &id(15), &body(15)).is_err(), outcome.is_err());
+        outcome
+    };
+    read().err()
+}
+
+#[track_caller]
+fn names_height(fault: &StoreFault, what: &str) {
+    let mut text = fault.to_string();
+    if let StoreFault::Io { source, .. } = fault {
+        text = format!("{text}: {source}");
+    }
+    assert!(text.contains(" height "), "{what}: {text}");
+}
+
+fn lived() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    live(&SledStore::open(&options(directory.path())).unwrap(), 0, HEIGHTS);
+    directory
+}
+
+#[test]
+fn whatever_strikes_a_file_of_the_ledger_the_finding_names_a_height() {
+    let directory = lived();
+    assert!(found(image(directory.path()).path()).is_none());
+    let mut count = 0;
+    for path in files(&directory.path().join("ledger")) {
+        if fs::metadata(&path).unwrap().len() == 0 {
+            continue;
+        }
+        let name = path.strip_prefix(directory.path()).unwrap();
+        for damage in Damage::all() {
+            let image = image(directory.path());
+            damage.strike(&image.path().join(name));
+            if let Some(fault) = found(image.path()) {
+                names_height(&fault, &format!("{damage:?} of {}", name.display()));
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 30, "{count} findings: the damage hardly hits what is in use");
+}
+
+#[test]
+fn a_ledger_without_its_directories_is_found_to_be_behind() {
+    let directory = lived();
+    for name in ["ledger", "ledger/metadata", "ledger/slabs"] {
+        let image = image(directory.path());
+        fs::remove_dir_all(image.path().join(name)).unwrap();
+        let fault = found(image.path()).unwrap_or_else(|| panic!("{name} is gone, and nothing was found"));
+        names_height(&fault, name);
+    }
+}
+
+#[test]
+fn who_meets_damage_sounds_the_alarm() {
+    let directory = lived();
+    // A page that opening does not read, and a body does.
+    let slabs: Vec<PathBuf> = files(&directory.path().join("ledger/slabs"));
+    let sounded = slabs.iter().flat_map(|path| (0..8).map(move |eighths| (path, eighths))).any(|(path, eighths)| {
+        let image = image(directory.path());
+        Damage::Page(eighths).strike(&image.path().join(path.strip_prefix(directory.path()).unwrap()));
+        let Ok(store) = SledStore::open(&options(image.path())) else { return false };
+        let (alarm, sounds) = std::sync::mpsc::channel();
+        store.on_fault(move || alarm.send(()).unwrap());
+        let met = (1..=HEIGHTS).any(|height| store.body(&id(height)).is_err());
+        assert_eq!(sounds.try_recv().is_ok(), met);
+        met
+    });
+    assert!(sounded, "no damage was met after the start");
+}
