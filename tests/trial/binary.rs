@@ -83,9 +83,9 @@ impl Binary {
         })
     }
 
-    /// Starts a `dev` node on a directory; its talk goes to `log`.
+    /// Starts a `dev` node on a directory; its talk goes to `log`, and its ready file beside that.
     pub fn dev(&self, data: &Path, log: &Path) -> Result<Life, Broken> {
-        let ready = data.with_extension("ready.json");
+        let ready = log.with_extension("ready.json");
         if ready.exists() {
             fs::remove_file(&ready)?;
         }

@@ -37,6 +37,9 @@ const STAGE: Duration = Duration::from_secs(3);
 /// By how much the clock is advanced at a time, ms: a checkpoint is due, and has to wait for room.
 const STEP_MS: u64 = 11_000;
 
+/// Exit code of a node that stopped on a fault of its own.
+const EXIT_FAULT: i32 = 5;
+
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -149,14 +152,24 @@ impl<'a> Trial<'a> {
     }
 
     fn start(&mut self) -> Result<(), Broken> {
+        let started = self.try_start()?;
+        started.map_err(|(status, talk)| format!("it does not start: {status:?}: {}", tail(&talk)))?;
+        Ok(())
+    }
+
+    /// Starts; how it ended and what it said, when it did not.
+    fn try_start(&mut self) -> Result<Result<(), (Option<i32>, String)>, Broken> {
         let log = self.directory.join(format!("life-{}.log", self.lives));
         self.lives += 1;
         let mut life = self.options.binary.dev(&self.disk.path.join("node"), &log)?;
-        let ready = life.serves()?.map_err(|status| format!("it does not start: {status}: {}", tail(&life.talk())))?;
+        let ready = match life.serves()? {
+            Ok(ready) => ready,
+            Err(status) => return Ok(Err((status.code(), life.talk()))),
+        };
         self.client = client(&ready, Arc::clone(self.client.cast()))?;
         self.client.ask_time()?;
         self.life = Some(life);
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn alive(&mut self) -> Result<(), Broken> {
@@ -198,19 +211,21 @@ impl<'a> Trial<'a> {
         let before = self.meter.events.load(Ordering::SeqCst);
         self.disk.fill(LEFT_BYTES)?;
         self.load(STAGE)?;
-        let mut losses = Vec::new();
-        match self.probe()? {
-            (503, code) if code == "node.disk-full" => {}
-            (status, code) => losses.push(format!("a write on a full disk was answered {status} {code}")),
-        }
-        losses.extend(self.reads()?);
+        let losses = self.refuses_writes_alone()?;
         report.round("the reserve is reached", 1, losses);
+        let losses = self.start_on_full()?;
+        report.round("a start on a full disk", 1, losses);
         // Not a byte is left, and checkpoints are due.
         self.disk.fill(0)?;
         self.load(STAGE)?;
         let losses = self.reads()?;
         report.round("not a byte is left", 1, losses);
+        let losses = self.start_without_a_byte(report)?;
+        report.round("a start without a byte left", 1, losses);
         self.disk.make_room()?;
+        if self.life.is_none() {
+            self.start()?;
+        }
         let begun = Instant::now();
         let taken = eventually(PATIENCE, || matches!(self.probe(), Ok((200 | 201, _))).then_some(()));
         let losses = if taken.is_some() { Vec::new() } else { vec![format!("no writes: {:?}", self.probe())] };
@@ -225,6 +240,47 @@ impl<'a> Trial<'a> {
         }
         report.round("kill -9 after that", 1, losses);
         Ok(())
+    }
+
+    /// A write is refused with the reason, and reads go on.
+    fn refuses_writes_alone(&mut self) -> Result<Vec<String>, Broken> {
+        let mut losses = Vec::new();
+        match self.probe()? {
+            (503, code) if code == "node.disk-full" => {}
+            (status, code) => losses.push(format!("a write on a full disk was answered {status} {code}")),
+        }
+        losses.extend(self.reads()?);
+        Ok(losses)
+    }
+
+    /// A start on a disk that is full already: the node serves what it has.
+    fn start_on_full(&mut self) -> Result<Vec<String>, Broken> {
+        self.life.take().ok_or("no node runs")?.kill()?;
+        self.start()?;
+        // The first block that does not fit tells it so.
+        let told = eventually(PATIENCE, || matches!(self.probe(), Ok((503, _))).then_some(()));
+        let mut losses = self.refuses_writes_alone()?;
+        if told.is_none() {
+            losses.push("started on a full disk, it took writes".to_owned());
+        }
+        Ok(losses)
+    }
+
+    /// Where somebody else took the reserve too, a database cannot even be opened: the node says so and ends.
+    fn start_without_a_byte(&mut self, report: &mut Report) -> Result<Vec<String>, Broken> {
+        self.life.take().ok_or("no node runs")?.kill()?;
+        match self.try_start()? {
+            Ok(()) => {
+                report.fact("a start without a byte left", "serves");
+                self.refuses_writes_alone()
+            }
+            Err((code, talk)) => {
+                let said = talk.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+                report.fact("a start without a byte left", format!("ends with {code:?}: {said}"));
+                let clear = code == Some(EXIT_FAULT) && said.contains("No space left");
+                Ok(if clear { Vec::new() } else { vec![format!("it ended with {code:?}: {}", tail(&talk))] })
+            }
+        }
     }
 
     /// Reads go on: everything a worker was told is still to be had.
