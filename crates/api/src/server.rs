@@ -42,6 +42,10 @@ const HEADERS_MAX: usize = 64;
 /// full at once when thousands knock, and whoever is not among them knocks again only a second later.
 const BACKLOG: i32 = 4_096;
 
+/// Bytes of each direction of a connection that the system keeps. Left to itself it goes up to several megabytes for
+/// whoever takes nothing of its answers, and as many answers are made in vain.
+const SYSTEM_BYTES: usize = 256 * 1024;
+
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -77,8 +81,12 @@ pub async fn serve<S: Store>(
         return Err(ServeError::Insecure { address });
     }
     let acceptor = tls.as_ref().map(tls::acceptor).transpose()?;
+    let socket = SockRef::from(&listener);
+    // Connections take over what their listener has.
+    socket.set_send_buffer_size(SYSTEM_BYTES)?;
+    socket.set_recv_buffer_size(SYSTEM_BYTES)?;
     // It listens already; once more sets how many may wait.
-    SockRef::from(&listener).listen(BACKLOG)?;
+    socket.listen(BACKLOG)?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let service = Arc::new(Service::new(app));
