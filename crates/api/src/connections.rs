@@ -71,8 +71,9 @@ struct Open {
 #[derive(Default)]
 struct Network {
     open: usize,
-    /// Of these, those that are known.
+    /// Of these, those that are known, and those that nobody has listened to yet.
     known: usize,
+    unheard: usize,
     /// Those that wait for their peer, in the order in which they go: whether known, since when, which.
     waiting: BTreeSet<(bool, u64, u64)>,
 }
@@ -91,7 +92,7 @@ struct Rank {
 pub(crate) enum Refused {
     /// Its address has as many as one may have, and all of them are being worked on.
     Address,
-    /// There is no room, and everything is being worked on.
+    /// There is no room now: everything is being worked on, or was not listened to yet.
     Full,
 }
 
@@ -110,9 +111,11 @@ impl Connections {
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<(Place, bool), Refused> {
         let network = network(address);
         let mut inner = self.inner();
-        let own = inner.networks.get(&network).map_or(0, |network| network.open);
+        let (own, unheard) = inner.networks.get(&network).map_or((0, 0), |network| (network.open, network.unheard));
         let pushed_out = if own >= self.address_max {
-            inner.push_out(Some(network), self.address_max).then_some(true).ok_or(Refused::Address)?
+            // Some of its own may have to go in a moment.
+            let refused = if unheard > 0 { Refused::Full } else { Refused::Address };
+            inner.push_out(Some(network), self.address_max).then_some(true).ok_or(refused)?
         } else if inner.open.len() >= self.max {
             inner.push_out(None, self.max).then_some(true).ok_or(Refused::Full)?
         } else {
@@ -122,7 +125,10 @@ impl Connections {
         let token = CancellationToken::new();
         let open = Open { network, known: false, heard: false, waits_since: None, pushed_out: token.clone() };
         inner.open.insert(id, open);
-        inner.change(network, |network| network.open += 1);
+        inner.change(network, |network| {
+            network.open += 1;
+            network.unheard += 1;
+        });
         Ok((Place { connections: Arc::clone(self), id, network, pushed_out: token }, pushed_out))
     }
 
@@ -154,13 +160,15 @@ impl Inner {
     /// Changes a connection: it waits, is worked on, becomes known. `false` when it has gone.
     fn set(&mut self, id: u64, set: impl FnOnce(&mut Open)) -> bool {
         let Some(open) = self.open.get_mut(&id) else { return false };
-        let (network, before, was_known) = (open.network, open.waiting(id), open.known);
+        let (network, before, was_known, was_heard) = (open.network, open.waiting(id), open.known, open.heard);
         set(open);
         let after = open.waiting(id);
         let becomes_known = usize::from(open.known && !was_known);
+        let becomes_heard = usize::from(open.heard && !was_heard);
         self.known += becomes_known;
         self.change(network, |network| {
             network.known += becomes_known;
+            network.unheard -= becomes_heard;
             if let Some(before) = before {
                 network.waiting.remove(&before);
             }
@@ -188,6 +196,7 @@ impl Inner {
         self.change(open.network, |network| {
             network.open -= 1;
             network.known -= usize::from(open.known);
+            network.unheard -= usize::from(!open.heard);
             if let Some(waiting) = open.waiting(id) {
                 network.waiting.remove(&waiting);
             }
