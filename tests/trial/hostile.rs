@@ -80,7 +80,7 @@ impl Options {
     /// The short form, against limits that some hundred connections exhaust.
     pub fn short(binary: Binary, seed: u64) -> Self {
         let (lasts, before) = (Duration::from_millis(1_200), Duration::from_millis(300));
-        let config = "[http]\nconnections-max = 96\nconnections-an-address-max = 24\nbodies-bytes-max = 8388608\n\
+        let config = "[http]\nconnections-max = 128\nconnections-an-address-max = 64\nbodies-bytes-max = 8388608\n\
                       bodies-bytes-an-address-max = 4194304\n";
         // Tests run beside each other, so nobody can promise more than an answer.
         let p99_max = Duration::from_secs(20);
@@ -125,6 +125,8 @@ struct Allowed {
     bodies: u64,
     connections: u64,
     mempool: u64,
+    /// What the store keeps in memory of what was read, and of the ledger that was written: it grows with the honest.
+    store: u64,
 }
 
 impl Allowed {
@@ -135,12 +137,17 @@ impl Allowed {
     fn of(limits: &Value) -> Result<Self, Broken> {
         let limit = |name: &str| limits[name].as_u64().ok_or_else(|| format!("the node names no limit {name}"));
         let connections = limit("connections")?.saturating_mul(Self::CONNECTION_BYTES);
-        Ok(Self { bodies: limit("bodies_bytes")?, connections, mempool: limit("mempool_bytes")? })
+        let store = store::Options::new("");
+        let caches = store.ledger_cache_bytes + store.segment_cache_bytes + store.index_cache_bytes;
+        let store = store.ledger_reopen_bytes + caches as u64;
+        let (bodies, mempool) = (limit("bodies_bytes")?, limit("mempool_bytes")?);
+        Ok(Self { bodies, connections, mempool, store })
     }
 
     fn bytes(self, hot: bool) -> u64 {
-        // Twice: a body that grows is moved, and the allocator gives freed pages back a while later.
-        (self.bodies + self.connections + if hot { self.mempool } else { 0 }) * 2
+        // Twice: a body that grows is moved, and pieces of every size leave gaps in the allocator's pages. That freed
+        // pages are given back a moment later makes little of it.
+        (self.bodies + self.connections) * 2 + self.store + if hot { self.mempool } else { 0 }
     }
 }
 
@@ -313,7 +320,7 @@ impl<'a> Trial<'a> {
         losses.extend(odd_talk(&self.life.talk()));
         self.report.round("export and replay at the end", 0, losses);
         let told: usize = writers.iter().map(|worker| worker.acknowledged.len()).sum();
-        let Allowed { bodies, connections, mempool } = self.allowed;
+        let Allowed { bodies, connections, mempool, store } = self.allowed;
         let report = &mut self.report;
         report.fact("honest statements acknowledged", told);
         report.fact("honest statements sent again", self.honest.meter.retried.load(Ordering::SeqCst));
@@ -322,10 +329,11 @@ impl<'a> Trial<'a> {
         report.fact(
             "the limit of memory",
             format!(
-                "RSS before + twice: bodies-bytes-max {} MiB, connections-max of {per} KiB each {} MiB; for the hot \
-                 organisation mempool.bytes-max {} MiB too",
+                "RSS before, twice bodies-bytes-max {} MiB, twice connections-max of {per} KiB each {} MiB, the store {} MiB; \
+                 for the hot organisation mempool.bytes-max {} MiB too",
                 bodies >> 20,
                 connections >> 20,
+                store >> 20,
                 mempool >> 20
             ),
         );

@@ -74,7 +74,8 @@ impl Call {
         if let Some(place) = self.place()
             && !place.works()
         {
-            return Err(Problem::new("request.incomplete"));
+            // The connection is being closed for another: whoever sent all of it must not be told that it did not.
+            std::future::pending::<()>().await;
         }
         Ok((media_type, Bytes::from_owner(whole?)))
     }

@@ -30,7 +30,7 @@ enum Damage {
 
 impl Damage {
     fn all() -> Vec<Self> {
-        let places = || [1, 4, 7].into_iter();
+        let places = || [0, 4, 7].into_iter();
         let everywhere = [Self::Bit, Self::Page, Self::Zeros, Self::Cut].into_iter();
         everywhere.flat_map(|damage| places().map(damage)).chain([Self::Removed]).collect()
     }
@@ -107,7 +107,19 @@ fn whatever_strikes_a_file_of_the_ledger_the_finding_names_a_height() {
             }
         }
     }
-    assert!(count >= 30, "{count} findings: the damage hardly hits what is in use");
+    assert!(count >= 25, "{count} findings: the damage hardly hits what is in use");
+}
+
+#[test]
+fn a_log_that_lost_nearly_all_of_its_flushes_does_not_keep_a_start_for_ever() {
+    let directory = lived();
+    let log = files(&directory.path().join("ledger/metadata"))
+        .into_iter()
+        .rfind(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("log_")))
+        .unwrap();
+    // sled takes it for a log whose end was torn, and finds pages that are not what it says.
+    Damage::Cut(1).strike(&log);
+    names_height(&found(directory.path()).unwrap(), "the log is cut");
 }
 
 #[test]
