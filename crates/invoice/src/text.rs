@@ -10,19 +10,22 @@ const SHOWN_CHARS_MAX: usize = 80;
 ///
 /// A character that GBK lacks counts four bytes, its length in GB 18030.
 pub fn gbk_len(text: &str) -> usize {
+    text.chars().map(gbk_char_len).fold(0, usize::saturating_add)
+}
+
+fn gbk_char_len(character: char) -> usize {
     const UNMAPPABLE_BYTES: usize = 4;
-    let mut encoder = GBK.new_encoder();
-    let mut buffer = [0_u8; 256];
-    let mut rest = text;
-    let mut bytes = 0_usize;
-    loop {
-        let (result, read, written) = encoder.encode_from_utf8_without_replacement(rest, &mut buffer, true);
-        bytes = bytes.saturating_add(written);
-        rest = &rest[read..];
-        match result {
-            EncoderResult::InputEmpty => return bytes,
-            EncoderResult::OutputFull => {}
-            EncoderResult::Unmappable(_) => bytes = bytes.saturating_add(UNMAPPABLE_BYTES),
+    match character {
+        '\0'..='\x7F' => 1,
+        // The block that nearly every name is written in; the encoder searches for each character of it.
+        '\u{4E00}'..='\u{9FA5}' => 2,
+        other => {
+            let mut encoder = GBK.new_encoder();
+            let (mut utf8, mut buffer) = ([0_u8; 4], [0_u8; 16]);
+            match encoder.encode_from_utf8_without_replacement(other.encode_utf8(&mut utf8), &mut buffer, true) {
+                (EncoderResult::InputEmpty | EncoderResult::OutputFull, _, written) => written,
+                (EncoderResult::Unmappable(_), _, _) => UNMAPPABLE_BYTES,
+            }
         }
     }
 }
@@ -75,6 +78,15 @@ pub(crate) use text_serde;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_known_by_heart_are_those_of_the_encoder() {
+        for character in ('\0'..='\x7F').chain('\u{4E00}'..='\u{9FA5}') {
+            let text = character.to_string();
+            let (bytes, _, lacking) = GBK.encode(&text);
+            assert_eq!((bytes.len(), lacking), (gbk_char_len(character), false), "{character:?}");
+        }
+    }
 
     #[test]
     fn gbk_counts_two_bytes_a_chinese_character_and_four_for_what_it_lacks() {

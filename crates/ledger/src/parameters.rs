@@ -167,6 +167,6 @@ pub struct Checkpoints {
 
 impl Default for Checkpoints {
     fn default() -> Self {
-        Self { interval_ms: 10_000, interval_leaves: 200_000 }
+        Self { interval_ms: 10_000, interval_leaves: 100_000 }
     }
 }
