@@ -44,14 +44,20 @@ pub(super) fn path(directory: &Path) -> PathBuf {
     directory.join("index-redo")
 }
 
+fn fresh_path(directory: &Path) -> PathBuf {
+    directory.join("index-redo.new")
+}
+
 /// Writes the file. Durable when this returns.
 pub(super) fn write<'a>(
     directory: &Path,
     marks: &Marks,
     rows: impl Iterator<Item = (Vec<u8>, Option<&'a [u8]>)>,
 ) -> Result<(), StoreFault> {
-    let (path, fresh) = (path(directory), directory.join("index-redo.new"));
+    let (path, fresh) = (path(directory), fresh_path(directory));
     fill(&fresh, marks, rows)
+        // Half a file must not fill a disk that is full.
+        .inspect_err(|_| drop(fs::remove_file(&fresh)))
         .and_then(|()| fs::rename(&fresh, &path))
         .and_then(|()| fault::sync_directory(directory))
         .map_err(|error| fault::io_again(OPERATION, error))
@@ -82,12 +88,12 @@ fn fill<'a>(path: &Path, marks: &Marks, rows: impl Iterator<Item = (Vec<u8>, Opt
     file.sync_all()
 }
 
-/// Removes the file, once all it holds is durable in the database.
+/// Removes the file, once all it holds is durable in the database, and what a crash left of writing one.
 pub(super) fn remove(directory: &Path) -> Result<(), StoreFault> {
-    match fs::remove_file(path(directory)) {
+    [path(directory), fresh_path(directory)].into_iter().try_for_each(|path| match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault::io("removing a redo file", error)),
         Ok(()) | Err(_) => Ok(()),
-    }
+    })
 }
 
 /// A redo file that was read to its end once, and found whole.

@@ -199,6 +199,12 @@ fn an_index_without_its_surroundings_is_emptied() {
     check(|path| std::fs::create_dir_all(path.join("index.discarded/slabs")).unwrap(), Some(1));
     check(|path| std::fs::write(path.join("index-redo.new"), b"half a fi").unwrap(), Some(1));
     check(|path| std::fs::write(path.join("index-redo"), b"of a lying disk").unwrap(), Some(1));
+    let leaves_nothing = |path: &Path| {
+        std::fs::write(path.join("index-redo.new"), b"half a fi").unwrap();
+        drop(open(path));
+        assert!(!path.join("index-redo.new").exists());
+    };
+    check(leaves_nothing, Some(1));
     check(|path| std::fs::write(path.join("index-evidence.new"), b"half a fi").unwrap(), Some(1));
 }
 
