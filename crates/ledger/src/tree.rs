@@ -4,7 +4,7 @@
 //! computed once per state checkpoint, never per block. Values are not kept here: a proof takes
 //! the record from the state as of the same checkpoint.
 //!
-//! This module computes; where nodes are kept is the caller's. What is kept is [`row`]s: an inner
+//! This module computes; where nodes are kept is the caller's. What is kept is rows: an inner
 //! node together with the leaves right under it.
 
 mod row;
