@@ -23,7 +23,7 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use replica::port::{Direction, Row, StoreFault};
@@ -74,6 +74,8 @@ pub(crate) struct Database {
     writer: Mutex<()>,
     failed: AtomicBool,
     failure: Mutex<Option<Failure>>,
+    /// How many accesses came back.
+    answered: Arc<AtomicU64>,
     flusher: rayon::ThreadPool,
 }
 
@@ -119,6 +121,7 @@ impl Database {
             writer: Mutex::new(()),
             failed: AtomicBool::new(false),
             failure: Mutex::new(None),
+            answered: Arc::default(),
             flusher,
         })
     }
@@ -277,6 +280,11 @@ impl Database {
         self.fail("reading what a row says", place, ErrorKind::InvalidData, reason);
     }
 
+    /// How many accesses came back so far, for whoever waits for one that may not.
+    pub(crate) fn answered(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.answered)
+    }
+
     /// Whether the database can be used.
     pub(crate) fn is_usable(&self) -> bool {
         !self.failed.load(Ordering::Acquire)
@@ -304,6 +312,7 @@ impl Database {
         match catch_unwind(AssertUnwindSafe(|| work(&db))) {
             Ok(Ok(result)) => {
                 handles.give_back(db);
+                self.answered.fetch_add(1, Ordering::Relaxed);
                 Ok(result)
             }
             Ok(Err(error)) => {

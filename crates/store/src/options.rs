@@ -37,7 +37,8 @@ pub struct Options {
     /// Free space below which a write is refused before anything is written, in bytes. Default
     /// 256 MiB. A checkpoint may use half of it, so that bodies are refused first.
     pub reserve_bytes: u64,
-    /// How long the ledger may take to say where it stands, when it is opened. Default one minute: it is a few pages.
+    /// How long the ledger may take to say where it stands, when it is opened, and how long the index may
+    /// be silent then. Default one minute: it is a few pages.
     pub open_timeout: Duration,
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chain::hash::Hash;
 use chain::statement::Mode;
@@ -23,6 +24,8 @@ pub(super) fn options(directory: &Path) -> Options {
         segment_bytes: 4 * 1024,
         ledger_reopen_bytes: 400_000,
         index_reopen_bytes: 600_000,
+        // Where a lie makes sled look for a row for ever.
+        open_timeout: Duration::from_secs(5),
         // Checkpoints in several flushes.
         slice_rows_max: 64,
         reserve_bytes: 0,

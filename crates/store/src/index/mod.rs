@@ -23,6 +23,8 @@ mod verdict;
 use std::io::Write as _;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -291,13 +293,16 @@ impl Shared {
     /// Leaves word for the next start that the index holds damage somewhere, for that start
     /// looks only at a sample.
     fn suspect(&self, fault: &StoreFault) {
-        if matches!(fault, StoreFault::Damaged { .. })
-            && let Err(error) = private::fresh()
-                .open(suspicion(&self.directory))
-                .and_then(|mut file| file.write_all(fault.to_string().as_bytes()))
-        {
-            tracing::warn!(%error, "could not leave word that the index is damaged");
+        if matches!(fault, StoreFault::Damaged { .. }) {
+            leave_word(&self.directory, fault);
         }
+    }
+}
+
+fn leave_word(directory: &Path, fault: &StoreFault) {
+    let file = private::fresh().open(suspicion(directory));
+    if let Err(error) = file.and_then(|mut file| file.write_all(fault.to_string().as_bytes())) {
+        tracing::warn!(%error, "could not leave word that the index is damaged");
     }
 }
 
@@ -319,13 +324,13 @@ fn open_or_empty(options: &Options) -> Result<(Database, Option<CheckpointMark>)
             }
             word
         }
-        (None, Ok(database)) => match redo_and_judge(&database, options)? {
-            Verdict::Empty => {
+        (None, Ok(database)) => match judge_while_it_answers(database, options)? {
+            (database, Verdict::Empty) => {
                 remove_traces(directory)?;
                 return Ok((database, None));
             }
-            Verdict::Whole(mark) => return Ok((database, Some(mark))),
-            Verdict::Doubt(reason) => {
+            (database, Verdict::Whole(mark)) => return Ok((database, Some(mark))),
+            (database, Verdict::Doubt(reason)) => {
                 database.abandon();
                 reason
             }
@@ -337,6 +342,35 @@ fn open_or_empty(options: &Options) -> Result<(Database, Option<CheckpointMark>)
     database::discard(&profile.directory, &discarded(directory))?;
     remove_traces(directory)?;
     Ok((Database::open(profile)?, None))
+}
+
+/// Judges on a thread of its own, for as long as the database answers now and then: where damage took the
+/// newest flushes away, sled may look for a row in one page for ever. Then word is left for the next start.
+fn judge_while_it_answers(database: Database, options: &Options) -> Result<(Database, Verdict), StoreFault> {
+    let (answered, ours) = (database.answered(), options.clone());
+    let (verdict, judged) = mpsc::channel();
+    let judge = move || {
+        let outcome = redo_and_judge(&database, &ours);
+        // Nobody listens any more when it took too long.
+        drop(verdict.send((database, outcome)));
+    };
+    let started = std::thread::Builder::new().name("index-open".to_owned()).spawn(judge);
+    started.map_err(|error| fault::io("starting the thread that opens the index", error))?;
+    let mut before = None;
+    loop {
+        match judged.recv_timeout(options.open_timeout) {
+            Ok((database, outcome)) => return outcome.map(|verdict| (database, verdict)),
+            Err(RecvTimeoutError::Timeout) if before != Some(answered.load(Ordering::Relaxed)) => {
+                before = Some(answered.load(Ordering::Relaxed));
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                let found = format!("none within {:?}", options.open_timeout);
+                let fault = fault::damaged("index, its newest checkpoint", "an answer", found);
+                leave_word(&options.directory, &fault);
+                return Err(fault);
+            }
+        }
+    }
 }
 
 /// Finishes the checkpoint that was being written in slices, if there is one, and judges what is there.
