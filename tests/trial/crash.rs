@@ -73,14 +73,7 @@ pub fn run(options: &Options) -> Result<Report, Broken> {
     let directory = tempfile::Builder::new().prefix("einvoice-crash-").tempdir()?;
     let mut trial = Trial::begin(options, directory.path())?;
     let outcome = (0..options.rounds).try_for_each(|round| trial.round(round)).and_then(|()| trial.end());
-    let mut report = trial.report;
-    if let Err(error) = &outcome {
-        report.losses.push(format!("the trial broke off: {error}"));
-    }
-    if !report.is_clean() {
-        report.fact("kept for a look", directory.keep().display());
-    }
-    Ok(report)
+    Ok(trial.report.end(outcome, directory))
 }
 
 struct Trial<'a> {

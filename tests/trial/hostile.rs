@@ -97,14 +97,7 @@ pub fn run(options: &Options) -> Result<Report, Broken> {
     let directory = tempfile::Builder::new().prefix("einvoice-hostile-").tempdir()?;
     let mut trial = Trial::begin(options, directory.path())?;
     let outcome = trial.attacks().and_then(|()| trial.end());
-    let mut report = trial.report;
-    if let Err(error) = &outcome {
-        report.losses.push(format!("the trial broke off: {error}"));
-    }
-    if !report.is_clean() {
-        report.fact("kept for a look", directory.keep().display());
-    }
-    Ok(report)
+    Ok(trial.report.end(outcome, directory))
 }
 
 /// Lets this process, and the node it starts, have so many open files, as far as the system allows.

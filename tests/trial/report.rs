@@ -3,6 +3,9 @@
 use std::fmt;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::Broken;
 
 /// How many losses the table shows, and how many characters of each; JSON has all of them.
 const LOSSES_SHOWN: usize = 20;
@@ -41,6 +44,17 @@ pub struct Report {
 }
 
 impl Report {
+    /// Ends the report of a trial in a directory: one that broke off is a loss, and what was lost is kept for a look.
+    pub(super) fn end(mut self, outcome: Result<(), Broken>, directory: TempDir) -> Self {
+        if let Err(error) = outcome {
+            self.losses.push(format!("the trial broke off: {error}"));
+        }
+        if !self.is_clean() {
+            self.fact("kept for a look", directory.keep().display());
+        }
+        self
+    }
+
     /// A report of nothing yet.
     pub fn new(trial: &'static str, seed: u64) -> Self {
         let (rows, facts, losses) = (Vec::new(), Vec::new(), Vec::new());

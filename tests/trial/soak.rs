@@ -70,14 +70,7 @@ pub fn run(options: &Options) -> Result<Report, Broken> {
     let directory = tempfile::Builder::new().prefix("einvoice-soak-").tempdir()?;
     let mut soak = Soak::begin(options, directory.path())?;
     let outcome = (0..options.points).try_for_each(|point| soak.point(point)).and_then(|()| soak.end());
-    let mut report = soak.report;
-    if let Err(error) = &outcome {
-        report.losses.push(format!("the trial broke off: {error}"));
-    }
-    if !report.is_clean() {
-        report.fact("kept for a look", directory.keep().display());
-    }
-    Ok(report)
+    Ok(soak.report.end(outcome, directory))
 }
 
 struct Soak<'a> {

@@ -88,13 +88,13 @@ pub enum Table {
     Height,
     /// Live nonces, under (organisation, nonce).
     Nonce,
-    /// When a nonce stops being live, under (time, organisation, nonce).
+    /// Which nonces stop being live when, under (time, first leaf).
     NonceExpiry,
     /// The leaves of one subject, under (subject, leaf index).
     SubjectLeaf,
     /// The invoices of one party, under (party, side, leaf index).
     PartyInvoice,
-    /// Nodes of the state tree. Written by checkpoints alone.
+    /// Rows of the state tree. Written by checkpoints alone.
     TreeNode,
     /// Which tree nodes a checkpoint made stale, under (checkpoint, node). Written by checkpoints alone.
     TreeStale,

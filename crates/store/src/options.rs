@@ -25,7 +25,8 @@ pub struct Options {
     /// How much written data sled may hold, by our estimate and in bytes, before the ledger
     /// database is reopened after a commit. Default 96 MiB.
     pub ledger_reopen_bytes: u64,
-    /// The same for the index database, which is reopened after a checkpoint. Default 384 MiB.
+    /// The same for the index database, which is reopened after a flush of a checkpoint.
+    /// Default 384 MiB.
     pub index_reopen_bytes: u64,
     /// Rows of a checkpoint that are read again after a restart to tell a whole checkpoint from
     /// half a one. Up to this many writes the evidence is complete, above it is an even sample.

@@ -1,8 +1,8 @@
 //! Proof that a checkpoint is whole, or absent: never half there.
 //!
-//! A checkpoint is one flush of sled, or, when it is large, several that are done again until they are
-//! done (see `redo`). By sled's source one flush is one frame of its log: all of its pages or none. Nobody has proved that, so it is not relied upon alone. Before the flush
-//! the store writes a file `index-evidence`, synced under another name and renamed, that says for
+//! A checkpoint is one flush of sled, or, when it is large, several that a start finishes (see `redo`).
+//! By sled's source one flush is one frame of its log: all of its pages or none. Nobody has proved
+//! that, so it is not relied upon alone. Before the flush the store writes a file `index-evidence`, synced under another name and renamed, that says for
 //! rows of the checkpoint what stood there before and what will stand there after:
 //!
 //! ```text

@@ -71,7 +71,8 @@ struct Shared {
 }
 
 impl Index {
-    /// Opens the index. One that is missing, half written or damaged is emptied.
+    /// Opens the index. A checkpoint that can be finished is; an index that is missing, half written
+    /// otherwise, or damaged is emptied.
     pub(crate) fn open(options: &Options, room: &Room) -> Result<Self, StoreFault> {
         let directory = options.directory.clone();
         let (database, mark) = open_or_empty(options)?;

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The begin mark goes into the first slice and the end mark into the last, so that a database with
-//! half a checkpoint and without its redo file is told by its marks, as before.
+//! half a checkpoint and without its redo file is told by its marks.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
