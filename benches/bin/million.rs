@@ -8,7 +8,7 @@
 //! `--rate` events came a second (default 10,000); they do, unless `--flat` lets one block follow the
 //! other at once. What the inventing of invoices takes of memory is part of what is printed.
 //! At the end the store is opened again, and with `--rebuild` its index is thrown away and rebuilt.
-//! With `--tables` it also prints what each table of the index holds.
+//! What the store says of its checkpoints goes to stderr. With `--tables` it also prints what each table of the index holds.
 //! Speed is measured here and never asserted.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -170,6 +170,7 @@ struct Part {
 
 fn main() {
     let arguments = Arguments::read();
+    tracing_subscriber::fmt().with_env_filter("store=info").with_writer(std::io::stderr).init();
     let directory = &arguments.directory;
     let consortium = Arc::new(Consortium::new(1, Shape::default()));
     let mut node = start(&consortium, directory);

@@ -53,6 +53,15 @@ pub struct Options {
     pub stall_ms: u64,
 }
 
+impl Options {
+    /// How many threads may block at once for the door: each read has one, and each archive that is being written. A
+    /// thread that lets the next one take its turn is not always idle yet when that one needs a thread, hence a few more.
+    #[must_use]
+    pub const fn blocking_threads_max(&self) -> usize {
+        self.reads_max + crate::routes::archive::archives_max() + 8
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -74,7 +83,7 @@ impl Default for Options {
             write_stall_timeout_ms: 30_000,
             handshake_timeout_ms: 10_000,
             drain_ms: 15_000,
-            reads_max: 64,
+            reads_max: 32,
             dry_runs_at_once_max: 4,
             verified_tokens_max: 10_000,
             token_ids_max: 200_000,

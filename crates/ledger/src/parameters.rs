@@ -159,7 +159,9 @@ impl Default for Lease {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Checkpoints {
-    /// Block time since the due block before.
+    /// Block time since the due block before. Short intervals cost much: a checkpoint touches nearly as many pages
+    /// of the index for a few events as for many, and one that takes longer than its interval makes the next one
+    /// due with still fewer events.
     pub interval_ms: u32,
     /// Leaves since the due block before.
     pub interval_leaves: u32,
@@ -167,6 +169,6 @@ pub struct Checkpoints {
 
 impl Default for Checkpoints {
     fn default() -> Self {
-        Self { interval_ms: 10_000, interval_leaves: 100_000 }
+        Self { interval_ms: 60_000, interval_leaves: 100_000 }
     }
 }

@@ -13,6 +13,7 @@ mod driver;
 mod exit;
 mod files;
 mod keys;
+mod memory;
 mod open_files;
 mod output;
 mod plan;
@@ -30,6 +31,7 @@ use output::Output;
 
 /// Runs the program on the arguments of the command line, to its end.
 pub fn main() -> ExitCode {
+    memory::by_small_pages();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),

@@ -17,7 +17,7 @@ use api::{App, DevControl, Finality, Health};
 use replica::mempool::Mempool;
 use replica::query::Query;
 use store::SledStore;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::NodeClock;
@@ -71,6 +71,13 @@ impl DevControl for DevClock {
     }
 }
 
+/// The runtime of the doors. Threads that block are limited: without, each burst of reads leaves hundreds of them.
+fn runtime(config: &Config) -> Result<Runtime, Failure> {
+    let blocking = config.api_options().blocking_threads_max();
+    let runtime = Builder::new_multi_thread().enable_all().max_blocking_threads(blocking).build();
+    Ok(runtime.context("start the runtime of the REST door")?)
+}
+
 impl Service {
     /// Starts a node: it serves when this returns.
     pub(crate) fn start(config: Config, kind: Kind, output: &Output) -> Result<Self, Failure> {
@@ -120,7 +127,7 @@ impl Service {
         health.caught_up(true);
         health.committed(driver.replica.tip().progress.height, clock.now_ms());
         let (report, ended) = mpsc::channel();
-        let runtime = Runtime::new().context("start the runtime of the REST door")?;
+        let runtime = runtime(&config)?;
         let shutdown = CancellationToken::new();
         stop_on_signal(&runtime, shutdown.clone())?;
         let driver = spawn_driver(driver, report.clone())?;

@@ -143,7 +143,7 @@ fn the_limits_tell_every_bound_of_the_door() {
         ("dry_runs_at_once", 4),
         ("event_page_rows", 100),
         ("events_a_statement", 1_000),
-        ("reads_at_once", 64),
+        ("reads_at_once", 32),
         ("violations_listed", 1_000),
     ] {
         assert_eq!(limits[name], value, "{name}");

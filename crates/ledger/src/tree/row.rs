@@ -4,13 +4,16 @@
 //! it: as rows of their own they would treble the number of rows.
 //!
 //! ```text
-//! key:   version (6) | nibbles of the path (1) | the path, two nibbles a byte
+//! key:   the path, two nibbles a byte | nibbles of the path (1) | version (6)
 //! value: 00                                        no node: an empty tree
 //!        01 | key hash (32) | value hash (32)      the only leaf, which is the root then
 //!        02 | which children are leaves (2) | which are inner nodes (2)
 //!           | then each child in order, a leaf as: key hash without the bytes of the path | value hash (32),
 //!             an inner node as: hash (32) | how much older it is (LEB128) | leaves below it (LEB128)
 //! ```
+//!
+//! The path comes first, so that a row stands beside those of the nodes above and below it, and beside the
+//! one it makes stale: an update reads, writes and removes in the same few pages.
 //!
 //! Numbers are big-endian unless LEB128. A leaf's hash is computed when it is read. jmt keeps the
 //! inside of a node to itself, so that rows are made from its borsh encoding, and nodes from rows by
@@ -36,16 +39,16 @@ const INNER: u8 = 2;
 /// The key of a node's row.
 pub(super) fn key(key: &NodeKey) -> Vec<u8> {
     let path = key.nibble_path();
-    let mut bytes = Vec::with_capacity(VERSION_BYTES + 1 + path.num_nibbles().div_ceil(2));
-    bytes.extend_from_slice(&key.version().to_be_bytes()[8 - VERSION_BYTES..]);
-    bytes.push(u8::try_from(path.num_nibbles()).expect("a path has at most 64 nibbles"));
+    let mut bytes = Vec::with_capacity(path.num_nibbles().div_ceil(2) + 1 + VERSION_BYTES);
     bytes.extend_from_slice(&packed(path)[..path.num_nibbles().div_ceil(2)]);
+    bytes.push(u8::try_from(path.num_nibbles()).expect("a path has at most 64 nibbles"));
+    bytes.extend_from_slice(&key.version().to_be_bytes()[8 - VERSION_BYTES..]);
     bytes
 }
 
 /// The key of a version's root.
 pub(super) fn root_key(version: u64) -> Vec<u8> {
-    [&version.to_be_bytes()[8 - VERSION_BYTES..], &[0]].concat()
+    [&[0], &version.to_be_bytes()[8 - VERSION_BYTES..]].concat()
 }
 
 /// A path, two nibbles a byte, filled up with zeros.
@@ -68,8 +71,8 @@ struct Place {
 
 impl Place {
     fn read(key: &[u8]) -> Option<Self> {
-        let (version, rest) = key.split_at_checked(VERSION_BYTES)?;
-        let (nibbles, rest) = rest.split_first()?;
+        let (rest, version) = key.split_last_chunk::<VERSION_BYTES>()?;
+        let (nibbles, rest) = rest.split_last()?;
         let (nibbles, mut path) = (usize::from(*nibbles), [0; HASH_BYTES]);
         path.get_mut(..rest.len()).filter(|_| rest.len() == nibbles.div_ceil(2))?.copy_from_slice(rest);
         let version = version.iter().fold(0, |version, byte| version << 8 | u64::from(*byte));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use replica::port::{
     CheckpointJob, CheckpointMark, CheckpointOutput, CheckpointView, Direction, FrozenWrite, IndexKey, KeyRange, Row,
@@ -195,15 +195,17 @@ impl Shared {
     /// Makes one checkpoint durable and takes the frozen memtable away.
     fn make(&self, task: Task) -> Result<(), StoreFault> {
         let Task { job, frozen } = task;
+        let begun = Instant::now();
         let view = View { shared: self, frozen: &frozen };
         let output = (job.compute)(&view)?;
-        let root = output.root;
+        let (root, computed) = (output.root, begun.elapsed());
         let writes = tree_writes(&frozen, &output)?;
-        let evidence = self.gather(job.number, &writes)?;
+        let in_slices = writes.len() > self.slice_rows_max;
+        let evidence = self.gather(job.number, &writes, in_slices)?;
         let bytes = evidence.encode();
         let mark = CheckpointMark { number: job.number, height: job.height, root };
         let marks = Marks { mark: mark.clone(), rows: evidence.rows, evidence: evidence::digest(&bytes) };
-        let in_slices = writes.len() > self.slice_rows_max;
+        let gathered = begun.elapsed();
         // Nothing of the checkpoint is written before there is room for all of it.
         self.when_there_is_room(|| {
             self.room.check(WRITING, room_needed_bytes(writes.len()))?;
@@ -212,10 +214,20 @@ impl Shared {
         })?;
         drop((bytes, evidence));
         // The instant of truth is the last flush; of a checkpoint in slices, that it can be redone.
-        self.write_rows(&marks, tree_rows(&writes).map(Ok))?;
+        let pages = self.write_rows(&marks, tree_rows(&writes).map(Ok))?;
         if in_slices {
             redo::remove(&self.directory)?;
         }
+        tracing::info!(
+            checkpoint = mark.number,
+            height = mark.height,
+            rows = writes.len(),
+            pages,
+            compute_ms = ms(computed),
+            evidence_ms = ms(gathered - computed),
+            write_ms = ms(begun.elapsed() - gathered),
+            "made an index checkpoint"
+        );
         drop(writes);
         self.hot.forget();
         self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
@@ -236,8 +248,11 @@ impl Shared {
     }
 
     /// What stands, and will stand, in every n-th row.
-    fn gather(&self, number: u64, writes: &[TreeWrite<'_>]) -> Result<Evidence, StoreFault> {
-        let stride = writes.len().div_ceil(self.evidence_rows_max).max(1);
+    fn gather(&self, number: u64, writes: &[TreeWrite<'_>], in_slices: bool) -> Result<Evidence, StoreFault> {
+        // One in slices is finished after a crash. Its evidence tells of disks that lie alone, and reading it
+        // costs a page a row, here and at each start.
+        let rows_max = if in_slices { self.evidence_rows_max / 8 } else { self.evidence_rows_max };
+        let stride = writes.len().div_ceil(rows_max.max(1)).max(1);
         let mut sample = Vec::with_capacity(writes.len() / stride + 1);
         for &(table, key, after) in writes.iter().step_by(stride) {
             let before = self.read(table, key)?;
@@ -251,12 +266,12 @@ impl Shared {
         Ok(Evidence { number, rows, sample })
     }
 
-    /// Writes the rows between the marks. Durable when this returns.
+    /// Writes the rows between the marks, and returns how many pages that took. Durable when this returns.
     fn write_rows<V: AsRef<[u8]>>(
         &self,
         marks: &Marks,
         rows: impl Iterator<Item = Result<(Vec<u8>, Option<V>), StoreFault>>,
-    ) -> Result<(), StoreFault> {
+    ) -> Result<u64, StoreFault> {
         write_slices(&self.database, self.slice_rows_max, marks, rows, || self.reopen_when_heavy().map(drop))
     }
 
@@ -293,8 +308,10 @@ fn reopen_when_heavy(database: &Database, reopen_bytes: u64) -> Result<bool, Sto
     if held_bytes < reopen_bytes {
         return Ok(false);
     }
-    tracing::debug!(held_bytes, "reopening the index database");
-    database.reopen().map(|()| true)
+    let begun = Instant::now();
+    database.reopen()?;
+    tracing::info!(held_bytes, elapsed_ms = ms(begun.elapsed()), "reopened the index database to give back memory");
+    Ok(true)
 }
 
 /// Rows as the tree has them.
@@ -303,14 +320,16 @@ fn tree_rows<'w>(writes: &'w [TreeWrite<'w>]) -> impl Iterator<Item = (Vec<u8>, 
 }
 
 /// Writes the rows of a checkpoint between its marks, flushing once in a slice, and at the end; `between`
-/// is called after each flush. A slice has the fewer rows the more pages the one before it touched.
+/// is called after each flush. A slice has the fewer rows the more pages the one before it touched. Returns
+/// how many pages were written.
 fn write_slices<V: AsRef<[u8]>>(
     database: &Database,
     slice_rows_max: usize,
     marks: &Marks,
     rows: impl Iterator<Item = Result<(Vec<u8>, Option<V>), StoreFault>>,
     between: impl Fn() -> Result<(), StoreFault>,
-) -> Result<(), StoreFault> {
+) -> Result<u64, StoreFault> {
+    let mut pages_in_all = 0;
     database.write([(BEGIN_KEY, Some(marks.begin_row().as_slice()))])?;
     let batch_rows = BATCH_ROWS.min(slice_rows_max.max(1));
     let (mut slice_rows, mut written, mut batch) = (slice_rows_max, 0, Vec::with_capacity(batch_rows));
@@ -326,15 +345,17 @@ fn write_slices<V: AsRef<[u8]>>(
         written += batch.len();
         batch.clear();
         if written >= slice_rows && rows.peek().is_some() {
-            let pages = usize::try_from(database.flush_pages()?).unwrap_or(usize::MAX).max(1);
+            let flushed = database.flush_pages()?;
+            pages_in_all += flushed;
             between()?;
+            let pages = usize::try_from(flushed).unwrap_or(usize::MAX).max(1);
             let fitting = written.saturating_mul(SLICE_PAGES) / pages;
             slice_rows = fitting.clamp(slice_rows_max / 8, slice_rows.saturating_mul(2).min(slice_rows_max));
             written = 0;
         }
     }
     database.write([(END_KEY, Some(marks.end_row().as_slice()))])?;
-    database.flush()
+    Ok(pages_in_all + database.flush_pages()?)
 }
 
 /// Finishes a checkpoint that a start finds begun.
@@ -342,6 +363,11 @@ pub(super) fn finish(database: &Database, options: &Options, redo: &Redo) -> Res
     write_slices(database, options.slice_rows_max, &redo.marks, redo.rows()?, || {
         reopen_when_heavy(database, options.index_reopen_bytes).map(drop)
     })
+    .map(drop)
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Frozen and computed writes in the order of the tree.

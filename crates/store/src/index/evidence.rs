@@ -6,7 +6,7 @@
 //! rows of the checkpoint what stood there before and what will stand there after:
 //!
 //! ```text
-//! "einvidx3" | number (8) | rows of the checkpoint (8) | rows of evidence (4)
+//! "einvidx4" | number (8) | rows of the checkpoint (8) | rows of evidence (4)
 //! then per row: key length (4) | key | before | after     before, after = 0 or 1 | CRC-32 (4)
 //! SHA-256 of all before (32)
 //! ```
@@ -35,7 +35,7 @@ use crate::{fault, private};
 
 /// Its number counts up whenever rows of the index change their form: an index of another form is
 /// emptied and rebuilt.
-const MAGIC: &[u8; 8] = b"einvidx3";
+const MAGIC: &[u8; 8] = b"einvidx4";
 const OPERATION: &str = "writing the evidence of a checkpoint";
 
 /// The longest evidence that is read, in bytes: far more than 65,536 rows with long keys.

@@ -6,10 +6,12 @@
 //! slice by slice, and a start that finds the file writes them all again.
 //!
 //! ```text
-//! "einvredo1" | the end mark of the checkpoint (88)
-//! then per row: key length (4) | key | 0 (deleted), or 1 | value length (4) | value
-//! SHA-256 of all before (32)
+//! "einvredo2" | the end mark of the checkpoint (88)
+//! then one zstd frame, and in it per row: key length (4) | key | 0 (deleted), or 1 | value length (4) | value
+//! SHA-256 of all bytes of the file before (32)
 //! ```
+//!
+//! It is compressed because it stands on the disk beside both the old pages and the new.
 //!
 //! The begin mark goes into the first slice and the end mark into the last, so that a database with
 //! half a checkpoint and without its redo file is told by its marks.
@@ -25,10 +27,11 @@ use super::layout::{END_ROW_BYTES, Marks};
 use crate::{fault, private};
 
 /// Its number counts up whenever the form of the file changes.
-const MAGIC: &[u8; 9] = b"einvredo1";
+const MAGIC: &[u8; 9] = b"einvredo2";
 const OPERATION: &str = "writing the redo file of a checkpoint";
 const HEAD_BYTES: usize = MAGIC.len() + END_ROW_BYTES;
 const DIGEST_BYTES: usize = 32;
+const ZSTD_LEVEL: i32 = 1;
 
 /// Bytes synced at a time: a commit's sync that comes meanwhile waits for no more.
 const SYNC_BYTES: usize = 2 * 1024 * 1024;
@@ -65,24 +68,20 @@ pub(super) fn write<'a>(
 
 fn fill<'a>(path: &Path, marks: &Marks, rows: impl Iterator<Item = (Vec<u8>, Option<&'a [u8]>)>) -> io::Result<()> {
     let file = private::fresh().open(path)?;
-    let mut writer = Hashing { inner: BufWriter::with_capacity(SYNC_BYTES, &file), digest: Sha256::new(), unsynced: 0 };
-    writer.put(MAGIC)?;
-    writer.put(&marks.end_row())?;
+    let mut hashing = Hashing { file: BufWriter::with_capacity(SYNC_BYTES, &file), digest: Sha256::new(), unsynced: 0 };
+    hashing.write_all(MAGIC)?;
+    hashing.write_all(&marks.end_row())?;
+    let mut writer = zstd::stream::write::Encoder::new(hashing, ZSTD_LEVEL)?;
     for (key, value) in rows {
-        writer.put(&length(key.len()))?;
-        writer.put(&key)?;
-        writer.put(&[u8::from(value.is_some())])?;
+        writer.write_all(&length(key.len()))?;
+        writer.write_all(&key)?;
+        writer.write_all(&[u8::from(value.is_some())])?;
         if let Some(value) = value {
-            writer.put(&length(value.len()))?;
-            writer.put(value)?;
-        }
-        if writer.unsynced >= SYNC_BYTES {
-            writer.unsynced = 0;
-            writer.inner.flush()?;
-            file.sync_data()?;
+            writer.write_all(&length(value.len()))?;
+            writer.write_all(value)?;
         }
     }
-    let Hashing { mut inner, digest, .. } = writer;
+    let Hashing { file: mut inner, digest, .. } = writer.finish()?;
     inner.write_all(&digest.finalize())?;
     inner.flush()?;
     file.sync_all()
@@ -101,7 +100,7 @@ pub(super) fn remove(directory: &Path) -> Result<(), StoreFault> {
 pub(super) struct Redo {
     pub(super) marks: Marks,
     path: PathBuf,
-    /// Bytes of rows.
+    /// Bytes of the compressed rows.
     bytes: u64,
 }
 
@@ -127,7 +126,7 @@ impl Redo {
         let told = |error| fault::io("reading a redo file", error);
         let mut reader = BufReader::with_capacity(SYNC_BYTES, File::open(&self.path).map_err(told)?);
         reader.read_exact(&mut [0; HEAD_BYTES]).map_err(told)?;
-        let mut reader = reader.take(self.bytes);
+        let mut reader = zstd::stream::read::Decoder::new(reader.take(self.bytes)).map_err(told)?;
         Ok(std::iter::from_fn(move || row(&mut reader).map_err(told).transpose()))
     }
 }
@@ -189,18 +188,28 @@ fn length(length: usize) -> [u8; 4] {
     u32::try_from(length).expect("keys and values are shorter than 2^32").to_be_bytes()
 }
 
-/// Writes, and takes the digest of what is written.
-struct Hashing<W> {
-    inner: W,
+/// Writes to a file, takes the digest of what is written, and syncs it piece by piece.
+struct Hashing<'f> {
+    file: BufWriter<&'f File>,
     digest: Sha256,
     unsynced: usize,
 }
 
-impl<W: Write> Hashing<W> {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.digest.update(bytes);
-        self.unsynced += bytes.len();
-        self.inner.write_all(bytes)
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.digest.update(bytes.get(..written).unwrap_or_default());
+        self.unsynced += written;
+        if self.unsynced >= SYNC_BYTES {
+            self.unsynced = 0;
+            self.file.flush()?;
+            self.file.get_ref().sync_data()?;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -216,13 +225,19 @@ mod tests {
         Marks { mark, rows: 4, evidence: [4; 32] }
     }
 
+    /// Bytes that do not compress.
+    fn noise(length: usize) -> Vec<u8> {
+        let block = |number: usize| Sha256::digest(number.to_be_bytes());
+        (0..length.div_ceil(32)).flat_map(block).take(length).collect()
+    }
+
     fn rows() -> Vec<RedoRow> {
         let value = |bytes: &[u8]| Some(bytes.to_vec());
         vec![
             (b"a".to_vec(), value(b"one")),
             (b"b".to_vec(), None),
             (b"c".to_vec(), value(b"")),
-            (b"d".to_vec(), value(&[7; 3_000_000])),
+            (b"d".to_vec(), value(&noise(3_000_000))),
         ]
     }
 
