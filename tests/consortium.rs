@@ -29,6 +29,9 @@ pub const MONTH_END: i64 = 1_796_054_400_000;
 /// A day in milliseconds.
 pub const DAY: i64 = 24 * 60 * 60 * 1_000;
 
+/// Block time after which a state checkpoint is due with the default parameters, ms.
+pub const CHECKPOINT_MS: i64 = 61_000;
+
 /// The organisations: id, taxpayer id, role.
 pub const ORGANISATIONS: [(&str, &str, Role); 7] = [
     ("tax-bureau", "915000000000012", Role::Agency),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 const BOXED: [&str; 2] = [".einvoice.v1.ValidatorChange.header", ".einvoice.v1.ValidatorChange.certificate"];
 
 /// The files to compile, below `proto/`. Those they import are compiled with them.
-const FILES: [&str; 1] = ["einvoice/v1/chain.proto"];
+const FILES: [&str; 2] = ["einvoice/v1/chain.proto", "einvoice/v1/peer.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let proto: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "proto"].iter().collect();

@@ -14,7 +14,7 @@ use ledger::replay::{ReplayFailure, ReplayReport, Resources, Scratch, verify_arc
 use ledger::state::Fault;
 use replica::memory::MemoryStore;
 use store::DiskScratch;
-use tests::consortium::{DAY, Node, certify, genesis};
+use tests::consortium::{CHECKPOINT_MS, DAY, Node, certify, genesis};
 use tests::events::{claim, file, issue, lock, void};
 
 /// A chain with a bit of everything, and its blocks.
@@ -22,13 +22,13 @@ fn blocks() -> (Genesis, Vec<CommittedBlock>) {
     let mut node = Node::start(genesis(|_| {}), Arc::new(MemoryStore::default()));
     let id = node.decide("shop", Mode::All, &[issue("a"), issue("b"), issue("c")]).remove(0).1;
     node.event("platform-a", &lock(&id, "claim"));
-    node.now_ms += 20_000;
+    node.now_ms += CHECKPOINT_MS;
     node.event("platform-b", &lock(&id, "other"));
     node.event("platform-a", &claim("close", &id, "claim", 1));
     node.event("shop", &void("144032609110-00000002"));
     node.now_ms += 16 * DAY;
     node.event("shop", &file(2, "200.00", "26.00"));
-    node.now_ms += 20_000;
+    node.now_ms += CHECKPOINT_MS;
     node.event("shop", &issue("d"));
     let tip = node.replica.tip().progress.height;
     let blocks = (1..=tip).map(|height| node.query.committed_block(height).unwrap().unwrap()).collect();

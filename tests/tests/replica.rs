@@ -8,7 +8,7 @@ use ledger::parallel::Alone;
 use replica::memory::MemoryStore;
 use replica::port::Store;
 use replica::replica::{Check, Dropped, Replica};
-use tests::consortium::{DAY, Node, genesis, statement_id};
+use tests::consortium::{CHECKPOINT_MS, DAY, Node, genesis, statement_id};
 use tests::events::{claim, file, issue, lock, void};
 
 fn node() -> Node<MemoryStore> {
@@ -21,10 +21,10 @@ fn live<S: Store>(node: &mut Node<S>) -> String {
     assert_eq!(issued.0, "accepted");
     let id = issued.1;
     assert_eq!(node.event("platform-a", &lock(&id, "c")), "accepted");
-    node.now_ms += 11_000;
+    node.now_ms += CHECKPOINT_MS;
     assert_eq!(node.event("platform-b", &lock(&id, "d")), "reimbursement.already-locked");
     assert_eq!(node.event("platform-a", &claim("close", &id, "c", 1)), "accepted");
-    node.now_ms += 11_000;
+    node.now_ms += CHECKPOINT_MS;
     assert_eq!(node.event("platform-b", &lock(&id, "d")), "reimbursement.already-closed");
     node.now_ms += 16 * DAY;
     assert_eq!(node.event("isp", &file(1, "100.00", "13.00")), "accepted");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chain::statement::Mode;
 use store::{Options, SledStore};
-use tests::consortium::{Node, genesis};
+use tests::consortium::{CHECKPOINT_MS, Node, genesis};
 use tests::events::{issue, lock};
 
 fn open(directory: &Path) -> Arc<SledStore> {
@@ -43,7 +43,7 @@ fn what_was_acknowledged_survives_a_kill_at_any_height() {
     let mut node = Node::start(genesis(|_| {}), open(&live));
     for round in 0..12 {
         // Across state checkpoints, and between them.
-        node.now_ms += if round % 3 == 0 { 11_000 } else { 100 };
+        node.now_ms += if round % 3 == 0 { CHECKPOINT_MS } else { 100 };
         let (code, id) = node.decide("shop", Mode::Each, &[issue(&format!("r{round}"))]).remove(0);
         assert_eq!(code, "accepted");
         let image = killed.join(round.to_string());

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Broken;
 use super::cast::Cast;
+use crate::consortium::CHECKPOINT_MS;
 
 /// How long an ordinary request may take.
 pub const REQUEST: Duration = Duration::from_secs(30);
@@ -96,6 +97,11 @@ impl Client {
         let body = json!({"advance_ms": ms}).to_string();
         let answer = answer(request.header("content-type", "application/json").send(body)?)?;
         self.set_time(&answer)
+    }
+
+    /// Advances the clock until a state checkpoint is due, and with it one of the index.
+    pub fn advance_to_checkpoint(&self) -> Result<(), Broken> {
+        self.advance(CHECKPOINT_MS.unsigned_abs())
     }
 
     /// Asks the node what time it is.

@@ -25,9 +25,6 @@ use super::seed::Seed;
 use super::{Broken, Report};
 use faults::Fault;
 
-/// By how much the clock is advanced at a time, ms: enough that a state checkpoint, and with it one of the index, is due.
-const CHECKPOINT_MS: u64 = 11_000;
-
 /// How long a trial waits for a checkpoint of the index to kill it in.
 const CHECKPOINT_WAIT: Duration = Duration::from_secs(10);
 
@@ -170,7 +167,7 @@ impl<'a> Trial<'a> {
             let (advancing, mut pace) = (&advancing, seed.part(1));
             scope.spawn(move || {
                 let client = client.another();
-                while advancing.load(Ordering::SeqCst) && client.advance(CHECKPOINT_MS).is_ok() {
+                while advancing.load(Ordering::SeqCst) && client.advance_to_checkpoint().is_ok() {
                     // The pace of the load, nothing is waited for.
                     thread::sleep(Duration::from_millis(20 + pace.below(150)));
                 }

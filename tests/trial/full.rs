@@ -34,9 +34,6 @@ const LEFT_BYTES: u64 = 12 * 1024 * 1024;
 /// For how long the node is loaded in each stage.
 const STAGE: Duration = Duration::from_secs(3);
 
-/// By how much the clock is advanced at a time, ms: a checkpoint is due, and has to wait for room.
-const STEP_MS: u64 = 11_000;
-
 /// Exit code of a node that stopped on a fault of its own.
 const EXIT_FAULT: i32 = 5;
 
@@ -191,7 +188,7 @@ impl<'a> Trial<'a> {
             while begun.elapsed() < length {
                 // The pace of the load, nothing is waited for.
                 thread::sleep(Duration::from_millis(200));
-                drop(client.advance(STEP_MS));
+                drop(client.advance_to_checkpoint());
             }
             going.store(false, Ordering::SeqCst);
         });

@@ -24,9 +24,6 @@ use super::load::{Meter, Worker};
 use super::seed::Seed;
 use super::{Broken, Report};
 
-/// How far a day of the soak takes the clock at a time, ms: a state checkpoint is due.
-const STEP_MS: u64 = 60_000;
-
 /// A day, ms.
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
@@ -134,7 +131,7 @@ impl<'a> Soak<'a> {
                 thread::sleep(Duration::from_millis(20));
                 if advanced.elapsed() > length / 12 {
                     advanced = Instant::now();
-                    drop(client.advance(STEP_MS));
+                    drop(client.advance_to_checkpoint());
                 }
             }
             rss = resident_kib(life.id());

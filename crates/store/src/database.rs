@@ -211,7 +211,7 @@ impl Database {
             }
             Ok((db, Err(error))) => {
                 std::mem::forget(db);
-                Err(self.fail("flushing", self.profile.name.to_owned(), error.kind(), error.to_string()))
+                Err(self.fail("flushing", self.profile.name.to_owned(), error.kind(), fault::words(&error)))
             }
             Err(panic) => {
                 let reason = fault::panic_text(panic.as_ref());
@@ -317,7 +317,7 @@ impl Database {
             }
             Ok(Err(error)) => {
                 std::mem::forget(db);
-                Err(self.fail(operation, place(), error.kind(), error.to_string()))
+                Err(self.fail(operation, place(), error.kind(), fault::words(&error)))
             }
             Err(panic) => {
                 std::mem::forget(db);
@@ -415,7 +415,7 @@ fn open_handles(profile: &Profile) -> Result<Handles, StoreFault> {
             }
             Ok(Err(error)) if fault::says_damage(error.kind()) => {
                 let place = profile.directory.display().to_string();
-                return Err(fault::damaged(place, "a database", error.to_string()));
+                return Err(fault::damaged(place, "a database", fault::words(&error)));
             }
             Ok(Err(error)) => return Err(fault::io("opening a database", error)),
             // Everything that can go wrong with the machine is an error; a panic is bad content.

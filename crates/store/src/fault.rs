@@ -51,6 +51,16 @@ pub(crate) fn says_damage(kind: ErrorKind) -> bool {
     kind == ErrorKind::InvalidData || kind == ErrorKind::UnexpectedEof
 }
 
+/// What an error says. sled puts the lines of its source that the error came by in front, with the directory it
+/// was built in: no place of this ledger.
+pub(crate) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" -> ") {
+        Some((way, words)) if way.starts_with("sled:") => words.to_owned(),
+        _ => text,
+    }
+}
+
 /// The words of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -60,4 +70,17 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
 /// Makes the entries of a directory durable: a file that was made, renamed or removed in it.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     std::fs::File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_an_error_came_by_in_sled_is_not_told() {
+        let of_sled =
+            io::Error::new(ErrorKind::InvalidData, "sled:/somewhere/tree.rs:228 -> sled:/x.rs:1 -> crc mismatch");
+        assert_eq!(words(&of_sled), "crc mismatch");
+        assert_eq!(words(&io::Error::other("a -> b")), "a -> b");
+    }
 }

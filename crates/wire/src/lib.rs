@@ -14,6 +14,7 @@ mod checkpoint;
 mod error;
 mod field;
 mod outcome;
+pub mod peer;
 mod receipt;
 mod validators;
 

@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::image::Cut;
 use super::writer::{attachment, options};
 use super::{Broken, Report};
-use crate::consortium::{Node, genesis};
+use crate::consortium::{CHECKPOINT_MS, Node, genesis};
 use crate::events::issue;
 
 /// What was seen of the index.
@@ -126,7 +126,7 @@ pub(super) fn check(image: &Path, cut: &Cut, seed: u64, tally: &mut Tally) -> Re
     // The chain goes on from here.
     let signed = node.statement("shop", Mode::Each, &[issue("after-the-power-cut")]);
     node.submit(&signed);
-    node.now_ms += 11_000;
+    node.now_ms += CHECKPOINT_MS;
     let height = node.block().height;
     if height != tip + 1 {
         losses.push(format!("the block after the power cut has height {height}, expected {}", tip + 1));

@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::Broken;
 use super::journal::ACKNOWLEDGED;
-use crate::consortium::{Node, genesis};
+use crate::consortium::{CHECKPOINT_MS, Node, genesis};
 use crate::events::{issue, lock};
 use crate::trial::seed::Seed;
 
@@ -78,7 +78,7 @@ pub fn write(seed: u64, directory: &Path, blocks: u64) -> Result<(), Broken> {
     let mut open: Vec<String> = Vec::new();
     for block in 0..blocks {
         // A state checkpoint, and with it one of the index, every few blocks.
-        node.now_ms += if random.happens(40) { 11_000 } else { 500 };
+        node.now_ms += if random.happens(40) { CHECKPOINT_MS } else { 500 };
         let mut issues = Vec::new();
         for statement in 0..1 + random.below(3) {
             let events: Vec<String> =

@@ -195,17 +195,17 @@ impl Shared {
     /// Makes one checkpoint durable and takes the frozen memtable away.
     fn make(&self, task: Task) -> Result<(), StoreFault> {
         let Task { job, frozen } = task;
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let view = View { shared: self, frozen: &frozen };
         let output = (job.compute)(&view)?;
-        let (root, computed) = (output.root, begun.elapsed());
+        let (root, compute_ms) = (output.root, lap(&mut begun));
         let writes = tree_writes(&frozen, &output)?;
         let in_slices = writes.len() > self.slice_rows_max;
         let evidence = self.gather(job.number, &writes, in_slices)?;
         let bytes = evidence.encode();
         let mark = CheckpointMark { number: job.number, height: job.height, root };
         let marks = Marks { mark: mark.clone(), rows: evidence.rows, evidence: evidence::digest(&bytes) };
-        let gathered = begun.elapsed();
+        let evidence_ms = lap(&mut begun);
         // Nothing of the checkpoint is written before there is room for all of it.
         self.when_there_is_room(|| {
             self.room.check(WRITING, room_needed_bytes(writes.len()))?;
@@ -223,9 +223,9 @@ impl Shared {
             height = mark.height,
             rows = writes.len(),
             pages,
-            compute_ms = ms(computed),
-            evidence_ms = ms(gathered - computed),
-            write_ms = ms(begun.elapsed() - gathered),
+            compute_ms,
+            evidence_ms,
+            write_ms = lap(&mut begun),
             "made an index checkpoint"
         );
         drop(writes);
@@ -308,9 +308,9 @@ fn reopen_when_heavy(database: &Database, reopen_bytes: u64) -> Result<bool, Sto
     if held_bytes < reopen_bytes {
         return Ok(false);
     }
-    let begun = Instant::now();
+    let mut begun = Instant::now();
     database.reopen()?;
-    tracing::info!(held_bytes, elapsed_ms = ms(begun.elapsed()), "reopened the index database to give back memory");
+    tracing::info!(held_bytes, elapsed_ms = lap(&mut begun), "reopened the index database to give back memory");
     Ok(true)
 }
 
@@ -366,8 +366,10 @@ pub(super) fn finish(database: &Database, options: &Options, redo: &Redo) -> Res
     .map(drop)
 }
 
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+/// Milliseconds since then, and begins anew.
+fn lap(since: &mut Instant) -> u64 {
+    let begun = std::mem::replace(since, Instant::now());
+    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Frozen and computed writes in the order of the tree.

@@ -298,7 +298,10 @@ impl Ledger {
         if let Some(place) = self.undecided().get(id) {
             return Ok(Some(place.height));
         }
-        let place = || format!("ledger, height of block {}", id.hash());
+        let place = || match self.tip() {
+            0 => format!("ledger, where block {} stands", id.hash()),
+            tip => format!("ledger, where block {} stands, at or below height {tip}", id.hash()),
+        };
         let Some(row) = self.database.get(place, &height_of_key(id))? else {
             return Ok(None);
         };
@@ -366,7 +369,7 @@ impl Ledger {
         };
         // The batch of a commit is whole or absent: a decision without its body is neither.
         if self.height_of(&decided.id)? != Some(tip) {
-            let place = format!("ledger, height of block {}", decided.id.hash());
+            let place = format!("ledger, where block {} of height {tip} stands", decided.id.hash());
             return Err(fault::damaged(place, tip.to_string(), "another height or nothing"));
         }
         Ok(tip)

@@ -9,7 +9,7 @@ use super::values;
 /// One line a message: its name and its bytes in hexadecimal.
 const GOLDEN: &str = include_str!("../../golden/messages.txt");
 
-fn line<T: Portable>(value: &T) -> String {
+pub(crate) fn line<T: Portable>(value: &T) -> String {
     format!("{} {}\n", T::NAME, hex::encode(wire::encode(value)))
 }
 

@@ -14,7 +14,7 @@ use wire::{Error, Portable, decode, generated};
 use super::values;
 
 /// Changes the message of a value, and expects the refusal with this code, path and evidence.
-fn refuse<T: Portable + Debug>(value: &T, change: impl FnOnce(&mut T::Message), refusal: [&str; 4]) {
+pub(crate) fn refuse<T: Portable + Debug>(value: &T, change: impl FnOnce(&mut T::Message), refusal: [&str; 4]) {
     let mut message = T::Message::from(value);
     change(&mut message);
     let error = T::try_from(message).expect_err("the message is not a value");
@@ -24,9 +24,9 @@ fn refuse<T: Portable + Debug>(value: &T, change: impl FnOnce(&mut T::Message), 
     assert!(error.found().contains(found), "{error}");
 }
 
-const MALFORMED: &str = "wire.malformed-field";
-const MISSING: &str = "wire.missing-field";
-const TOO_MANY: &str = "wire.too-many-entries";
+pub(crate) const MALFORMED: &str = "wire.malformed-field";
+pub(crate) const MISSING: &str = "wire.missing-field";
+pub(crate) const TOO_MANY: &str = "wire.too-many-entries";
 
 #[test]
 fn a_wrong_field_of_a_header_is_named() {

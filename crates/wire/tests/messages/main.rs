@@ -3,5 +3,6 @@
 
 mod golden;
 mod hostile;
+mod peer;
 mod round_trip;
 mod values;
