@@ -28,6 +28,9 @@ use faults::Fault;
 /// How long a trial waits for a checkpoint of the index to kill it in.
 const CHECKPOINT_WAIT: Duration = Duration::from_secs(10);
 
+/// How long a node may take to end that met a fault.
+const ENDING: Duration = Duration::from_secs(10);
+
 /// Exit code of a node that stopped on a fault of its own.
 const EXIT_FAULT: i32 = 5;
 
@@ -139,8 +142,7 @@ impl<'a> Trial<'a> {
             }
             faults += kills;
         }
-        losses.extend(self.start(fault)?);
-        losses.extend(self.check(round)?);
+        losses.extend(self.start_and_check(fault, round)?);
         if fault.keeps_index() {
             faults::keep_index(&self.store())?;
         }
@@ -198,7 +200,7 @@ impl<'a> Trial<'a> {
         match code {
             None => {}
             Some(0) if fault == Fault::InOrder => {}
-            Some(EXIT_FAULT) if talk.contains("index") && talk.contains("damage") => self.stopped_by_index += 1,
+            code if stopped_by_index(code, &talk) => self.stopped_by_index += 1,
             Some(code) => losses.push(format!("the node ended by itself with {code}: {}", tail(&talk))),
         }
         Ok(losses)
@@ -254,6 +256,33 @@ impl<'a> Trial<'a> {
         Err(format!("it does not start any more: {losses:?}").into())
     }
 
+    /// Starts it for good and checks it. What was done to the index may come to light only then: the node stops on it
+    /// once more, and the next start rebuilds.
+    fn start_and_check(&mut self, fault: Fault, round: u64) -> Result<Vec<String>, Broken> {
+        for _ in 0..4 {
+            let mut losses = self.start(fault)?;
+            let checked = self.check(round);
+            // A node that answers no more is still about to end.
+            let life = self.life.as_mut().ok_or("no node runs")?;
+            let sound = matches!(&checked, Ok(found) if found.is_empty());
+            let mut ends = || eventually(ENDING, || (!life.runs()).then_some(())).is_some();
+            if sound || !fault.hurts_index() || !ends() {
+                losses.extend(checked?);
+                return Ok(losses);
+            }
+            let (talk, code) = self.life.take().ok_or("no node runs")?.ended()?;
+            losses.extend(odd_talk(&talk));
+            if !stopped_by_index(code, &talk) {
+                losses.push(format!("{checked:?}, and the node ended with {code:?}: {}", tail(&talk)));
+            }
+            if !losses.is_empty() {
+                return Ok(losses);
+            }
+            self.stopped_by_index += 1;
+        }
+        Err("it stops on its index again and again".into())
+    }
+
     /// Everything that was acknowledged, and the chain.
     fn check(&mut self, round: u64) -> Result<Vec<String>, Broken> {
         let mut losses = checks::acknowledged(&mut self.workers, &self.client, &self.meter, 40)?;
@@ -303,6 +332,11 @@ impl<'a> Trial<'a> {
 pub(super) fn client(ready: &Value, cast: Arc<Cast>) -> Result<Client, Broken> {
     let url = ready["url"].as_str().ok_or("the ready file names no address")?;
     Ok(Client::new(url, cast))
+}
+
+/// Whether a node ended because it met damage in its index.
+fn stopped_by_index(code: Option<i32>, talk: &str) -> bool {
+    code == Some(EXIT_FAULT) && talk.contains("index") && talk.contains("damage")
 }
 
 /// The end of a node's talk.

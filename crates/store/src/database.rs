@@ -290,6 +290,12 @@ impl Database {
         !self.failed.load(Ordering::Acquire)
     }
 
+    /// Fails when an access failed before, whoever's it was.
+    pub(crate) fn check_usable(&self) -> Result<(), StoreFault> {
+        let open = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        self.usable(open.as_ref()).map(drop)
+    }
+
     fn usable<'a>(&self, handles: Option<&'a Handles>) -> Result<&'a Handles, StoreFault> {
         if !self.is_usable()
             && let Some(failure) = lock(&self.failure).as_ref()

@@ -6,8 +6,13 @@ use std::path::Path;
 
 use replica::port::StoreFault;
 
+/// Begins the errors that sled tells with the lines of its source they came by.
+const SLED: &str = "sled:";
+
 /// A fault of the operating system.
 pub(crate) fn io(operation: &'static str, source: io::Error) -> StoreFault {
+    let of_sled = source.to_string().starts_with(SLED);
+    let source = if of_sled { io::Error::new(source.kind(), words(&source)) } else { source };
     StoreFault::Io { operation, source }
 }
 
@@ -56,7 +61,7 @@ pub(crate) fn says_damage(kind: ErrorKind) -> bool {
 pub(crate) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" -> ") {
-        Some((way, words)) if way.starts_with("sled:") => words.to_owned(),
+        Some((way, words)) if way.starts_with(SLED) => words.to_owned(),
         _ => text,
     }
 }

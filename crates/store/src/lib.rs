@@ -123,6 +123,9 @@ impl SledStore {
 impl Store for SledStore {
     fn put_body(&self, height: u64, id: &BlockId, body: &[u8]) -> Result<(), StoreFault> {
         self.index.pace();
+        // A block need not read the index: without this a fault that a reader met would not end the node before the
+        // next checkpoint, and every read would fail meanwhile.
+        self.alarmed(self.index.check_usable())?;
         self.ledger(self.ledger.put_body(height, id, body, self.index.room_needed_bytes()))
     }
 

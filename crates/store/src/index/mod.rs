@@ -157,6 +157,11 @@ impl Index {
         checkpoint::room_needed_bytes(rows)
     }
 
+    /// Fails when the index met a fault, be it a reader who met it.
+    pub(crate) fn check_usable(&self) -> Result<(), StoreFault> {
+        self.shared.database.check_usable()
+    }
+
     /// Holds new work back a little when a checkpoint takes longer than it should: the more has been
     /// applied since it was begun, the longer, so that nobody comes to wait for all of it at once.
     pub(crate) fn pace(&self) {

@@ -1,11 +1,12 @@
 //! Damage of every kind to the ledger's files: nothing wrong is read, and every finding names a height.
 
 use std::fs::{self, File};
+use std::ops::Bound;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use replica::port::{Store, StoreFault};
+use replica::port::{Direction, Store, StoreFault, Table};
 
 use super::{body, decided, files, id, image, live, options};
 use crate::{Options, SledStore};
@@ -149,4 +150,36 @@ fn who_meets_damage_sounds_the_alarm() {
         met
     });
     assert!(sounded, "no damage was met after the start");
+}
+
+#[test]
+fn a_fault_that_a_reader_met_in_the_index_ends_the_next_block() {
+    let directory = tempfile::tempdir().unwrap();
+    // Few rows are read when it is opened, so that damage is left for a reader.
+    let options = |directory: &Path| Options { evidence_rows_max: 2, index_cache_bytes: 1, ..options(directory) };
+    let store = SledStore::open(&options(directory.path())).unwrap();
+    live(&store, 0, 1);
+    let row =
+        |number: u32| ((Table::SubjectLeaf, number.to_be_bytes().to_vec()), Some(super::hash(7).as_bytes().repeat(4)));
+    store.put_body(2, &id(2), &body(2)).unwrap();
+    store.append(2, &decided(2)).unwrap();
+    store.apply(2, (0..5_000).map(row).collect()).unwrap();
+    store.begin_checkpoint(super::job(2, 2)).unwrap();
+    store.await_checkpoint(2).unwrap().unwrap();
+    store.close().unwrap();
+    drop(store);
+    let slabs = files(&directory.path().join("index/slabs"));
+    let met = slabs.iter().flat_map(|path| (0..8).map(move |eighths| (path, eighths))).any(|(path, eighths)| {
+        let image = image(directory.path());
+        Damage::Page(eighths).strike(&image.path().join(path.strip_prefix(directory.path()).unwrap()));
+        let Ok(store) = SledStore::open(&options(image.path())) else { return false };
+        let everything = (Bound::Unbounded, Bound::Unbounded);
+        if store.scan(Table::SubjectLeaf, everything, Direction::Forward, 5_000).is_ok() {
+            return false;
+        }
+        let refused = store.put_body(3, &id(3), &body(3));
+        assert!(matches!(refused, Err(StoreFault::Damaged { .. })), "{refused:?}");
+        true
+    });
+    assert!(met, "no damage was met after the start");
 }
