@@ -31,7 +31,7 @@ pub struct Options {
     pub index_reopen_bytes: u64,
     /// Rows of a checkpoint that are read again after a restart to tell a whole checkpoint from
     /// half a one. Up to this many writes the evidence is complete, above it is an even sample.
-    /// Default 65,536.
+    /// Default 65,536; an eighth of it for a checkpoint in slices, which a start finishes anyway.
     pub evidence_rows_max: usize,
     /// Rows of a checkpoint above which it is written in slices, each with a flush of its own, and at
     /// most so many in a slice. Default 32,768. What is written at once is in memory at once.
