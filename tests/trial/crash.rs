@@ -279,6 +279,8 @@ impl<'a> Trial<'a> {
                 return Ok(losses);
             }
             self.stopped_by_index += 1;
+            // What a node answered that was about to end is asked again, and the replay holds all answers.
+            self.workers.iter_mut().for_each(|worker| worker.losses.clear());
         }
         Err("it stops on its index again and again".into())
     }
