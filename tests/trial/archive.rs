@@ -88,12 +88,13 @@ impl Chain {
             if decided.codes.first() != Some(&told.code) {
                 losses.push(format!("{} was told {}, the chain says {:?}", told.id, told.code, decided.codes));
             }
-            let outcomes = told.view["outcomes"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let view = told.view();
+            let outcomes = view["outcomes"].as_array().map(Vec::as_slice).unwrap_or_default();
             for (index, outcome) in outcomes.iter().enumerate() {
                 let leaf = decided.first_leaf + index as u64;
                 let same = outcome["leaf_index"] == leaf
                     && outcome["leaf_hash"].as_str() == decided.hashes.get(index).map(String::as_str)
-                    && told.view["height"] == decided.height;
+                    && view["height"] == decided.height;
                 if !same {
                     let height = decided.height;
                     losses.push(format!("{} was told {outcome}, the chain has leaf {leaf} at {height}", told.id));

@@ -77,8 +77,9 @@ pub struct Acknowledged {
     pub organisation: &'static str,
     /// Its id.
     pub id: String,
-    /// What was answered, word for word; null for a refusal, which is answered otherwise.
-    pub view: Value,
+    /// What was answered, word for word; null for a refusal, which is answered otherwise. As text: an hour has
+    /// millions of them, and a parsed one takes several times as much.
+    view: Box<str>,
     /// The code of its first outcome.
     pub code: String,
     /// Attachments that were taken with it: invoice and bytes.
@@ -285,7 +286,7 @@ impl Worker {
                 self.invoices.push(invoice);
                 let (organisation, id) = (sent.organisation, sent.id);
                 let code = "reimbursement.already-locked".to_owned();
-                let (view, attachments) = (Value::Null, Vec::new());
+                let (view, attachments) = (Value::Null.to_string().into(), Vec::new());
                 self.acknowledged.push(Acknowledged { organisation, id, view, code, attachments });
             }
             202 | 429 | 503 | 507 => {
@@ -324,6 +325,7 @@ impl Worker {
             What::Rival(invoice) => self.losses.push(format!("{} was locked twice: {view}", invoice.id)),
         }
         let (organisation, id, code) = (sent.organisation, sent.id, "accepted".to_owned());
+        let view = view.to_string().into();
         self.acknowledged.push(Acknowledged { organisation, id, view, code, attachments: kept });
     }
 
@@ -389,12 +391,18 @@ impl Worker {
 }
 
 impl Acknowledged {
+    /// What was answered; null for a refusal.
+    pub fn view(&self) -> Value {
+        serde_json::from_str(&self.view).expect("it was written from a value")
+    }
+
     /// Asks the node again: the same answer, the same attachment, and a receipt that holds.
     pub fn check(&self, client: &Client, with_receipt: bool) -> Result<Vec<String>, Broken> {
         let mut losses = Vec::new();
         let found = client.get(&format!("/v1/statements/{}", self.id), Some(self.organisation))?;
         let json = found.json();
-        let same = if self.view.is_null() { json["outcomes"][0]["code"] == self.code } else { json == self.view };
+        let view = self.view();
+        let same = if view.is_null() { json["outcomes"][0]["code"] == self.code } else { json == view };
         if found.status != 200 || !same {
             let text = found.text();
             losses.push(format!("{} was answered {}, and now is {} {text}", self.id, self.view, found.status));
@@ -405,13 +413,13 @@ impl Acknowledged {
                 losses.push(format!("the attachment of {invoice} is {} {}", found.status, found.text()));
             }
         }
-        if let (true, Some(leaf)) = (with_receipt, self.view["outcomes"][0]["leaf_index"].as_u64()) {
+        if let (true, Some(leaf)) = (with_receipt, view["outcomes"][0]["leaf_index"].as_u64()) {
             let found = client.get(&format!("/v1/receipts/{leaf}"), Some(self.organisation))?;
             let receipt = chain::receipt::Receipt::parse(&found.body).map_err(|error| error.to_string());
             let verified =
                 receipt.and_then(|receipt| receipt.verify(&client.cast().genesis).map_err(|error| error.to_string()));
             match verified {
-                Ok(verified) if self.view["outcomes"][0]["leaf_hash"] == verified.leaf.hash().to_string() => {}
+                Ok(verified) if view["outcomes"][0]["leaf_hash"] == verified.leaf.hash().to_string() => {}
                 Ok(verified) => losses.push(format!("the receipt of {} proves {:?}", self.id, verified.leaf)),
                 Err(error) => losses.push(format!("the receipt of {} does not hold: {error}", self.id)),
             }

@@ -165,10 +165,12 @@ pub(crate) struct StoreConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
+        // The store's own: what was measured there must not be overruled here.
+        let store = store::Options::new(std::path::Path::new(""));
         Self {
-            ledger_cache_bytes: 16 * 1024 * 1024,
-            index_cache_bytes: 4 * 1024 * 1024,
-            reserve_bytes: 256 * 1024 * 1024,
+            ledger_cache_bytes: store.ledger_cache_bytes,
+            index_cache_bytes: store.index_cache_bytes,
+            reserve_bytes: store.reserve_bytes,
         }
     }
 }
