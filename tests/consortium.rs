@@ -68,11 +68,28 @@ fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
     Mandate { from: organisation_id(from), to: organisation_id(to), scopes, expires_ms: None }
 }
 
-/// The genesis, with parameters changed as the test likes.
+/// The agencies that may validate: as many of them as a test asks for.
+pub const AGENCIES: [(&str, &str, Role); 7] = [
+    ("tax-bureau", "915000000000012", Role::Agency),
+    ("police", "915000000000014", Role::Agency),
+    ("customs", "915000000000015", Role::Agency),
+    ("central-bank", "915000000000016", Role::Agency),
+    ("audit-office", "915000000000017", Role::Agency),
+    ("treasury", "915000000000018", Role::Agency),
+    ("statistics", "915000000000019", Role::Agency),
+];
+
+/// The genesis of one validator, with parameters changed as the test likes.
 pub fn genesis(change: impl FnOnce(&mut Parameters)) -> Genesis {
+    genesis_of(1, change)
+}
+
+/// The genesis of the first so many [`AGENCIES`] as validators.
+pub fn genesis_of(validators: usize, change: impl FnOnce(&mut Parameters)) -> Genesis {
     let mut parameters = Parameters::new(organisation_id("tax-bureau"));
     change(&mut parameters);
-    let organisations = ORGANISATIONS.iter().map(|(id, taxpayer, role)| Organisation {
+    let agencies = &AGENCIES[..validators];
+    let organisations = ORGANISATIONS.iter().chain(&agencies[1..]).map(|(id, taxpayer, role)| Organisation {
         id: organisation_id(id),
         name: format!("{id} Ltd"),
         taxpayer_id: taxpayer.parse().unwrap(),
@@ -91,26 +108,26 @@ pub fn genesis(change: impl FnOnce(&mut Parameters)) -> Genesis {
         ],
     };
     let ledger = serde_json::value::RawValue::from_string(serde_json::to_string(&ledger).unwrap()).unwrap();
-    let bureau = organisation_id("tax-bureau");
-    let public = |purpose| secret("tax-bureau", purpose).public();
-    let validator = GenesisValidator {
-        organisation: bureau.clone(),
+    let validator = |(agency, _, _): &(&str, &str, Role)| GenesisValidator {
+        organisation: organisation_id(agency),
         power: 1,
-        consensus: public("consensus"),
-        governance: public("governance"),
-        receipt: public("receipt"),
+        consensus: secret(agency, "consensus").public(),
+        governance: secret(agency, "governance").public(),
+        receipt: secret(agency, "receipt").public(),
     };
     let body = GenesisBody {
         version: 1,
         name: "test".parse().unwrap(),
         suite: Suite::Ed25519Sha256,
         time_ms: NOON - DAY,
-        validators: vec![validator],
+        validators: agencies.iter().map(validator).collect(),
         ledger,
     };
     let mut genesis = Genesis::assemble(&body).unwrap();
     let governance = KeyId::new("governance").unwrap();
-    genesis.countersign(&bureau, &governance, &secret("tax-bureau", "governance")).unwrap();
+    for (agency, _, _) in agencies {
+        genesis.countersign(&organisation_id(agency), &governance, &secret(agency, "governance")).unwrap();
+    }
     genesis
 }
 

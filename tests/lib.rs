@@ -5,5 +5,6 @@
 pub mod consortium;
 pub mod events;
 pub mod fuzzing;
+pub mod network;
 pub mod trap;
 pub mod trial;

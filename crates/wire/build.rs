@@ -7,6 +7,9 @@ use std::path::PathBuf;
 /// on the wire and must not take hundreds in memory.
 const BOXED: [&str; 2] = [".einvoice.v1.ValidatorChange.header", ".einvoice.v1.ValidatorChange.certificate"];
 
+/// Bytes that are passed on as they came, and so are not copied.
+const FRAMES: &str = ".einvoice.v1.PeerFrames.frames";
+
 /// The files to compile, below `proto/`. Those they import are compiled with them.
 const FILES: [&str; 2] = ["einvoice/v1/chain.proto", "einvoice/v1/peer.proto"];
 
@@ -18,6 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for field in BOXED {
         config.boxed(field);
     }
-    config.compile_fds(descriptors)?;
+    config.bytes([FRAMES]);
+    // Who connects how is for those who use the services.
+    tonic_prost_build::configure().build_transport(false).compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

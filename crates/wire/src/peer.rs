@@ -4,6 +4,7 @@
 //! whoever verifies looks the admitted key up in the validator set.
 
 mod convert;
+mod frame;
 
 use chain::block::BlockId;
 use chain::certificate::{CommitCertificate, VoteKind};
@@ -24,6 +25,24 @@ pub const BLOCKS_MAX: usize = 64;
 
 /// Bytes of blocks in one answer that every peer takes: one block may be larger.
 pub const BLOCKS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Nodes that one may be connected with.
+pub const NEIGHBOURS_MAX: usize = 256;
+
+/// Bytes that a statement may have: the chain's limit.
+pub const STATEMENT_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Statements in one frame.
+pub const FRAME_STATEMENTS_MAX: usize = 256;
+
+/// Bytes of statements in one frame that every peer takes: one statement may be larger.
+pub const FRAME_STATEMENTS_BYTES_MAX: usize = 256 * 1024;
+
+/// Frames sent together.
+pub const FRAMES_MAX: usize = 256;
+
+/// Bytes of frames sent together, unless it is a single one.
+pub const FRAMES_BYTES_MAX: usize = 512 * 1024;
 
 /// Votes of a round certificate: each validator has two.
 const ROUND_SIGNATURES_MAX: usize = 2 * VALIDATORS_MAX;
@@ -167,13 +186,32 @@ pub enum PartContent {
     End,
 }
 
+/// A block that a validator has judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProposedValue {
+    /// The height of the block.
+    pub height: u64,
+    /// The round it was proposed in.
+    pub round: u32,
+    /// The round whose prevotes justified proposing it again.
+    pub valid_round: Option<u32>,
+    /// Who proposed it.
+    pub proposer: KeyBytes,
+    /// The block.
+    pub block_id: BlockId,
+    /// Whether the validator would decide on it.
+    pub valid: bool,
+}
+
 /// How far a peer has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
     /// Its newest block.
     pub tip_height: u64,
     /// The oldest block it can serve.
     pub min_height: u64,
+    /// The peer keys of the nodes it is connected with.
+    pub neighbours: Vec<KeyBytes>,
 }
 
 /// Asks for decided blocks.
@@ -201,4 +239,42 @@ pub struct BlocksResponse {
     pub first_height: u64,
     /// The blocks.
     pub blocks: Vec<DecidedBlock>,
+}
+
+/// What one node says to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerFrame {
+    /// The peer key of the node that said it first.
+    pub origin: KeyBytes,
+    /// What it says.
+    pub content: FrameContent,
+}
+
+/// What a frame holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FrameContent {
+    /// Drives a height.
+    Consensus(ConsensusMessage),
+    /// Helps within a height.
+    Liveness(LivenessMessage),
+    /// Part of a proposed block.
+    Part(ProposalPart),
+    /// The exact bytes of statements that wait for a block.
+    Statements(Vec<Vec<u8>>),
+    /// How far the sender has come.
+    Status(PeerStatus),
+    /// Asks for blocks, under an id of the asker's.
+    Call(u64, BlocksRequest),
+    /// Answers a call.
+    Answer(u64, BlocksResponse),
+}
+
+impl FrameContent {
+    /// Whether who gets it passes it on.
+    pub fn is_gossip(&self) -> bool {
+        match self {
+            Self::Consensus(_) | Self::Liveness(_) | Self::Part(_) | Self::Statements(_) => true,
+            Self::Status(_) | Self::Call(..) | Self::Answer(..) => false,
+        }
+    }
 }

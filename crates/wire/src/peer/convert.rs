@@ -6,9 +6,9 @@ use chain::validators::VALIDATORS_MAX;
 
 use super::{
     BLOCKS_BYTES_MAX, BLOCKS_MAX, BlocksRequest, BlocksResponse, ConsensusMessage, DecidedBlock, KeySignature,
-    LivenessMessage, PART_BYTES_MAX, PartContent, PeerStatus, PolkaCertificate, Proposal, ProposalPart,
-    ROUND_SIGNATURES_MAX, RoundCertificate, RoundCertificateKind, RoundSignature, STREAM_BYTES_MAX, VOTE_BYTES_MAX,
-    Vote,
+    LivenessMessage, NEIGHBOURS_MAX, PART_BYTES_MAX, PartContent, PeerStatus, PolkaCertificate, Proposal, ProposalPart,
+    ProposedValue, ROUND_SIGNATURES_MAX, RoundCertificate, RoundCertificateKind, RoundSignature, STREAM_BYTES_MAX,
+    VOTE_BYTES_MAX, Vote,
 };
 use crate::error::Error;
 use crate::{Portable, field, generated, message_bytes_max};
@@ -294,9 +294,38 @@ impl TryFrom<generated::ProposalPart> for ProposalPart {
     }
 }
 
+impl From<&ProposedValue> for generated::ProposedValue {
+    fn from(value: &ProposedValue) -> Self {
+        Self {
+            height: value.height,
+            round: value.round,
+            valid_round: value.valid_round,
+            proposer: value.proposer.to_vec(),
+            block_id: value.block_id.as_bytes().to_vec(),
+            valid: value.valid,
+        }
+    }
+}
+
+impl TryFrom<generated::ProposedValue> for ProposedValue {
+    type Error = Error;
+
+    fn try_from(message: generated::ProposedValue) -> Result<Self, Error> {
+        Ok(Self {
+            height: message.height,
+            round: message.round,
+            valid_round: message.valid_round,
+            proposer: field::array(&message.proposer, "proposer")?,
+            block_id: field::hash(&message.block_id, "block_id")?.into(),
+            valid: message.valid,
+        })
+    }
+}
+
 impl From<&PeerStatus> for generated::PeerStatus {
     fn from(status: &PeerStatus) -> Self {
-        Self { tip_height: status.tip_height, min_height: status.min_height }
+        let neighbours = status.neighbours.iter().map(|key| key.to_vec()).collect();
+        Self { tip_height: status.tip_height, min_height: status.min_height, neighbours }
     }
 }
 
@@ -304,7 +333,9 @@ impl TryFrom<generated::PeerStatus> for PeerStatus {
     type Error = Error;
 
     fn try_from(message: generated::PeerStatus) -> Result<Self, Error> {
-        Ok(Self { tip_height: message.tip_height, min_height: message.min_height })
+        let key = |bytes: Vec<u8>| field::array(&bytes, "");
+        let neighbours = field::list_with(message.neighbours, "neighbours", NEIGHBOURS_MAX, key)?;
+        Ok(Self { tip_height: message.tip_height, min_height: message.min_height, neighbours })
     }
 }
 
@@ -377,7 +408,8 @@ portable!(PolkaCertificate, message_bytes_max(VALIDATORS_MAX * 96));
 portable!(RoundCertificate, message_bytes_max(ROUND_SIGNATURES_MAX * 144));
 portable!(LivenessMessage, message_bytes_max(ROUND_SIGNATURES_MAX * 144) + 16);
 portable!(ProposalPart, PART_BYTES_MAX + 1024);
-portable!(PeerStatus, 64);
+portable!(ProposedValue, VOTE_BYTES_MAX);
+portable!(PeerStatus, NEIGHBOURS_MAX * 36 + 64);
 portable!(BlocksRequest, 64);
 portable!(DecidedBlock, BLOCK_BYTES_MAX + message_bytes_max(CERTIFICATE_BYTES_MAX) + 64);
 portable!(BlocksResponse, BLOCKS_BYTES_MAX + BLOCK_BYTES_MAX + BLOCKS_MAX * message_bytes_max(CERTIFICATE_BYTES_MAX));

@@ -1,0 +1,138 @@
+//! Blocks of others: checked when they are whole, kept when they come early, sent again when they are asked for.
+
+use arc_malachitebft_app_channel::app::types::ProposedValue;
+use bytes::Bytes;
+use chain::block::{Block, BlockId, Body};
+use chain::hash::Hash;
+use replica::port::Store;
+use replica::replica::{Check, Fault};
+use wire::peer::FrameContent;
+
+use super::{App, Room, value};
+use crate::codec::proposal_out;
+use crate::context::{Context, Proposal, ProposedBlock, SignedProposal};
+use crate::host::Host;
+use crate::parts::parts_of;
+
+/// Blocks that wait for their parents: of the height above the one that is worked on, and its rounds.
+const LATER_MAX: usize = 4;
+
+/// Bytes of a stream's name.
+const STREAM_BYTES: usize = 16;
+
+/// A block that was whole before its parent was committed.
+pub(super) struct Later {
+    proposal: Proposal,
+    block: Block,
+    /// When it came: its time is judged by that.
+    received_ms: i64,
+}
+
+impl<S: Store, H: Host> App<S, H> {
+    /// A block is whole: what the engine is to know of it.
+    pub(super) fn received(&mut self, proposed: ProposedBlock) -> Result<Option<ProposedValue<Context>>, Fault> {
+        let ProposedBlock { proposal, block: bytes } = proposed;
+        let proposal = proposal.message;
+        let block = match Block::decode(&bytes) {
+            Ok(block) if block.header.id() == proposal.value.0 && block.header.height == proposal.height.0 => block,
+            Ok(_) => {
+                tracing::warn!(proposer = %proposal.proposer, "a block came that is not the proposed one");
+                return Ok(None);
+            }
+            // The parts' order and size were right, so this is what the proposer sent, or a neighbour of ours spoiled it.
+            Err(error) => {
+                tracing::warn!(proposer = %proposal.proposer, %error, "what was proposed is no block");
+                return Ok(None);
+            }
+        };
+        let received_ms = self.host.now_ms();
+        if proposal.height.0 > self.next_height() {
+            // Its parent comes first. Without a parent nothing can be said of it, and the engine is told later.
+            if self.work.later.len() < LATER_MAX {
+                self.work.later.push(Later { proposal, block, received_ms });
+            }
+            return Ok(None);
+        }
+        let value = self.judge(&proposal, &block, received_ms)?;
+        if value.is_some() {
+            self.work.blocks.insert(proposal.value.0, bytes);
+        }
+        Ok(value)
+    }
+
+    /// What is to be said of the blocks that came early, now that their parent is committed.
+    pub(super) fn take_later(&mut self) -> Result<Vec<ProposedValue<Context>>, Fault> {
+        let next = self.next_height();
+        let mut values = Vec::new();
+        let mut left = Vec::new();
+        for later in std::mem::take(&mut self.work.later) {
+            if later.proposal.height.0 > next {
+                left.push(later);
+            } else if later.proposal.height.0 == next {
+                values.extend(self.judge(&later.proposal, &later.block, later.received_ms)?);
+            }
+        }
+        self.work.later = left;
+        Ok(values)
+    }
+
+    /// Whether a block is what this node would decide on; nothing when that cannot be said.
+    ///
+    /// Its time is judged only when it is fresh: a block that was locked on before an outage is proposed again after
+    /// it, and must not be refused for its age.
+    fn judge(
+        &mut self,
+        proposal: &Proposal,
+        block: &Block,
+        received_ms: i64,
+    ) -> Result<Option<ProposedValue<Context>>, Fault> {
+        let fresh = proposal.pol_round.is_nil();
+        let received_ms = fresh.then_some(received_ms);
+        let checked = self.with_room(|app| app.replica.check(block, received_ms, &app.mempool))?;
+        Ok(match checked {
+            Room::Done(Check::Valid) => Some(value(proposal, true)),
+            Room::Done(Check::Invalid(invalid)) => {
+                let (height, round) = (proposal.height.0, proposal.round.as_i64());
+                tracing::warn!(height, round, proposer = %proposal.proposer, %invalid, "an invalid block was proposed");
+                Some(value(proposal, false))
+            }
+            Room::Done(Check::Committed | Check::Ahead) | Room::None => None,
+        })
+    }
+
+    /// Sends the block of a proposal that was published, in parts.
+    pub(super) fn publish(&mut self, proposal: &SignedProposal) -> Result<(), Fault> {
+        let id = proposal.message.value.0;
+        let Ok(out) = proposal_out(proposal) else { return Ok(()) };
+        let Some(block) = self.block_bytes(&id)? else {
+            // It is decided by now, or was only ever heard of.
+            return Ok(());
+        };
+        for part in parts_of(&self.stream_name(), out, &block) {
+            self.switch.publish(FrameContent::Part(part));
+        }
+        Ok(())
+    }
+
+    /// A block of this height as bytes: what is kept in memory, or what is durable, after a restart.
+    fn block_bytes(&self, id: &BlockId) -> Result<Option<Bytes>, Fault> {
+        if let Some(bytes) = self.work.blocks.get(id) {
+            return Ok(Some(bytes.clone()));
+        }
+        let Some(body) = self.replica.store().body(id)? else { return Ok(None) };
+        let height = self.next_height();
+        let body = Body::decode(&body).map_err(|error| Fault::Ledger { height, what: error.to_string() })?;
+        Ok(Some(body.block.encode().into()))
+    }
+
+    /// A name that no stream of this node had before.
+    fn stream_name(&mut self) -> [u8; STREAM_BYTES] {
+        self.work.streams += 1;
+        let mut name = self.switch.me().to_vec();
+        name.extend(self.work.process.to_be_bytes());
+        name.extend(self.work.streams.to_be_bytes());
+        let mut short = [0; STREAM_BYTES];
+        short.copy_from_slice(&Hash::of(&name).as_bytes()[..STREAM_BYTES]);
+        short
+    }
+}

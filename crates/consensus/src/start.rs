@@ -1,0 +1,196 @@
+//! Consensus, put together and taken apart.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_malachitebft_app_channel::EngineHandle;
+use chain::key::SecretKey;
+use chain::suite::Suite;
+use replica::mempool::Mempool;
+use replica::port::Store;
+use replica::replica::Replica;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use wire::peer::{FrameContent, KeyBytes};
+
+use crate::app::{App, Ended, Work};
+use crate::context::ValidatorSet;
+use crate::engine::{self, NotStarted};
+use crate::host::Host;
+use crate::link::{Incoming, Opened, Outgoing, Refused};
+use crate::network;
+use crate::options::Options;
+use crate::parts::Scope;
+use crate::share;
+use crate::signing::Domain;
+use crate::standing::Standing;
+use crate::switch::{PeerView, Shared, Switch};
+use crate::transport::Transport;
+use crate::wake::Wake;
+
+/// What a node takes part with.
+#[derive(Clone, Debug)]
+pub enum Member {
+    /// It votes, with this consensus key.
+    Validator(SecretKey),
+    /// It follows, and passes on what it is given.
+    Observer,
+}
+
+/// What consensus is made of.
+pub struct Parts<S: Store, H: Host> {
+    /// What blocks are built on.
+    pub replica: Replica<S>,
+    /// Where statements wait.
+    pub mempool: Arc<Mempool>,
+    /// The node around it.
+    pub host: H,
+    /// Whether it votes.
+    pub member: Member,
+    /// The suite of the chain.
+    pub suite: Suite,
+    /// This node's peer key.
+    pub peer: KeyBytes,
+    /// Where the write-ahead log is.
+    pub directory: PathBuf,
+    /// What can be set.
+    pub options: Options,
+    /// How it is connected; none when whoever starts it connects it, stream by stream.
+    pub transport: Option<Transport>,
+}
+
+/// Consensus, while it runs.
+#[derive(Debug)]
+pub struct Consensus {
+    pub(crate) switch: Arc<Switch>,
+    wake: Arc<Wake>,
+    standing: Arc<Mutex<Standing>>,
+    statements: mpsc::Sender<Vec<u8>>,
+}
+
+/// Consensus that was started: the handle, what it needs to be ended, and what comes in.
+#[derive(Debug)]
+pub struct Started {
+    /// The handle.
+    pub consensus: Arc<Consensus>,
+    /// Statements that peers share.
+    pub shared: mpsc::Receiver<Shared>,
+}
+
+impl Consensus {
+    /// Starts consensus. `ended` is called once, on its own thread, when it has ended.
+    ///
+    /// # Errors
+    /// The engine could not be started: most likely its write-ahead log cannot be opened.
+    pub async fn start<S: Store, H: Host>(
+        parts: Parts<S, H>,
+        ended: impl FnOnce(Result<(), Ended>) + Send + 'static,
+    ) -> Result<Started, NotStarted> {
+        let Parts { replica, mempool, host, member, suite, peer, directory, options, transport } = parts;
+        let tip = Arc::clone(replica.tip());
+        let domain = Domain { chain: replica.chain().clone(), suite };
+        let wake = Arc::new(Wake::default());
+        let validators = ValidatorSet::of(&tip.validators);
+        let scope = Scope { height: tip.progress.height + 1, validators };
+        let (switch, ends) = Switch::new(peer, scope, Arc::clone(&wake));
+        let running = network::spawn(Arc::clone(&switch), ends, Arc::clone(&wake), domain.clone()).await;
+        let running = running.map_err(|error| NotStarted(error.to_string()))?;
+        let key = match &member {
+            Member::Validator(key) => Some(key),
+            Member::Observer => None,
+        };
+        let (channels, engine) = engine::start(&options, &directory, &domain, key, &running).await?;
+        let standing = Arc::new(Mutex::new(Standing::new(tip.progress.height)));
+        let streams = CancellationToken::new();
+        if let Some(transport) = transport {
+            transport.start(&switch, &streams).map_err(|error| NotStarted(error.to_string()))?;
+        }
+        let (statements, waiting) = mpsc::channel(share::WAITING_MAX);
+        tokio::spawn(share::run(Arc::clone(&switch), waiting));
+        let app = App {
+            replica,
+            mempool,
+            host,
+            proposer: key.map(SecretKey::public),
+            suite,
+            options,
+            switch: Arc::clone(&switch),
+            wake: Arc::clone(&wake),
+            standing: Arc::clone(&standing),
+            runtime: Handle::current(),
+            work: Work::new(process_number()),
+        };
+        let runtime = Handle::current();
+        let run = move || {
+            let outcome = runtime.block_on(app.run(channels));
+            streams.cancel();
+            stop_engine(&engine);
+            ended(outcome);
+        };
+        thread::Builder::new()
+            .name("consensus".to_owned())
+            .spawn(run)
+            .map_err(|error| NotStarted(format!("its thread: {error}")))?;
+        let consensus = Arc::new(Self { switch, wake, standing, statements });
+        Ok(Started { consensus, shared: running.shared })
+    }
+
+    /// Says that a statement waits in the mempool.
+    pub fn work(&self) {
+        self.wake.work();
+    }
+
+    /// Asks for a block now, even an empty one.
+    pub fn beat(&self) {
+        self.wake.beat();
+    }
+
+    /// Says that it is time to stop.
+    pub fn stop(&self) {
+        self.wake.stop();
+    }
+
+    /// Gives a statement that was taken in here to the other nodes. One that finds no room goes into a block that this
+    /// node proposes.
+    pub fn share(&self, statement: Vec<u8>) {
+        drop(self.statements.try_send(statement));
+    }
+
+    /// Passes statements on that a peer shared and that were new here.
+    pub fn pass_on(&self, from: KeyBytes, origin: KeyBytes, statements: Vec<Vec<u8>>) {
+        self.switch.publish_for(origin, Some(from), FrameContent::Statements(statements));
+    }
+
+    /// A stream to a peer is open, by other means than our own transport: what to write on it, and whom to give what
+    /// is read from it.
+    ///
+    /// # Errors
+    /// The node is being taken apart.
+    pub async fn open(&self, peer: KeyBytes) -> Result<(Outgoing, Incoming), Refused> {
+        self.switch.connected(peer, Opened::ByUs).await
+    }
+
+    /// How consensus stands.
+    pub fn standing(&self) -> Standing {
+        self.standing.lock().expect("nothing panics while it holds this").clone()
+    }
+
+    /// How the peers are.
+    pub fn peers(&self) -> Vec<PeerView> {
+        self.switch.views()
+    }
+}
+
+/// Ends the engine's actors. Nothing is lost: what was signed is in its log, what was decided in the ledger.
+fn stop_engine(engine: &EngineHandle) {
+    engine.actor.stop(Some("the node stops".to_owned()));
+}
+
+/// A number that this process has and no earlier one had, as far as clocks go: names of streams are made of it.
+fn process_number() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

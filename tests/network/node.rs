@@ -1,0 +1,202 @@
+//! One node of the network.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chain::block::BlockId;
+use chain::genesis::Genesis;
+use chain::hash::StatementId;
+use chain::identity::KeyId;
+use chain::key::SecretKey;
+use chain::statement::{Draft, Mode, Nonce, StatementHeader, payload};
+use consensus::{Consensus, Options, Parts, Started, Timeouts};
+use ledger::parallel::Alone;
+use replica::memory::MemoryStore;
+use replica::mempool::{Inserted, Limits, Mempool};
+use replica::port::Store as _;
+use replica::query::{Admission, Query};
+use replica::replica::Replica;
+use tokio::sync::oneshot;
+
+use super::host::TestHost;
+use super::{Clock, Seen, peer_secret};
+use crate::consortium::{organisation_id, secret, statement_id};
+
+/// A signed statement.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// Its id.
+    pub id: StatementId,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Statement {
+    /// Signs one.
+    pub fn sign(
+        genesis: &Genesis,
+        nonce: &str,
+        organisation: &str,
+        mode: Mode,
+        events: &[String],
+        now_ms: i64,
+    ) -> Self {
+        let header = StatementHeader {
+            organisation: organisation_id(organisation),
+            key: KeyId::new("statement").unwrap(),
+            chain: genesis.chain_id(),
+            nonce: Nonce::new(nonce).unwrap(),
+            expires_at: u64::try_from(now_ms / 1_000).unwrap() + 6 * 3_600,
+        };
+        let bytes = Draft::new(header, payload(mode, events)).sign(&secret(organisation, "statement"));
+        Self { id: statement_id(&bytes), bytes }
+    }
+}
+
+struct Life {
+    consensus: Arc<Consensus>,
+    mempool: Arc<Mempool>,
+    query: Query<MemoryStore>,
+    ended: oneshot::Receiver<()>,
+}
+
+/// A node, running or not.
+pub struct Member {
+    place: usize,
+    key: Option<SecretKey>,
+    genesis: Arc<Genesis>,
+    clock: Arc<Clock>,
+    store: Arc<MemoryStore>,
+    /// What it said, in all its lives.
+    pub seen: Arc<Seen>,
+    life: Option<Life>,
+}
+
+/// Fast enough for a test, slow enough for two cores.
+fn options(place: usize) -> Options {
+    let timeouts = Timeouts {
+        propose: Duration::from_millis(800),
+        prevote: Duration::from_millis(300),
+        precommit: Duration::from_millis(300),
+        more_each_round: Duration::from_millis(200),
+        max: Duration::from_secs(5),
+    };
+    Options {
+        name: format!("node-{place}"),
+        timeouts,
+        interval: Duration::from_millis(5),
+        status_every: Duration::from_millis(300),
+        blocks_timeout: Duration::from_secs(2),
+    }
+}
+
+impl Member {
+    pub(super) fn new(place: usize, key: Option<SecretKey>, genesis: Arc<Genesis>, clock: Arc<Clock>) -> Self {
+        let (store, seen) = (Arc::new(MemoryStore::default()), Arc::new(Seen::new()));
+        Self { place, key, genesis, clock, store, seen, life: None }
+    }
+
+    pub(super) fn consensus(&self) -> Option<Arc<Consensus>> {
+        self.life.as_ref().map(|life| Arc::clone(&life.consensus))
+    }
+
+    pub(super) async fn start(&mut self, log: &Path) {
+        let replica = Replica::recover(&self.genesis, Arc::clone(&self.store), Arc::new(Alone), |_| {}).unwrap();
+        let query = Query::new(&replica, Arc::clone(&self.genesis));
+        let mempool = Arc::new(Mempool::new(Limits::default(), || {}));
+        let host = TestHost {
+            clock: Arc::clone(&self.clock),
+            seen: Arc::clone(&self.seen),
+            heartbeat: Duration::from_secs(600),
+        };
+        let member = match &self.key {
+            Some(key) => consensus::Member::Validator(key.clone()),
+            None => consensus::Member::Observer,
+        };
+        let parts = Parts {
+            replica,
+            mempool: Arc::clone(&mempool),
+            host,
+            member,
+            suite: self.genesis.suite(),
+            peer: *peer_secret(self.place).public().as_bytes(),
+            directory: log.to_owned(),
+            options: options(self.place),
+            transport: None,
+        };
+        let (report, ended) = oneshot::channel();
+        let seen = Arc::clone(&self.seen);
+        let started = Consensus::start(parts, move |outcome| {
+            if let Err(reason) = outcome {
+                *seen.ended.lock().unwrap() = Some(format!("{reason}"));
+            }
+            let _ = report.send(());
+        });
+        let Started { consensus, mut shared } = Box::pin(started).await.unwrap();
+        // Takes in what others share, as the door does.
+        let (taken, pool, reader, clock) =
+            (Arc::clone(&consensus), Arc::clone(&mempool), query.clone(), Arc::clone(&self.clock));
+        tokio::spawn(async move {
+            while let Some(shared) = shared.recv().await {
+                let mut new = Vec::new();
+                for statement in shared.statements {
+                    if let Ok(Admission::Admitted(entry)) = reader.admit(&statement, clock.now_ms())
+                        && let Ok(Inserted::Queued) = pool.insert(*entry)
+                    {
+                        new.push(statement);
+                    }
+                }
+                if !new.is_empty() {
+                    taken.work();
+                    taken.pass_on(shared.from, shared.origin, new);
+                }
+            }
+        });
+        self.life = Some(Life { consensus, mempool, query, ended });
+    }
+
+    pub(super) async fn end(&mut self) {
+        let Some(life) = self.life.take() else { return };
+        life.consensus.stop();
+        // It may have ended by itself.
+        let _ = life.ended.await;
+        self.store.crash();
+    }
+
+    pub(super) fn wipe(&mut self) {
+        assert!(self.life.is_none(), "a disk is taken from a node that does not run");
+        self.store = Arc::new(MemoryStore::default());
+        self.seen = Arc::new(Seen::new());
+    }
+
+    /// Posts a statement at this node, as a door does.
+    pub fn post(&self, statement: &Statement) {
+        let life = self.life.as_ref().expect("the node runs");
+        match life.query.admit(&statement.bytes, self.clock.now_ms()).unwrap() {
+            Admission::Admitted(entry) => {
+                life.mempool.insert(*entry).unwrap();
+                life.consensus.work();
+                life.consensus.share(statement.bytes.clone());
+            }
+            Admission::Decided(id) => panic!("{id} was decided before"),
+        }
+    }
+
+    /// How consensus stands here.
+    pub fn standing(&self) -> consensus::Standing {
+        self.life.as_ref().expect("the node runs").consensus.standing()
+    }
+
+    /// The ids of its blocks, from height 1 on.
+    pub fn chain(&self) -> Vec<BlockId> {
+        (1..).map_while(|height| self.store.decided(height).unwrap()).map(|decided| decided.id).collect()
+    }
+
+    /// The statements on its chain.
+    pub fn statements(&self) -> Vec<StatementId> {
+        let body = |id: BlockId| chain::block::Body::decode(&self.store.body(&id).unwrap().unwrap()).unwrap();
+        let bodies = self.chain().into_iter().map(body);
+        bodies.flat_map(|body| body.block.statements).map(|bytes| statement_id(&bytes)).collect()
+    }
+}

@@ -1,0 +1,4 @@
+//! The real engine between several nodes: agreement, and going on, whatever the network does.
+
+mod agreement;
+mod faults;
