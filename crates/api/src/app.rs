@@ -25,6 +25,12 @@ pub trait DevControl: Send + Sync {
     fn advance_clock(&self, ms: i64) -> i64;
 }
 
+/// Gives statements that were taken in here to the other nodes.
+pub trait Sharing: Send + Sync {
+    /// Gives one, without waiting.
+    fn share(&self, statement: &[u8]);
+}
+
 /// A statement key that this node holds for an organisation.
 pub struct HostedKey {
     /// Whose it is.
@@ -67,6 +73,8 @@ pub struct App<S: Store> {
     pub options: Options,
     /// How the node is.
     pub health: Arc<Health>,
+    /// The way to the other nodes, where there are any.
+    pub sharing: Option<Arc<dyn Sharing>>,
     /// Control over the clock; only on `dev` and `demo` nodes.
     pub dev: Option<Arc<dyn DevControl>>,
 }

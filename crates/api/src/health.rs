@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use crate::views::ConsensusView;
+
 /// How far a node is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
@@ -15,6 +17,10 @@ pub struct Readiness {
     pub stopping: bool,
     /// Why nothing is written for want of room on the disk, while that is so. For operators; clients never see it.
     pub no_room: Option<String>,
+    /// Why no block can be decided, while that is so: too few validators are in reach.
+    pub no_quorum: Option<String>,
+    /// How the node stands with the others, where there are any.
+    pub consensus: Option<ConsensusView>,
     /// What went wrong, once and for all. For operators; clients never see it.
     pub fault: Option<String>,
 }
@@ -56,6 +62,13 @@ impl Health {
     /// Says that there is room again. Gives whether that is news.
     pub fn room(&self) -> bool {
         self.lock().no_room.take().is_some()
+    }
+
+    /// Says how the node stands with the others, and why no block can be decided, if that is so.
+    pub fn consensus(&self, view: ConsensusView, no_quorum: Option<String>) {
+        let mut readiness = self.lock();
+        readiness.consensus = Some(view);
+        readiness.no_quorum = no_quorum;
     }
 
     /// Says that the node stops in order.

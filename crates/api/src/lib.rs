@@ -43,7 +43,7 @@ mod tokens;
 mod turns;
 pub mod views;
 
-pub use app::{App, Clock, DevControl, HostedKey, NodeIdentity};
+pub use app::{App, Clock, DevControl, HostedKey, NodeIdentity, Sharing};
 pub use finality::{Finality, Ticket};
 pub use health::{Health, Readiness};
 pub use openapi::openapi;
@@ -52,6 +52,7 @@ pub use problem::{Problem, ProblemBody};
 pub use server::{ServeError, serve};
 pub use time::{format_ms, parse_ms};
 pub use tls::Tls;
+pub use views::{ConsensusView, PeerStatusView};
 
 #[cfg(test)]
 mod tests;

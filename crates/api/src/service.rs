@@ -184,6 +184,8 @@ impl<S: Store> Service<S> {
             "catching-up"
         } else if readiness.no_room.is_some() {
             "disk-full"
+        } else if readiness.no_quorum.is_some() {
+            "no-quorum"
         } else if age_ms > stall_ms {
             "stalled"
         } else {

@@ -117,8 +117,14 @@ impl<S: Store> Service<S> {
         let id = entry.parsed.statement().id();
         let full = || Problem::new("mempool.full");
         let ticket = finality.expect(id).ok_or_else(full)?;
+        let shared = self.app.sharing.as_ref().map(|sharing| (sharing, entry.parsed.statement().bytes().to_vec()));
         match self.app.mempool.insert(entry) {
-            Ok(Inserted::Queued) => Ok((id, ticket, true)),
+            Ok(Inserted::Queued) => {
+                if let Some((sharing, statement)) = shared {
+                    sharing.share(&statement);
+                }
+                Ok((id, ticket, true))
+            }
             Ok(Inserted::Waiting(other)) if other == id => Ok((id, ticket, false)),
             Ok(Inserted::Waiting(other)) => {
                 finality.withdraw(&id, ticket);

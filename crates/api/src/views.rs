@@ -8,7 +8,10 @@ mod invoice_view;
 mod outcome;
 mod statement;
 
-pub use chain_views::{BlockView, CommitView, DirectoryKey, DirectoryView, HealthView, LimitsView, StatusView};
+pub use chain_views::{
+    BlockView, CommitView, ConsensusView, DirectoryKey, DirectoryView, HealthView, LimitsView, PeerStatusView,
+    StatusView,
+};
 pub use invoice_view::{
     EventPage, EventRow, FiledView, FilingView, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView,
     TotalsView,

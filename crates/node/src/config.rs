@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chain::key::PublicKey;
 use serde::{Deserialize, Serialize};
 
 /// The configuration of a node.
@@ -27,6 +28,10 @@ pub(crate) struct Config {
     pub(crate) http: HttpConfig,
     /// Statements that wait.
     pub(crate) mempool: MempoolConfig,
+    /// The other nodes.
+    pub(crate) peers: PeersConfig,
+    /// How blocks are agreed on with them.
+    pub(crate) consensus: ConsensusConfig,
     /// The store.
     pub(crate) store: StoreConfig,
     /// When blocks are made.
@@ -47,11 +52,25 @@ pub(crate) struct NodeConfig {
     pub(crate) genesis: PathBuf,
     /// The directory of the store.
     pub(crate) data: PathBuf,
+    /// Whether it votes, or follows.
+    pub(crate) part: Part,
+}
+
+/// What a node does on a chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Part {
+    /// It votes, with its consensus key.
+    #[default]
+    Validator,
+    /// It follows, serves reads, and passes statements on.
+    Observer,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { id: "node-1".to_owned(), genesis: "genesis.json".into(), data: "data".into() }
+        let (genesis, data) = ("genesis.json".into(), "data".into());
+        Self { id: "node-1".to_owned(), genesis, data, part: Part::Validator }
     }
 }
 
@@ -63,6 +82,8 @@ pub(crate) struct KeysConfig {
     pub(crate) consensus: PathBuf,
     /// Signs log checkpoints.
     pub(crate) receipt: PathBuf,
+    /// Proves to other nodes which node this is.
+    pub(crate) peer: PathBuf,
     /// Secret from which the salts of attachments are derived; made when it is missing.
     pub(crate) attachment_salt: PathBuf,
     /// A directory of statement keys that this node holds for organisations. It may be missing.
@@ -74,6 +95,7 @@ impl Default for KeysConfig {
         Self {
             consensus: "keys/consensus-1.json".into(),
             receipt: "keys/receipt-1.json".into(),
+            peer: "keys/peer-1.json".into(),
             attachment_salt: "keys/attachment-salt".into(),
             hosted: "keys/hosted".into(),
         }
@@ -147,6 +169,55 @@ pub(crate) struct MempoolConfig {
 impl Default for MempoolConfig {
     fn default() -> Self {
         Self { statements_max: 50_000, bytes_max: 64 * 1024 * 1024, organisation_percent_max: 25 }
+    }
+}
+
+/// The other nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct PeersConfig {
+    /// Where other nodes call this one; it only calls when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The nodes that it calls.
+    pub(crate) nodes: Vec<PeerConfig>,
+}
+
+/// A node that is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct PeerConfig {
+    /// Host and port of its peer door.
+    pub(crate) address: String,
+    /// Its peer key: whoever else answers there is refused.
+    pub(crate) key: PublicKey,
+}
+
+/// How blocks are agreed on with other nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(clippy::struct_field_names, reason = "units and bounds stand last in the names of keys")]
+pub(crate) struct ConsensusConfig {
+    /// The shortest time from one block to the next while statements wait, ms.
+    pub(crate) interval_ms: u64,
+    /// How long a round waits for its block, ms.
+    pub(crate) propose_ms: u64,
+    /// How long it waits for votes when those that came do not agree, ms.
+    pub(crate) vote_ms: u64,
+    /// How much longer both are in each further round, ms.
+    pub(crate) more_each_round_ms: u64,
+}
+
+impl Default for ConsensusConfig {
+    fn default() -> Self {
+        let consensus::Options { timeouts, interval, .. } = consensus::Options::default();
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            interval_ms: ms(interval),
+            propose_ms: ms(timeouts.propose),
+            vote_ms: ms(timeouts.prevote),
+            more_each_round_ms: ms(timeouts.more_each_round),
+        }
     }
 }
 
@@ -271,6 +342,8 @@ impl Config {
             ("http.verifications-a-minute", self.http.verifications_a_minute == 0),
             ("mempool.statements-max", self.mempool.statements_max < 100),
             ("mempool.bytes-max", self.mempool.bytes_max < 100),
+            ("consensus.propose-ms", self.consensus.propose_ms < 100),
+            ("consensus.vote-ms", self.consensus.vote_ms < 50),
             ("blocks.heartbeat-ms", self.blocks.heartbeat_ms < 100),
             ("blocks.checkpoint-heartbeat-ms", self.blocks.checkpoint_heartbeat_ms < 100),
         ];
@@ -322,6 +395,26 @@ impl Config {
             stall_ms: self.blocks.heartbeat_ms.saturating_mul(3),
             ..api::Options::default()
         }
+    }
+
+    /// What consensus needs of it.
+    pub(crate) fn consensus_options(&self) -> consensus::Options {
+        let ms = Duration::from_millis;
+        let ConsensusConfig { interval_ms, propose_ms, vote_ms, more_each_round_ms } = self.consensus;
+        let defaults = consensus::Options::default();
+        let timeouts = consensus::Timeouts {
+            propose: ms(propose_ms),
+            prevote: ms(vote_ms),
+            precommit: ms(vote_ms),
+            more_each_round: ms(more_each_round_ms),
+            ..defaults.timeouts
+        };
+        consensus::Options { name: self.node.id.clone(), timeouts, interval: ms(interval_ms), ..defaults }
+    }
+
+    /// Whether the node has others to agree with or to follow, as far as its configuration says.
+    pub(crate) fn has_peers(&self) -> bool {
+        self.peers.listen.is_some() || !self.peers.nodes.is_empty() || self.node.part == Part::Observer
     }
 
     /// The longest pause between blocks: while events are not under a published checkpoint, or not.

@@ -3,13 +3,15 @@
 //! ```text
 //! DIRECTORY/
 //!   genesis.json
-//!   node.toml               so that `einvoice start --config` serves it too
+//!   node.toml               the first validator's, so that `einvoice start --config` serves it too
 //!   keys/
 //!     attachment-salt
-//!     consensus-1.json …    the validator's
+//!     consensus-1.json …    the first validator's
 //!     ORGANISATION/         login-1.json, statement-1.json: the organisation's own
 //!     hosted/               ORGANISATION.json: statement keys that the node holds
 //!   data/                   the store
+//!   nodes/
+//!     AGENCY/               node.toml, keys and data of each further validator
 //! ```
 //!
 //! Real consortia make their keys apart (`keys new`) and countersign one genesis; here one machine plays everybody.
@@ -48,8 +50,10 @@ pub(crate) struct Consortium {
     pub(crate) genesis: Genesis,
     /// Where the genesis stands.
     pub(crate) genesis_path: PathBuf,
-    /// What a node of it is configured to.
+    /// What its first node is configured to.
     pub(crate) config: Config,
+    /// What the others are configured to.
+    pub(crate) others: Vec<Config>,
     /// The organisations' own keys.
     pub(crate) keys: BTreeMap<OrganisationId, OwnKeys>,
 }
@@ -69,9 +73,10 @@ impl Consortium {
         let genesis = read_genesis(&genesis_path)?;
         let ledger = LedgerGenesis::read(&genesis).with_context(|| format!("read {}", genesis_path.display()))?;
         let config = Config::load(Some(&directory.join("node.toml")), [], &[])?;
+        let others = others(directory, &genesis)?;
         let keys =
             ledger.organisations.iter().map(|member| (member.id.clone(), own_keys(directory, &member.id))).collect();
-        Ok(Self { genesis, genesis_path, config, keys })
+        Ok(Self { genesis, genesis_path, config, others, keys })
     }
 }
 
@@ -97,7 +102,7 @@ pub(crate) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
     Ok(genesis)
 }
 
-/// The validator's keys, and the genesis body's entry for it.
+/// A validator's keys, and the genesis body's entry for it.
 pub(crate) struct ValidatorKeys {
     /// Votes.
     pub(crate) consensus: NamedKey,
@@ -105,10 +110,12 @@ pub(crate) struct ValidatorKeys {
     pub(crate) governance: NamedKey,
     /// Signs log checkpoints.
     pub(crate) receipt: NamedKey,
+    /// Proves to other nodes which node it is.
+    pub(crate) peer: NamedKey,
 }
 
 impl ValidatorKeys {
-    /// Makes the three keys of a validator in a directory of keys.
+    /// Makes the keys of a validator in a directory of keys.
     pub(crate) fn create(directory: &Path, id: &OrganisationId) -> anyhow::Result<Self> {
         files::directory(directory)?;
         let make = |purpose| -> anyhow::Result<NamedKey> {
@@ -121,39 +128,49 @@ impl ValidatorKeys {
             consensus: make(Purpose::Consensus)?,
             governance: make(Purpose::Governance)?,
             receipt: make(Purpose::Receipt)?,
+            peer: make(Purpose::Peer)?,
         })
     }
 
     /// The keys as the ledger lists them.
     pub(crate) fn entries(&self) -> Vec<Key> {
-        [&self.consensus, &self.governance, &self.receipt].map(|key| entry(key, Custody::Own)).to_vec()
+        [&self.consensus, &self.governance, &self.receipt, &self.peer].map(|key| entry(key, Custody::Own)).to_vec()
     }
 
-    /// A genesis with this one validator, countersigned by it.
-    pub(crate) fn genesis(&self, name: &ChainName, ledger: &LedgerGenesis) -> anyhow::Result<Genesis> {
-        let ledger =
-            serde_json::to_string(ledger).and_then(RawValue::from_string).context("write the ledger's genesis")?;
-        let body = GenesisBody {
-            version: GENESIS_VERSION,
-            name: name.clone(),
-            suite: Suite::Ed25519Sha256,
-            time_ms: clock::machine_ms(),
-            validators: vec![GenesisValidator {
-                organisation: self.governance.organisation.clone(),
-                power: 1,
-                consensus: self.consensus.secret.public(),
-                governance: self.governance.secret.public(),
-                receipt: self.receipt.secret.public(),
-            }],
-            ledger,
-        };
-        let mut genesis = Genesis::assemble(&body).context("assemble the genesis")?;
-        genesis
-            .countersign(&self.governance.organisation, &self.governance.key_id, &self.governance.secret)
-            .context("countersign the genesis")?;
-        LedgerGenesis::read(&genesis).context("start from the genesis")?;
-        Ok(genesis)
+    fn genesis_validator(&self) -> GenesisValidator {
+        GenesisValidator {
+            organisation: self.governance.organisation.clone(),
+            power: 1,
+            consensus: self.consensus.secret.public(),
+            governance: self.governance.secret.public(),
+            receipt: self.receipt.secret.public(),
+        }
     }
+}
+
+/// A genesis of these validators, countersigned by all of them.
+pub(crate) fn genesis(
+    name: &ChainName,
+    ledger: &LedgerGenesis,
+    validators: &[ValidatorKeys],
+) -> anyhow::Result<Genesis> {
+    let ledger = serde_json::to_string(ledger).and_then(RawValue::from_string).context("write the ledger's genesis")?;
+    let body = GenesisBody {
+        version: GENESIS_VERSION,
+        name: name.clone(),
+        suite: Suite::Ed25519Sha256,
+        time_ms: clock::machine_ms(),
+        validators: validators.iter().map(ValidatorKeys::genesis_validator).collect(),
+        ledger,
+    };
+    let mut genesis = Genesis::assemble(&body).context("assemble the genesis")?;
+    for ValidatorKeys { governance, .. } in validators {
+        genesis
+            .countersign(&governance.organisation, &governance.key_id, &governance.secret)
+            .context("countersign the genesis")?;
+    }
+    LedgerGenesis::read(&genesis).context("start from the genesis")?;
+    Ok(genesis)
 }
 
 /// A key as the ledger lists it.
@@ -172,20 +189,40 @@ fn own_keys(directory: &Path, id: &OrganisationId) -> OwnKeys {
     OwnKeys { login: own.join("login-1.json"), statement: own.join("statement-1.json") }
 }
 
+/// Where the further validators are, below the directory of a consortium.
+const NODES: &str = "nodes";
+
+/// Where the first validator's peer door is when it is started by itself; the others' follow.
+const PEER_PORT: u16 = 7_101;
+
+/// What the further validators are configured to, in the order of the genesis.
+fn others(directory: &Path, genesis: &Genesis) -> anyhow::Result<Vec<Config>> {
+    let agencies = genesis.body().validators.iter().map(|validator| &validator.organisation);
+    let files = agencies.map(|agency| directory.join(NODES).join(agency.as_str()).join("node.toml"));
+    files.filter(|file| file.exists()).map(|file| Config::load(Some(&file), [], &[])).collect()
+}
+
 /// Makes keys, configuration and genesis; the genesis last, because it says that the rest is there.
 fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
     let staging = Staging::begin(directory)?;
     let directory = staging.path();
-    let keys = directory.join("keys");
     let bureau = organisation(TAX_BUREAU)?;
-    let validator = ValidatorKeys::create(&keys, &bureau)?;
-    files::directory(&keys.join("hosted"))?;
+    let agencies = plan.agencies();
+    let home = |place: usize| match place {
+        0 => directory.to_owned(),
+        _ => directory.join(NODES).join(agencies[place].as_str()),
+    };
+    let mut validators = Vec::new();
+    for (place, agency) in agencies.iter().enumerate() {
+        let keys = home(place).join("keys");
+        validators.push(ValidatorKeys::create(&keys, agency)?);
+        files::directory(&keys.join("hosted"))?;
+    }
     let mut organisations = Vec::new();
     for planned in &plan.organisations {
         let mut member = member(directory, planned, &bureau)?;
-        if planned.id == bureau {
-            member.keys.extend(validator.entries());
-        }
+        let own = validators.iter().filter(|validator| validator.governance.organisation == planned.id);
+        member.keys.extend(own.flat_map(ValidatorKeys::entries));
         organisations.push(member);
     }
     let mandates = plan.mandates.iter().map(|planned| Mandate {
@@ -195,10 +232,34 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
         expires_ms: None,
     });
     let ledger = LedgerGenesis { parameters: Parameters::new(bureau), organisations, mandates: mandates.collect() };
-    let genesis = validator.genesis(&"demo".parse().context("name the chain")?, &ledger)?;
-    files::create_public(&directory.join("node.toml"), b"[node]\nid = \"tax-bureau-1\"\n")?;
+    let genesis = genesis(&"demo".parse().context("name the chain")?, &ledger, &validators)?;
+    for place in 0..agencies.len() {
+        files::create_public(&home(place).join("node.toml"), node_toml(&agencies, &validators, place).as_bytes())?;
+    }
     files::create_public(&directory.join("genesis.json"), &genesis.to_bytes())?;
-    staging.publish(&["keys", "node.toml", "genesis.json"])
+    let nodes = (agencies.len() > 1).then_some(NODES);
+    let published: Vec<&str> = ["keys", "node.toml"].into_iter().chain(nodes).chain(["genesis.json"]).collect();
+    staging.publish(&published)
+}
+
+/// The configuration of one validator among others, so that each can be started by itself on one machine.
+fn node_toml(agencies: &[OrganisationId], validators: &[ValidatorKeys], place: usize) -> String {
+    use std::fmt::Write as _;
+    let port = |place: usize| PEER_PORT + u16::try_from(place).unwrap_or(0);
+    let mut toml = format!("[node]\nid = \"{}-1\"\n", agencies[place]);
+    if place > 0 {
+        toml.push_str("genesis = \"../../genesis.json\"\n");
+        let _ = write!(toml, "\n[http]\nlisten = \"127.0.0.1:{}\"\n", 8_080 + place);
+    }
+    if agencies.len() == 1 {
+        return toml;
+    }
+    let _ = write!(toml, "\n[peers]\nlisten = \"127.0.0.1:{}\"\n", port(place));
+    for (other, validator) in validators.iter().enumerate().filter(|(other, _)| *other != place) {
+        let key = validator.peer.secret.public();
+        let _ = write!(toml, "\n[[peers.nodes]]\naddress = \"127.0.0.1:{}\"\nkey = \"{key}\"\n", port(other));
+    }
+    toml
 }
 
 /// An organisation with two keys of its own and one that the node holds for it.

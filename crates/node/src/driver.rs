@@ -16,11 +16,12 @@ use chain::key::SecretKey;
 use chain::suite::Suite;
 use replica::mempool::Mempool;
 use replica::port::{Store, StoreFault};
-use replica::query::Query;
 use replica::replica::{Fault, Replica};
 
 use crate::clock::NodeClock;
 use crate::config::Config;
+use crate::coverage::Coverage;
+use crate::service::Around;
 
 /// How long to wait before a full disk is tried again.
 const ROOM_PAUSE: Duration = Duration::from_secs(1);
@@ -112,42 +113,40 @@ impl Wake {
     }
 }
 
-/// What the published state checkpoint covers: leaves of the log, up to a height.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Covered {
-    height: u64,
-    log_size: u64,
-}
-
 /// Makes blocks.
 pub(crate) struct Driver<S: Store> {
     /// What blocks are built on.
-    pub(crate) replica: Replica<S>,
-    /// Reads on it.
-    pub(crate) query: Query<S>,
+    replica: Replica<S>,
     /// Where statements wait.
-    pub(crate) mempool: Arc<Mempool>,
+    mempool: Arc<Mempool>,
     /// Where requests wait for their statements.
-    pub(crate) finality: Arc<Finality>,
+    finality: Arc<Finality>,
     /// How the node is.
-    pub(crate) health: Arc<Health>,
+    health: Arc<Health>,
     /// What time it is.
-    pub(crate) clock: Arc<NodeClock>,
+    clock: Arc<NodeClock>,
     /// What it votes with.
-    pub(crate) key: SecretKey,
+    key: SecretKey,
     /// The suite of the chain.
-    pub(crate) suite: Suite,
+    suite: Suite,
     /// What wakes it.
-    pub(crate) wake: Arc<Wake>,
+    wake: Arc<Wake>,
     /// When heartbeats are due.
-    pub(crate) config: Config,
-    /// What the published state checkpoint covers, as far as it was asked; at first nothing.
-    pub(crate) covered: Covered,
+    config: Config,
+    /// How far the published state checkpoint reaches.
+    coverage: Coverage<S>,
     /// A decision that is signed and did not fit on the disk yet.
-    pub(crate) unkept: Option<CommitCertificate>,
+    unkept: Option<CommitCertificate>,
 }
 
 impl<S: Store> Driver<S> {
+    /// A driver of a replica, for the node around it.
+    pub(crate) fn new(replica: Replica<S>, around: Around<S>, key: SecretKey, suite: Suite, wake: Arc<Wake>) -> Self {
+        let Around { query, mempool, finality, health, clock, config } = around;
+        let coverage = Coverage::new(query);
+        Self { replica, mempool, finality, health, clock, key, suite, wake, config, coverage, unkept: None }
+    }
+
     /// Makes blocks until it is told to stop; then those for what still waits, within the limit.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
         let mut last = Instant::now();
@@ -237,16 +236,8 @@ impl<S: Store> Driver<S> {
         Ok(Some(CommitCertificate::new(self.suite, header.height, 0, header.id(), vec![vote])))
     }
 
-    /// Whether events are on the ledger that no published state checkpoint covers yet.
     fn uncovered(&mut self) -> Result<bool, Fault> {
-        let progress = &self.replica.tip().progress;
-        let height = progress.state_checkpoint.height;
-        // Asked after every block, and the answer changes only with the checkpoint.
-        if self.covered.height != height {
-            let log_size = self.query.block(height)?.map_or(0, |block| block.header.log_size);
-            self.covered = Covered { height, log_size };
-        }
-        Ok(progress.log_size > self.covered.log_size)
+        self.coverage.is_short_of(&self.replica.tip().progress)
     }
 
     /// Commits what still waits.

@@ -21,6 +21,9 @@ pub(crate) const PLATFORMS: [&str; 2] = ["demo-platform-a", "demo-platform-b"];
 /// Reads everything.
 pub(crate) const AUDITOR: &str = "demo-auditor";
 
+/// The agencies of a development consortium: so many validators it may have.
+pub(crate) const VALIDATORS_MAX: usize = 4;
+
 /// The registered name of the shop, as the samples spell it.
 const SHOP_NAME: &str = "深圳市示例综合服务有限公司";
 /// The registered name of the buyer, as the samples spell it.
@@ -77,6 +80,8 @@ pub(crate) struct PlannedMandate {
 /// Who belongs to a development consortium.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// How many of the agencies run a validator: the first ones.
+    pub(crate) validators: usize,
     /// The organisations.
     pub(crate) organisations: Vec<Planned>,
     /// Their mandates.
@@ -86,7 +91,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// The demo organisations: a shop that has its invoices issued, a buyer, and those who act for them.
     pub(crate) fn demo() -> anyhow::Result<Self> {
-        let mut plan = Self { organisations: Vec::new(), mandates: Vec::new() };
+        let mut plan = Self { validators: VALIDATORS_MAX, organisations: Vec::new(), mandates: Vec::new() };
         for (id, name, taxpayer_id, role) in MEMBERS {
             let taxpayer_id = taxpayer_id.parse().context("plan the demo organisations")?;
             plan.organisations.push(Planned { id: organisation(id)?, name: name.to_owned(), taxpayer_id, role });
@@ -96,6 +101,12 @@ impl Plan {
         let buyer = BUYER_TAXPAYER_ID.parse().context("plan the demo's buyer")?;
         plan.buyer(BUYER, BUYER_NAME, &buyer)?;
         Ok(plan)
+    }
+
+    /// The agencies that run a validator.
+    pub(crate) fn agencies(&self) -> Vec<OrganisationId> {
+        let agencies = self.organisations.iter().filter(|planned| planned.role == Role::Agency);
+        agencies.take(self.validators).map(|planned| planned.id.clone()).collect()
     }
 
     /// The organisation with a taxpayer id.

@@ -5,11 +5,11 @@
 
 mod ending;
 mod parts;
+mod together;
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::mpsc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -22,14 +22,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::NodeClock;
 use crate::config::Config;
-use crate::driver::{Covered, Driver, Wake};
+use crate::driver::{Driver, Wake};
 use crate::exit::{Exit, Exits as _, Failure};
+use crate::motor::Motor;
 use crate::open_files;
 use crate::output::Output;
 
-use ending::{Ended, Endings, MOMENT_MS, Signals, close, elapsed_ms, spawn_driver};
+use ending::{End, Ended, Endings, MOMENT_MS, Signals, close, elapsed_ms, spawn_driver};
 pub(crate) use parts::open_store;
 use parts::{Parts, recover};
+pub(crate) use together::Around;
+
+/// How long nodes of one process may take to find each other, and how often that is looked at.
+const READY_MAX: Duration = Duration::from_secs(20);
+const READY_LOOK: Duration = Duration::from_millis(20);
 
 /// Whether the node's clock may be advanced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +46,15 @@ pub(crate) enum Kind {
     Development,
 }
 
+/// What a node gets from whoever runs several in one process.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    /// The clock that all of them share.
+    pub(crate) clock: Option<Arc<NodeClock>>,
+    /// Where the others call it: opened before the first of them starts, because they name each other's addresses.
+    pub(crate) peer_door: Option<TcpListener>,
+}
+
 /// A node that serves.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -48,24 +63,23 @@ pub(crate) struct Service {
     store: Arc<SledStore>,
     clock: Arc<NodeClock>,
     health: Arc<Health>,
-    wake: Arc<Wake>,
+    motor: Arc<Motor>,
     shutdown: CancellationToken,
     ended: mpsc::Receiver<Ended>,
-    driver: JoinHandle<()>,
     runtime: Runtime,
 }
 
 /// The clock of a `dev` or `demo` node, in the hands of its users.
 struct DevClock {
     clock: Arc<NodeClock>,
-    wake: Arc<Wake>,
+    motor: Arc<Motor>,
 }
 
 impl DevControl for DevClock {
     fn advance_clock(&self, ms: i64) -> i64 {
         let now_ms = self.clock.advance(ms);
         // Without a block of the new time the chain would seem to stand still.
-        self.wake.beat();
+        self.motor.beat();
         tracing::info!(ms, now_ms, "the clock was advanced");
         now_ms
     }
@@ -81,7 +95,13 @@ fn runtime(config: &Config) -> Result<Runtime, Failure> {
 impl Service {
     /// Starts a node: it serves when this returns.
     pub(crate) fn start(config: Config, kind: Kind, output: &Output) -> Result<Self, Failure> {
-        let Parts { genesis, consensus, identity, hosted, tls } = Parts::load(&config)?;
+        Self::start_among(config, kind, Given::default(), output)
+    }
+
+    /// The same, for one of several nodes in this process.
+    pub(crate) fn start_among(config: Config, kind: Kind, given: Given, output: &Output) -> Result<Self, Failure> {
+        let Given { clock, peer_door } = given;
+        let Parts { genesis, consensus, together, identity, hosted, tls } = Parts::load(&config, peer_door)?;
         open_files::for_connections(config.http.connections_max)?;
         let listener = TcpListener::bind(config.http.listen)
             .with_context(|| format!("listen on {}", config.http.listen))
@@ -89,15 +109,20 @@ impl Service {
         let address = listener.local_addr().context("read the address it listens on")?;
         let store = Arc::new(open_store(&config)?);
         let replica = recover(&genesis, &store, output)?;
-        let clock = Arc::new(match kind {
-            Kind::Service => NodeClock::default(),
-            Kind::Development => NodeClock::not_before(replica.tip().progress.time_ms),
+        let clock = clock.unwrap_or_else(|| {
+            Arc::new(match kind {
+                Kind::Service => NodeClock::default(),
+                Kind::Development => NodeClock::not_before(replica.tip().progress.time_ms),
+            })
         });
-        let wake = Arc::new(Wake::default());
+        let motor = Arc::new(match &together {
+            None => Motor::Alone(Arc::new(Wake::default())),
+            Some(_) => Motor::Together(OnceLock::new()),
+        });
         // A reader met a fault: the driver is the one who stops on it, and the next block meets it too.
-        let beat = Arc::clone(&wake);
+        let beat = Arc::clone(&motor);
         store.on_fault(move || beat.beat());
-        let waker = Arc::clone(&wake);
+        let waker = Arc::clone(&motor);
         let app = App {
             query: Query::new(&replica, Arc::clone(&genesis)),
             mempool: Arc::new(Mempool::new(config.mempool_limits(), move || waker.work())),
@@ -107,35 +132,45 @@ impl Service {
             hosted,
             options: config.api_options(),
             health: Arc::new(Health::new()),
-            dev: (kind == Kind::Development).then(|| dev_control(&clock, &wake)),
+            sharing: together.is_some().then(|| Arc::clone(&motor) as Arc<dyn api::Sharing>),
+            dev: (kind == Kind::Development).then(|| dev_control(&clock, &motor)),
         };
-        let driver = Driver {
-            replica,
+        let health = Arc::clone(&app.health);
+        health.committed(replica.tip().progress.height, clock.now_ms());
+        let (report, ended) = mpsc::channel();
+        let runtime = runtime(&config)?;
+        let shutdown = CancellationToken::new();
+        stop_on_signal(&runtime, shutdown.clone())?;
+        let around = Around {
             query: app.query.clone(),
             mempool: Arc::clone(&app.mempool),
             finality: Arc::clone(&app.finality),
             health: Arc::clone(&app.health),
             clock: Arc::clone(&clock),
-            key: consensus.secret,
-            suite: genesis.suite(),
-            wake: Arc::clone(&wake),
             config: config.clone(),
-            covered: Covered::default(),
-            unkept: None,
         };
-        let health = Arc::clone(&app.health);
-        health.caught_up(true);
-        health.committed(driver.replica.tip().progress.height, clock.now_ms());
-        let (report, ended) = mpsc::channel();
-        let runtime = runtime(&config)?;
-        let shutdown = CancellationToken::new();
-        stop_on_signal(&runtime, shutdown.clone())?;
-        let driver = spawn_driver(driver, report.clone())?;
+        let end = End { finality: Arc::clone(&app.finality), health: Arc::clone(&app.health), report: report.clone() };
+        let key = consensus.map(|key| key.secret);
+        let suite = genesis.suite();
+        match (&*motor, together, key) {
+            (Motor::Together(running), Some(together), key) => {
+                let starting = together::start(replica, around, key, suite, together, end);
+                // Set once, here.
+                drop(running.set(runtime.block_on(starting)?));
+            }
+            (Motor::Alone(wake), _, Some(key)) => {
+                health.caught_up(true);
+                spawn_driver(Driver::new(replica, around, key, suite, Arc::clone(wake)), end)?;
+            }
+            (Motor::Alone(_) | Motor::Together(_), ..) => {
+                return Err(Failure::text(Exit::Usage, "follow a chain: the configuration names no other node"));
+            }
+        }
         let door = api::serve(Arc::new(app), listener, tls, shutdown.clone());
         // Nobody listens only when the process ends anyway.
         runtime.spawn(async move { drop(report.send(Ended::Door(door.await))) });
         tracing::info!(node = config.node.id, %address, chain = %genesis.chain_id(), "the node serves");
-        Ok(Self { config, address, store, clock, health, wake, shutdown, ended, driver, runtime })
+        Ok(Self { config, address, store, clock, health, motor, shutdown, ended, runtime })
     }
 
     /// Where the REST door is.
@@ -144,8 +179,21 @@ impl Service {
         format!("{scheme}://{}", self.address)
     }
 
+    /// Who it is.
+    pub(crate) fn id(&self) -> &str {
+        &self.config.node.id
+    }
+
+    /// Waits until it takes writes, for a while: who comes later is told to come again.
+    pub(crate) fn until_it_takes_writes(&self) {
+        let until = Instant::now() + READY_MAX;
+        while !self.health.readiness().caught_up && Instant::now() < until {
+            std::thread::sleep(READY_LOOK);
+        }
+    }
+
     /// The node's clock.
-    pub(crate) fn clock(&self) -> &NodeClock {
+    pub(crate) fn clock(&self) -> &Arc<NodeClock> {
         &self.clock
     }
 
@@ -174,14 +222,12 @@ impl Service {
         endings.wait(&self.ended, limits.drain_ms_max.saturating_add(MOMENT_MS), |endings| endings.door);
         let (elapsed, limit_ms) = (elapsed_ms(started), limits.drain_ms_max);
         tracing::info!(elapsed_ms = elapsed, limit_ms, drained = endings.door, "the REST door is closed");
-        self.wake.stop();
+        self.motor.stop();
         endings.wait(&self.ended, limits.driver_ms_max.saturating_add(MOMENT_MS), |endings| endings.driver);
         if !endings.driver {
             let text = format!("stop the driver within {} ms", limits.driver_ms_max);
             return Err(endings.failure.unwrap_or_else(|| Failure::text(Exit::Fault, text)));
         }
-        // It said that it ended, so this does not wait.
-        drop(self.driver.join());
         self.runtime.shutdown_timeout(Duration::from_millis(MOMENT_MS));
         let closed = close(self.store, limits.store_ms_max);
         match endings.failure {
@@ -191,8 +237,8 @@ impl Service {
     }
 }
 
-fn dev_control(clock: &Arc<NodeClock>, wake: &Arc<Wake>) -> Arc<dyn DevControl> {
-    Arc::new(DevClock { clock: Arc::clone(clock), wake: Arc::clone(wake) })
+fn dev_control(clock: &Arc<NodeClock>, motor: &Arc<Motor>) -> Arc<dyn DevControl> {
+    Arc::new(DevClock { clock: Arc::clone(clock), motor: Arc::clone(motor) })
 }
 
 /// Closes the door when a signal asks for it; from now on none is missed.

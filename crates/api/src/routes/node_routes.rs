@@ -129,6 +129,7 @@ pub(crate) async fn status<S: Store>(State(service): State<Arc<Service<S>>>) -> 
         mempool_bytes: count(service.app.mempool.bytes()),
         ready,
         health: health.status,
+        consensus: service.app.health.readiness().consensus,
     }))
     .await
 }

@@ -118,6 +118,7 @@ impl Node {
             hosted: hosted.collect(),
             options: setup.options,
             health: Arc::new(Health::new()),
+            sharing: None,
             dev: setup.dev.then(|| Arc::clone(&clock) as Arc<dyn DevControl>),
         });
         app.health.caught_up(true);

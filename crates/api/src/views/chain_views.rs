@@ -132,14 +132,58 @@ pub struct StatusView {
     pub mempool_bytes: u64,
     /// Whether the node is ready for work.
     pub ready: bool,
-    /// How it is: `ok`, `catching-up`, `disk-full`, `stalled`, `stopping` or `failed`.
+    /// How it is: `ok`, `catching-up`, `no-quorum`, `disk-full`, `stalled`, `stopping` or `failed`.
     pub health: String,
+    /// How it stands with the other nodes; absent on a chain of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consensus: Option<ConsensusView>,
+}
+
+/// How a node stands with the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ConsensusView {
+    /// Whether this node votes, or follows.
+    pub votes: bool,
+    /// The height that is worked on, or was last.
+    pub height: u64,
+    /// Its round, from 0; each further one means that a proposer was late or missing.
+    pub round: u32,
+    /// Who proposes in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proposer: Option<String>,
+    /// Whether a block is being decided; else there is no reason for one.
+    pub deciding: bool,
+    /// For how long it has been so, ms.
+    pub for_ms: u64,
+    /// Why the chain does not move, when it should.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The other nodes.
+    pub peers: Vec<PeerStatusView>,
+}
+
+/// How another node is, as seen from here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PeerStatusView {
+    /// The organisation that runs it, as the ledger lists its peer key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// Its peer key.
+    pub key: String,
+    /// Whether a stream to it is open.
+    pub connected: bool,
+    /// The height of its newest block, as it said; 0 before it said so.
+    pub height: u64,
+    /// When it was heard of last, or since when it is waited for.
+    pub heard: String,
+    /// Frames that it was too slow for.
+    pub dropped: u64,
 }
 
 /// The node's health.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HealthView {
-    /// `ok`, `catching-up`, `disk-full`, `stalled`, `stopping` or `failed`.
+    /// `ok`, `catching-up`, `no-quorum`, `disk-full`, `stalled`, `stopping` or `failed`.
     pub status: String,
     /// The height committed last.
     pub height: u64,

@@ -17,8 +17,8 @@ use crate::config::TelemetryConfig;
 use crate::consortium::Consortium;
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
+use crate::local::Local;
 use crate::output::Output;
-use crate::service::{Kind, Service};
 use crate::telemetry;
 
 use stage::Stage;
@@ -56,13 +56,12 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         return Err(Failure::text(Exit::Usage, text));
     }
     let out = out_directory(args.out.as_deref())?;
-    let mut consortium = Consortium::establish(home.path(), &input.plan).or_exit(Exit::Usage)?;
-    consortium.config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let service = Service::start(consortium.config.clone(), Kind::Development, output)?;
-    let stage = Stage::new(output, &service, &consortium)?;
+    let consortium = Consortium::establish(home.path(), &input.plan).or_exit(Exit::Usage)?;
+    let local = Local::start(&consortium, SocketAddr::from(([127, 0, 0, 1], 0)), output)?;
+    let stage = Stage::new(output, &local, &consortium)?;
     let played = Story::new(stage, &consortium, out.path(), args.totals_from_lines).play(&input);
     // In order even after a failure, whose own words come first.
-    let stopped = service.stop();
+    let stopped = local.stop();
     let exit = played?;
     stopped?;
     out.keep();

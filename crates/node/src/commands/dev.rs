@@ -12,13 +12,14 @@ use tempfile::TempDir;
 
 use crate::commands::token;
 use crate::config::TelemetryConfig;
-use crate::consortium::Consortium;
+use crate::consortium::{Consortium, OwnKeys};
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
 use crate::keys::NamedKey;
+use crate::local::Local;
 use crate::output::Output;
 use crate::plan::Plan;
-use crate::service::{Kind, Service};
+use crate::service::Service;
 use crate::telemetry;
 
 /// For how long the tokens in the ready files are valid, seconds.
@@ -30,9 +31,12 @@ pub(crate) struct Args {
     /// Where keys, genesis and ledger live, and stay; without it a temporary directory, removed at the end.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Where the REST door listens; port 0 takes a free one.
+    /// Where the first node's REST door listens, and the others at the ports after it; port 0 takes free ones.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// How many agencies run a validator, 1 to 4; all of them in this process. A consortium that is there stays as it is.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
+    validators: u8,
     /// Writes address, chain, tokens and the paths of the keys here, as JSON, once the node serves.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -56,6 +60,17 @@ pub(crate) struct Ready {
     tokens: BTreeMap<OrganisationId, String>,
     /// Key files.
     keys: BTreeMap<OrganisationId, ReadyKeys>,
+    /// All nodes, the first one too.
+    nodes: Vec<ReadyNode>,
+}
+
+/// One node of a consortium that serves.
+#[derive(Debug, Serialize)]
+struct ReadyNode {
+    url: String,
+    node_id: String,
+    /// Read tokens for this node, valid for an hour.
+    tokens: BTreeMap<OrganisationId, String>,
 }
 
 /// The key files of an organisation.
@@ -66,13 +81,23 @@ struct ReadyKeys {
 }
 
 impl Ready {
-    fn of(consortium: &Consortium, service: &Service) -> anyhow::Result<Self> {
+    fn of(consortium: &Consortium, local: &Local) -> anyhow::Result<Self> {
+        let service = &local.first;
         let now_s = u64::try_from(service.clock().now_ms() / 1_000).unwrap_or(0);
         let node_id = consortium.config.node.id.clone();
-        let (mut tokens, mut keys) = (BTreeMap::new(), BTreeMap::new());
+        let tokens = |node: &str| -> anyhow::Result<BTreeMap<OrganisationId, String>> {
+            let mint = |(organisation, own): (&OrganisationId, &OwnKeys)| {
+                let login = NamedKey::load(&own.login, Purpose::Login)?;
+                Ok((organisation.clone(), token::mint(&login, node, now_s, TOKEN_TTL_S, None, None)?))
+            };
+            consortium.keys.iter().map(mint).collect()
+        };
+        let node = |service: &Service| -> anyhow::Result<ReadyNode> {
+            let node_id = service.id().to_owned();
+            Ok(ReadyNode { url: service.url(), tokens: tokens(&node_id)?, node_id })
+        };
+        let mut keys = BTreeMap::new();
         for (organisation, own) in &consortium.keys {
-            let login = NamedKey::load(&own.login, Purpose::Login)?;
-            tokens.insert(organisation.clone(), token::mint(&login, &node_id, now_s, TOKEN_TTL_S, None, None)?);
             keys.insert(organisation.clone(), ReadyKeys { login: own.login.clone(), statement: own.statement.clone() });
         }
         Ok(Self {
@@ -81,8 +106,9 @@ impl Ready {
             chain: consortium.genesis.chain_id().to_string(),
             genesis: consortium.genesis_path.clone(),
             data: consortium.genesis_path.parent().unwrap_or_else(|| Path::new(".")).to_owned(),
-            tokens,
+            tokens: tokens(service.id())?,
             keys,
+            nodes: local.services().map(node).collect::<anyhow::Result<_>>()?,
         })
     }
 
@@ -91,6 +117,9 @@ impl Ready {
         let mut lines = Vec::new();
         let mut set = |name: &str, value: &str| lines.push(format!("{name}={}\n", files::quote(value)));
         set("EINVOICE_URL", &self.url);
+        for (place, node) in self.nodes.iter().enumerate() {
+            set(&format!("EINVOICE_URL_{}", place + 1), &node.url);
+        }
         set("EINVOICE_NODE", &self.node_id);
         set("EINVOICE_CHAIN", &self.chain);
         set("EINVOICE_GENESIS", &self.genesis.display().to_string());
@@ -149,8 +178,8 @@ impl Home {
 /// Runs a consortium until a signal or a fault.
 pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let home = Home::new(args.data)?;
-    let mut consortium = Consortium::establish(home.path(), &Plan::demo()?).or_exit(Exit::Usage)?;
-    consortium.config.http.listen = args.listen;
+    let plan = Plan { validators: usize::from(args.validators), ..Plan::demo()? };
+    let consortium = Consortium::establish(home.path(), &plan).or_exit(Exit::Usage)?;
     if !args.listen.ip().is_loopback() {
         return Err(Failure::text(
             Exit::Usage,
@@ -158,8 +187,8 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         ));
     }
     telemetry::start(&TelemetryConfig { filter: args.log, ..TelemetryConfig::default() })?;
-    let service = Service::start(consortium.config.clone(), Kind::Development, output)?;
-    let ready = Ready::of(&consortium, &service)?;
+    let local = Local::start(&consortium, args.listen, output)?;
+    let ready = Ready::of(&consortium, &local)?;
     if let Some(path) = &args.ready_env {
         files::replace(path, ready.env().as_bytes(), true).or_exit(Exit::Usage)?;
     }
@@ -168,5 +197,5 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         files::replace(path, &json, true).or_exit(Exit::Usage)?;
     }
     output.talk(&format!("the consortium serves at {}; keys and genesis are in {}", ready.url, home.path().display()));
-    service.serve()
+    local.serve()
 }

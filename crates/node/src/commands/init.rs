@@ -12,7 +12,7 @@ use ledger::parameters::Parameters;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::consortium::{ValidatorKeys, entry, must_be_unused};
+use crate::consortium::{ValidatorKeys, entry, genesis, must_be_unused};
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files::{self, Staging};
 use crate::keys::{self, NamedKey};
@@ -102,7 +102,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         organisations,
         mandates: members.mandates,
     };
-    let genesis = validator.genesis(&args.chain, &ledger).with_context(context).or_exit(Exit::Usage)?;
+    let genesis =
+        genesis(&args.chain, &ledger, std::slice::from_ref(&validator)).with_context(context).or_exit(Exit::Usage)?;
     let node = args.node_id.clone().unwrap_or_else(|| format!("{}-1", args.organisation));
     let toml =
         format!("# What differs from the defaults; `einvoice config show` prints them all.\n[node]\nid = {node:?}\n");

@@ -76,6 +76,7 @@ impl Config {
             &mut self.node.data,
             &mut keys.consensus,
             &mut keys.receipt,
+            &mut keys.peer,
             &mut keys.attachment_salt,
             &mut keys.hosted,
         ];

@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use api::{Finality, Health};
 use replica::port::Store;
-use replica::replica::Fault;
 use store::SledStore;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::driver::Driver;
 use crate::exit::{Exit, Failure};
 
+/// Why the driver failed.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// How one part of the node ended.
 #[derive(Debug)]
 pub(super) enum Ended {
     /// The driver.
-    Driver(Result<(), Fault>),
+    Driver(Result<(), BoxError>),
     /// The driver panicked.
     DriverPanicked,
     /// The REST door.
@@ -53,7 +55,7 @@ impl Endings {
                 self.driver = true;
                 result
                     .err()
-                    .map(|fault| Failure::new(Exit::Fault, anyhow::Error::new(fault).context("keep the ledger")))
+                    .map(|fault| Failure::new(Exit::Fault, anyhow::Error::from_boxed(fault).context("keep the ledger")))
             }
             Ended::DriverPanicked => {
                 self.driver = true;
@@ -100,32 +102,42 @@ pub(super) fn close(store: Arc<SledStore>, limit_ms: u64) -> Result<(), Failure>
     }
 }
 
-/// Runs the driver on a thread of its own; a fault is logged here, once, and wakes everybody who waits.
-pub(super) fn spawn_driver<S: Store>(
-    driver: Driver<S>,
-    report: mpsc::Sender<Ended>,
-) -> Result<JoinHandle<()>, Failure> {
-    let (finality, health) = (Arc::clone(&driver.finality), Arc::clone(&driver.health));
+/// Runs the driver of a node that validates alone, on a thread of its own.
+pub(super) fn spawn_driver<S: Store>(driver: Driver<S>, end: End) -> Result<(), Failure> {
     let run = move || {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| driver.run()));
-        let ended = match outcome {
-            Ok(result) => Ended::Driver(result),
+        end.report(match outcome {
+            Ok(result) => Ended::Driver(result.map_err(Into::into)),
             Err(_) => Ended::DriverPanicked,
-        };
+        });
+    };
+    std::thread::Builder::new().name("driver".to_owned()).spawn(run).context("start the driver")?;
+    Ok(())
+}
+
+/// What happens when the driver, whichever it is, has ended: a fault is logged here, once, and wakes everybody who waits.
+pub(super) struct End {
+    pub(super) finality: Arc<Finality>,
+    pub(super) health: Arc<Health>,
+    pub(super) report: mpsc::Sender<Ended>,
+}
+
+impl End {
+    /// Says how it ended.
+    pub(super) fn report(self, ended: Ended) {
         let fault = match &ended {
-            Ended::Driver(Err(fault)) => Some(chain_of(fault)),
+            Ended::Driver(Err(fault)) => Some(chain_of(&**fault)),
             Ended::DriverPanicked => Some("the driver panicked".to_owned()),
             Ended::Driver(Ok(())) | Ended::Door(_) => None,
         };
         if let Some(fault) = fault {
             tracing::error!(fault, "the node stops");
-            health.fault(fault);
-            finality.fault();
+            self.health.fault(fault);
+            self.finality.fault();
         }
-        drop(report.send(ended));
-    };
-    let thread = std::thread::Builder::new().name("driver".to_owned()).spawn(run).context("start the driver")?;
-    Ok(thread)
+        // Nobody listens only when the process ends anyway.
+        drop(self.report.send(ended));
+    }
 }
 
 /// An error with its causes, in one line.

@@ -1,5 +1,7 @@
 //! What a node is made of, as its configuration names it: genesis, keys, certificate, store, replica.
 
+use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,12 +9,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use api::{HostedKey, NodeIdentity, Tls};
 use chain::genesis::Genesis;
+use chain::identity::OrganisationId;
+use chain::key::SecretKey;
+use ledger::genesis::LedgerGenesis;
 use ledger::organisation::Purpose;
 use replica::port::StoreFault;
 use replica::replica::{Fault, Replica};
 use store::SledStore;
 
-use crate::config::Config;
+use crate::config::{Config, Part, PeerConfig};
 use crate::consortium::read_genesis;
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
@@ -27,8 +32,10 @@ const PEM_BYTES_MAX: u64 = 1024 * 1024;
 pub(super) struct Parts {
     /// The genesis, countersigned.
     pub(super) genesis: Arc<Genesis>,
-    /// What the node votes with.
-    pub(super) consensus: NamedKey,
+    /// What the node votes with; a node that follows has nothing.
+    pub(super) consensus: Option<NamedKey>,
+    /// What it has with other nodes; a chain of one has nothing.
+    pub(super) together: Option<Together>,
     /// Who the node is.
     pub(super) identity: NodeIdentity,
     /// The statement keys it holds.
@@ -39,11 +46,20 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Reads them; whatever cannot be used is the operator's to mend.
-    pub(super) fn load(config: &Config) -> Result<Self, Failure> {
+    pub(super) fn load(config: &Config, peer_door: Option<TcpListener>) -> Result<Self, Failure> {
         let genesis = Arc::new(read_genesis(&config.node.genesis).or_exit(Exit::Usage)?);
-        let consensus = NamedKey::load(&config.keys.consensus, Purpose::Consensus).or_exit(Exit::Usage)?;
+        let ledger = LedgerGenesis::read(&genesis).context("read the genesis").or_exit(Exit::Usage)?;
+        let consensus = match config.node.part {
+            Part::Validator => Some(NamedKey::load(&config.keys.consensus, Purpose::Consensus).or_exit(Exit::Usage)?),
+            Part::Observer => None,
+        };
         let receipt = NamedKey::load(&config.keys.receipt, Purpose::Receipt).or_exit(Exit::Usage)?;
-        check_validator(&genesis, &consensus, &receipt)?;
+        check_receipt(&ledger, &receipt)?;
+        if let Some(consensus) = &consensus {
+            check_validator(&genesis, consensus)?;
+        }
+        let alone = genesis.validator_set().validators().len() == 1 && !config.has_peers();
+        let together = if alone { None } else { Some(Together::load(config, &ledger, peer_door)?) };
         let identity = NodeIdentity {
             id: config.node.id.clone(),
             organisation: receipt.organisation.clone(),
@@ -53,7 +69,7 @@ impl Parts {
         };
         let hosted = hosted(&config.keys.hosted).or_exit(Exit::Usage)?;
         let tls = tls(config).or_exit(Exit::Usage)?;
-        Ok(Self { genesis, consensus, identity, hosted, tls })
+        Ok(Self { genesis, consensus, together, identity, hosted, tls })
     }
 }
 
@@ -77,26 +93,72 @@ pub(crate) fn open_store(config: &Config) -> Result<SledStore, Failure> {
     })
 }
 
-/// A validator on its own needs the one key of the set, and the receipt key that stands beside it.
-fn check_validator(genesis: &Genesis, consensus: &NamedKey, receipt: &NamedKey) -> Result<(), Failure> {
-    let (organisation, key) = (&receipt.organisation, &receipt.key_id);
-    let listed =
-        genesis.body().validator(organisation).is_some_and(|validator| validator.receipt == receipt.secret.public());
-    if !listed {
-        let text = format!("sign log checkpoints with {organisation}/{key}: it is no receipt key of this genesis");
-        return Err(Failure::text(Exit::Usage, text));
+/// A node signs log checkpoints with a receipt key that the ledger lists.
+fn check_receipt(ledger: &LedgerGenesis, receipt: &NamedKey) -> Result<(), Failure> {
+    let listed = listed(ledger, Purpose::Receipt).any(|(organisation, public)| {
+        *organisation == receipt.organisation && public == *receipt.secret.public().as_bytes()
+    });
+    if listed {
+        return Ok(());
     }
-    let set = genesis.validator_set();
-    let known = set.get(&consensus.secret.public());
-    if known.is_some_and(|validator| validator.power >= set.quorum_power()) {
+    let (organisation, key) = (&receipt.organisation, &receipt.key_id);
+    let text = format!("sign log checkpoints with {organisation}/{key}: it is no receipt key of this genesis");
+    Err(Failure::text(Exit::Usage, text))
+}
+
+/// A validator votes with a key of the set.
+fn check_validator(genesis: &Genesis, consensus: &NamedKey) -> Result<(), Failure> {
+    if genesis.validator_set().get(&consensus.secret.public()).is_some() {
         return Ok(());
     }
     let (organisation, key) = (&consensus.organisation, &consensus.key_id);
-    let text = match known {
-        None => format!("validate with {organisation}/{key}: it is no consensus key of this genesis"),
-        Some(_) => format!("validate with {organisation}/{key} alone: the genesis asks for more validators"),
-    };
+    let text = format!("validate with {organisation}/{key}: it is no consensus key of this genesis");
     Err(Failure::text(Exit::Usage, text))
+}
+
+/// The active keys of a purpose, and whose they are.
+fn listed(ledger: &LedgerGenesis, purpose: Purpose) -> impl Iterator<Item = (&OrganisationId, [u8; 32])> {
+    ledger.organisations.iter().flat_map(move |organisation| {
+        let keys = organisation.keys.iter().filter(move |key| key.active && key.purposes.contains(&purpose));
+        keys.map(move |key| (&organisation.id, *key.public.as_bytes()))
+    })
+}
+
+/// What a node has with others.
+pub(super) struct Together {
+    /// What it proves itself with.
+    pub(super) secret: SecretKey,
+    /// Whose the peer keys are that the ledger lists.
+    pub(super) listed: BTreeMap<[u8; 32], OrganisationId>,
+    /// The nodes that it calls.
+    pub(super) peers: Vec<consensus::Address>,
+    /// Where they call it.
+    pub(super) listener: Option<TcpListener>,
+}
+
+impl Together {
+    fn load(config: &Config, ledger: &LedgerGenesis, given: Option<TcpListener>) -> Result<Self, Failure> {
+        let key = NamedKey::load(&config.keys.peer, Purpose::Peer).or_exit(Exit::Usage)?;
+        let own = *key.secret.public().as_bytes();
+        let listed: BTreeMap<_, _> =
+            listed(ledger, Purpose::Peer).map(|(organisation, public)| (public, organisation.clone())).collect();
+        if !listed.contains_key(&own) {
+            let text = format!(
+                "speak to other nodes as {}/{}: it is no peer key of this genesis",
+                key.organisation, key.key_id
+            );
+            return Err(Failure::text(Exit::Usage, text));
+        }
+        let peer = |peer: &PeerConfig| consensus::Address { key: *peer.key.as_bytes(), at: peer.address.clone() };
+        // A list that all nodes share names this one too.
+        let peers = config.peers.nodes.iter().map(peer).filter(|peer| peer.key != own).collect();
+        let bind = |listen| TcpListener::bind(listen).with_context(|| format!("listen for other nodes on {listen}"));
+        let listener = match given {
+            Some(listener) => Some(listener),
+            None => config.peers.listen.map(bind).transpose().or_exit(Exit::Usage)?,
+        };
+        Ok(Self { secret: key.secret, listed, peers, listener })
+    }
 }
 
 /// How often a node that catches up says in its log how far it has come.

@@ -27,10 +27,11 @@ use super::supply::Supply;
 use super::{Args, Load, Pace};
 use crate::clock::{self, NodeClock};
 use crate::config::Config;
-use crate::driver::{Covered, Driver, Wake};
+use crate::driver::{Driver, Wake};
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
 use crate::output::Output;
+use crate::service::Around;
 use crate::service::open_store;
 use crate::threads::Threads;
 
@@ -107,20 +108,16 @@ impl Node {
             clock: Arc::clone(&clock),
             window: (in_flight / clients).max(1),
         });
-        let driver = Driver {
-            replica,
+        let around = Around {
             query: door.query.clone(),
             mempool: Arc::clone(&door.mempool),
             finality: Arc::clone(&door.finality),
             health: Arc::new(Health::new()),
             clock,
-            key: consortium.secret(TAX_BUREAU, "consensus-1"),
-            suite: genesis.suite(),
-            wake: Arc::clone(&wake),
             config: config.clone(),
-            covered: Covered::default(),
-            unkept: None,
         };
+        let key = consortium.secret(TAX_BUREAU, "consensus-1");
+        let driver = Driver::new(replica, around, key, genesis.suite(), Arc::clone(&wake));
         let finality = Arc::clone(&door.finality);
         let run = move || {
             let ended = driver.run();

@@ -14,6 +14,7 @@ use crate::commands::token;
 use crate::consortium::Consortium;
 use crate::exit::{Exit, Failure};
 use crate::keys::NamedKey;
+use crate::local::Local;
 use crate::output::{Output, Report};
 use crate::plan::organisation;
 use crate::service::Service;
@@ -58,7 +59,8 @@ pub(super) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// A stage on a node that serves.
-    pub(super) fn new(output: &'a Output, service: &'a Service, consortium: &Consortium) -> Result<Self, Failure> {
+    pub(super) fn new(output: &'a Output, local: &'a Local, consortium: &Consortium) -> Result<Self, Failure> {
+        let service = &local.first;
         let mut logins = BTreeMap::new();
         for (id, own) in &consortium.keys {
             logins.insert(id.clone(), NamedKey::load(&own.login, Purpose::Login)?);

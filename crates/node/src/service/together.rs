@@ -1,0 +1,271 @@
+//! A node among others: consensus wired to the store, the door and the health of this one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::{ConsensusView, Finality, Health, PeerStatusView, format_ms};
+use chain::hash::StatementId;
+use chain::identity::OrganisationId;
+use chain::key::SecretKey;
+use chain::suite::Suite;
+use consensus::{Consensus, Equivocation, Host, Member, PeerView, Shared, Started, Transport};
+use replica::mempool::{Inserted, Mempool};
+use replica::port::Store;
+use replica::query::{Admission, AdmitError, Query};
+use replica::replica::{Committed, Dropped, Fault, Replica, Tip};
+use tokio::sync::mpsc;
+
+use super::ending::{End, Ended};
+use super::parts::Together;
+use crate::clock::NodeClock;
+use crate::config::Config;
+use crate::coverage::Coverage;
+use crate::exit::{Exit, Failure};
+
+/// Where consensus keeps its write-ahead log, beside the store.
+const DIRECTORY: &str = "consensus";
+
+/// How often the health is told how the others are.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How far behind the others a node may be and still take writes, blocks.
+const BEHIND_MAX: u64 = 10;
+
+/// A block that takes so long has a reason worth telling.
+const LATE: Duration = Duration::from_secs(5);
+
+/// What a node is made of, as far as consensus needs it.
+pub(crate) struct Around<S: Store> {
+    pub(crate) query: Query<S>,
+    pub(crate) mempool: Arc<Mempool>,
+    pub(crate) finality: Arc<Finality>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) clock: Arc<NodeClock>,
+    pub(crate) config: Config,
+}
+
+impl<S: Store> Clone for Around<S> {
+    fn clone(&self) -> Self {
+        Self {
+            query: self.query.clone(),
+            mempool: Arc::clone(&self.mempool),
+            finality: Arc::clone(&self.finality),
+            health: Arc::clone(&self.health),
+            clock: Arc::clone(&self.clock),
+            config: self.config.clone(),
+        }
+    }
+}
+
+struct NodeHost<S: Store> {
+    around: Around<S>,
+    coverage: Coverage<S>,
+}
+
+impl<S: Store> Host for NodeHost<S> {
+    fn now_ms(&self) -> i64 {
+        self.around.clock.now_ms()
+    }
+
+    fn dropped(&self, dropped: &[(StatementId, Dropped)]) {
+        self.around.finality.dropped(dropped);
+    }
+
+    fn committed(&self, committed: &Committed) {
+        let (height, statements, events) = (committed.height, committed.statements.len(), committed.events);
+        self.around.health.committed(height, self.around.clock.now_ms());
+        self.around.finality.committed(committed);
+        if statements == 0 {
+            tracing::debug!(height, "committed a heartbeat");
+        } else {
+            tracing::info!(height, statements, events, "committed block");
+        }
+    }
+
+    fn no_room(&self, operation: &'static str) {
+        if self.around.health.no_room(format!("no room left for {operation}")) {
+            tracing::error!(operation, "the disk is full: writes are refused until there is room");
+        }
+    }
+
+    fn room(&self) {
+        if self.around.health.room() {
+            tracing::info!("there is room on the disk again");
+        }
+    }
+
+    fn heartbeat(&mut self, tip: &Tip) -> Result<Duration, Fault> {
+        Ok(self.around.config.heartbeat(self.coverage.is_short_of(&tip.progress)?))
+    }
+
+    fn equivocated(&self, equivocation: Equivocation) {
+        let Equivocation { first, second } = equivocation;
+        tracing::error!(?first, ?second, "a validator signed two things that exclude each other");
+    }
+}
+
+/// Starts consensus; inside a runtime.
+pub(super) async fn start<S: Store>(
+    replica: Replica<S>,
+    around: Around<S>,
+    key: Option<SecretKey>,
+    suite: Suite,
+    together: Together,
+    end: End,
+) -> Result<Arc<Consensus>, Failure> {
+    let Together { secret, listed, peers, listener } = together;
+    let directory = around.config.node.data.join(DIRECTORY);
+    crate::files::directory(&directory)?;
+    let validators = replica.tip().validators.clone();
+    let own =
+        key.as_ref().and_then(|key| validators.get(&key.public())).map(|validator| validator.organisation.clone());
+    let allowed: std::collections::BTreeSet<_> = listed.keys().copied().collect();
+    let parts = consensus::Parts {
+        suite,
+        mempool: Arc::clone(&around.mempool),
+        host: NodeHost { around: around.clone(), coverage: Coverage::new(around.query.clone()) },
+        member: key.map_or(Member::Observer, Member::Validator),
+        peer: *secret.public().as_bytes(),
+        directory,
+        options: around.config.consensus_options(),
+        transport: Some(Transport { secret, listener, peers, allowed: Arc::new(move |key| allowed.contains(key)) }),
+        replica,
+    };
+    let ended = move |outcome: Result<(), consensus::Ended>| end.report(Ended::Driver(outcome.map_err(Into::into)));
+    let Started { consensus, shared } = Consensus::start(parts, ended)
+        .await
+        .map_err(|error| Failure::new(Exit::Fault, anyhow::Error::new(error).context("start consensus")))?;
+    tokio::spawn(take_in(shared, around.clone(), Arc::clone(&consensus)));
+    let look = Look { around, listed, validators, own, caught_up: false };
+    tokio::spawn(look.run(Arc::clone(&consensus)));
+    Ok(consensus)
+}
+
+/// Takes in what other nodes share, as the door does, and passes on what was new.
+async fn take_in<S: Store>(mut shared: mpsc::Receiver<Shared>, around: Around<S>, consensus: Arc<Consensus>) {
+    while let Some(shared) = shared.recv().await {
+        let (around, consensus) = (around.clone(), Arc::clone(&consensus));
+        // One frame after the other: while this one is looked at, the peers wait.
+        let looked = tokio::task::spawn_blocking(move || {
+            let Shared { from, origin, statements } = shared;
+            let now_ms = around.clock.now_ms();
+            let new: Vec<Vec<u8>> =
+                statements.into_iter().filter(|statement| admit(&around, statement, now_ms)).collect();
+            if !new.is_empty() {
+                consensus.pass_on(from, origin, new);
+            }
+        });
+        if looked.await.is_err() {
+            tracing::error!("looking at a shared statement panicked; it is not taken in");
+        }
+    }
+}
+
+/// Whether a statement is new here and waits now.
+fn admit<S: Store>(around: &Around<S>, statement: &[u8], now_ms: i64) -> bool {
+    match around.query.admit(statement, now_ms) {
+        Ok(Admission::Admitted(entry)) => matches!(around.mempool.insert(*entry), Ok(Inserted::Queued)),
+        Ok(Admission::Decided(_)) => false,
+        Err(AdmitError::Rejected(rejection)) => {
+            tracing::debug!(%rejection, "a shared statement was not taken in");
+            false
+        }
+        // Whoever commits meets it too, and stops the node.
+        Err(AdmitError::Fault(fault)) => {
+            tracing::error!(%fault, "a shared statement could not be judged");
+            false
+        }
+    }
+}
+
+/// Looks how the others are, and tells the health.
+struct Look<S: Store> {
+    around: Around<S>,
+    listed: BTreeMap<[u8; 32], OrganisationId>,
+    validators: chain::validators::ValidatorSet,
+    /// Whose vote is cast here.
+    own: Option<OrganisationId>,
+    caught_up: bool,
+}
+
+impl<S: Store> Look<S> {
+    async fn run(mut self, consensus: Arc<Consensus>) {
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        loop {
+            every.tick().await;
+            self.look(&consensus);
+        }
+    }
+
+    fn look(&mut self, consensus: &Consensus) {
+        let (standing, peers) = (consensus.standing(), consensus.peers());
+        let no_quorum = self.no_quorum(&peers);
+        let highest = peers.iter().filter(|peer| peer.connected).map(|peer| peer.tip_height).max().unwrap_or(0);
+        let behind = highest.saturating_sub(standing.tip_height);
+        // Before it has seen enough of the others, a node cannot know how far they are.
+        self.caught_up = if self.caught_up { behind <= BEHIND_MAX } else { no_quorum.is_none() && behind == 0 };
+        self.around.health.caught_up(self.caught_up);
+        let for_ms = u64::try_from(standing.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let proposer = standing.proposer.and_then(|key| {
+            let validators = self.validators.validators().iter();
+            validators
+                .map(|validator| (validator.key.as_bytes(), &validator.organisation))
+                .find(|(found, _)| **found == key)
+        });
+        let proposer = proposer.map(|(_, organisation)| organisation.to_string());
+        let late = standing.deciding && standing.since.elapsed() >= LATE;
+        let why = no_quorum.clone().or_else(|| {
+            let who = proposer.as_deref().unwrap_or("nobody yet");
+            late.then(|| format!("round {} is waiting for the block of {who}, or for votes on it", standing.round))
+        });
+        let view = ConsensusView {
+            votes: self.own.is_some(),
+            height: standing.height,
+            round: standing.round,
+            proposer,
+            deciding: standing.deciding,
+            for_ms,
+            why,
+            peers: peers.iter().map(|peer| self.peer(peer)).collect(),
+        };
+        self.around.health.consensus(view, no_quorum);
+    }
+
+    fn peer(&self, peer: &PeerView) -> PeerStatusView {
+        let ago = i64::try_from(Instant::now().duration_since(peer.heard).as_millis()).unwrap_or(i64::MAX);
+        PeerStatusView {
+            organisation: self.listed.get(&peer.key).map(ToString::to_string),
+            key: chain::encoding::encode_base64url(&peer.key),
+            connected: peer.connected,
+            height: peer.tip_height,
+            heard: format_ms(self.around.clock.now_ms().saturating_sub(ago)),
+            dropped: peer.dropped,
+        }
+    }
+
+    /// Why no block can be decided, when too little of the voting power is in reach.
+    ///
+    /// Only those count that are connected with this node: that others pass votes on is seen when blocks come.
+    fn no_quorum(&self, peers: &[PeerView]) -> Option<String> {
+        let connected = |organisation: &OrganisationId| {
+            peers.iter().any(|peer| peer.connected && self.listed.get(&peer.key) == Some(organisation))
+        };
+        let own = self.own.as_ref();
+        let (here, missing): (Vec<_>, Vec<_>) = self
+            .validators
+            .validators()
+            .iter()
+            .partition(|validator| own == Some(&validator.organisation) || connected(&validator.organisation));
+        let power: u64 = here.iter().map(|validator| validator.power).sum();
+        let needed = self.validators.quorum_power();
+        (power < needed).then(|| {
+            let missing: Vec<_> = missing.iter().map(|validator| validator.organisation.as_str()).collect();
+            format!(
+                "{power} of {} votes are in reach and {needed} are needed; not connected: {}",
+                self.validators.total_power(),
+                missing.join(", ")
+            )
+        })
+    }
+}
