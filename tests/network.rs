@@ -105,6 +105,16 @@ impl Network {
         }
     }
 
+    /// Takes the cable between two nodes away, as if there had never been one.
+    pub fn disconnect(&self, one: usize, other: usize) {
+        self.cables.remove(one, other);
+    }
+
+    /// Waits until a node has precommitted a block at a height.
+    pub async fn locked(&self, place: usize, height: u64) {
+        self.cables.precommitted(place, height).await;
+    }
+
     async fn connect(&self, one: usize, other: usize) {
         let running = |place: usize| self.members[place].consensus();
         let (Some(here), Some(there)) = (running(one), running(other)) else { return };

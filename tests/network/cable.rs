@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chain::certificate::VoteKind;
 use consensus::{Consensus, Incoming, Outgoing};
 use tokio::sync::watch;
+use wire::peer::{ConsensusMessage, FrameContent, LivenessMessage, PeerFrame};
 
-use super::peer_secret;
+use super::{PATIENCE, peer_secret};
 use crate::trial::seed::Seed;
 
 /// How bad the network is.
@@ -28,6 +30,10 @@ struct State {
     faults: Faults,
     /// Directions in which nothing passes.
     cut: BTreeSet<(usize, usize)>,
+    /// Cables that are not there at all.
+    removed: BTreeSet<(usize, usize)>,
+    /// Whether precommits are lost.
+    no_precommits: bool,
     seed: Seed,
 }
 
@@ -37,12 +43,17 @@ pub struct Cables {
     state: Mutex<State>,
     /// Each node's number of lives: cables of an earlier one are dead.
     lives: Vec<watch::Sender<u64>>,
+    /// The height of each node's newest precommit for a block.
+    precommitted: Vec<watch::Sender<u64>>,
+    /// Wakes those who carry for a cable that was taken away.
+    gone: watch::Sender<u64>,
 }
 
 impl Cables {
     pub(super) fn new(nodes: usize, seed: Seed, faults: Faults) -> Self {
-        let state = State { faults, cut: BTreeSet::new(), seed };
-        Self { state: Mutex::new(state), lives: (0..nodes).map(|_| watch::Sender::new(0)).collect() }
+        let state = State { faults, cut: BTreeSet::new(), removed: BTreeSet::new(), no_precommits: false, seed };
+        let each = || (0..nodes).map(|_| watch::Sender::new(0)).collect();
+        Self { state: Mutex::new(state), lives: each(), precommitted: each(), gone: watch::Sender::new(0) }
     }
 
     /// Cuts all between two groups, both ways.
@@ -60,6 +71,46 @@ impl Cables {
     /// Lets everything pass again.
     pub fn heal(&self) {
         self.state.lock().unwrap().cut.clear();
+    }
+
+    /// Loses every precommit, or none.
+    pub fn lose_precommits(&self, lose: bool) {
+        self.state.lock().unwrap().no_precommits = lose;
+    }
+
+    /// Takes a cable away: its streams end, and none is opened again.
+    pub(super) fn remove(&self, one: usize, other: usize) {
+        self.state.lock().unwrap().removed.extend([(one, other), (other, one)]);
+        self.gone.send_modify(|times| *times += 1);
+    }
+
+    fn is_there(&self, ends: (usize, usize)) -> bool {
+        !self.state.lock().unwrap().removed.contains(&ends)
+    }
+
+    /// Waits until a node has precommitted a block at a height.
+    pub(super) async fn precommitted(&self, place: usize, height: u64) {
+        let mut newest = self.precommitted[place].subscribe();
+        let there = newest.wait_for(|newest| *newest >= height);
+        tokio::time::timeout(PATIENCE, there).await.expect("a block is precommitted in time").unwrap();
+    }
+
+    /// Looks at a frame on its way; says whether it is lost for what it holds.
+    fn is_lost(&self, from: usize, frame: &Bytes) -> bool {
+        let Ok(PeerFrame { origin, content }) = wire::decode::<PeerFrame>(frame) else { return false };
+        let vote = match content {
+            FrameContent::Consensus(ConsensusMessage::Vote(vote))
+            | FrameContent::Liveness(LivenessMessage::Vote(vote)) => vote,
+            _ => return false,
+        };
+        let own = origin == *peer_secret(from).public().as_bytes();
+        if vote.kind != VoteKind::Precommit {
+            return false;
+        }
+        if own && vote.block_id.is_some() {
+            self.precommitted[from].send_modify(|newest| *newest = vote.height.max(*newest));
+        }
+        self.state.lock().unwrap().no_precommits
     }
 
     /// From now on it is so bad.
@@ -94,6 +145,7 @@ async fn carry(cables: Arc<Cables>, ends: (usize, usize), mut outgoing: Outgoing
     let mut lives = [ends.0, ends.1].map(|node| cables.lives[node].subscribe());
     lives.iter_mut().for_each(watch::Receiver::mark_unchanged);
     let [mut here, mut there] = lives;
+    let mut gone = cables.gone.subscribe();
     let mut under_way: BinaryHeap<UnderWay> = BinaryHeap::new();
     let mut number = 0;
     loop {
@@ -101,9 +153,13 @@ async fn carry(cables: Arc<Cables>, ends: (usize, usize), mut outgoing: Outgoing
         tokio::select! {
             _ = here.changed() => break,
             _ = there.changed() => break,
+            _ = gone.changed() => if !cables.is_there(ends) { break },
             frames = outgoing.batch() => {
                 let Some(frames) = frames else { break };
                 for frame in frames {
+                    if cables.is_lost(ends.0, &frame) {
+                        continue;
+                    }
                     for delay in cables.fate(ends.0, ends.1) {
                         number += 1;
                         under_way.push((Reverse(Instant::now() + delay), Reverse(number), frame.clone()));
@@ -123,6 +179,9 @@ async fn carry(cables: Arc<Cables>, ends: (usize, usize), mut outgoing: Outgoing
 
 /// Connects two nodes, both ways.
 pub(super) async fn connect(cables: &Arc<Cables>, one: (usize, &Consensus), other: (usize, &Consensus)) {
+    if !cables.is_there((one.0, other.0)) {
+        return;
+    }
     let key = |place| *peer_secret(place).public().as_bytes();
     let (Ok((from_one, to_one)), Ok((from_other, to_other))) =
         (one.1.open(key(other.0)).await, other.1.open(key(one.0)).await)

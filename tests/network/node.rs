@@ -110,15 +110,11 @@ impl Member {
             seen: Arc::clone(&self.seen),
             heartbeat: Duration::from_secs(600),
         };
-        let member = match &self.key {
-            Some(key) => consensus::Member::Validator(key.clone()),
-            None => consensus::Member::Observer,
-        };
         let parts = Parts {
             replica,
             mempool: Arc::clone(&mempool),
             host,
-            member,
+            key: self.key.clone(),
             suite: self.genesis.suite(),
             peer: *peer_secret(self.place).public().as_bytes(),
             directory: log.to_owned(),
@@ -186,6 +182,36 @@ impl Member {
     /// How consensus stands here.
     pub fn standing(&self) -> consensus::Standing {
         self.life.as_ref().expect("the node runs").consensus.standing()
+    }
+
+    fn query(&self) -> &Query<MemoryStore> {
+        &self.life.as_ref().expect("the node runs").query
+    }
+
+    fn event(&self, statement: &Statement) -> (u64, chain::block::Outcome) {
+        let view = self.query().statement(&statement.id).unwrap().expect("it is decided");
+        let event = self.query().event(view.first_leaf).unwrap().expect("it has an event");
+        (view.height, event.outcome)
+    }
+
+    /// The code of a statement's first outcome.
+    pub fn code(&self, statement: &Statement) -> String {
+        self.event(statement).1.code
+    }
+
+    /// What a statement's first outcome is about.
+    pub fn subject(&self, statement: &Statement) -> String {
+        self.event(statement).1.subject
+    }
+
+    /// The height at which a statement was decided.
+    pub fn height_of(&self, statement: &Statement) -> u64 {
+        self.event(statement).0
+    }
+
+    /// The time of a block, ms UTC.
+    pub fn time_of(&self, height: u64) -> i64 {
+        self.query().block(height).unwrap().expect("there is such a block").header.time_ms
     }
 
     /// The ids of its blocks, from height 1 on.

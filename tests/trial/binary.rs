@@ -91,7 +91,8 @@ impl Binary {
         }
         let mut command = self.command();
         // A port of our own choice, because a door that was just killed must be found again at once.
-        command.args(["dev", "--listen", &free_address()?.to_string(), "--log", "info"].map(OsStr::new));
+        let listen = free_address()?.to_string();
+        command.args(["dev", "--validators", "1", "--listen", &listen, "--log", "info"].map(OsStr::new));
         command.args([OsStr::new("--data"), data.as_os_str(), OsStr::new("--ready-file"), ready.as_os_str()]);
         command.stdout(Stdio::null()).stderr(File::create(log)?);
         Ok(Life { child: command.spawn()?, log: log.to_owned(), ready })

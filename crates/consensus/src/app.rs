@@ -47,6 +47,9 @@ const ROOM_PAUSE: Duration = Duration::from_secs(1);
 /// How often a wait for room on the disk looks whether the node stops.
 const STOP_LOOK: Duration = Duration::from_millis(50);
 
+/// How long the first height waits for others to be there.
+const ALONE_MAX: Duration = Duration::from_secs(2);
+
 /// Own equivocation evidence handed on of one height: more would prove nothing more.
 const EVIDENCE_MAX: usize = 16;
 
@@ -91,6 +94,10 @@ pub(crate) struct Work {
     later: Vec<Later>,
     /// Blocks of this height as bytes, to send them again.
     blocks: BTreeMap<BlockId, Bytes>,
+    /// The engine waits for its first height.
+    ready: Option<Reply<(Height, HeightParams<Context>)>>,
+    /// When it gets it in any case.
+    ready_at: Instant,
     /// The engine waits for the next height.
     held: Option<Reply<Next<Context>>>,
     /// When the last block was committed.
@@ -113,6 +120,8 @@ impl Work {
             own: BTreeMap::new(),
             later: Vec::new(),
             blocks: BTreeMap::new(),
+            ready: None,
+            ready_at: now + ALONE_MAX,
             held: None,
             last: now,
             beat_at: now,
@@ -136,7 +145,7 @@ impl<S: Store, H: Host> App<S, H> {
                     None => return Err(Ended::Engine),
                 },
                 () = self.wake.changed() => {}
-                () = tokio::time::sleep_until(deadline.into()), if self.work.held.is_some() => {}
+                () = tokio::time::sleep_until(deadline.into()), if self.is_waited_for() => {}
             }
             let reasons = self.wake.take();
             if reasons.stop {
@@ -152,10 +161,7 @@ impl<S: Store, H: Host> App<S, H> {
 
     fn handle(&mut self, message: AppMsg<Context>) -> Result<(), Ended> {
         match message {
-            AppMsg::ConsensusReady { reply } => {
-                let next = self.next_height();
-                drop(reply.send((Height(next), self.begin(next))));
-            }
+            AppMsg::ConsensusReady { reply } => self.work.ready = Some(reply),
             AppMsg::StartedRound { height, round, proposer, role: _, reply_value } => {
                 self.standing.lock().expect("nothing panics while it holds this").round(height.0, round, proposer);
                 let values = self.take_later()?;
@@ -184,11 +190,11 @@ impl<S: Store, H: Host> App<S, H> {
             }
             AppMsg::GetDecidedValues { range, reply } => self.serve(&range, reply),
             AppMsg::GetHistoryMinHeight { reply } => drop(reply.send(Height(MIN_HEIGHT))),
-            // Blocks follow every proposal that is published, and the engine publishes this one too.
-            AppMsg::RestreamProposal { .. } => {}
             // Extensions are off for every height.
             AppMsg::ExtendVote { reply, .. } => drop(reply.send(None)),
-            AppMsg::VerifyVoteExtensions { .. } => {}
+            // Nobody asks for the one, for the same reason; and to send a block again is no news: blocks follow every
+            // proposal that is published, and the engine publishes this one too.
+            AppMsg::VerifyVoteExtensions { .. } | AppMsg::RestreamProposal { .. } => {}
         }
         Ok(())
     }
@@ -209,8 +215,15 @@ impl<S: Store, H: Host> App<S, H> {
         HeightParams::new(validators, (&self.options.timeouts).into(), None)
     }
 
+    fn is_waited_for(&self) -> bool {
+        self.work.held.is_some() || self.work.ready.is_some()
+    }
+
     /// When to look again whether the next height may start.
     fn deadline(&self) -> Instant {
+        if self.work.ready.is_some() {
+            return self.work.ready_at;
+        }
         let paced = self.work.last + self.options.interval;
         let work = self.proposer.is_some() && !self.mempool.is_empty();
         if work { self.work.beat_at.min(paced) } else { self.work.beat_at }
@@ -218,6 +231,7 @@ impl<S: Store, H: Host> App<S, H> {
 
     /// Starts the next height, if there is a reason.
     fn let_go(&mut self) {
+        self.begin_first();
         if self.work.held.is_none() {
             return;
         }
@@ -234,6 +248,23 @@ impl<S: Store, H: Host> App<S, H> {
         } else if now >= self.work.beat_at {
             // It follows: nothing is due here.
             self.work.beat_at = now + Duration::from_secs(60);
+        }
+    }
+
+    /// Starts the first height: when enough others are there to decide it, when they are ahead, or after a while, since
+    /// those that others are connected with may be enough.
+    fn begin_first(&mut self) {
+        if self.work.ready.is_none() {
+            return;
+        }
+        let next = self.next_height();
+        let connected = self.switch.neighbours().len() + usize::from(self.proposer.is_some());
+        let validators = self.replica.tip().validators.validators().len();
+        let enough = connected * 3 > validators * 2;
+        if (enough || self.wake.peers_at() >= next || Instant::now() >= self.work.ready_at)
+            && let Some(reply) = self.work.ready.take()
+        {
+            drop(reply.send((Height(next), self.begin(next))));
         }
     }
 

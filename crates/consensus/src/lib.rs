@@ -32,6 +32,6 @@ pub use host::{Equivocation, Host};
 pub use link::{Incoming, Outgoing, Refused};
 pub use options::{Options, Timeouts};
 pub use standing::Standing;
-pub use start::{Consensus, Member, Parts, Started};
+pub use start::{Consensus, Parts, Started};
 pub use switch::{PeerView, Shared};
 pub use transport::{Address, Allowed, Transport, TransportError};

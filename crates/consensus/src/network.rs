@@ -41,7 +41,7 @@ type Event = NetworkEvent<Context>;
 enum Fan {
     Subscribe(Box<dyn Subscriber<Event>>),
     Event(Box<Event>),
-    Inbound(Inbound),
+    Inbound(Box<Inbound>),
 }
 
 /// Calls that wait for their answers, and whose they are.
@@ -140,7 +140,7 @@ impl Actor for Network {
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 // One at a time, so that the unbounded channel holds at most one of these.
-                if forward.send(Fan::Inbound(event)).is_err() || taken.recv().await.is_none() {
+                if forward.send(Fan::Inbound(Box::new(event))).is_err() || taken.recv().await.is_none() {
                     return;
                 }
             }
@@ -158,8 +158,6 @@ impl Actor for Network {
             Msg::Subscribe(subscriber) => drop(state.fan.send(Fan::Subscribe(subscriber))),
             Msg::PublishConsensusMsg(message) => state.publish(&message)?,
             Msg::PublishLivenessMsg(message) => state.switch.publish(liveness_frame(&message)?),
-            // Blocks go out by the application, when their proposals are published.
-            Msg::PublishProposalPart(_) => {}
             Msg::BroadcastStatus(Status { tip_height, history_min_height }) => {
                 let (tip_height, min_height) = (tip_height.0, history_min_height.0);
                 let neighbours = state.switch.neighbours();
@@ -171,11 +169,15 @@ impl Actor for Network {
             }
             Msg::OutgoingResponse(id, response) => state.answer(&id, &response)?,
             Msg::CancelInboundRequest(id) => drop(lock(&state.calls).remove(&id)),
-            Msg::UpdateValidatorSet(_) => {}
             Msg::DumpState(reply) => drop(reply.send(None)),
             Msg::UpdatePersistentPeers(_, reply) => drop(reply.send(Ok(()))),
-            // A late answer is dropped by the engine itself.
-            Msg::CancelRequest(_) | Msg::ValidatorProofVerified { .. } | Msg::NewEvent(_) => {}
+            // Blocks go out by the application, which also says who validates; a late answer is dropped by the engine
+            // itself; the rest is of another transport.
+            Msg::PublishProposalPart(_)
+            | Msg::UpdateValidatorSet(_)
+            | Msg::CancelRequest(_)
+            | Msg::ValidatorProofVerified { .. }
+            | Msg::NewEvent(_) => {}
         }
         Ok(())
     }
@@ -198,7 +200,7 @@ impl Fanning {
                 Fan::Subscribe(subscriber) => self.subscribe(subscriber),
                 Fan::Event(event) => self.tell(*event),
                 Fan::Inbound(inbound) => {
-                    self.inbound(inbound);
+                    self.inbound(*inbound);
                     if done.send(()).await.is_err() {
                         return;
                     }
@@ -219,7 +221,9 @@ impl Fanning {
 
     fn tell(&self, event: Event) {
         let Some((last, others)) = self.subscribers.split_last() else { return };
-        others.iter().for_each(|subscriber| subscriber.send(event.clone()));
+        for subscriber in others {
+            subscriber.send(event.clone());
+        }
         last.send(event);
     }
 
@@ -239,7 +243,7 @@ impl Fanning {
                 self.tell(NetworkEvent::PeerDisconnected(peer_id(&peer)));
             }
             Inbound::Frame(peer, frame) => {
-                if let Some(event) = self.event(peer, frame) {
+                if let Some(event) = self.event(peer, *frame) {
                     self.tell(event);
                 }
             }

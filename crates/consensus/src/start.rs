@@ -31,15 +31,6 @@ use crate::switch::{PeerView, Shared, Switch};
 use crate::transport::Transport;
 use crate::wake::Wake;
 
-/// What a node takes part with.
-#[derive(Clone, Debug)]
-pub enum Member {
-    /// It votes, with this consensus key.
-    Validator(SecretKey),
-    /// It follows, and passes on what it is given.
-    Observer,
-}
-
 /// What consensus is made of.
 pub struct Parts<S: Store, H: Host> {
     /// What blocks are built on.
@@ -48,8 +39,8 @@ pub struct Parts<S: Store, H: Host> {
     pub mempool: Arc<Mempool>,
     /// The node around it.
     pub host: H,
-    /// Whether it votes.
-    pub member: Member,
+    /// The consensus key that it votes with; without one it follows, and passes on what it is given.
+    pub key: Option<SecretKey>,
     /// The suite of the chain.
     pub suite: Suite,
     /// This node's peer key.
@@ -89,7 +80,7 @@ impl Consensus {
         parts: Parts<S, H>,
         ended: impl FnOnce(Result<(), Ended>) + Send + 'static,
     ) -> Result<Started, NotStarted> {
-        let Parts { replica, mempool, host, member, suite, peer, directory, options, transport } = parts;
+        let Parts { replica, mempool, host, key, suite, peer, directory, options, transport } = parts;
         let tip = Arc::clone(replica.tip());
         let domain = Domain { chain: replica.chain().clone(), suite };
         let wake = Arc::new(Wake::default());
@@ -98,11 +89,7 @@ impl Consensus {
         let (switch, ends) = Switch::new(peer, scope, Arc::clone(&wake));
         let running = network::spawn(Arc::clone(&switch), ends, Arc::clone(&wake), domain.clone()).await;
         let running = running.map_err(|error| NotStarted(error.to_string()))?;
-        let key = match &member {
-            Member::Validator(key) => Some(key),
-            Member::Observer => None,
-        };
-        let (channels, engine) = engine::start(&options, &directory, &domain, key, &running).await?;
+        let (channels, engine) = engine::start(&options, &directory, &domain, key.as_ref(), &running).await?;
         let standing = Arc::new(Mutex::new(Standing::new(tip.progress.height)));
         let streams = CancellationToken::new();
         if let Some(transport) = transport {
@@ -114,7 +101,7 @@ impl Consensus {
             replica,
             mempool,
             host,
-            proposer: key.map(SecretKey::public),
+            proposer: key.as_ref().map(SecretKey::public),
             suite,
             options,
             switch: Arc::clone(&switch),

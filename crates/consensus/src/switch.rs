@@ -47,7 +47,7 @@ pub(crate) enum Inbound {
     /// A peer is gone.
     Down(KeyBytes),
     /// A peer said something, or passed it on.
-    Frame(KeyBytes, PeerFrame),
+    Frame(KeyBytes, Box<PeerFrame>),
 }
 
 /// Statements that a peer shares.
@@ -176,6 +176,7 @@ impl Switch {
         };
         if first {
             self.events.send(Inbound::Up(peer)).await.map_err(|_| Refused::Stopping)?;
+            self.wake.look();
         }
         Ok((outgoing, Incoming::new(Arc::clone(self), peer, opened, id)))
     }
@@ -282,7 +283,7 @@ impl Switch {
             }
             FrameContent::Status(_) | FrameContent::Call(..) | FrameContent::Answer(..) => {}
         }
-        self.events.send(Inbound::Frame(from, frame)).await.map_err(|_| Refused::Stopping)
+        self.events.send(Inbound::Frame(from, Box::new(frame))).await.map_err(|_| Refused::Stopping)
     }
 
     fn is_connected(&self, peer: &KeyBytes) -> bool {
@@ -373,9 +374,10 @@ fn is_urgent(content: &FrameContent) -> bool {
 /// The height that a frame is about.
 fn height_of(content: &FrameContent) -> Option<u64> {
     match content {
-        FrameContent::Consensus(ConsensusMessage::Vote(vote)) => Some(vote.height),
+        FrameContent::Consensus(ConsensusMessage::Vote(vote)) | FrameContent::Liveness(LivenessMessage::Vote(vote)) => {
+            Some(vote.height)
+        }
         FrameContent::Consensus(ConsensusMessage::Proposal(proposal)) => Some(proposal.height),
-        FrameContent::Liveness(LivenessMessage::Vote(vote)) => Some(vote.height),
         FrameContent::Liveness(LivenessMessage::Polka(polka)) => Some(polka.height),
         FrameContent::Liveness(LivenessMessage::Round(round)) => Some(round.height),
         FrameContent::Part(part) => match &part.content {

@@ -52,6 +52,11 @@ impl Wake {
         self.change(|state| !std::mem::replace(&mut state.reasons.beat, true));
     }
 
+    /// Says that something is to be looked at.
+    pub(crate) fn look(&self) {
+        self.changed.notify_one();
+    }
+
     /// Says that it is time to stop.
     pub(crate) fn stop(&self) {
         self.change(|state| !std::mem::replace(&mut state.reasons.stop, true));

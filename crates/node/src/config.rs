@@ -306,8 +306,7 @@ pub(crate) struct TelemetryConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        // What sled has to say comes as faults of the store; by itself it calls each ordinary end an error.
-        Self { filter: "info,sled=off".to_owned(), format: LogFormat::Auto }
+        Self { filter: "info".to_owned(), format: LogFormat::Auto }
     }
 }
 

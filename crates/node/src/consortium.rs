@@ -32,7 +32,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::files::{self, Staging};
 use crate::keys::{self, NamedKey};
-use crate::plan::{Plan, Planned, TAX_BUREAU, organisation};
+use crate::plan::{Plan, Planned, Ports, TAX_BUREAU, organisation};
 
 /// The keys of one organisation that it holds itself.
 #[derive(Clone, Debug)]
@@ -192,9 +192,6 @@ fn own_keys(directory: &Path, id: &OrganisationId) -> OwnKeys {
 /// Where the further validators are, below the directory of a consortium.
 const NODES: &str = "nodes";
 
-/// Where the first validator's peer door is when it is started by itself; the others' follow.
-const PEER_PORT: u16 = 7_101;
-
 /// What the further validators are configured to, in the order of the genesis.
 fn others(directory: &Path, genesis: &Genesis) -> anyhow::Result<Vec<Config>> {
     let agencies = genesis.body().validators.iter().map(|validator| &validator.organisation);
@@ -234,7 +231,7 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
     let ledger = LedgerGenesis { parameters: Parameters::new(bureau), organisations, mandates: mandates.collect() };
     let genesis = genesis(&"demo".parse().context("name the chain")?, &ledger, &validators)?;
     for place in 0..agencies.len() {
-        files::create_public(&home(place).join("node.toml"), node_toml(&agencies, &validators, place).as_bytes())?;
+        files::create_public(&home(place).join("node.toml"), node_toml(plan.ports, &validators, place).as_bytes())?;
     }
     files::create_public(&directory.join("genesis.json"), &genesis.to_bytes())?;
     let nodes = (agencies.len() > 1).then_some(NODES);
@@ -243,21 +240,23 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
 }
 
 /// The configuration of one validator among others, so that each can be started by itself on one machine.
-fn node_toml(agencies: &[OrganisationId], validators: &[ValidatorKeys], place: usize) -> String {
+fn node_toml(ports: Ports, validators: &[ValidatorKeys], place: usize) -> String {
     use std::fmt::Write as _;
-    let port = |place: usize| PEER_PORT + u16::try_from(place).unwrap_or(0);
-    let mut toml = format!("[node]\nid = \"{}-1\"\n", agencies[place]);
+    let after = |first: u16, place: usize| first.saturating_add(u16::try_from(place).unwrap_or(u16::MAX));
+    let mut toml = format!("[node]\nid = \"{}-1\"\n", validators[place].governance.organisation);
     if place > 0 {
         toml.push_str("genesis = \"../../genesis.json\"\n");
-        let _ = write!(toml, "\n[http]\nlisten = \"127.0.0.1:{}\"\n", 8_080 + place);
     }
-    if agencies.len() == 1 {
+    if place > 0 || ports.http != Ports::default().http {
+        let _ = write!(toml, "\n[http]\nlisten = \"127.0.0.1:{}\"\n", after(ports.http, place));
+    }
+    if validators.len() == 1 {
         return toml;
     }
-    let _ = write!(toml, "\n[peers]\nlisten = \"127.0.0.1:{}\"\n", port(place));
+    let _ = write!(toml, "\n[peers]\nlisten = \"127.0.0.1:{}\"\n", after(ports.peers, place));
     for (other, validator) in validators.iter().enumerate().filter(|(other, _)| *other != place) {
-        let key = validator.peer.secret.public();
-        let _ = write!(toml, "\n[[peers.nodes]]\naddress = \"127.0.0.1:{}\"\nkey = \"{key}\"\n", port(other));
+        let (port, key) = (after(ports.peers, other), validator.peer.secret.public());
+        let _ = write!(toml, "\n[[peers.nodes]]\naddress = \"127.0.0.1:{port}\"\nkey = \"{key}\"\n");
     }
     toml
 }

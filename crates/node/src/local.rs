@@ -76,7 +76,12 @@ impl Local {
 }
 
 fn stop_all(services: Vec<Service>) -> Result<Exit, Failure> {
-    services.into_iter().map(Service::stop).fold(Ok(Exit::Done), |all, one| all.and(one))
+    let mut outcome = Ok(Exit::Done);
+    // Each of them, whatever became of those before.
+    for stopped in services.into_iter().map(Service::stop) {
+        outcome = outcome.and(stopped);
+    }
+    outcome
 }
 
 /// Opens the peer doors, and tells every node where the others are.

@@ -77,11 +77,28 @@ pub(crate) struct PlannedMandate {
     pub(crate) scopes: Vec<Scope>,
 }
 
+/// Where the validators of a development consortium listen: the first one here, the others at the ports after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ports {
+    /// REST.
+    pub(crate) http: u16,
+    /// Other nodes.
+    pub(crate) peers: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { http: 8_080, peers: 7_101 }
+    }
+}
+
 /// Who belongs to a development consortium.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// How many of the agencies run a validator: the first ones.
     pub(crate) validators: usize,
+    /// Where they listen when each is started by itself.
+    pub(crate) ports: Ports,
     /// The organisations.
     pub(crate) organisations: Vec<Planned>,
     /// Their mandates.
@@ -91,7 +108,12 @@ pub(crate) struct Plan {
 impl Plan {
     /// The demo organisations: a shop that has its invoices issued, a buyer, and those who act for them.
     pub(crate) fn demo() -> anyhow::Result<Self> {
-        let mut plan = Self { validators: VALIDATORS_MAX, organisations: Vec::new(), mandates: Vec::new() };
+        let mut plan = Self {
+            validators: VALIDATORS_MAX,
+            ports: Ports::default(),
+            organisations: Vec::new(),
+            mandates: Vec::new(),
+        };
         for (id, name, taxpayer_id, role) in MEMBERS {
             let taxpayer_id = taxpayer_id.parse().context("plan the demo organisations")?;
             plan.organisations.push(Planned { id: organisation(id)?, name: name.to_owned(), taxpayer_id, role });

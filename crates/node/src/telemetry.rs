@@ -6,10 +6,17 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{LogFormat, TelemetryConfig};
 use crate::output;
 
+/// What sled has to say comes as faults of the store, and each ordinary end it calls an error; Malachite tells every
+/// round as if it were news.
+const QUIET: &str = "sled=off,arc_malachitebft_app=warn,arc_malachitebft_app_channel=warn,\
+    arc_malachitebft_core_consensus=warn,arc_malachitebft_core_driver=warn,arc_malachitebft_core_votekeeper=warn,\
+    arc_malachitebft_engine=warn,arc_malachitebft_sync=warn,arc_malachitebft_wal=warn";
+
 /// Starts logging, once a process.
 pub(crate) fn start(config: &TelemetryConfig) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(&config.filter).with_context(|| format!("read telemetry.filter {:?}", config.filter))?;
+    // What is said about the same later in the filter overrules this.
+    let filter = format!("{QUIET},{}", config.filter);
+    let filter = EnvFilter::try_new(filter).with_context(|| format!("read telemetry.filter {:?}", config.filter))?;
     let json = match config.format {
         LogFormat::Auto => !output::on_terminal(),
         LogFormat::Text => false,

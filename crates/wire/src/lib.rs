@@ -21,7 +21,12 @@ mod validators;
 pub use error::{CODES, Error};
 
 /// The messages, as generated from `proto/`.
-#[expect(clippy::pedantic, reason = "generated code")]
+#[expect(
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
 pub mod generated {
     include!(concat!(env!("OUT_DIR"), "/einvoice.v1.rs"));
 }

@@ -28,7 +28,7 @@ const EDGES: [(&str, &[&str]); 11] = [
 const FREE: [&str; 2] = ["tests", "benches"];
 
 /// Third-party crates and the only rooms that may use them. A trailing `*` stands for any ending.
-const FENCES: [(&str, &[&str]); 31] = [
+const FENCES: [(&str, &[&str]); 32] = [
     // The tree of `jmt` asks its store to answer with `anyhow` errors.
     ("anyhow", &["ledger", "node"]),
     ("arc-malachitebft*", &["consensus"]),
@@ -38,11 +38,12 @@ const FENCES: [(&str, &[&str]); 31] = [
     ("futures*", &["api", "client", "consensus", "node"]),
     ("getrandom", &["api", "client", "consensus", "node"]),
     ("governor", &["api"]),
-    ("hyper*", &["api"]),
+    ("hyper*", &["api", "consensus"]),
     ("http*", &["api"]),
     ("indicatif", &["node"]),
     ("jmt", &["ledger"]),
     ("malachitebft*", &["consensus"]),
+    ("multihash", &["consensus"]),
     ("prost*", &["wire"]),
     ("protox", &["wire"]),
     ("ractor*", &["consensus"]),

@@ -1,4 +1,4 @@
-//! `einvoice init`: the directory of a single validator, ready for `start`.
+//! `einvoice init`: the directory of a single validator, or of a whole consortium for development, ready for `start`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use ledger::parameters::Parameters;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::consortium::{ValidatorKeys, entry, genesis, must_be_unused};
+use crate::consortium::{Consortium, ValidatorKeys, entry, genesis, must_be_unused};
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files::{self, Staging};
 use crate::keys::{self, NamedKey};
 use crate::output::{Output, Report};
-use crate::plan::Planned;
+use crate::plan::{Plan, Planned, Ports};
 
 /// How many bytes a file of members may have.
 const MEMBERS_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// Make the directory of a single validator.
+/// Make the directory of a single validator, or of a consortium for development.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The directory; it must not hold a node yet.
@@ -42,6 +42,17 @@ pub(crate) struct Args {
     /// The node's id; the organisation and a 1 when absent.
     #[arg(long)]
     node_id: Option<String>,
+    /// Makes a whole consortium of so many validators in one place instead, 1 to 4, with demo organisations: for
+    /// development.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=4),
+          conflicts_with_all = ["chain", "organisation", "name", "taxpayer_id", "node_id", "members"])]
+    local: Option<u8>,
+    /// With --local, the port of the first node's REST door; the others' follow.
+    #[arg(long, value_name = "PORT", requires = "local", default_value_t = Ports::default().http)]
+    http_port: u16,
+    /// With --local, the port of the first node's peer door; the others' follow.
+    #[arg(long, value_name = "PORT", requires = "local", default_value_t = Ports::default().peers)]
+    peer_port: u16,
     /// The other organisations and the mandates: JSON `{"organisations":[…],"mandates":[…]}` as in a genesis.
     #[arg(long, value_name = "FILE")]
     members: Option<PathBuf>,
@@ -89,6 +100,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         return Err(anyhow!("there is one already")).with_context(context).or_exit(Exit::Usage);
     }
     must_be_unused(directory).with_context(context).or_exit(Exit::Usage)?;
+    if let Some(validators) = args.local {
+        return local(args, validators, output);
+    }
     let members = members(args)?;
     // Whatever is refused from here on leaves nothing behind that would stand in the way of the next attempt.
     let staging = Staging::begin(directory).or_exit(Exit::Usage)?;
@@ -114,6 +128,42 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     staging.publish(&["keys", "node.toml", "genesis.json"])?;
     let chain = genesis.chain_id().to_string();
     output.data(&Made { directory: directory.clone(), configuration, genesis: genesis_path, chain, node })?;
+    Ok(Exit::Done)
+}
+
+/// A consortium in one place.
+#[derive(Debug, Serialize)]
+struct MadeLocal {
+    directory: PathBuf,
+    genesis: PathBuf,
+    chain: String,
+    /// The configuration of each node.
+    configurations: Vec<PathBuf>,
+}
+
+impl Report for MadeLocal {
+    fn text(&self) -> String {
+        let start = |path: &PathBuf| format!("start it with  einvoice start --config {}", files::quoted(path));
+        let mut lines = vec![format!("chain          {}", self.chain)];
+        lines.push(format!("genesis        {}", self.genesis.display()));
+        lines.extend(self.configurations.iter().map(start));
+        lines.join("\n")
+    }
+}
+
+/// Makes a consortium with everybody's keys in one place.
+fn local(args: &Args, validators: u8, output: &Output) -> Result<Exit, Failure> {
+    let ports = Ports { http: args.http_port, peers: args.peer_port };
+    let plan = Plan { validators: usize::from(validators), ports, ..Plan::demo()? };
+    let consortium = Consortium::establish(&args.directory, &plan).or_exit(Exit::Usage)?;
+    let homes = std::iter::once(&consortium.config).chain(&consortium.others);
+    let configurations = homes.filter_map(|config| Some(config.keys.consensus.parent()?.parent()?.join("node.toml")));
+    output.data(&MadeLocal {
+        directory: args.directory.clone(),
+        genesis: consortium.genesis_path.clone(),
+        chain: consortium.genesis.chain_id().to_string(),
+        configurations: configurations.collect(),
+    })?;
     Ok(Exit::Done)
 }
 

@@ -9,7 +9,7 @@ use chain::hash::StatementId;
 use chain::identity::OrganisationId;
 use chain::key::SecretKey;
 use chain::suite::Suite;
-use consensus::{Consensus, Equivocation, Host, Member, PeerView, Shared, Started, Transport};
+use consensus::{Consensus, Equivocation, Host, PeerView, Shared, Started, Transport};
 use replica::mempool::{Inserted, Mempool};
 use replica::port::Store;
 use replica::query::{Admission, AdmitError, Query};
@@ -125,7 +125,7 @@ pub(super) async fn start<S: Store>(
         suite,
         mempool: Arc::clone(&around.mempool),
         host: NodeHost { around: around.clone(), coverage: Coverage::new(around.query.clone()) },
-        member: key.map_or(Member::Observer, Member::Validator),
+        key,
         peer: *secret.public().as_bytes(),
         directory,
         options: around.config.consensus_options(),

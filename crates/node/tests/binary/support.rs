@@ -105,7 +105,7 @@ impl DevNode {
     /// Starts one on a directory, and waits until it serves.
     pub(crate) fn start(data: &Path) -> Self {
         let ready = data.with_extension("ready.json");
-        let arguments = ["dev", "--listen", "127.0.0.1:0", "--data"].map(OsStr::new).into_iter();
+        let arguments = ["dev", "--validators", "1", "--listen", "127.0.0.1:0", "--data"].map(OsStr::new).into_iter();
         // Warnings alone, so that nobody has to read along while the test goes on.
         let arguments = arguments.chain([data.as_os_str(), OsStr::new("--ready-file"), ready.as_os_str()]);
         let mut node = Talking::start(arguments.chain([OsStr::new("--log"), OsStr::new("warn")]));
