@@ -8,7 +8,6 @@ use std::fs;
 use std::process::Command;
 
 use super::findings::{Finding, line_where};
-use super::packages::{list, metadata, text};
 use super::tree::root;
 
 const LOCK: &str = "Cargo.lock";
@@ -35,25 +34,36 @@ impl Supply {
     pub(crate) fn load() -> Self {
         let read = |path: &str| fs::read_to_string(root().join(path)).expect("a tool file of the project can be read");
         let parse = |path: &str| read(path).parse().expect("a tool file of the project is TOML");
-        // Only this platform: the others' crates were never downloaded by the build.
-        let metadata = metadata(&["--locked", "--filter-platform", &platform()]);
-        let third_party = list(&metadata, "packages").iter().filter(|package| package["source"].is_string());
-        let crates = third_party.map(|package| Crate {
-            name: text(package, "name").to_owned(),
-            version: text(package, "version").to_owned(),
-            licence: package["license"].as_str().map(str::to_owned),
-        });
-        Self { crates: crates.collect(), lock: read(LOCK), policy: parse(".deny.toml"), workspace: parse("Cargo.toml") }
+        let mut crates: Vec<Crate> = tree().lines().filter_map(Crate::of).collect();
+        crates.sort_by(|one, other| (&one.name, &one.version).cmp(&(&other.name, &other.version)));
+        crates.dedup_by(|one, other| (&one.name, &one.version) == (&other.name, &other.version));
+        Self { crates, lock: read(LOCK), policy: parse(".deny.toml"), workspace: parse("Cargo.toml") }
     }
 }
 
-/// The platform that cargo builds for here.
-fn platform() -> String {
+impl Crate {
+    /// From a line of cargo's tree: name, version and where it comes from, and the licence. Nothing for our own.
+    fn of(line: &str) -> Option<Self> {
+        let (package, licence) = line.split_once('|')?;
+        let mut words = package.split_whitespace();
+        let (name, version) = (words.next()?, words.next()?.trim_start_matches('v'));
+        let own = words.any(|word| word.starts_with("(/") || word.contains(":\\"));
+        let licence = licence.trim_end_matches("(*)").trim();
+        let licence = (!licence.is_empty()).then(|| licence.to_owned());
+        (!own).then(|| Self { name: name.to_owned(), version: version.to_owned(), licence })
+    }
+}
+
+/// What cargo builds here, of every package, for every purpose, on this platform. The lock file names more: what
+/// features that are off would bring.
+fn tree() -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo).arg("-vV").output().expect("cargo runs this test, so it can be run");
-    let about = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
-    let host = about.lines().find_map(|line| line.strip_prefix("host: "));
-    host.expect("`cargo -vV` names its host").to_owned()
+    let mut command = Command::new(cargo);
+    command.current_dir(root()).args(["tree", "--workspace", "--locked", "--prefix", "none"]);
+    command.args(["--edges", "normal,build,dev", "--format", "{p}|{l}"]);
+    let output = command.output().expect("cargo runs this test, so it can be run");
+    assert!(output.status.success(), "cargo tree failed: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("cargo prints UTF-8")
 }
 
 /// Every crate's licence can be satisfied with those that `.deny.toml` allows.

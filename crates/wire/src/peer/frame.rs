@@ -42,10 +42,7 @@ impl TryFrom<generated::PeerFrame> for PeerFrame {
             }
             Some(Content::Part(part)) => FrameContent::Part(field::required(Some(part), "part", "a part")?),
             Some(Content::Statements(message)) => {
-                let statement = |bytes: Vec<u8>| match field::size(bytes.len(), "", STATEMENT_BYTES_MAX) {
-                    Ok(()) => Ok(bytes),
-                    Err(error) => Err(error),
-                };
+                let statement = |bytes: Vec<u8>| field::size(bytes.len(), "", STATEMENT_BYTES_MAX).map(|()| bytes);
                 let list = field::list_with(message.statements, "statements", FRAME_STATEMENTS_MAX, statement)?;
                 FrameContent::Statements(list)
             }

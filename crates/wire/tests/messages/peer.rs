@@ -8,9 +8,9 @@ use chain::key::Signature;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wire::peer::{
-    BLOCKS_MAX, BlocksRequest, BlocksResponse, ConsensusMessage, DecidedBlock, KeySignature, LivenessMessage,
-    PART_BYTES_MAX, PartContent, PeerStatus, PolkaCertificate, Proposal, ProposalPart, RoundCertificate,
-    RoundCertificateKind, RoundSignature, Vote,
+    BLOCKS_MAX, BlocksRequest, BlocksResponse, ConsensusMessage, DecidedBlock, FRAME_STATEMENTS_MAX, FrameContent,
+    KeySignature, LivenessMessage, PART_BYTES_MAX, PartContent, PeerFrame, PeerStatus, PolkaCertificate, Proposal,
+    ProposalPart, ProposedValue, RoundCertificate, RoundCertificateKind, RoundSignature, STATEMENT_BYTES_MAX, Vote,
 };
 use wire::{Portable, decode, encode, generated};
 
@@ -63,6 +63,31 @@ fn decided() -> DecidedBlock {
     DecidedBlock { block: vec![8; 100], certificate: values::certificate(2) }
 }
 
+fn status() -> PeerStatus {
+    PeerStatus { tip_height: 9, min_height: 1, neighbours: vec![[5; 32], [6; 32]] }
+}
+
+fn proposed() -> ProposedValue {
+    let block_id = values::digest(3).into();
+    ProposedValue { height: 7, round: 2, valid_round: Some(1), proposer: [5; 32], block_id, valid: true }
+}
+
+fn frame(content: FrameContent) -> PeerFrame {
+    PeerFrame { origin: [4; 32], content }
+}
+
+fn frames() -> [PeerFrame; 7] {
+    [
+        frame(FrameContent::Consensus(ConsensusMessage::Vote(vote()))),
+        frame(FrameContent::Liveness(LivenessMessage::Polka(polka(2)))),
+        frame(FrameContent::Part(part(1, PartContent::Data(vec![9; 5])))),
+        frame(FrameContent::Statements(vec![b"one".to_vec(), b"two".to_vec()])),
+        frame(FrameContent::Status(status())),
+        frame(FrameContent::Call(8, BlocksRequest { first_height: 3, last_height: 9 })),
+        frame(FrameContent::Answer(8, BlocksResponse { first_height: 3, blocks: vec![decided()] })),
+    ]
+}
+
 #[test]
 fn the_bytes_of_every_message_stay() {
     let lines = [
@@ -78,11 +103,19 @@ fn the_bytes_of_every_message_stay() {
         line(&part(0, PartContent::Start { proposal: proposal(), block_bytes: 1_000 })),
         line(&part(1, PartContent::Data(vec![9; 5]))),
         line(&part(2, PartContent::End)),
-        line(&PeerStatus { tip_height: 9, min_height: 1 }),
+        line(&status()),
+        line(&proposed()),
         line(&BlocksRequest { first_height: 3, last_height: 9 }),
         line(&BlocksResponse { first_height: 3, blocks: vec![decided()] }),
     ];
-    assert_eq!(lines.concat(), GOLDEN, "the messages are now:\n{}", lines.concat());
+    let lines = lines.concat() + &frames().iter().map(line).collect::<String>();
+    assert_eq!(lines, GOLDEN, "the messages are now:\n{lines}");
+}
+
+#[test]
+fn what_is_for_neighbours_alone_is_not_passed_on() {
+    let gossip = frames().map(|frame| frame.content.is_gossip());
+    assert_eq!(gossip, [true, true, true, true, false, false, false]);
 }
 
 fn check<T: Portable + PartialEq + Debug>(value: &T) {
@@ -98,7 +131,13 @@ fn the_largest_messages_fit() {
     check(&largest);
     let mut blocks = vec![decided(); BLOCKS_MAX - 1];
     blocks.push(largest);
-    check(&BlocksResponse { first_height: u64::MAX - 64, blocks });
+    let response = BlocksResponse { first_height: u64::MAX - 64, blocks };
+    check(&frame(FrameContent::Answer(u64::MAX, response.clone())));
+    check(&response);
+    check(&frame(FrameContent::Statements(vec![vec![b'x'; STATEMENT_BYTES_MAX]])));
+    check(&frame(FrameContent::Statements(vec![vec![b'x'; 1_024]; FRAME_STATEMENTS_MAX])));
+    check(&PeerStatus { neighbours: vec![[1; 32]; 256], ..status() });
+    assert_eq!(STATEMENT_BYTES_MAX, chain::statement::Limits::default().statement_bytes_max);
 }
 
 prop_compose! {
@@ -138,7 +177,8 @@ proptest! {
         let start = part(0, PartContent::Start { proposal: proposal(), block_bytes: 1_000 });
         let round = LivenessMessage::Round(round(2));
         let response = BlocksResponse { first_height: 3, blocks: vec![decided()] };
-        for mut bytes in [encode(&start), encode(&round), encode(&response)] {
+        let others = frames().map(|frame| encode(&frame));
+        for mut bytes in [encode(&start), encode(&round), encode(&response)].into_iter().chain(others) {
             let place = at.index(bytes.len());
             bytes[place] ^= flip;
             decode_as_everything(&bytes);
@@ -159,6 +199,8 @@ fn decode_as_everything(bytes: &[u8]) {
     again::<PeerStatus>(bytes);
     again::<BlocksRequest>(bytes);
     again::<BlocksResponse>(bytes);
+    again::<ProposedValue>(bytes);
+    again::<PeerFrame>(bytes);
 }
 
 #[test]
@@ -189,4 +231,36 @@ fn a_wrong_field_is_named() {
     let uncertified = |m: &mut generated::BlocksResponse| m.blocks[0].certificate = None;
     let path = "blocks[0].certificate";
     refuse(&response, uncertified, [MISSING, path, "the certificate that decided it", "nothing"]);
+}
+
+#[test]
+fn a_wrong_field_of_a_frame_is_named() {
+    let [consensus, .., status, call, answer] = frames();
+    refuse(&consensus, |m| m.origin.truncate(31), [MALFORMED, "origin", "32 bytes", "31 bytes"]);
+    let expected = "a message, a part, statements, a status, a call or an answer";
+    refuse(&consensus, |m| m.content = None, [MISSING, "content", expected, "nothing"]);
+    let asks_nothing = |m: &mut generated::PeerFrame| {
+        if let Some(generated::peer_frame::Content::Call(call)) = &mut m.content {
+            call.request = None;
+        }
+    };
+    refuse(&call, asks_nothing, [MISSING, "call.request", "what is asked for", "nothing"]);
+    let answers_nothing = |m: &mut generated::PeerFrame| {
+        if let Some(generated::peer_frame::Content::Answer(answer)) = &mut m.content {
+            answer.response = None;
+        }
+    };
+    refuse(&answer, answers_nothing, [MISSING, "answer.response", "the blocks", "nothing"]);
+    let short = |m: &mut generated::PeerFrame| {
+        if let Some(generated::peer_frame::Content::Status(status)) = &mut m.content {
+            status.neighbours[1].pop();
+        }
+    };
+    refuse(&status, short, [MALFORMED, "status.neighbours[1]", "32 bytes", "31 bytes"]);
+    let statements = frame(FrameContent::Statements(Vec::new()));
+    let crowd = |m: &mut generated::PeerFrame| {
+        let statements = vec![Vec::new(); FRAME_STATEMENTS_MAX + 1];
+        m.content = Some(generated::peer_frame::Content::Statements(generated::WaitingStatements { statements }));
+    };
+    refuse(&statements, crowd, [TOO_MANY, "statements", "at most 256 entries", "257 entries"]);
 }
