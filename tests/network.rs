@@ -6,6 +6,7 @@
 mod cable;
 mod host;
 mod node;
+mod stranger;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::trial::seed::Seed;
 pub use cable::{Cables, Faults};
 pub use host::Seen;
 pub use node::{Member, Statement};
+pub use stranger::Stranger;
 
 /// How long something may take that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,11 +36,13 @@ pub struct Clock {
     more_ms: AtomicI64,
 }
 
-impl Clock {
-    fn new() -> Self {
+impl Default for Clock {
+    fn default() -> Self {
         Self { began: Instant::now(), more_ms: AtomicI64::new(0) }
     }
+}
 
+impl Clock {
     /// What time it is, ms UTC.
     pub fn now_ms(&self) -> i64 {
         let elapsed = i64::try_from(self.began.elapsed().as_millis()).expect("a test is short");
@@ -77,7 +81,7 @@ impl Network {
         let genesis = Arc::new(genesis_of(validators, |_| {}));
         let directory = tempfile::tempdir().unwrap();
         let cables = Arc::new(Cables::new(validators + observers, Seed::new(seed), faults));
-        let clock = Arc::new(Clock::new());
+        let clock = Arc::new(Clock::default());
         let mut network = Self { genesis, cables, clock, members: Vec::new(), directory, nonces: 0 };
         for place in 0..validators + observers {
             let key = AGENCIES.get(place).filter(|_| place < validators);

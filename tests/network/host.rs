@@ -51,11 +51,13 @@ impl Seen {
         }
     }
 
-    pub(super) async fn reach(&self, height: u64) {
+    /// Waits until it has said a height.
+    pub async fn reach(&self, height: u64) {
         self.wait(&format!("height {height}"), |seen| seen.height() >= height).await;
     }
 
-    pub(super) async fn commit(&self, id: StatementId) {
+    /// Waits until it has said that a statement is final.
+    pub async fn commit(&self, id: StatementId) {
         self.wait(&format!("statement {id}"), |seen| seen.committed.lock().unwrap().contains(&id)).await;
     }
 }

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::block::BlockId;
+use chain::block::{Block, BlockId, Body};
+use chain::certificate::CommitCertificate;
 use chain::genesis::Genesis;
 use chain::hash::StatementId;
 use chain::identity::KeyId;
 use chain::key::SecretKey;
 use chain::statement::{Draft, Mode, Nonce, StatementHeader, payload};
-use consensus::{Consensus, Options, Parts, Started, Timeouts};
+use consensus::{Consensus, Options, Parts, PeerView, Started, Timeouts, Transport};
 use ledger::parallel::Alone;
 use replica::memory::MemoryStore;
 use replica::mempool::{Inserted, Limits, Mempool};
@@ -92,7 +93,8 @@ fn options(place: usize) -> Options {
 }
 
 impl Member {
-    pub(super) fn new(place: usize, key: Option<SecretKey>, genesis: Arc<Genesis>, clock: Arc<Clock>) -> Self {
+    /// A node that does not run yet.
+    pub fn new(place: usize, key: Option<SecretKey>, genesis: Arc<Genesis>, clock: Arc<Clock>) -> Self {
         let (store, seen) = (Arc::new(MemoryStore::default()), Arc::new(Seen::new()));
         Self { place, key, genesis, clock, store, seen, life: None }
     }
@@ -102,6 +104,11 @@ impl Member {
     }
 
     pub(super) async fn start(&mut self, log: &Path) {
+        self.start_over(log, None).await;
+    }
+
+    /// Starts it over a transport of its own, instead of the network's cables.
+    pub async fn start_over(&mut self, log: &Path, transport: Option<Transport>) {
         let replica = Replica::recover(&self.genesis, Arc::clone(&self.store), Arc::new(Alone), |_| {}).unwrap();
         let query = Query::new(&replica, Arc::clone(&self.genesis));
         let mempool = Arc::new(Mempool::new(Limits::default(), || {}));
@@ -119,7 +126,7 @@ impl Member {
             peer: *peer_secret(self.place).public().as_bytes(),
             directory: log.to_owned(),
             options: options(self.place),
-            transport: None,
+            transport,
         };
         let (report, ended) = oneshot::channel();
         let seen = Arc::clone(&self.seen);
@@ -152,7 +159,8 @@ impl Member {
         self.life = Some(Life { consensus, mempool, query, ended });
     }
 
-    pub(super) async fn end(&mut self) {
+    /// Ends it, as a crash would.
+    pub async fn end(&mut self) {
         let Some(life) = self.life.take() else { return };
         life.consensus.stop();
         // It may have ended by itself.
@@ -177,6 +185,33 @@ impl Member {
             }
             Admission::Decided(id) => panic!("{id} was decided before"),
         }
+    }
+
+    /// How it sees its peers.
+    pub fn peers(&self) -> Vec<PeerView> {
+        self.life.as_ref().expect("the node runs").consensus.peers()
+    }
+
+    /// The genesis of its chain.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The key it votes with.
+    pub fn key(&self) -> Option<&SecretKey> {
+        self.key.as_ref()
+    }
+
+    /// A block of its chain.
+    pub fn block(&self, height: u64) -> Block {
+        let decided = self.store.decided(height).unwrap().expect("there is such a block");
+        Body::decode(&self.store.body(&decided.id).unwrap().expect("a decided block has a body")).unwrap().block
+    }
+
+    /// The certificate of a block of its chain.
+    pub fn certificate(&self, height: u64) -> CommitCertificate {
+        let decided = self.store.decided(height).unwrap().expect("there is such a block");
+        CommitCertificate::decode(&decided.certificate).unwrap()
     }
 
     /// How consensus stands here.
@@ -221,7 +256,7 @@ impl Member {
 
     /// The statements on its chain.
     pub fn statements(&self) -> Vec<StatementId> {
-        let body = |id: BlockId| chain::block::Body::decode(&self.store.body(&id).unwrap().unwrap()).unwrap();
+        let body = |id: BlockId| Body::decode(&self.store.body(&id).unwrap().unwrap()).unwrap();
         let bodies = self.chain().into_iter().map(body);
         bodies.flat_map(|body| body.block.statements).map(|bytes| statement_id(&bytes)).collect()
     }

@@ -121,6 +121,12 @@ impl Outgoing {
         Some(frames)
     }
 
+    /// Whether anything is to be sent.
+    #[cfg(test)]
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.urgent.is_empty() || !self.bulk.is_empty()
+    }
+
     fn taken(&self, frame: &Bytes, bulk: bool) {
         if bulk {
             self.bulk_bytes.fetch_sub(frame.len(), Ordering::Relaxed);

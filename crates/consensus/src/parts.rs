@@ -148,3 +148,6 @@ pub(crate) fn parts_of(stream: &[u8], proposal: wire::peer::Proposal, block: &By
     let part = |(sequence, content)| ProposalPart { stream: stream.to_vec(), sequence, content };
     (0_u64..).zip(contents).map(part).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! Consensus, put together and taken apart.
 
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_malachitebft_app_channel::EngineHandle;
 use chain::key::SecretKey;
@@ -110,11 +111,11 @@ impl Consensus {
             runtime: Handle::current(),
             work: Work::new(process_number()),
         };
-        let runtime = Handle::current();
+        let (runtime, log) = (Handle::current(), directory.join(engine::LOG));
         let run = move || {
             let outcome = runtime.block_on(app.run(channels));
             streams.cancel();
-            stop_engine(&engine);
+            stop_engine(&engine, &log);
             ended(outcome);
         };
         thread::Builder::new()
@@ -171,9 +172,19 @@ impl Consensus {
     }
 }
 
-/// Ends the engine's actors. Nothing is lost: what was signed is in its log, what was decided in the ledger.
-fn stop_engine(engine: &EngineHandle) {
+/// How long the engine may take to let go of its log, and how often that is looked at.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+const RELEASE_LOOK: Duration = Duration::from_millis(10);
+
+/// Ends the engine's actors, and waits until they have let go of the log, so that another engine can be started on it.
+/// Nothing is lost: what was signed is in the log, what was decided in the ledger.
+fn stop_engine(engine: &EngineHandle, log: &Path) {
     engine.actor.stop(Some("the node stops".to_owned()));
+    let until = Instant::now() + RELEASE_MAX;
+    let is_held = || File::open(log).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+    while is_held() && Instant::now() < until {
+        thread::sleep(RELEASE_LOOK);
+    }
 }
 
 /// A number that this process has and no earlier one had, as far as clocks go: names of streams are made of it.

@@ -389,3 +389,6 @@ fn height_of(content: &FrameContent) -> Option<u64> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use chain::genesis::{GENESIS_BYTES_MAX, GENESIS_VERSION, Genesis, GenesisBody, GenesisValidator};
 use chain::identity::{ChainName, OrganisationId};
+use chain::key::PublicKey;
 use chain::suite::Suite;
 use ledger::genesis::LedgerGenesis;
 use ledger::organisation::{Custody, Key, Mandate, Organisation, Purpose, Standing};
@@ -82,14 +83,16 @@ impl Consortium {
 
 /// Refuses a directory with keys of a node that was never finished: they may be somebody's, so nobody else removes them.
 pub(crate) fn must_be_unused(directory: &Path) -> anyhow::Result<()> {
-    let keys = directory.join("keys");
-    if !keys.exists() {
+    let left: Vec<PathBuf> =
+        ["keys", NODES].map(|name| directory.join(name)).into_iter().filter(|path| path.exists()).collect();
+    if left.is_empty() {
         return Ok(());
     }
-    let (keys, place) = (files::quoted(&keys), directory.display());
+    let left: Vec<String> = left.iter().map(|path| files::quoted(path)).collect();
+    let (left, place) = (left.join(" and "), directory.display());
     Err(anyhow!(
         "{place} has keys and no genesis: an earlier attempt was broken off, and nothing was served with them; remove \
-         {keys} (or take another directory) and try again"
+         {left} (or take another directory) and try again"
     ))
 }
 
@@ -190,7 +193,7 @@ fn own_keys(directory: &Path, id: &OrganisationId) -> OwnKeys {
 }
 
 /// Where the further validators are, below the directory of a consortium.
-const NODES: &str = "nodes";
+pub(crate) const NODES: &str = "nodes";
 
 /// What the further validators are configured to, in the order of the genesis.
 fn others(directory: &Path, genesis: &Genesis) -> anyhow::Result<Vec<Config>> {
@@ -230,8 +233,11 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
     });
     let ledger = LedgerGenesis { parameters: Parameters::new(bureau), organisations, mandates: mandates.collect() };
     let genesis = genesis(&"demo".parse().context("name the chain")?, &ledger, &validators)?;
+    let seat = |validator: &ValidatorKeys| (validator.peer.organisation.clone(), validator.peer.secret.public());
+    let seats: Vec<_> = validators.iter().map(seat).collect();
     for place in 0..agencies.len() {
-        files::create_public(&home(place).join("node.toml"), node_toml(plan.ports, &validators, place).as_bytes())?;
+        let toml = node_toml(plan.ports, &seats, place);
+        files::create_public(&home(place).join("node.toml"), toml.as_bytes())?;
     }
     files::create_public(&directory.join("genesis.json"), &genesis.to_bytes())?;
     let nodes = (agencies.len() > 1).then_some(NODES);
@@ -239,23 +245,24 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
     staging.publish(&published)
 }
 
-/// The configuration of one validator among others, so that each can be started by itself on one machine.
-fn node_toml(ports: Ports, validators: &[ValidatorKeys], place: usize) -> String {
+/// The configuration of one validator among others (agencies and their peer keys), so that each can be started by itself
+/// on one machine.
+pub(crate) fn node_toml(ports: Ports, seats: &[(OrganisationId, PublicKey)], place: usize) -> String {
     use std::fmt::Write as _;
     let after = |first: u16, place: usize| first.saturating_add(u16::try_from(place).unwrap_or(u16::MAX));
-    let mut toml = format!("[node]\nid = \"{}-1\"\n", validators[place].governance.organisation);
+    let mut toml = format!("[node]\nid = \"{}-1\"\n", seats[place].0);
     if place > 0 {
         toml.push_str("genesis = \"../../genesis.json\"\n");
     }
     if place > 0 || ports.http != Ports::default().http {
         let _ = write!(toml, "\n[http]\nlisten = \"127.0.0.1:{}\"\n", after(ports.http, place));
     }
-    if validators.len() == 1 {
+    if seats.len() == 1 {
         return toml;
     }
     let _ = write!(toml, "\n[peers]\nlisten = \"127.0.0.1:{}\"\n", after(ports.peers, place));
-    for (other, validator) in validators.iter().enumerate().filter(|(other, _)| *other != place) {
-        let (port, key) = (after(ports.peers, other), validator.peer.secret.public());
+    for (other, (_, key)) in seats.iter().enumerate().filter(|(other, _)| *other != place) {
+        let port = after(ports.peers, other);
         let _ = write!(toml, "\n[[peers.nodes]]\naddress = \"127.0.0.1:{port}\"\nkey = \"{key}\"\n");
     }
     toml
@@ -317,7 +324,9 @@ mod tests {
         std::fs::remove_file(directory.path().join("genesis.json")).unwrap();
         let refused = Consortium::establish(directory.path(), &plan).unwrap_err();
         assert!(refused.root_cause().to_string().contains("remove "), "{refused:#}");
-        std::fs::remove_dir_all(directory.path().join("keys")).unwrap();
+        for left in ["keys", NODES] {
+            std::fs::remove_dir_all(directory.path().join(left)).unwrap();
+        }
         Consortium::establish(directory.path(), &plan).unwrap();
     }
 }

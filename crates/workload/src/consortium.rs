@@ -30,8 +30,12 @@ pub const LOGIN_KEY: &str = "login-1";
 /// The id of every statement key that the bureau's node holds for the organisation.
 pub const HOSTED_KEY: &str = "hosted-1";
 
+/// The keys of a validator.
+const SEAT: [(&str, Purpose); 3] =
+    [("consensus-1", Purpose::Consensus), ("governance-1", Purpose::Governance), ("receipt-1", Purpose::Receipt)];
+
 /// The agencies: id, name.
-const AGENCIES: [(&str, &str); 4] =
+pub const AGENCIES: [(&str, &str); 4] =
     [(TAX_BUREAU, "示例税务局"), ("police", "示例公安局"), ("customs", "示例海关"), ("central-bank", "示例中央银行")];
 
 /// Regions of taxpayer ids: Shenzhen, then others.
@@ -204,33 +208,54 @@ impl Consortium {
     /// # Errors
     /// When the file would be larger than a genesis may be, or the parameters make no sense.
     pub fn genesis(&self, time_ms: i64, change: impl FnOnce(&mut Parameters)) -> Result<Genesis, GenesisError> {
-        let ledger = self.ledger_genesis(change);
+        self.genesis_of(1, time_ms, change)
+    }
+
+    /// The same with so many of the [`AGENCIES`] as validators; several have the key `peer-1` each, to speak to each other.
+    ///
+    /// # Errors
+    /// As [`Consortium::genesis`].
+    pub fn genesis_of(
+        &self,
+        validators: usize,
+        time_ms: i64,
+        change: impl FnOnce(&mut Parameters),
+    ) -> Result<Genesis, GenesisError> {
+        let agencies = &AGENCIES[..validators.min(AGENCIES.len())];
+        let ledger = self.ledger_of(agencies, change);
         let ledger = serde_json::to_string(&ledger).expect("a genesis has string keys only, and memory takes it");
-        let bureau = organisation(TAX_BUREAU);
-        let public = |key: &str| self.secret(TAX_BUREAU, key).public();
-        let validator = GenesisValidator {
-            organisation: bureau.clone(),
-            power: 1,
-            consensus: public("consensus-1"),
-            governance: public("governance-1"),
-            receipt: public("receipt-1"),
+        let validator = |(agency, _): &(&str, &str)| {
+            let public = |key: &str| self.secret(agency, key).public();
+            GenesisValidator {
+                organisation: organisation(agency),
+                power: 1,
+                consensus: public("consensus-1"),
+                governance: public("governance-1"),
+                receipt: public("receipt-1"),
+            }
         };
         let body = GenesisBody {
             version: GENESIS_VERSION,
             name: "workload".parse().expect("a chain name"),
             suite: Suite::Ed25519Sha256,
             time_ms,
-            validators: vec![validator],
+            validators: agencies.iter().map(validator).collect(),
             ledger: RawValue::from_string(ledger).expect("what was written as JSON is JSON"),
         };
         let mut genesis = Genesis::assemble(&body)?;
         let governance = key_id("governance-1");
-        genesis.countersign(&bureau, &governance, &self.secret(TAX_BUREAU, "governance-1"))?;
+        for (agency, _) in agencies {
+            genesis.countersign(&organisation(agency), &governance, &self.secret(agency, "governance-1"))?;
+        }
         Ok(genesis)
     }
 
     /// What the genesis says to the ledger: everybody, and the mandates between them.
     pub fn ledger_genesis(&self, change: impl FnOnce(&mut Parameters)) -> LedgerGenesis {
+        self.ledger_of(&AGENCIES[..1], change)
+    }
+
+    fn ledger_of(&self, validators: &[(&str, &str)], change: impl FnOnce(&mut Parameters)) -> LedgerGenesis {
         let mut parameters = Parameters::new(organisation(TAX_BUREAU));
         change(&mut parameters);
         let mut organisations: Vec<_> = self
@@ -238,6 +263,10 @@ impl Consortium {
             .iter()
             .map(|(id, member)| self.listed(id, &member.name, &member.taxpayer_id, member.role))
             .collect();
+        for (agency, _) in validators {
+            let listed = organisations.iter_mut().find(|member| member.id.as_str() == *agency);
+            listed.expect("every agency has keys").keys.extend(self.seat(agency, validators.len() > 1));
+        }
         let keyed: BTreeSet<&OrganisationId> = self.keyed().collect();
         let enterprises = self.sellers.iter().chain(&self.buyers).filter(|enterprise| !keyed.contains(&enterprise.id));
         organisations.extend(enterprises.map(|enterprise| Organisation {
@@ -328,25 +357,33 @@ impl Consortium {
         self.keyed.push((organisation(id), Member { name, taxpayer_id, role }));
     }
 
-    fn listed(&self, id: &OrganisationId, name: &str, taxpayer_id: &TaxpayerId, role: Role) -> Organisation {
-        let key = |name: &str, purpose, custody| Key {
+    fn key(&self, organisation: &str, name: &str, purpose: Purpose, custody: Custody) -> Key {
+        Key {
             id: key_id(name),
-            public: self.secret(id.as_str(), name).public().into(),
+            public: self.secret(organisation, name).public().into(),
             purposes: BTreeSet::from([purpose]),
             custody,
             active: true,
-        };
+        }
+    }
+
+    /// The keys of a validator; one among others has one more.
+    fn seat(&self, agency: &str, among_others: bool) -> Vec<Key> {
+        let mut seats = SEAT.to_vec();
+        if among_others {
+            seats.push(("peer-1", Purpose::Peer));
+        }
+        seats.into_iter().map(|(name, purpose)| self.key(agency, name, purpose, Custody::Own)).collect()
+    }
+
+    fn listed(&self, id: &OrganisationId, name: &str, taxpayer_id: &TaxpayerId, role: Role) -> Organisation {
+        let key = |name: &str, purpose, custody| self.key(id.as_str(), name, purpose, custody);
         let mut keys = Vec::new();
         // Keys are costly to make and to admit, so enterprises without any are not asked.
         if self.keyed.iter().any(|(keyed, _)| keyed == id) {
             keys.push(key(STATEMENT_KEY, Purpose::Statement, Custody::Own));
             keys.push(key(LOGIN_KEY, Purpose::Login, Custody::Own));
             keys.push(key(HOSTED_KEY, Purpose::Statement, Custody::HostedBy(organisation(TAX_BUREAU))));
-        }
-        if id.as_str() == TAX_BUREAU {
-            keys.push(key("consensus-1", Purpose::Consensus, Custody::Own));
-            keys.push(key("governance-1", Purpose::Governance, Custody::Own));
-            keys.push(key("receipt-1", Purpose::Receipt, Custody::Own));
         }
         Organisation {
             id: id.clone(),

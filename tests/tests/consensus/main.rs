@@ -2,3 +2,5 @@
 
 mod agreement;
 mod faults;
+mod hostile;
+mod transport;

@@ -14,10 +14,12 @@ use workload::consortium::{HOSTED_KEY, LOGIN_KEY, STATEMENT_KEY, TAX_BUREAU};
 use workload::{Consortium, Shape, Signers, Workload};
 
 use crate::clock;
+use crate::consortium::{NODES, node_toml};
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files::{self, Staging};
 use crate::keys::NamedKey;
 use crate::output::Output;
+use crate::plan::Ports;
 
 /// For how long statements may be decided after they were made. Seconds; a ledger takes at most a day.
 const VALID_S: u64 = 23 * 60 * 60;
@@ -91,6 +93,9 @@ pub(crate) struct Args {
     /// Make the directory of the consortium's one node: genesis, keys and configuration, ready for `start`.
     #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["genesis", "genesis_out"])]
     consortium_out: Option<PathBuf>,
+    /// How many agencies of the genesis run a validator.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    validators: u8,
 }
 
 /// The name of a run, for references and nonces.
@@ -169,7 +174,8 @@ fn genesis(args: &Args, consortium: &Consortium) -> Result<Option<Genesis>, Fail
     if args.genesis_out.is_none() && args.consortium_out.is_none() {
         return Ok(None);
     }
-    let genesis = consortium.genesis(clock::machine_ms(), |_| {}).context("make the genesis")?;
+    let validators = usize::from(args.validators);
+    let genesis = consortium.genesis_of(validators, clock::machine_ms(), |_| {}).context("make the genesis")?;
     if let Some(path) = &args.genesis_out {
         files::create_public(path, &genesis.to_bytes()).or_exit(Exit::Usage)?;
     }
@@ -200,16 +206,30 @@ fn node_directory(directory: &Path, consortium: &Consortium, genesis: &Genesis) 
     let keys = staging.path().join("keys");
     let hosted = keys.join("hosted");
     files::directory(&hosted)?;
-    let create = |path: &Path, organisation: &OrganisationId, id: &str, purpose| -> anyhow::Result<()> {
+    let create = |path: &Path, organisation: &OrganisationId, id: &str, purpose: Purpose| -> anyhow::Result<()> {
         let secret = consortium.secret(organisation.as_str(), id);
         let key = NamedKey { organisation: organisation.clone(), key_id: id.parse()?, purpose, secret };
         key.create(path).map(drop)
     };
-    let bureau: OrganisationId = TAX_BUREAU.parse()?;
-    let seats =
-        [("consensus-1", Purpose::Consensus), ("governance-1", Purpose::Governance), ("receipt-1", Purpose::Receipt)];
-    for (id, purpose) in seats {
-        create(&keys.join(format!("{id}.json")), &bureau, id, purpose)?;
+    let validators = &genesis.body().validators;
+    let agencies: Vec<_> = validators.iter().map(|validator| validator.organisation.clone()).collect();
+    let seat = |agency: &OrganisationId| (agency.clone(), consortium.secret(agency.as_str(), "peer-1").public());
+    let all_seats: Vec<_> = agencies.iter().map(seat).collect();
+    for (place, agency) in agencies.iter().enumerate() {
+        let home =
+            if place == 0 { staging.path().to_owned() } else { staging.path().join(NODES).join(agency.as_str()) };
+        let keys = home.join("keys");
+        files::directory(&keys)?;
+        let mut seats = vec![Purpose::Consensus, Purpose::Governance, Purpose::Receipt];
+        if agencies.len() > 1 {
+            seats.push(Purpose::Peer);
+        }
+        for purpose in seats {
+            let id = format!("{}-1", crate::keys::name(purpose));
+            create(&keys.join(format!("{id}.json")), agency, &id, purpose)?;
+        }
+        let toml = node_toml(Ports::default(), &all_seats, place);
+        files::create_public(&home.join("node.toml"), toml.as_bytes())?;
     }
     for organisation in consortium.keyed() {
         let own = keys.join(organisation.as_str());
@@ -218,7 +238,8 @@ fn node_directory(directory: &Path, consortium: &Consortium, genesis: &Genesis) 
         create(&own.join("login-1.json"), organisation, LOGIN_KEY, Purpose::Login)?;
         create(&hosted.join(format!("{organisation}.json")), organisation, HOSTED_KEY, Purpose::Statement)?;
     }
-    files::create_public(&staging.path().join("node.toml"), b"[node]\nid = \"tax-bureau-1\"\n")?;
     files::create_public(&staging.path().join("genesis.json"), &genesis.to_bytes())?;
-    staging.publish(&["keys", "node.toml", "genesis.json"])
+    let nodes = (agencies.len() > 1).then_some(NODES);
+    let published: Vec<&str> = ["keys", "node.toml"].into_iter().chain(nodes).chain(["genesis.json"]).collect();
+    staging.publish(&published)
 }

@@ -15,7 +15,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const PREFIX: &str = "EINVOICE_";
 
 /// Keys without a default, which [`keys`] cannot find by looking at the defaults.
-const WITHOUT_DEFAULT: [(&str, &str); 2] = [("http", "tls-certificate"), ("http", "tls-key")];
+const WITHOUT_DEFAULT: [(&str, &str); 3] = [("http", "tls-certificate"), ("http", "tls-key"), ("peers", "listen")];
 
 impl Config {
     /// The effective configuration: flags over environment over file over defaults.
@@ -123,6 +123,10 @@ fn set(table: &mut Table, section: &str, key: &str, text: &str) -> anyhow::Resul
         .ok_or_else(|| anyhow!("there is no key {section}.{key}"))?;
     let value = if example.is_integer() {
         Value::Integer(text.parse().map_err(|_| anyhow!("expected a whole number, found {text:?}"))?)
+    } else if example.is_array() {
+        let list: Option<Table> = format!("list = {text}").parse().ok();
+        let list = list.and_then(|mut table| table.remove("list")).filter(Value::is_array);
+        list.ok_or_else(|| anyhow!("expected a list as TOML writes it, found {text:?}"))?
     } else {
         Value::String(text.to_owned())
     };
@@ -185,6 +189,8 @@ mod tests {
         check("[http]\ntls-key = \"k\"\n", &[], "together");
         check("", &["blocks.heartbeat-ms=soon"], "whole number");
         check("", &["blocks.heart=1"], "no key blocks.heart");
+        check("", &["peers.nodes=one"], "a list as TOML writes it");
+        check("", &["peers.nodes=[{ address = \"host:1\" }]"], "key");
         check("", &["blocks.heartbeat-ms=0"], "too small");
     }
 

@@ -8,3 +8,4 @@ mod cli;
 mod load;
 mod readme;
 mod support;
+mod together;

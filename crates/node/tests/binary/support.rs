@@ -77,6 +77,12 @@ impl Talking {
         panic!("it ended without saying {text:?}:\n{}", talk.join("\n"));
     }
 
+    /// Kills it, as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a child can be waited for");
+    }
+
     /// Asks it to stop, and waits until it has.
     pub(crate) fn stop(mut self) -> ExitStatus {
         signal("TERM", &self.child);
@@ -165,9 +171,8 @@ impl DevNode {
     }
 
     /// Kills it, as a power cut would.
-    pub(crate) fn kill(mut self) {
-        self.node.child.kill().expect("a child can be killed");
-        self.node.child.wait().expect("a child can be waited for");
+    pub(crate) fn kill(self) {
+        self.node.kill();
     }
 }
 

@@ -43,16 +43,16 @@ use supply::Supply;
 pub(crate) struct Args {
     #[command(flatten)]
     what: What,
-    /// A running node; without it a node is made in this process.
+    /// A running node, or several, among which the clients are divided; without one a node is made in this process.
     #[arg(long)]
-    url: Option<String>,
+    url: Vec<String>,
     /// The embedded node's directory, which must be empty; or that of a local node, to see what it needs on disk.
     /// A directory that is removed afterwards when absent.
     #[arg(long, value_name = "DIRECTORY")]
     data: Option<PathBuf>,
-    /// The process of a local node, to see its CPU and memory.
+    /// The process of a local node, or of several, to see their CPU and the most memory that one takes.
     #[arg(long, requires = "url")]
-    pid: Option<u32>,
+    pid: Vec<u32>,
     /// Events in all, the warm-up not counted; rate × seconds when absent.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     events: Option<u64>,
@@ -155,10 +155,7 @@ impl Pace {
 
 /// Measures.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let report: Report = match &args.url {
-        Some(url) => rest::run(args, url, output)?,
-        None => embedded::run(args, output)?,
-    };
+    let report: Report = if args.url.is_empty() { embedded::run(args, output)? } else { rest::run(args, output)? };
     output.data(&report)?;
     Ok(if report.failed == 0 { Exit::Done } else { Exit::Refused })
 }

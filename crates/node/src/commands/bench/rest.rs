@@ -39,27 +39,29 @@ struct Target {
 }
 
 /// Measures a running node.
-pub(super) fn run(args: &Args, url: &str, output: &Output) -> Result<Report, Failure> {
+pub(super) fn run(args: &Args, output: &Output) -> Result<Report, Failure> {
     // The load has one thread, the node has the rest of the machine.
     let runtime = Builder::new_current_thread().enable_all().build().context("start the clients")?;
-    let address = address(url).or_exit(Exit::Usage)?;
-    let target = runtime.block_on(Target::find(address)).or_exit(Exit::Unavailable)?;
+    let addresses: Vec<SocketAddr> =
+        args.url.iter().map(|url| address(url)).collect::<Result<_, _>>().or_exit(Exit::Usage)?;
+    let first = *addresses.first().context("name a node").or_exit(Exit::Usage)?;
+    let target = runtime.block_on(Target::find(first)).or_exit(Exit::Unavailable)?;
     let load = Load::prepare(args, args.what.consortium()?, target.chain.clone(), output)?;
     let clients = args.clients.map_or(CLIENTS, usize::from);
     let limit = Duration::from_secs(args.seconds);
-    let watched = args.pid.map(Watched::Other);
+    let watched: Vec<Watched> = args.pid.iter().copied().map(Watched::Other).collect();
     let (warm_up, supply) = (Arc::new(load.warm_up), Arc::new(load.supply));
-    drive(&runtime, address, &warm_up, &Arc::new(Recorder::new()), clients, Pace::new(None, limit))?;
+    drive(&runtime, &addresses, &warm_up, &Arc::new(Recorder::new()), clients, Pace::new(None, limit))?;
     let disk = args.data.as_deref().map(disk_bytes);
-    let (cpu, peak) = (watched.and_then(Watched::cpu_us), watched.map(Peak::watch));
+    let (cpu, peaks) = (cpu_us(&watched), watched.iter().copied().map(Peak::watch).collect::<Vec<_>>());
     let recorder = Arc::new(Recorder::new());
-    drive(&runtime, address, &supply, &recorder, clients, Pace::new(args.rate, limit))?;
-    let mut report = Report::of(args, "rest", clients, &recorder, since(watched, cpu));
+    drive(&runtime, &addresses, &supply, &recorder, clients, Pace::new(args.rate, limit))?;
+    let mut report = Report::of(args, "rest", clients, &recorder, since(&watched, cpu));
     if args.reads > 0 {
         report.reads = Some(read(&runtime, args, &target, &load.consortium, clients)?);
     }
-    report.resident_bytes_max = peak.and_then(Peak::end);
-    let leaves = runtime.block_on(Target::find(address)).or_exit(Exit::Unavailable)?.log_size;
+    report.resident_bytes_max = peaks.into_iter().filter_map(Peak::end).max();
+    let leaves = runtime.block_on(Target::find(first)).or_exit(Exit::Unavailable)?.log_size;
     if let (Some(directory), Some(before)) = (&args.data, disk) {
         let grown = disk_bytes(directory).saturating_sub(before);
         report.disk_bytes_per_event = Some(grown / leaves.saturating_sub(target.log_size).max(1));
@@ -67,9 +69,15 @@ pub(super) fn run(args: &Args, url: &str, output: &Output) -> Result<Report, Fai
     Ok(report)
 }
 
-/// CPU time of a process since an earlier look, microseconds.
-fn since(watched: Option<Watched>, before: Option<u64>) -> Option<u64> {
-    watched.and_then(Watched::cpu_us).zip(before).map(|(after, before)| after.saturating_sub(before))
+/// CPU time of all these processes, microseconds; none when there are none, or one cannot be looked at.
+fn cpu_us(watched: &[Watched]) -> Option<u64> {
+    let each: Option<Vec<u64>> = watched.iter().map(|watched| watched.cpu_us()).collect();
+    each.filter(|each| !each.is_empty()).map(|each| each.iter().sum())
+}
+
+/// CPU time of these processes since an earlier look, microseconds.
+fn since(watched: &[Watched], before: Option<u64>) -> Option<u64> {
+    cpu_us(watched).zip(before).map(|(after, before)| after.saturating_sub(before))
 }
 
 /// The address of a URL without TLS.
@@ -97,7 +105,7 @@ impl Target {
 /// Sends everything over so many connections.
 fn drive(
     runtime: &Runtime,
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     supply: &Arc<Supply>,
     recorder: &Arc<Recorder>,
     clients: usize,
@@ -105,7 +113,7 @@ fn drive(
 ) -> Result<(), Failure> {
     runtime.block_on(async {
         let mut tasks = JoinSet::new();
-        for _ in 0..clients {
+        for address in addresses.iter().copied().cycle().take(clients) {
             tasks.spawn(writer(address, Arc::clone(supply), Arc::clone(recorder), pace));
         }
         while let Some(ended) = tasks.join_next().await {
@@ -151,8 +159,8 @@ fn read(
         return Err(Failure::text(Exit::Usage, "read invoices: there are none on this chain"));
     }
     let (paths, next) = (Arc::new(paths), Arc::new(AtomicU64::new(0)));
-    let watched = args.pid.map(Watched::Other);
-    let cpu = watched.and_then(Watched::cpu_us);
+    let watched: Vec<Watched> = args.pid.iter().copied().map(Watched::Other).collect();
+    let cpu = cpu_us(&watched);
     let recorder = Arc::new(Recorder::new());
     runtime.block_on(async {
         let mut tasks = JoinSet::new();
@@ -170,7 +178,7 @@ fn read(
         }
         Ok::<(), Failure>(())
     })?;
-    let cpu_us = since(watched, cpu);
+    let cpu_us = since(&watched, cpu);
     let (reads, elapsed) = recorder.total();
     let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
     Ok(Reading {

@@ -1,0 +1,137 @@
+//! What is passed on, to whom, and what is not.
+
+use chain::certificate::VoteKind;
+use chain::key::Signature;
+use wire::peer::{BlocksRequest, Vote};
+
+use super::*;
+use crate::context::ValidatorSet;
+
+fn key(number: u8) -> KeyBytes {
+    [number; 32]
+}
+
+fn set() -> ValidatorSet {
+    let validator = chain::validators::Validator {
+        organisation: "agency".parse().unwrap(),
+        key: chain::key::SecretKey::from_seed([1; 32]).public(),
+        power: 1,
+    };
+    ValidatorSet::of(&chain::validators::ValidatorSet::new(vec![validator]).unwrap())
+}
+
+fn switch() -> (Arc<Switch>, Ends) {
+    Switch::new(key(0), Scope { height: 7, validators: set() }, Arc::new(Wake::default()))
+}
+
+fn vote(height: u64) -> FrameContent {
+    let signature = Signature::from_bytes([3; 64]);
+    let vote = Vote { kind: VoteKind::Prevote, height, round: 0, block_id: None, voter: [9; 32], signature };
+    FrameContent::Consensus(ConsensusMessage::Vote(vote))
+}
+
+fn frame(origin: u8, content: FrameContent) -> Bytes {
+    wire::encode(&PeerFrame { origin: key(origin), content }).into()
+}
+
+/// What a peer was sent, without waiting.
+fn sent(outgoing: &mut Outgoing) -> usize {
+    let mut count = 0;
+    while outgoing.is_waiting() {
+        let batch = futures_util::FutureExt::now_or_never(outgoing.batch());
+        count += batch.flatten().map_or(0, |frames| frames.len());
+    }
+    count
+}
+
+#[tokio::test]
+async fn what_is_new_goes_to_all_but_its_origin_and_who_sent_it_and_only_once() {
+    let (switch, mut ends) = switch();
+    let mut peers = Vec::new();
+    for number in 1..=4 {
+        peers.push(switch.connected(key(number), Opened::ByThem).await.unwrap());
+    }
+    let bytes = frame(1, vote(7));
+    switch.received(key(2), bytes.clone()).await.unwrap();
+    switch.received(key(3), bytes).await.unwrap();
+    let counts: Vec<usize> = peers.iter_mut().map(|(outgoing, _)| sent(outgoing)).collect();
+    assert_eq!(counts, [0, 0, 1, 1], "1 said it and 2 passed it on");
+    let mut taken = 0;
+    while let Ok(event) = ends.events.try_recv() {
+        taken += usize::from(matches!(event, Inbound::Frame(..)));
+    }
+    assert_eq!(taken, 1, "the engine hears it once");
+}
+
+#[tokio::test]
+async fn neighbours_of_the_origin_are_spared() {
+    let (switch, _ends) = switch();
+    let mut peers = Vec::new();
+    for number in 1..=3 {
+        peers.push(switch.connected(key(number), Opened::ByThem).await.unwrap());
+    }
+    let status = PeerStatus { tip_height: 6, min_height: 1, neighbours: vec![key(1), key(2)] };
+    switch.received(key(3), frame(3, FrameContent::Status(status))).await.unwrap();
+    switch.received(key(1), frame(1, vote(7))).await.unwrap();
+    let counts: Vec<usize> = peers.iter_mut().map(|(outgoing, _)| sent(outgoing)).collect();
+    assert_eq!(counts, [0, 1, 0]);
+}
+
+#[tokio::test]
+async fn what_is_for_neighbours_alone_is_nobody_elses_to_say() {
+    let (switch, _ends) = switch();
+    let (_outgoing, mut incoming) = switch.connected(key(1), Opened::ByThem).await.unwrap();
+    let call = FrameContent::Call(1, BlocksRequest { first_height: 1, last_height: 1 });
+    assert!(matches!(incoming.take(vec![frame(2, call.clone())]).await, Err(Refused::NotItsOwn)));
+    assert!(incoming.take(vec![frame(1, call)]).await.is_ok());
+    assert!(matches!(incoming.take(vec![Bytes::from_static(b"\xff")]).await, Err(Refused::Frame(_))));
+    let many = vec![frame(1, vote(7)); wire::peer::FRAMES_MAX + 1];
+    assert!(matches!(incoming.take(many).await, Err(Refused::TooMany)));
+}
+
+#[tokio::test]
+async fn heights_that_are_far_away_take_up_no_room() {
+    let (switch, mut ends) = switch();
+    let (_one, _other) = (switch.connected(key(1), Opened::ByThem).await, switch.connected(key(2), Opened::ByUs).await);
+    for height in [0, 5, 18, u64::MAX] {
+        switch.received(key(1), frame(1, vote(height))).await.unwrap();
+    }
+    for height in [6, 7, 17] {
+        switch.received(key(1), frame(1, vote(height))).await.unwrap();
+    }
+    let mut taken = Vec::new();
+    while let Ok(event) = ends.events.try_recv() {
+        if let Inbound::Frame(_, frame) = event {
+            taken.extend(height_of(&frame.content));
+        }
+    }
+    assert_eq!(taken, [6, 7, 17]);
+    assert_eq!(switch.wake.peers_at(), 17);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_loses_frames_and_nobody_else_does() {
+    let (switch, _ends) = switch();
+    let (mut slow, _in) = switch.connected(key(1), Opened::ByThem).await.unwrap();
+    let statements = || FrameContent::Statements(vec![vec![b'x'; 1024 * 1024]]);
+    for _ in 0..40 {
+        switch.publish(statements());
+    }
+    let view = switch.views().into_iter().find(|view| view.key == key(1)).unwrap();
+    assert!(view.dropped >= 10, "some 24 MiB wait for it at most: {} were dropped", view.dropped);
+    let waited = sent(&mut slow);
+    assert_eq!(u64::try_from(waited).unwrap() + view.dropped, 40);
+    switch.publish(statements());
+    assert_eq!(sent(&mut slow), 1, "when it reads again there is room again");
+}
+
+#[tokio::test]
+async fn a_stream_that_was_replaced_takes_nothing_with_it_when_it_ends() {
+    let (switch, _ends) = switch();
+    let (_old_out, old) = switch.connected(key(1), Opened::ByThem).await.unwrap();
+    let (_new_out, new) = switch.connected(key(1), Opened::ByThem).await.unwrap();
+    old.end().await;
+    assert_eq!(switch.neighbours(), [key(1)]);
+    new.end().await;
+    assert!(switch.neighbours().is_empty());
+}

@@ -1,0 +1,178 @@
+//! Four agencies as four processes on one machine, and what becomes of them when some are killed.
+
+use std::ffi::OsStr;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Run, Talking, issue, run};
+
+/// How long something may take that must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks again and again until there is an answer.
+#[track_caller]
+fn eventually<T>(what: &str, ask: impl Fn() -> Result<T, String>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(found) => assert!(Instant::now() < until, "waited in vain for {what}; the last answer was {found}"),
+        }
+        // Another process has nothing to wake us by.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// So many ports in a row that nobody has, below those that the system gives to whoever asks for any.
+fn free_ports(count: u16) -> u16 {
+    let free = |first: u16| (first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    let first = 10_000 + u16::try_from(std::process::id() % 15_000).expect("it is below 15,000");
+    (first..30_000).step_by(usize::from(count)).find(|first| free(*first)).expect("there are free ports")
+}
+
+struct Consortium {
+    directory: PathBuf,
+    chain: String,
+    http_port: u16,
+    configurations: Vec<PathBuf>,
+    nodes: Vec<Option<Talking>>,
+}
+
+impl Consortium {
+    fn start(directory: &Path) -> Self {
+        let ports = free_ports(8);
+        let (http, peers) = (ports.to_string(), (ports + 4).to_string());
+        let home = directory.join("consortium");
+        let init = ["init", "--format", "json", "--local", "4", "--http-port", &http, "--peer-port", &peers];
+        let made = run(init.map(OsStr::new).into_iter().chain([home.as_os_str()])).ended(0).json();
+        let configurations = made["configurations"].as_array().expect("init lists them").iter();
+        let configurations: Vec<PathBuf> =
+            configurations.map(|path| path.as_str().expect("a path is text").into()).collect();
+        assert_eq!(configurations.len(), 4);
+        let chain = made["chain"].as_str().expect("init names it").to_owned();
+        let mut consortium = Self { directory: home, chain, http_port: ports, configurations, nodes: Vec::new() };
+        consortium.nodes = (0..4).map(|place| Some(consortium.process(place))).collect();
+        consortium
+    }
+
+    fn process(&self, place: usize) -> Talking {
+        let config = self.configurations[place].as_os_str();
+        let arguments = ["start", "--set", "telemetry.filter=warn", "--config"].map(OsStr::new).into_iter();
+        let mut node = Talking::start(arguments.chain([config]));
+        node.until("the node serves at");
+        node
+    }
+
+    fn kill(&mut self, place: usize) {
+        self.nodes[place].take().expect("it runs").kill();
+    }
+
+    fn run_again(&mut self, place: usize) {
+        self.nodes[place] = Some(self.process(place));
+    }
+
+    fn url(&self, place: usize) -> String {
+        format!("http://127.0.0.1:{}", usize::from(self.http_port) + place)
+    }
+
+    fn status(&self, place: usize) -> Value {
+        run(["status", "--format", "json", "--url", &self.url(place)]).ended(0).json()
+    }
+
+    fn until_ready(&self, places: &[usize]) {
+        for place in places {
+            eventually("a node that is ready", || {
+                let status = self.status(*place);
+                if status["ready"] == json!(true) { Ok(()) } else { Err(status.to_string()) }
+            });
+        }
+    }
+
+    fn sign(&self, nonce: &str, event: &Value) -> PathBuf {
+        let key = self.directory.join("keys/demo-shop/statement-1.json");
+        let path = |end: &str| self.directory.join(format!("{nonce}.{end}"));
+        std::fs::write(path("json"), event.to_string()).expect("the directory can be written");
+        let arguments = ["sign", "--chain", &self.chain, "--nonce", nonce, "--key"].map(OsStr::new).into_iter();
+        let signed = run(arguments.chain([key.as_os_str(), path("json").as_os_str()])).ended(0);
+        std::fs::write(path("jws"), signed.stdout).expect("the directory can be written");
+        path("jws")
+    }
+
+    fn submit(&self, place: usize, statement: &Path) -> Run {
+        let url = self.url(place);
+        let arguments = ["submit", "--format", "json", "--url", &url].map(OsStr::new).into_iter();
+        run(arguments.chain([statement.as_os_str()]))
+    }
+
+    /// Issues at a node, and waits until these have it on their chains.
+    fn issue(&self, name: &str, place: usize, seen_by: &[usize]) -> String {
+        let statement = self.sign(name, &issue(name));
+        let issued = self.submit(place, &statement).ended(0).json();
+        assert_eq!(issued.pointer("/outcomes/0/code"), Some(&json!("accepted")), "{issued}");
+        let id = issued["statement"].as_str().expect("it has an id").to_owned();
+        let height = issued["height"].as_u64().expect("it has a height");
+        self.reach(seen_by, height);
+        id
+    }
+
+    fn reach(&self, places: &[usize], height: u64) {
+        for place in places {
+            eventually("a height", || {
+                let found = self.status(*place)["height"].as_u64().expect("a status has a height");
+                if found >= height { Ok(()) } else { Err(format!("height {found} of {height} at node {place}")) }
+            });
+        }
+    }
+}
+
+#[test]
+fn four_processes_agree_and_kill_9_of_one_of_two_and_of_all_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut consortium = Consortium::start(directory.path());
+    let all = [0, 1, 2, 3];
+    consortium.until_ready(&all);
+    for place in all {
+        consortium.issue(&format!("whole-{place}"), place, &all);
+    }
+    consortium.kill(3);
+    consortium.issue("one-is-gone", 1, &[0, 1, 2]);
+    consortium.kill(2);
+    let why = eventually("a node that says what is missing", || {
+        let status = consortium.status(0);
+        let why = status.pointer("/consensus/why").and_then(Value::as_str).map(str::to_owned);
+        why.filter(|_| status["health"] == json!("no-quorum")).ok_or_else(|| status.to_string())
+    });
+    assert!(why.contains("customs") && why.contains("central-bank") && why.contains("2 of 4"), "{why}");
+    consortium.run_again(2);
+    consortium.until_ready(&[0, 1, 2]);
+    let last = consortium.issue("one-is-back", 0, &[0, 1, 2]);
+    for place in [0, 1, 2] {
+        consortium.kill(place);
+    }
+    for place in all {
+        consortium.run_again(place);
+    }
+    consortium.until_ready(&all);
+    consortium.issue("all-are-back", 3, &all);
+    for place in all {
+        let tip = consortium.status(place)["height"].as_u64().unwrap();
+        assert!(tip >= 7, "{tip}");
+        let path = format!("{}/v1/statements/{last}", consortium.url(place));
+        let known = ureq::get(path).config().http_status_as_error(false).build().call().unwrap();
+        assert_ne!(known.status().as_u16(), 404, "node {place} does not know what was acknowledged");
+    }
+    for place in all {
+        let node = consortium.nodes[place].take().unwrap();
+        assert_eq!(node.stop().code(), Some(0));
+        let data = consortium.configurations[place].with_file_name("data");
+        let archive = directory.path().join(format!("archive-{place}"));
+        let export = ["export", "--data"].map(OsStr::new).into_iter();
+        run(export.chain([data.parent().unwrap().as_os_str(), OsStr::new("--out"), archive.as_os_str()])).ended(0);
+        let genesis = consortium.directory.join("genesis.json");
+        let verify = ["verify", "--level", "replay", "--genesis"].map(OsStr::new).into_iter();
+        run(verify.chain([genesis.as_os_str(), archive.as_os_str()])).ended(0);
+    }
+}
