@@ -27,7 +27,7 @@ pub fn acknowledged(
         checks.into_iter().map(|check| check.join().expect("checking does not panic")).collect()
     });
     outcomes.into_iter().collect::<Result<(), Broken>>()?;
-    Ok(workers.iter_mut().flat_map(|worker| worker.losses.drain(..)).collect())
+    Ok(workers.iter_mut().flat_map(Worker::take_losses).collect())
 }
 
 /// Exports the chain of a running node to `archive`, verifies it at a level, and, at the deepest, holds it against every answer.

@@ -197,6 +197,11 @@ impl<'a> Trial<'a> {
         });
         let (talk, code) = ended?;
         let mut losses = odd_talk(&talk);
+        // Damage from a round before may come to light under load: the node tells of a fault and ends on it, unless it
+        // is killed before it has.
+        if tells_of_index(&talk) {
+            self.workers.iter_mut().for_each(Worker::forgive_faults);
+        }
         match code {
             None => {}
             Some(0) if fault == Fault::InOrder => {}
@@ -280,7 +285,7 @@ impl<'a> Trial<'a> {
             }
             self.stopped_by_index += 1;
             // What a node answered that was about to end is asked again, and the replay holds all answers.
-            self.workers.iter_mut().for_each(|worker| worker.losses.clear());
+            self.workers.iter_mut().for_each(|worker| drop(worker.take_losses()));
         }
         Err("it stops on its index again and again".into())
     }
@@ -338,7 +343,12 @@ pub(super) fn client(ready: &Value, cast: Arc<Cast>) -> Result<Client, Broken> {
 
 /// Whether a node ended because it met damage in its index.
 fn stopped_by_index(code: Option<i32>, talk: &str) -> bool {
-    code == Some(EXIT_FAULT) && talk.contains("index") && talk.contains("damage")
+    code == Some(EXIT_FAULT) && tells_of_index(talk)
+}
+
+/// Whether a node says that it met damage in its index.
+fn tells_of_index(talk: &str) -> bool {
+    talk.contains("index") && talk.contains("damage")
 }
 
 /// The end of a node's talk.

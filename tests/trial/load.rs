@@ -125,15 +125,18 @@ pub struct Worker {
     /// How many of them were checked after a start.
     checked: usize,
     /// Everything that was not as it must be.
-    pub losses: Vec<String>,
+    losses: Vec<String>,
+    /// Answers that told of a fault of the node: no loss when the node ended on it.
+    faults: Vec<String>,
 }
 
 impl Worker {
     /// A worker that has not begun.
     pub fn new(number: usize, seed: &Seed) -> Self {
         let seed = seed.part(1_000 + number as u64);
-        let (invoices, acknowledged, losses) = (Vec::new(), Vec::new(), Vec::new());
-        Self { number, seed, sent: 0, invoices, pending: None, acknowledged, checked: 0, losses }
+        let (invoices, acknowledged) = (Vec::new(), Vec::new());
+        let (losses, faults) = (Vec::new(), Vec::new());
+        Self { number, seed, sent: 0, invoices, pending: None, acknowledged, checked: 0, losses, faults }
     }
 
     /// Works until it is told to stop, or the node does not answer any more.
@@ -294,9 +297,25 @@ impl Worker {
                 self.pending = Some(Sent { retried: true, ..sent });
                 return false;
             }
+            // The node met a fault, and is about to end on it; whether it was decided is asked of the next life.
+            500 if json["code"] == "internal.fault" => {
+                self.faults.push(format!("{} was answered 500: {}", sent.id, answer.text()));
+                self.pending = Some(Sent { retried: true, ..sent });
+                return false;
+            }
             status => self.losses.push(format!("{} was answered {status}: {}", sent.id, answer.text())),
         }
         true
+    }
+
+    /// Everything that was not as it must be, since it was asked last.
+    pub fn take_losses(&mut self) -> Vec<String> {
+        self.losses.drain(..).chain(self.faults.drain(..)).collect()
+    }
+
+    /// The node has ended on the fault that it told of: nothing is lost by that.
+    pub fn forgive_faults(&mut self) {
+        self.faults.clear();
     }
 
     fn accepted(&mut self, sent: Sent, view: Value, meter: &Meter) {

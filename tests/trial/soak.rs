@@ -180,7 +180,7 @@ impl<'a> Soak<'a> {
     }
 
     fn losses(&mut self) -> Vec<String> {
-        self.workers.iter_mut().flat_map(|worker| worker.losses.drain(..)).collect()
+        self.workers.iter_mut().flat_map(Worker::take_losses).collect()
     }
 
     /// p50, p99 and the longest wait for finality since the last point, ms.
