@@ -50,6 +50,10 @@ const STOP_LOOK: Duration = Duration::from_millis(50);
 /// How long the first height waits for others to be there.
 const ALONE_MAX: Duration = Duration::from_secs(2);
 
+/// How often a height is started because a peer claims to be ahead. Without this, one liar would make everybody decide
+/// empty blocks as fast as they can.
+const BELIEVE_EVERY: Duration = Duration::from_secs(5);
+
 /// Own equivocation evidence handed on of one height: more would prove nothing more.
 const EVIDENCE_MAX: usize = 16;
 
@@ -106,6 +110,10 @@ pub(crate) struct Work {
     beat_at: Instant,
     /// An empty block was asked for.
     beat: bool,
+    /// The last block was got from a peer that had it decided.
+    synced: bool,
+    /// When a peer's claim alone is believed again.
+    believe_at: Instant,
     /// The disk was full when it was tried last.
     full: bool,
     /// How many streams of parts were begun, and a number of this process: their names must be new.
@@ -126,6 +134,8 @@ impl Work {
             last: now,
             beat_at: now,
             beat: false,
+            synced: false,
+            believe_at: now,
             full: false,
             streams: 0,
             process,
@@ -226,7 +236,9 @@ impl<S: Store, H: Host> App<S, H> {
         }
         let paced = self.work.last + self.options.interval;
         let work = self.proposer.is_some() && !self.mempool.is_empty();
-        if work { self.work.beat_at.min(paced) } else { self.work.beat_at }
+        let claimed = self.wake.claimed_at() > self.replica.tip().progress.height;
+        let claimed = claimed.then_some(self.work.believe_at);
+        [work.then_some(paced), claimed].into_iter().flatten().fold(self.work.beat_at, Instant::min)
     }
 
     /// Starts the next height, if there is a reason.
@@ -241,7 +253,7 @@ impl<S: Store, H: Host> App<S, H> {
         // Those who do not vote start no heights; they follow those who do.
         let own_reason = self.proposer.is_some()
             && (self.work.beat || now >= self.work.beat_at || (paced && !self.mempool.is_empty()));
-        if (own_reason || self.wake.peers_at() >= next)
+        if (own_reason || self.others_are_ahead(next))
             && let Some(reply) = self.work.held.take()
         {
             drop(reply.send(Next::Start(Height(next), self.begin(next))));
@@ -249,6 +261,22 @@ impl<S: Store, H: Host> App<S, H> {
             // It follows: nothing is due here.
             self.work.beat_at = now + Duration::from_secs(60);
         }
+    }
+
+    /// Whether others are at a height, or beyond it. Who only claims it is believed now and then, and after each block
+    /// that was got from a peer: then it was true.
+    fn others_are_ahead(&mut self, height: u64) -> bool {
+        if self.wake.signed_at() >= height {
+            return true;
+        }
+        let now = Instant::now();
+        let believed = self.work.synced || now >= self.work.believe_at;
+        if self.wake.claimed_at() < height || !believed {
+            return false;
+        }
+        self.work.synced = false;
+        self.work.believe_at = now + BELIEVE_EVERY;
+        true
     }
 
     /// Starts the first height: when enough others are there to decide it, when they are ahead, or after a while, since
@@ -261,7 +289,7 @@ impl<S: Store, H: Host> App<S, H> {
         let connected = self.switch.neighbours().len() + usize::from(self.proposer.is_some());
         let validators = self.replica.tip().validators.validators().len();
         let enough = connected * 3 > validators * 2;
-        if (enough || self.wake.peers_at() >= next || Instant::now() >= self.work.ready_at)
+        if (enough || self.others_are_ahead(next) || Instant::now() >= self.work.ready_at)
             && let Some(reply) = self.work.ready.take()
         {
             drop(reply.send((Height(next), self.begin(next))));

@@ -87,6 +87,11 @@ impl Domain {
         own.then(|| proposal_sign_bytes(&self.chain, self.suite, height, round, pol_round, id, key))
     }
 
+    /// Whether a vote is signed by this key.
+    pub(crate) fn verify_vote(&self, vote: &SignedVote, key: &PublicKey) -> bool {
+        verify(self.vote_bytes(&vote.message, key), key, &vote.signature)
+    }
+
     /// Whether a proposal is signed by this key.
     pub(crate) fn verify_proposal(&self, proposal: &SignedProposal, key: &PublicKey) -> bool {
         verify(self.proposal_bytes(&proposal.message, key), key, &proposal.signature)

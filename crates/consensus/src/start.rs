@@ -87,7 +87,7 @@ impl Consensus {
         let wake = Arc::new(Wake::default());
         let validators = ValidatorSet::of(&tip.validators);
         let scope = Scope { height: tip.progress.height + 1, validators };
-        let (switch, ends) = Switch::new(peer, scope, Arc::clone(&wake));
+        let (switch, ends) = Switch::new(peer, domain.clone(), scope, Arc::clone(&wake));
         let running = network::spawn(Arc::clone(&switch), ends, Arc::clone(&wake), domain.clone()).await;
         let running = running.map_err(|error| NotStarted(error.to_string()))?;
         let (channels, engine) = engine::start(&options, &directory, &domain, key.as_ref(), &running).await?;

@@ -16,9 +16,12 @@ use wire::peer::{
     ConsensusMessage, FrameContent, KeyBytes, LivenessMessage, NEIGHBOURS_MAX, PartContent, PeerFrame, PeerStatus,
 };
 
+use crate::codec::{proposal_in, vote_in};
+use crate::context::Address;
 use crate::link::{Incoming, Link, Opened, Outgoing, Refused};
 use crate::parts::Scope;
 use crate::seen::Seen;
+use crate::signing::Domain;
 use crate::wake::Wake;
 
 /// Events that may wait for the engine's side.
@@ -89,6 +92,7 @@ struct Peer {
 #[derive(Debug)]
 pub(crate) struct Switch {
     me: KeyBytes,
+    domain: Domain,
     peers: RwLock<BTreeMap<KeyBytes, Peer>>,
     /// How many streams there were.
     links: AtomicU64,
@@ -112,12 +116,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Switch {
-    pub(crate) fn new(me: KeyBytes, scope: Scope, wake: Arc<Wake>) -> (Arc<Self>, Ends) {
+    pub(crate) fn new(me: KeyBytes, domain: Domain, scope: Scope, wake: Arc<Wake>) -> (Arc<Self>, Ends) {
         let (events, events_end) = mpsc::channel(EVENTS_MAX);
         let (shared, shared_end) = mpsc::channel(STATEMENTS_MAX);
         let now = Instant::now();
         let switch = Self {
             me,
+            domain,
             peers: RwLock::new(BTreeMap::new()),
             links: AtomicU64::new(0),
             seen: Mutex::new(Seen::new(SEEN_MAX, None, now)),
@@ -317,11 +322,38 @@ impl Switch {
             peer.tip_height = *tip_height;
             peer.neighbours = neighbours.iter().copied().collect();
             drop(peers);
-            // It decided that height, so somebody works above it.
-            self.wake.peers_work_at(*tip_height);
-        } else if let Some(height) = height_of(content) {
-            drop(peers);
-            self.wake.peers_work_at(height);
+            self.wake.peers_claim(*tip_height);
+            return;
+        }
+        drop(peers);
+        if let Some(height) = height_of(content) {
+            // Anybody can say a height: a block for each would cost more than a signature.
+            if height > self.wake.signed_at() && self.is_signed(content) {
+                self.wake.validators_work_at(height);
+            }
+            self.wake.peers_claim(height);
+        }
+    }
+
+    /// Whether a vote or proposal is signed by a validator.
+    fn is_signed(&self, content: &FrameContent) -> bool {
+        let validators = self.scope().validators;
+        match content {
+            FrameContent::Consensus(ConsensusMessage::Vote(vote))
+            | FrameContent::Liveness(LivenessMessage::Vote(vote)) => {
+                let key = validators.key(&Address(vote.voter));
+                key.is_some_and(|key| self.domain.verify_vote(&vote_in(vote), key))
+            }
+            FrameContent::Consensus(ConsensusMessage::Proposal(proposal)) => {
+                let key = validators.key(&Address(proposal.proposer));
+                key.is_some_and(|key| self.domain.verify_proposal(&proposal_in(proposal), key))
+            }
+            FrameContent::Liveness(LivenessMessage::Polka(_) | LivenessMessage::Round(_))
+            | FrameContent::Part(_)
+            | FrameContent::Statements(_)
+            | FrameContent::Status(_)
+            | FrameContent::Call(..)
+            | FrameContent::Answer(..) => false,
         }
     }
 

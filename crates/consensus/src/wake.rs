@@ -25,7 +25,8 @@ const PUBLISH_MAX: usize = 64;
 #[derive(Debug, Default)]
 struct State {
     reasons: Reasons,
-    peers_at: u64,
+    signed_at: u64,
+    claimed_at: u64,
 }
 
 /// Wakes the application.
@@ -72,18 +73,24 @@ impl Wake {
         });
     }
 
-    /// Says that a peer works at this height, or has it behind itself.
-    pub(crate) fn peers_work_at(&self, height: u64) {
-        self.change(|state| {
-            let higher = height > state.peers_at;
-            state.peers_at = state.peers_at.max(height);
-            higher
-        });
+    /// Says that a validator has signed something at this height.
+    pub(crate) fn validators_work_at(&self, height: u64) {
+        self.change(|state| raise(&mut state.signed_at, height));
     }
 
-    /// The highest height that peers were seen at.
-    pub(crate) fn peers_at(&self) -> u64 {
-        self.state.lock().expect("nothing panics while it holds the reasons").peers_at
+    /// Says that a peer claims to have this height behind itself, or to know of work at it.
+    pub(crate) fn peers_claim(&self, height: u64) {
+        self.change(|state| raise(&mut state.claimed_at, height));
+    }
+
+    /// The highest height at which a validator has signed something.
+    pub(crate) fn signed_at(&self) -> u64 {
+        self.state.lock().expect("nothing panics while it holds the reasons").signed_at
+    }
+
+    /// The highest height that a peer has claimed.
+    pub(crate) fn claimed_at(&self) -> u64 {
+        self.state.lock().expect("nothing panics while it holds the reasons").claimed_at
     }
 
     /// Whether it is time to stop.
@@ -100,4 +107,11 @@ impl Wake {
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
+}
+
+/// Raises a height; says whether it is higher now.
+fn raise(known: &mut u64, height: u64) -> bool {
+    let higher = height > *known;
+    *known = height.max(*known);
+    higher
 }

@@ -167,3 +167,24 @@ async fn who_floods_or_sends_nonsense_is_slowed_or_cut_off_and_the_others_go_on(
     network.check();
     network.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_claims_to_be_far_ahead_makes_nobody_decide_block_after_block() {
+    let (mut network, height) = begun(16).await;
+    let mut liar = network.stranger(0).await;
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    while std::time::Instant::now() < until {
+        for ahead in [1, 50] {
+            let status = PeerStatus { tip_height: height + ahead, min_height: 1, neighbours: Vec::new() };
+            liar.say(FrameContent::Status(status)).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let reached = network.members.iter().map(|member| member.seen.height()).max().unwrap();
+    assert!(reached <= height + 2, "{} empty blocks in two seconds", reached - height);
+    let statement = network.statement("shop", &issue("second"));
+    network.members[0].post(&statement);
+    network.commit(&ALL, &statement).await;
+    network.check();
+    network.end().await;
+}

@@ -43,14 +43,17 @@ impl<S: Store, H: Host> App<S, H> {
         }
         let checked = self.with_room(|app| app.replica.check(&block, None, &app.mempool))?;
         match checked {
-            Room::Done(Check::Valid) => Ok(SyncedValueOutcome::Verdict(ProposedValue {
-                height,
-                round,
-                valid_round: Round::Nil,
-                proposer,
-                value: Value(block.header.id()),
-                validity: Validity::Valid,
-            })),
+            Room::Done(Check::Valid) => {
+                self.work.synced = true;
+                Ok(SyncedValueOutcome::Verdict(ProposedValue {
+                    height,
+                    round,
+                    valid_round: Round::Nil,
+                    proposer,
+                    value: Value(block.header.id()),
+                    validity: Validity::Valid,
+                }))
+            }
             Room::Done(Check::Invalid(invalid)) => Err(Fault::Diverged {
                 height: height.0,
                 what: invalid.what,

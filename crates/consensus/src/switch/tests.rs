@@ -11,6 +11,10 @@ fn key(number: u8) -> KeyBytes {
     [number; 32]
 }
 
+fn chain() -> chain::identity::ChainId {
+    chain::identity::ChainId::new("test".parse().unwrap(), Hash::of(b"genesis"))
+}
+
 fn set() -> ValidatorSet {
     let validator = chain::validators::Validator {
         organisation: "agency".parse().unwrap(),
@@ -21,7 +25,8 @@ fn set() -> ValidatorSet {
 }
 
 fn switch() -> (Arc<Switch>, Ends) {
-    Switch::new(key(0), Scope { height: 7, validators: set() }, Arc::new(Wake::default()))
+    let domain = Domain { chain: chain(), suite: chain::suite::Suite::Ed25519Sha256 };
+    Switch::new(key(0), domain, Scope { height: 7, validators: set() }, Arc::new(Wake::default()))
 }
 
 fn vote(height: u64) -> FrameContent {
@@ -106,7 +111,26 @@ async fn heights_that_are_far_away_take_up_no_room() {
         }
     }
     assert_eq!(taken, [6, 7, 17]);
-    assert_eq!(switch.wake.peers_at(), 17);
+    assert_eq!(switch.wake.claimed_at(), 17);
+    assert_eq!(switch.wake.signed_at(), 0, "nobody has signed them");
+}
+
+#[tokio::test]
+async fn only_what_a_validator_has_signed_shows_that_validators_work_at_a_height() {
+    let (switch, _ends) = switch();
+    let _stream = switch.connected(key(1), Opened::ByThem).await;
+    let secret = chain::key::SecretKey::from_seed([1; 32]);
+    let suite = chain::suite::Suite::Ed25519Sha256;
+    let signed = |height: u64, voter: [u8; 32]| {
+        let kind = VoteKind::Prevote;
+        let signature = chain::certificate::sign_vote(&secret, &chain(), suite, kind, height, 0, None);
+        let vote = Vote { kind, height, round: 0, block_id: None, voter, signature };
+        frame(1, FrameContent::Consensus(ConsensusMessage::Vote(vote)))
+    };
+    switch.received(key(1), signed(9, [7; 32])).await.unwrap();
+    assert_eq!(switch.wake.signed_at(), 0, "no member");
+    switch.received(key(1), signed(8, *secret.public().as_bytes())).await.unwrap();
+    assert_eq!(switch.wake.signed_at(), 8);
 }
 
 #[tokio::test]
