@@ -53,6 +53,7 @@ const ALONE_MAX: Duration = Duration::from_secs(2);
 /// How often a height is started because a peer claims to be ahead. Without this, one liar would make everybody decide
 /// empty blocks as fast as they can.
 const BELIEVE_EVERY: Duration = Duration::from_secs(5);
+const BELIEVE_EVERY_MAX: Duration = Duration::from_secs(60);
 
 /// Own equivocation evidence handed on of one height: more would prove nothing more.
 const EVIDENCE_MAX: usize = 16;
@@ -98,6 +99,10 @@ pub(crate) struct Work {
     later: Vec<Later>,
     /// Blocks of this height as bytes, to send them again.
     blocks: BTreeMap<BlockId, Bytes>,
+    /// The round that is worked on.
+    round: Round,
+    /// How many different blocks of whom were judged in which round.
+    judged: BTreeMap<(Address, Round), Vec<BlockId>>,
     /// The engine waits for its first height.
     ready: Option<Reply<(Height, HeightParams<Context>)>>,
     /// When it gets it in any case.
@@ -112,8 +117,9 @@ pub(crate) struct Work {
     beat: bool,
     /// The last block was got from a peer that had it decided.
     synced: bool,
-    /// When a peer's claim alone is believed again.
+    /// When a peer's claim alone is believed again, and how long that took last.
     believe_at: Instant,
+    believe_every: Duration,
     /// The disk was full when it was tried last.
     full: bool,
     /// How many streams of parts were begun, and a number of this process: their names must be new.
@@ -128,6 +134,8 @@ impl Work {
             own: BTreeMap::new(),
             later: Vec::new(),
             blocks: BTreeMap::new(),
+            round: Round::new(0),
+            judged: BTreeMap::new(),
             ready: None,
             ready_at: now + ALONE_MAX,
             held: None,
@@ -136,6 +144,7 @@ impl Work {
             beat: false,
             synced: false,
             believe_at: now,
+            believe_every: BELIEVE_EVERY,
             full: false,
             streams: 0,
             process,
@@ -174,6 +183,7 @@ impl<S: Store, H: Host> App<S, H> {
             AppMsg::ConsensusReady { reply } => self.work.ready = Some(reply),
             AppMsg::StartedRound { height, round, proposer, role: _, reply_value } => {
                 self.standing.lock().expect("nothing panics while it holds this").round(height.0, round, proposer);
+                self.work.round = round;
                 let values = self.take_later()?;
                 drop(reply_value.send(values));
             }
@@ -219,6 +229,8 @@ impl<S: Store, H: Host> App<S, H> {
         self.switch.started(Scope { height, validators: validators.clone() });
         self.work.own.clear();
         self.work.blocks.clear();
+        self.work.judged.clear();
+        self.work.round = Round::new(0);
         self.work.beat = false;
         self.standing.lock().expect("nothing panics while it holds this").started(height);
         // Without a target time: it finalizes with the bare quorum, and we pace the heights ourselves.
@@ -236,7 +248,7 @@ impl<S: Store, H: Host> App<S, H> {
         }
         let paced = self.work.last + self.options.interval;
         let work = self.proposer.is_some() && !self.mempool.is_empty();
-        let claimed = self.wake.claimed_at() > self.replica.tip().progress.height;
+        let claimed = self.switch.claimed_at() > self.replica.tip().progress.height;
         let claimed = claimed.then_some(self.work.believe_at);
         [work.then_some(paced), claimed].into_iter().flatten().fold(self.work.beat_at, Instant::min)
     }
@@ -270,12 +282,15 @@ impl<S: Store, H: Host> App<S, H> {
             return true;
         }
         let now = Instant::now();
-        let believed = self.work.synced || now >= self.work.believe_at;
-        if self.wake.claimed_at() < height || !believed {
+        let was_true = std::mem::take(&mut self.work.synced);
+        if self.switch.claimed_at() < height || !(was_true || now >= self.work.believe_at) {
+            self.work.synced = was_true;
             return false;
         }
-        self.work.synced = false;
-        self.work.believe_at = now + BELIEVE_EVERY;
+        // Each time that nothing came of it, it is believed less often.
+        let every = if was_true { BELIEVE_EVERY } else { (self.work.believe_every * 2).min(BELIEVE_EVERY_MAX) };
+        self.work.believe_every = every;
+        self.work.believe_at = now + every;
         true
     }
 

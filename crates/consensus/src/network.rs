@@ -47,6 +47,12 @@ enum Fan {
 /// Calls that wait for their answers, and whose they are.
 type Calls = Arc<Mutex<BTreeMap<InboundRequestId, (KeyBytes, u64)>>>;
 
+/// Whom blocks were asked of, by the number of the call.
+type Asked = Arc<Mutex<BTreeMap<u64, KeyBytes>>>;
+
+/// Calls of ours that are remembered: the engine has a few under way.
+const ASKED_MAX: usize = 256;
+
 /// The actor.
 pub(crate) struct Network;
 
@@ -66,6 +72,8 @@ pub(crate) struct State {
     fan: mpsc::UnboundedSender<Fan>,
     calls: Calls,
     peers: Arc<Mutex<BTreeMap<PeerId, KeyBytes>>>,
+    /// Whom blocks were asked of, by the number of the call.
+    asked: Asked,
     next_call: u64,
 }
 
@@ -98,7 +106,15 @@ impl State {
         self.next_call += 1;
         let request_id = OutboundRequestId::new(id);
         let content = FrameContent::Call(id, request_out(request));
-        if !self.key(&peer).is_some_and(|key| self.switch.tell(&key, content)) {
+        let key = self.key(&peer);
+        if let Some(key) = key {
+            let mut asked = lock(&self.asked);
+            asked.insert(id, key);
+            if asked.len() > ASKED_MAX {
+                asked.pop_first();
+            }
+        }
+        if !key.is_some_and(|key| self.switch.tell(&key, content)) {
             self.event(NetworkEvent::SyncRequestFailed(request_id.clone(), peer, OutboundFailureReason::DialFailure));
         }
         request_id
@@ -126,12 +142,14 @@ impl Actor for Network {
         let Arguments { switch, mut events, wake, domain } = arguments;
         let (fan, fan_end) = mpsc::unbounded_channel();
         let (calls, peers): (Calls, Arc<Mutex<BTreeMap<PeerId, KeyBytes>>>) = Default::default();
+        let asked = Asked::default();
         let fanning = Fanning {
             subscribers: Vec::new(),
             connected: BTreeSet::new(),
             assembler: Assembler::new(domain),
             switch: Arc::clone(&switch),
             calls: Arc::clone(&calls),
+            asked: Arc::clone(&asked),
             peers: Arc::clone(&peers),
         };
         let (done, mut taken) = mpsc::channel::<()>(1);
@@ -145,7 +163,7 @@ impl Actor for Network {
                 }
             }
         });
-        Ok(State { switch, wake, fan, calls, peers, next_call: 1 })
+        Ok(State { switch, wake, fan, calls, peers, asked, next_call: 1 })
     }
 
     async fn handle(
@@ -190,6 +208,7 @@ struct Fanning {
     assembler: Assembler,
     switch: Arc<Switch>,
     calls: Calls,
+    asked: Asked,
     peers: Arc<Mutex<BTreeMap<PeerId, KeyBytes>>>,
 }
 
@@ -292,6 +311,12 @@ impl Fanning {
                 NetworkEvent::SyncRequest(request_id, id, request_in(&request))
             }
             FrameContent::Answer(call, response) => {
+                // Of the one who was asked: the engine looks at the number before it looks at the peer.
+                let mut asked = lock(&self.asked);
+                if asked.get(&call) != Some(&peer) {
+                    return None;
+                }
+                asked.remove(&call);
                 NetworkEvent::SyncResponse(OutboundRequestId::new(call), id, Some(response_in(&response)))
             }
             // They never come this way.

@@ -205,6 +205,13 @@ impl Switch {
         }
     }
 
+    /// The highest block that a peer claims to have which is connected now.
+    pub(crate) fn claimed_at(&self) -> u64 {
+        let peers = self.read();
+        let connected = peers.values().filter(|peer| !peer.links.is_empty());
+        connected.map(|peer| peer.tip_height).max().unwrap_or(0)
+    }
+
     /// The peers that are connected.
     pub(crate) fn neighbours(&self) -> Vec<KeyBytes> {
         let peers = self.read();
@@ -319,10 +326,12 @@ impl Switch {
         let Some(peer) = peers.get_mut(&from) else { return };
         peer.heard = Instant::now();
         if let FrameContent::Status(PeerStatus { tip_height, neighbours, .. }) = content {
-            peer.tip_height = *tip_height;
+            let news = std::mem::replace(&mut peer.tip_height, *tip_height) != *tip_height;
             peer.neighbours = neighbours.iter().copied().collect();
             drop(peers);
-            self.wake.peers_claim(*tip_height);
+            if news {
+                self.wake.look();
+            }
             return;
         }
         drop(peers);
@@ -331,7 +340,6 @@ impl Switch {
             if height > self.wake.signed_at() && self.is_signed(content) {
                 self.wake.validators_work_at(height);
             }
-            self.wake.peers_claim(height);
         }
     }
 

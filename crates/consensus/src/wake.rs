@@ -26,7 +26,6 @@ const PUBLISH_MAX: usize = 64;
 struct State {
     reasons: Reasons,
     signed_at: u64,
-    claimed_at: u64,
 }
 
 /// Wakes the application.
@@ -78,19 +77,9 @@ impl Wake {
         self.change(|state| raise(&mut state.signed_at, height));
     }
 
-    /// Says that a peer claims to have this height behind itself, or to know of work at it.
-    pub(crate) fn peers_claim(&self, height: u64) {
-        self.change(|state| raise(&mut state.claimed_at, height));
-    }
-
     /// The highest height at which a validator has signed something.
     pub(crate) fn signed_at(&self) -> u64 {
         self.state.lock().expect("nothing panics while it holds the reasons").signed_at
-    }
-
-    /// The highest height that a peer has claimed.
-    pub(crate) fn claimed_at(&self) -> u64 {
-        self.state.lock().expect("nothing panics while it holds the reasons").claimed_at
     }
 
     /// Whether it is time to stop.

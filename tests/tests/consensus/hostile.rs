@@ -120,14 +120,20 @@ async fn a_liar_in_sync_is_not_believed() {
     let status = PeerStatus { tip_height: height + 50, min_height: 1, neighbours: Vec::new() };
     liar.answer(3, FrameContent::Status(status.clone())).await;
     let mut lies = 0;
-    while lies < 3 {
+    while lies < 4 {
         for frame in liar.hears(3).await {
             let FrameContent::Call(id, request) = frame.content else { continue };
             let mut block = block(&network, height, 0, |header| header.height = request.first_height);
             if lies == 1 {
                 block.statements = vec![b"nothing that was ever signed".to_vec()];
             }
-            let certificate = network.members[0].certificate(height);
+            let mut certificate = network.members[0].certificate(height);
+            if lies == 3 {
+                // The true header with its true certificate, over another body.
+                block = network.members[0].block(request.first_height);
+                block.statements.push(b"nothing that was ever signed".to_vec());
+                certificate = network.members[0].certificate(request.first_height);
+            }
             let bytes = if lies == 2 { b"no block".to_vec() } else { block.encode() };
             let blocks = vec![DecidedBlock { block: bytes, certificate }];
             liar.answer(3, FrameContent::Answer(id, BlocksResponse { first_height: request.first_height, blocks }))

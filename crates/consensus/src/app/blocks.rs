@@ -1,6 +1,7 @@
 //! Blocks of others: checked when they are whole, kept when they come early, sent again when they are asked for.
 
 use arc_malachitebft_app_channel::app::types::ProposedValue;
+use arc_malachitebft_core_types::Round;
 use bytes::Bytes;
 use chain::block::{Block, BlockId, Body};
 use chain::hash::Hash;
@@ -16,6 +17,15 @@ use crate::parts::parts_of;
 
 /// Blocks that wait for their parents: of the height above the one that is worked on, and its rounds.
 const LATER_MAX: usize = 4;
+
+/// Different blocks of one proposer that are judged in one round.
+const PROPOSALS_MAX: usize = 2;
+
+/// How many rounds ahead of ours a block is judged.
+const ROUNDS_AHEAD_MAX: u32 = 2;
+
+/// Blocks of one height that are kept as bytes; others are read from the store.
+const BLOCKS_MAX: usize = 8;
 
 /// Bytes of a stream's name.
 const STREAM_BYTES: usize = 16;
@@ -47,17 +57,40 @@ impl<S: Store, H: Host> App<S, H> {
         };
         let received_ms = self.host.now_ms();
         if proposal.height.0 > self.next_height() {
-            // Its parent comes first. Without a parent nothing can be said of it, and the engine is told later.
-            if self.work.later.len() < LATER_MAX {
+            // Its parent comes first. Without a parent nothing can be said of it, and the engine is told later. Only the
+            // first round of the next height: who goes on to others will propose again.
+            let of_next = proposal.height.0 == self.next_height() + 1 && proposal.round.as_u32() == Some(0);
+            let known = self.work.later.iter().any(|later| later.proposal.value == proposal.value);
+            if of_next && !known && self.work.later.len() < LATER_MAX {
                 self.work.later.push(Later { proposal, block, received_ms });
             }
             return Ok(None);
         }
+        if !self.is_worth_judging(&proposal) {
+            return Ok(None);
+        }
         let value = self.judge(&proposal, &block, received_ms)?;
-        if value.is_some() {
+        let valid = value.as_ref().is_some_and(|value| value.validity.is_valid());
+        if valid && self.work.blocks.len() < BLOCKS_MAX {
             self.work.blocks.insert(proposal.value.0, bytes);
         }
         Ok(value)
+    }
+
+    /// Whether a block may cost what judging it costs: a proposer has one a round, and a liar gets no more than another,
+    /// and rounds that nobody has come near are not judged ahead of their time.
+    fn is_worth_judging(&mut self, proposal: &Proposal) -> bool {
+        let round = |round: Round| round.as_u32().unwrap_or(0);
+        if round(proposal.round) > round(self.work.round).saturating_add(ROUNDS_AHEAD_MAX) {
+            return false;
+        }
+        let judged = self.work.judged.entry((proposal.proposer, proposal.round)).or_default();
+        let known = judged.contains(&proposal.value.0);
+        if !known && judged.len() < PROPOSALS_MAX {
+            judged.push(proposal.value.0);
+            return true;
+        }
+        known
     }
 
     /// What is to be said of the blocks that came early, now that their parent is committed.

@@ -38,7 +38,12 @@ impl<S: Store, H: Host> App<S, H> {
         if height.0 != self.next_height() {
             return Ok(SyncedValueOutcome::LocalTransientError);
         }
-        if decided.certificate.verify_header(&block.header, &self.replica.tip().validators).is_err() {
+        // The certificate speaks of the header alone, and for the chain that the header names. Whatever else is in the
+        // block is the peer's word until it fits that header: only then is a difference to what we compute ours.
+        let header = &block.header;
+        let ours = header.chain == *self.replica.chain() && header.suite == self.suite;
+        let certified = decided.certificate.verify_header(header, &self.replica.tip().validators).is_ok();
+        if !ours || !certified || block.check_shape().is_err() {
             return Ok(SyncedValueOutcome::PeerFault);
         }
         let checked = self.with_room(|app| app.replica.check(&block, None, &app.mempool))?;

@@ -80,6 +80,10 @@ async fn neighbours_of_the_origin_are_spared() {
     switch.received(key(1), frame(1, vote(7))).await.unwrap();
     let counts: Vec<usize> = peers.iter_mut().map(|(outgoing, _)| sent(outgoing)).collect();
     assert_eq!(counts, [0, 1, 0]);
+    assert_eq!(switch.claimed_at(), 6);
+    let (_, incoming) = peers.swap_remove(2);
+    incoming.end().await;
+    assert_eq!(switch.claimed_at(), 0, "who is gone claims nothing");
 }
 
 #[tokio::test]
@@ -111,7 +115,6 @@ async fn heights_that_are_far_away_take_up_no_room() {
         }
     }
     assert_eq!(taken, [6, 7, 17]);
-    assert_eq!(switch.wake.claimed_at(), 17);
     assert_eq!(switch.wake.signed_at(), 0, "nobody has signed them");
 }
 

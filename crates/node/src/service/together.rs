@@ -201,7 +201,7 @@ impl<S: Store> Look<S> {
     fn look(&mut self, consensus: &Consensus) {
         let (standing, peers) = (consensus.standing(), consensus.peers());
         let no_quorum = self.no_quorum(&peers);
-        let highest = peers.iter().filter(|peer| peer.connected).map(|peer| peer.tip_height).max().unwrap_or(0);
+        let highest = self.believable_tip(&peers);
         let behind = highest.saturating_sub(standing.tip_height);
         // Before it has seen enough of the others, a node cannot know how far they are.
         self.caught_up = if self.caught_up { behind <= BEHIND_MAX } else { no_quorum.is_none() && behind == 0 };
@@ -230,6 +230,25 @@ impl<S: Store> Look<S> {
             peers: peers.iter().map(|peer| self.peer(peer)).collect(),
         };
         self.around.health.consensus(view, no_quorum);
+    }
+
+    /// The highest block that more than a third of the voting power claims to have: one honest validator among them at
+    /// least, whoever lies.
+    fn believable_tip(&self, peers: &[PeerView]) -> u64 {
+        let power = |peer: &PeerView| {
+            let organisation = self.listed.get(&peer.key)?;
+            let mut validators = self.validators.validators().iter();
+            validators.find(|validator| validator.organisation == *organisation).map(|validator| validator.power)
+        };
+        let connected = peers.iter().filter(|peer| peer.connected);
+        let mut claims: Vec<(u64, u64)> = connected.filter_map(|peer| Some((peer.tip_height, power(peer)?))).collect();
+        claims.sort_unstable_by(|one, other| other.cmp(one));
+        let mut sum = 0;
+        let tip = claims.into_iter().find(|(_, power)| {
+            sum += power;
+            sum * 3 > self.validators.total_power()
+        });
+        tip.map_or(0, |(tip, _)| tip)
     }
 
     fn peer(&self, peer: &PeerView) -> PeerStatusView {
