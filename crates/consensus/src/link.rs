@@ -44,6 +44,9 @@ pub enum Refused {
     /// It sent more frames together than anybody may.
     #[error("it sent too many frames at once")]
     TooMany,
+    /// The peer has opened another in its place.
+    #[error("it was replaced by another")]
+    Replaced,
     /// The node is being taken apart.
     #[error("the node stops")]
     Stopping,
@@ -156,6 +159,10 @@ impl Incoming {
     pub async fn take(&mut self, frames: Vec<Bytes>) -> Result<(), Refused> {
         if frames.len() > FRAMES_MAX {
             return Err(Refused::TooMany);
+        }
+        // Each stream has a pace of its own, so a peer has only one of each kind.
+        if !self.switch.is_current(&self.peer, self.opened, self.id) {
+            return Err(Refused::Replaced);
         }
         for frame in frames {
             if let Some(wait) = self.pace.take(Instant::now()) {

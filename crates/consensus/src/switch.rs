@@ -212,6 +212,11 @@ impl Switch {
         connected.map(|peer| peer.tip_height).max().unwrap_or(0)
     }
 
+    /// Whether a stream is the newest of its kind.
+    pub(crate) fn is_current(&self, peer: &KeyBytes, opened: Opened, id: u64) -> bool {
+        self.read().get(peer).and_then(|peer| peer.links.get(&opened)).is_some_and(|link| link.id == id)
+    }
+
     /// The peers that are connected.
     pub(crate) fn neighbours(&self) -> Vec<KeyBytes> {
         let peers = self.read();

@@ -155,8 +155,10 @@ async fn a_peer_that_does_not_read_loses_frames_and_nobody_else_does() {
 #[tokio::test]
 async fn a_stream_that_was_replaced_takes_nothing_with_it_when_it_ends() {
     let (switch, _ends) = switch();
-    let (_old_out, old) = switch.connected(key(1), Opened::ByThem).await.unwrap();
-    let (_new_out, new) = switch.connected(key(1), Opened::ByThem).await.unwrap();
+    let (_old_out, mut old) = switch.connected(key(1), Opened::ByThem).await.unwrap();
+    let (_new_out, mut new) = switch.connected(key(1), Opened::ByThem).await.unwrap();
+    assert!(matches!(old.take(vec![frame(1, vote(7))]).await, Err(Refused::Replaced)));
+    assert!(new.take(vec![frame(1, vote(7))]).await.is_ok());
     old.end().await;
     assert_eq!(switch.neighbours(), [key(1)]);
     new.end().await;

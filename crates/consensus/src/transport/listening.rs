@@ -28,7 +28,7 @@ use crate::switch::Switch;
 const HANDSHAKES_MAX: usize = 64;
 
 /// How long a handshake may take.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
 
 /// Connections that may wait to be served.
 const WAITING_MAX: usize = 16;
@@ -111,7 +111,11 @@ async fn accept(
 ) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let permit = tokio::select! {
+            () = stop.cancelled() => return,
+            permit = Arc::clone(&handshakes).acquire_owned() => permit,
+        };
+        let Ok(permit) = permit else { return };
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
@@ -127,7 +131,6 @@ async fn accept(
         };
         let (acceptor, ready) = (acceptor.clone(), ready.clone());
         tokio::spawn(async move {
-            let _permit = permit;
             drop(stream.set_nodelay(true));
             let stream = match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => stream,
@@ -137,6 +140,8 @@ async fn accept(
                 }
                 Err(_) => return,
             };
+            // What waits behind is no handshake any more.
+            drop(permit);
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let Some(key) = certificate.and_then(tls::key_of) else { return };
             drop(ready.send(Connection { stream, caller: Caller(key) }).await);
