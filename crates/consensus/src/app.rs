@@ -10,7 +10,7 @@
 mod blocks;
 mod sync;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -99,6 +99,8 @@ pub(crate) struct Work {
     later: Vec<Later>,
     /// Blocks of this height as bytes, to send them again.
     blocks: BTreeMap<BlockId, Bytes>,
+    /// Blocks of this height whose time was found right, or no matter any more.
+    timely: BTreeSet<BlockId>,
     /// The round that is worked on.
     round: Round,
     /// How many different blocks of whom were judged in which round.
@@ -134,6 +136,7 @@ impl Work {
             own: BTreeMap::new(),
             later: Vec::new(),
             blocks: BTreeMap::new(),
+            timely: BTreeSet::new(),
             round: Round::new(0),
             judged: BTreeMap::new(),
             ready: None,
@@ -230,6 +233,7 @@ impl<S: Store, H: Host> App<S, H> {
         self.work.own.clear();
         self.work.blocks.clear();
         self.work.judged.clear();
+        self.work.timely.clear();
         self.work.round = Round::new(0);
         self.work.beat = false;
         self.standing.lock().expect("nothing panics while it holds this").started(height);
@@ -354,6 +358,7 @@ impl<S: Store, H: Host> App<S, H> {
             let value = Value(proposal.block.header.id());
             self.work.blocks.insert(value.0, proposal.block.encode().into());
             self.work.own.insert(round, value);
+            self.work.timely.insert(value.0);
             drop(reply.send(LocallyProposedValue::new(height, round, value)));
         }
         Ok(())

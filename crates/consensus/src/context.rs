@@ -3,6 +3,7 @@
 //! A validator's address is its consensus key. The value that is decided is the block's id alone; the block itself
 //! travels beside it, in parts.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -228,6 +229,15 @@ impl ValidatorSet {
         self.proposer(proposal.height, proposal.round).address == proposal.proposer
     }
 
+    /// Whether these hold more than two thirds of the power.
+    pub(crate) fn is_quorum(&self, voters: &BTreeSet<Address>) -> bool {
+        use malachite::ValidatorSet as _;
+        let voted = self.0.iter().filter(|validator| voters.contains(&validator.address));
+        let power: u64 = voted.map(|validator| validator.power).sum();
+        // No overflow: the total is below 2^53.
+        power * 3 > self.total_voting_power() * 2
+    }
+
     /// The key of a validator.
     pub(crate) fn key(&self, address: &Address) -> Option<&PublicKey> {
         use malachite::ValidatorSet as _;
@@ -326,7 +336,7 @@ mod tests {
         let set = set(4);
         let at = |height, round| set.proposer(Height(height), Round::new(round)).address;
         let turn: Vec<Address> = (0..4).map(|height| at(height, 0)).collect();
-        assert_eq!(turn.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+        assert_eq!(turn.iter().collect::<BTreeSet<_>>().len(), 4);
         for height in 0..20 {
             assert_eq!(at(height, 0), turn[usize::try_from(height % 4).unwrap()]);
             assert_eq!(at(height, 1), at(height + 1, 0));

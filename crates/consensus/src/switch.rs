@@ -10,10 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chain::block::BlockId;
+use chain::certificate::VoteKind;
 use chain::hash::Hash;
 use tokio::sync::mpsc;
 use wire::peer::{
-    ConsensusMessage, FrameContent, KeyBytes, LivenessMessage, NEIGHBOURS_MAX, PartContent, PeerFrame, PeerStatus,
+    ConsensusMessage, FrameContent, KeyBytes, KeySignature, LivenessMessage, NEIGHBOURS_MAX, PartContent, PeerFrame,
+    PeerStatus, PolkaCertificate, Vote,
 };
 
 use crate::codec::{proposal_in, vote_in};
@@ -32,6 +35,9 @@ const STATEMENTS_MAX: usize = 64;
 
 /// How many frames of each generation are remembered.
 const SEEN_MAX: usize = 32_768;
+
+/// Proofs of prevotes that are remembered of one height.
+const POLKAS_MAX: usize = 64;
 
 /// How long a vote that is sent again counts as seen: less than the engine waits before it sends one again.
 const REPEATS_AFTER: Duration = Duration::from_secs(1);
@@ -99,6 +105,8 @@ pub(crate) struct Switch {
     seen: Mutex<Seen>,
     repeats: Mutex<Seen>,
     scope: RwLock<Scope>,
+    /// Prevotes of more than two thirds of the power that were seen of this height: round and block.
+    polkas: Mutex<BTreeSet<(u32, BlockId)>>,
     events: mpsc::Sender<Inbound>,
     shared: mpsc::Sender<Shared>,
     wake: Arc<Wake>,
@@ -128,6 +136,7 @@ impl Switch {
             seen: Mutex::new(Seen::new(SEEN_MAX, None, now)),
             repeats: Mutex::new(Seen::new(SEEN_MAX, Some(REPEATS_AFTER), now)),
             scope: RwLock::new(scope),
+            polkas: Mutex::default(),
             events,
             shared,
             wake,
@@ -143,6 +152,41 @@ impl Switch {
     /// The engine works on another height from now on.
     pub(crate) fn started(&self, scope: Scope) {
         *self.scope.write().expect("nothing panics while it holds the scope") = scope;
+        lock(&self.polkas).clear();
+    }
+
+    /// Whether more than two thirds of the power were seen to prevote for a block of this height in a round.
+    pub(crate) fn has_polka(&self, round: u32, block: &BlockId) -> bool {
+        lock(&self.polkas).contains(&(round, *block))
+    }
+
+    /// Notes prevotes that prove that a block was proposed before.
+    fn note_polka(&self, polka: &PolkaCertificate) {
+        let Scope { height, validators } = self.scope();
+        let place = (polka.round, polka.block_id);
+        let room = lock(&self.polkas).len() < POLKAS_MAX;
+        if polka.height != height || !room || self.has_polka(polka.round, &polka.block_id) {
+            return;
+        }
+        let mut voters = BTreeSet::new();
+        for KeySignature { validator, signature } in &polka.signatures {
+            let vote = Vote {
+                kind: VoteKind::Prevote,
+                height: polka.height,
+                round: polka.round,
+                block_id: Some(polka.block_id),
+                voter: *validator,
+                signature: *signature,
+            };
+            let key = validators.key(&Address(*validator));
+            if !key.is_some_and(|key| self.domain.verify_vote(&vote_in(&vote), key)) {
+                return;
+            }
+            voters.insert(Address(*validator));
+        }
+        if validators.is_quorum(&voters) {
+            lock(&self.polkas).insert(place);
+        }
     }
 
     /// The height the engine works on.
@@ -295,6 +339,9 @@ impl Switch {
             FrameContent::Consensus(_) | FrameContent::Liveness(_) => {
                 if !self.note(&frame, &bytes) {
                     return Ok(());
+                }
+                if let FrameContent::Liveness(LivenessMessage::Polka(polka)) = &frame.content {
+                    self.note_polka(polka);
                 }
                 self.spread(Some(from), &frame, &bytes);
             }

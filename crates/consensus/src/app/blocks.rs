@@ -111,17 +111,23 @@ impl<S: Store, H: Host> App<S, H> {
 
     /// Whether a block is what this node would decide on; nothing when that cannot be said.
     ///
-    /// Its time is judged only when it is fresh: a block that was locked on before an outage is proposed again after
-    /// it, and must not be refused for its age.
+    /// Its time is judged when it is fresh. A block that was locked on before an outage is proposed again after it, and
+    /// must not be refused for its age: but that it was proposed before is shown by prevotes, or known here, and never
+    /// the proposer's word alone, who could date a block as it likes.
     fn judge(
         &mut self,
         proposal: &Proposal,
         block: &Block,
         received_ms: i64,
     ) -> Result<Option<ProposedValue<Context>>, Fault> {
-        let fresh = proposal.pol_round.is_nil();
-        let received_ms = fresh.then_some(received_ms);
+        let id = proposal.value.0;
+        let polka = proposal.pol_round.as_u32().is_some_and(|round| self.switch.has_polka(round, &id));
+        let again = proposal.pol_round.is_defined() && (polka || self.work.timely.contains(&id));
+        let received_ms = (!again).then_some(received_ms);
         let checked = self.with_room(|app| app.replica.check(block, received_ms, &app.mempool))?;
+        if matches!(checked, Room::Done(Check::Valid)) {
+            self.work.timely.insert(id);
+        }
         Ok(match checked {
             Room::Done(Check::Valid) => Some(value(proposal, true)),
             Room::Done(Check::Invalid(invalid)) => {

@@ -1,8 +1,7 @@
 //! What is passed on, to whom, and what is not.
 
-use chain::certificate::VoteKind;
 use chain::key::Signature;
-use wire::peer::{BlocksRequest, Vote};
+use wire::peer::BlocksRequest;
 
 use super::*;
 use crate::context::ValidatorSet;
@@ -163,4 +162,38 @@ async fn a_stream_that_was_replaced_takes_nothing_with_it_when_it_ends() {
     assert_eq!(switch.neighbours(), [key(1)]);
     new.end().await;
     assert!(switch.neighbours().is_empty());
+}
+
+#[tokio::test]
+async fn a_polka_counts_when_a_quorum_has_signed_it() {
+    let (switch, _ends) = switch();
+    let _stream = switch.connected(key(1), Opened::ByThem).await;
+    let secret = chain::key::SecretKey::from_seed([1; 32]);
+    let (suite, block_id) = (chain::suite::Suite::Ed25519Sha256, BlockId::from(Hash::of(b"block")));
+    let polka = |height: u64, signers: &[&chain::key::SecretKey]| {
+        let signature = |signer: &&chain::key::SecretKey| KeySignature {
+            validator: *signer.public().as_bytes(),
+            signature: chain::certificate::sign_vote(
+                signer,
+                &chain(),
+                suite,
+                VoteKind::Prevote,
+                height,
+                2,
+                Some(&block_id),
+            ),
+        };
+        let signatures = signers.iter().map(signature).collect();
+        let polka = PolkaCertificate { height, round: 2, block_id, signatures };
+        frame(1, FrameContent::Liveness(LivenessMessage::Polka(polka)))
+    };
+    let stranger = chain::key::SecretKey::from_seed([2; 32]);
+    for wrong in [polka(7, &[]), polka(7, &[&stranger]), polka(7, &[&secret, &stranger]), polka(8, &[&secret])] {
+        switch.received(key(1), wrong).await.unwrap();
+        assert!(!switch.has_polka(2, &block_id));
+    }
+    switch.received(key(1), polka(7, &[&secret])).await.unwrap();
+    assert!(switch.has_polka(2, &block_id) && !switch.has_polka(1, &block_id));
+    switch.started(Scope { height: 8, validators: set() });
+    assert!(!switch.has_polka(2, &block_id), "it was of height 7");
 }
