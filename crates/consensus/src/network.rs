@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use wire::peer::{BlocksResponse, ConsensusMessage, FrameContent, KeyBytes, LivenessMessage, PeerFrame, PeerStatus};
 
 use crate::codec::{
-    consensus_frame, liveness_frame, peer_id, polka_in, proposal_in, request_in, request_out, response_in,
+    CodecError, consensus_frame, liveness_frame, peer_id, polka_in, proposal_in, request_in, request_out, response_in,
     response_out, round_in, vote_in,
 };
 use crate::context::{Context, Height};
@@ -91,7 +91,7 @@ impl State {
         drop(self.fan.send(Fan::Event(Box::new(event))));
     }
 
-    fn publish(&self, message: &SignedConsensusMsg<Context>) -> Result<(), ActorProcessingErr> {
+    fn publish(&self, message: &SignedConsensusMsg<Context>) -> Result<(), CodecError> {
         self.switch.publish(consensus_frame(message)?);
         if let SignedConsensusMsg::Proposal(proposal) = message {
             // The engine has written the proposal down. Its block goes out under that very signature, whether it is
@@ -124,7 +124,7 @@ impl State {
         &self,
         id: &InboundRequestId,
         response: &arc_malachitebft_sync::Response<Context>,
-    ) -> Result<(), ActorProcessingErr> {
+    ) -> Result<(), CodecError> {
         let Some((peer, call)) = lock(&self.calls).remove(id) else { return Ok(()) };
         let response: BlocksResponse = response_out(response)?;
         self.switch.tell(&peer, FrameContent::Answer(call, response));
@@ -172,21 +172,31 @@ impl Actor for Network {
         message: Msg<Context>,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        // An error here would end this actor, and the engine would speak to nobody without knowing it.
+        if let Err(error) = state.take(message) {
+            tracing::error!(%error, "a message of the engine could not be sent");
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn take(&mut self, message: Msg<Context>) -> Result<(), CodecError> {
         match message {
-            Msg::Subscribe(subscriber) => drop(state.fan.send(Fan::Subscribe(subscriber))),
-            Msg::PublishConsensusMsg(message) => state.publish(&message)?,
-            Msg::PublishLivenessMsg(message) => state.switch.publish(liveness_frame(&message)?),
+            Msg::Subscribe(subscriber) => drop(self.fan.send(Fan::Subscribe(subscriber))),
+            Msg::PublishConsensusMsg(message) => self.publish(&message)?,
+            Msg::PublishLivenessMsg(message) => self.switch.publish(liveness_frame(&message)?),
             Msg::BroadcastStatus(Status { tip_height, history_min_height }) => {
                 let (tip_height, min_height) = (tip_height.0, history_min_height.0);
-                let neighbours = state.switch.neighbours();
-                state.switch.publish(FrameContent::Status(PeerStatus { tip_height, min_height, neighbours }));
+                let neighbours = self.switch.neighbours();
+                self.switch.publish(FrameContent::Status(PeerStatus { tip_height, min_height, neighbours }));
             }
             Msg::OutgoingRequest(peer, request, reply) => {
-                let id = state.call(peer, &request);
+                let id = self.call(peer, &request);
                 drop(reply.send(id));
             }
-            Msg::OutgoingResponse(id, response) => state.answer(&id, &response)?,
-            Msg::CancelInboundRequest(id) => drop(lock(&state.calls).remove(&id)),
+            Msg::OutgoingResponse(id, response) => self.answer(&id, &response)?,
+            Msg::CancelInboundRequest(id) => drop(lock(&self.calls).remove(&id)),
             Msg::DumpState(reply) => drop(reply.send(None)),
             Msg::UpdatePersistentPeers(_, reply) => drop(reply.send(Ok(()))),
             // Blocks go out by the application, which also says who validates; a late answer is dropped by the engine
