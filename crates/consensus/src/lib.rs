@@ -1,7 +1,7 @@
 //! The `consensus` room: Malachite under the chain's types, and the network between nodes.
 //!
 //! Nothing of consensus is invented here. Malachite keeps the votes, timeouts, write-ahead log and value sync; this room
-//! gives it the chain's types ([`context`](self)), signatures and encodings, a network of its own, and an application
+//! gives it the chain's types, signatures and encodings, a network of its own, and an application
 //! that asks `replica`. It holds no rule of invoices, and decides nothing about what a block may hold.
 //!
 //! Malachite is alpha software, pinned exactly; no type of it leaves this room.

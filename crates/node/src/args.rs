@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Demo(demo::Args),
     /// Run a node.
     Start(start::Args),
-    /// Make the directory of a single validator: keys, genesis, configuration.
+    /// Make the directory of a single validator, or of a consortium for development: keys, genesis, configuration.
     Init(init::Args),
     /// Make keys.
     #[command(subcommand)]
