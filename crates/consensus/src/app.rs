@@ -153,6 +153,15 @@ impl Work {
             process,
         }
     }
+
+    /// The height is committed: what was kept of it is of no use any more.
+    fn forget_height(&mut self) {
+        self.own.clear();
+        self.blocks.clear();
+        self.judged.clear();
+        self.timely.clear();
+        self.round = Round::new(0);
+    }
 }
 
 impl<S: Store, H: Host> App<S, H> {
@@ -230,11 +239,6 @@ impl<S: Store, H: Host> App<S, H> {
     fn begin(&mut self, height: u64) -> HeightParams<Context> {
         let validators = ValidatorSet::of(&self.replica.tip().validators);
         self.switch.started(Scope { height, validators: validators.clone() });
-        self.work.own.clear();
-        self.work.blocks.clear();
-        self.work.judged.clear();
-        self.work.timely.clear();
-        self.work.round = Round::new(0);
         self.work.beat = false;
         self.standing.lock().expect("nothing panics while it holds this").started(height);
         // Without a target time: it finalizes with the bare quorum, and we pace the heights ourselves.
@@ -381,6 +385,8 @@ impl<S: Store, H: Host> App<S, H> {
             }
         };
         self.mempool.remove(&committed.statements);
+        // Blocks of the next height are judged from here on, whether or not it has begun.
+        self.work.forget_height();
         self.work.last = Instant::now();
         self.schedule_beat()?;
         self.standing.lock().expect("nothing panics while it holds this").decided(committed.height);
