@@ -28,7 +28,7 @@ use crate::hash::{Hash, StatementId};
 use crate::identity::{ChainId, KeyId, OrganisationId};
 use crate::json::{self, JsonError, JsonLimits};
 use crate::jws::{Algorithm, Compact, KeyReference};
-use crate::key::{PublicKey, Signature};
+use crate::key::{PreparedKey, PublicKey, Signature, SignatureInvalid};
 
 /// The `typ` of every statement.
 pub const STATEMENT_TYPE: &str = "einvoice-statement+jws";
@@ -234,12 +234,17 @@ impl Statement {
 
     /// Verifies the signature.
     pub fn verify(&self, key: &PublicKey) -> Result<(), StatementError> {
-        key.verify_strict(self.signing_input(), &self.parsed.signature).map_err(|_| StatementError::Signature {
-            key: KeyReference {
-                organisation: self.parsed.header.organisation.clone(),
-                key: self.parsed.header.key.clone(),
-            },
-        })
+        key.verify_strict(self.signing_input(), &self.parsed.signature).map_err(|invalid| self.unsigned(invalid))
+    }
+
+    /// Verifies the signature, with the same verdict, under a key that signs often.
+    pub fn verify_prepared(&self, key: &PreparedKey) -> Result<(), StatementError> {
+        key.verify_strict(self.signing_input(), &self.parsed.signature).map_err(|invalid| self.unsigned(invalid))
+    }
+
+    fn unsigned(&self, SignatureInvalid: SignatureInvalid) -> StatementError {
+        let StatementHeader { organisation, key, .. } = &self.parsed.header;
+        StatementError::Signature { key: KeyReference { organisation: organisation.clone(), key: key.clone() } }
     }
 }
 

@@ -7,11 +7,12 @@
 mod together;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chain::catalogue::{CodeEntry, Kind};
 use chain::hash::{Hash, StatementId};
 use chain::identity::{ChainId, OrganisationId};
-use chain::key::PublicKey;
+use chain::key::{PreparedKey, PreparedKeys};
 use chain::statement::{self, Statement};
 use invoice::date::Date;
 use invoice::violation::Violation;
@@ -21,7 +22,7 @@ use crate::event::Event;
 use crate::organisation::{AdmittedKey, Organisation, Purpose};
 use crate::parameters::Parameters;
 use crate::record::{RefusalBudgetRecord, refusal_hour};
-use crate::state::{Fault, Nonce, StateKey, View, read, require};
+use crate::state::{Fault, Nonce, StateKey, View, decode, read};
 
 /// Why a statement is not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -146,11 +147,11 @@ pub const CODES: &[CodeEntry] = &[
 /// Violations listed for one statement at most.
 pub const VIOLATIONS_MAX: usize = 1_000;
 
-/// A statement whose events have been read. Depends on its bytes alone.
+/// A statement whose events have been read. Depends on its bytes alone. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     statement: Statement,
-    events: Vec<Event>,
+    events: Arc<[Event]>,
     work: u32,
 }
 
@@ -182,7 +183,7 @@ impl Parsed {
             work = work.saturating_add(event.work());
             events.push(event);
         }
-        Ok(Self { statement, events, work })
+        Ok(Self { statement, events: events.into(), work })
     }
 
     /// The statement.
@@ -247,14 +248,39 @@ pub struct Verified {
     pub parameters: Hash,
 }
 
+/// The parameters in force, with the hash of their record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    parameters: Parameters,
+    hash: Hash,
+}
+
+impl InForce {
+    /// What a state says.
+    ///
+    /// # Errors
+    /// A fault of the view.
+    pub fn read(view: &dyn View) -> Result<Self, Fault> {
+        let key = StateKey::parameters();
+        let stored = view.get(&key)?.ok_or_else(|| Fault::Missing { key: key.to_string() })?;
+        Ok(Self { parameters: decode(&key, &stored)?, hash: Hash::of(&stored) })
+    }
+
+    /// The parameters.
+    pub const fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+}
+
 /// Where and when a statement is judged: the tip for the door, the parent for a block.
 pub struct Court<'v> {
     view: &'v dyn View,
     chain: ChainId,
     time_ms: i64,
     date: Date,
-    parameters: Parameters,
-    parameters_hash: Hash,
+    rules: Arc<InForce>,
+    /// Keys that sign often, as they are remembered beyond this sitting.
+    keys: Arc<PreparedKeys>,
     /// Nonces used earlier in the same block: live, though not in the view yet.
     used: BTreeSet<(OrganisationId, statement::Nonce)>,
 }
@@ -271,27 +297,38 @@ pub enum Verdict {
 }
 
 impl<'v> Court<'v> {
-    /// Sits on a state, at a time (ms UTC).
+    /// Sits on a state, at a time (ms UTC), and reads the parameters in force there.
     ///
     /// # Errors
     /// A fault of the view.
     pub fn sit(view: &'v dyn View, chain: ChainId, time_ms: i64) -> Result<Self, Fault> {
-        let key = StateKey::parameters();
-        let stored = view.get(&key)?.ok_or_else(|| Fault::Missing { key: key.to_string() })?;
-        Ok(Self {
-            view,
-            chain,
-            time_ms,
-            date: Date::from_unix_ms(time_ms).map_err(|error| Fault::Read(error.into()))?,
-            parameters: require(view, &key)?,
-            parameters_hash: Hash::of(&stored),
-            used: BTreeSet::new(),
-        })
+        let rules = Arc::new(InForce::read(view)?);
+        Self::sit_under(view, chain, time_ms, rules, Arc::default())
+    }
+
+    /// Sits on a state under the parameters in force there, which the caller keeps, with the keys that it remembers.
+    ///
+    /// # Errors
+    /// When the time is outside the calendar.
+    pub fn sit_under(
+        view: &'v dyn View,
+        chain: ChainId,
+        time_ms: i64,
+        rules: Arc<InForce>,
+        keys: Arc<PreparedKeys>,
+    ) -> Result<Self, Fault> {
+        let date = Date::from_unix_ms(time_ms).map_err(|error| Fault::Read(error.into()))?;
+        Ok(Self { view, chain, time_ms, date, rules, keys, used: BTreeSet::new() })
     }
 
     /// The parameters in force.
-    pub const fn parameters(&self) -> &Parameters {
-        &self.parameters
+    pub fn parameters(&self) -> &Parameters {
+        &self.rules.parameters
+    }
+
+    /// A key of the ledger, to verify under.
+    fn prepared(&self, key: &AdmittedKey) -> Result<Arc<PreparedKey>, Fault> {
+        self.keys.get(key.as_bytes()).map_err(|error| Fault::Read(error.into()))
     }
 
     /// Judges a statement. `before` is what was verified earlier of these very bytes, if it was: an id
@@ -311,7 +348,7 @@ impl<'v> Court<'v> {
         };
         // The signature before the nonce: what a nonce was used for is for its owner alone.
         if before.is_none_or(|before| before.key != key)
-            && let Err(error) = parsed.statement().verify(&point(&key)?)
+            && let Err(error) = parsed.statement().verify_prepared(&*self.prepared(&key)?)
         {
             return Ok(Verdict::Rejected(Box::new(error.into())));
         }
@@ -320,16 +357,16 @@ impl<'v> Court<'v> {
         }
         let budget_key = StateKey::refusal_budget(&header.organisation);
         if let Some(budget) = read::<RefusalBudgetRecord>(self.view, &budget_key)? {
-            let max = self.parameters.limits.refusals_an_hour_max;
+            let max = self.rules.parameters.limits.refusals_an_hour_max;
             if budget.hour == refusal_hour(self.time_ms) && budget.refused >= max {
                 let expected = format!("fewer than {max} refused events in an hour");
                 let rejection = Rejection::new(REFUSALS_SPENT, "", expected, budget.refused.to_string());
                 return Ok(Verdict::Rejected(Box::new(rejection)));
             }
         }
-        let judged = before.is_some_and(|before| before.date == self.date && before.parameters == self.parameters_hash);
+        let judged = before.is_some_and(|before| before.date == self.date && before.parameters == self.rules.hash);
         if !judged {
-            let violations = parsed.violations(&self.parameters, self.date);
+            let violations = parsed.violations(&self.rules.parameters, self.date);
             if !violations.is_empty() {
                 let found = format!("{} violations", violations.len());
                 let mut rejection = Rejection::new(DOCUMENT_INVALID, "/events", "documents that keep the rules", found);
@@ -341,7 +378,7 @@ impl<'v> Court<'v> {
             statement: parsed.statement().id(),
             key,
             date: self.date,
-            parameters: self.parameters_hash,
+            parameters: self.rules.hash,
         }))
     }
 
@@ -359,7 +396,7 @@ impl<'v> Court<'v> {
         match self.judge_key(&statement)? {
             Err(rejection) => return Ok(rejection),
             Ok(key) => {
-                if let Err(error) = statement.verify(&point(&key)?) {
+                if let Err(error) = statement.verify_prepared(&*self.prepared(&key)?) {
                     return Ok(error.into());
                 }
             }
@@ -370,7 +407,7 @@ impl<'v> Court<'v> {
                 break;
             }
             let Ok(IssueDraft { issue: DocumentDraft { document } }) = serde_json::from_slice(event) else { continue };
-            let examined = invoice::draft::examine(document.get().as_bytes(), &self.parameters.rules, self.date);
+            let examined = invoice::draft::examine(document.get().as_bytes(), &self.rules.parameters.rules, self.date);
             violations.extend(examined.validation.violations.into_iter().map(|mut violation| {
                 violation.path = format!("/events/{index}/issue/document{}", violation.path);
                 violation
@@ -398,7 +435,7 @@ impl<'v> Court<'v> {
             return Err(Rejection::new(WRONG_CHAIN, "chain", self.chain.to_string(), header.chain.to_string()));
         }
         let expires_ms = i64::try_from(header.expires_at).ok().and_then(|seconds| seconds.checked_mul(1_000));
-        let latest_ms = self.time_ms.saturating_add(self.parameters.limits.nonce_window_ms());
+        let latest_ms = self.time_ms.saturating_add(self.rules.parameters.limits.nonce_window_ms());
         match expires_ms {
             Some(expires_ms) if expires_ms < self.time_ms => {
                 let expected = format!("at least {}", self.time_ms.div_euclid(1_000));
@@ -414,7 +451,7 @@ impl<'v> Court<'v> {
 
     /// Whether it fits a block at all.
     fn judge_size(&self, parsed: &Parsed) -> Result<(), Rejection> {
-        let limits = &self.parameters.limits;
+        let limits = &self.rules.parameters.limits;
         let bytes = parsed.statement().bytes().len();
         if u32::try_from(bytes).map_or(true, |bytes| bytes > limits.block_bytes_max) {
             let expected = format!("at most {} bytes", limits.block_bytes_max);
@@ -467,9 +504,4 @@ impl<'v> Court<'v> {
         }
         Ok(reused())
     }
-}
-
-/// A key of the ledger, to verify under.
-fn point(key: &AdmittedKey) -> Result<PublicKey, Fault> {
-    key.point().map_err(|error| Fault::Read(error.into()))
 }

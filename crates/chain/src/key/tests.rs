@@ -29,10 +29,16 @@ fn verdict(public: &[u8; 32], message: &[u8], signature: [u8; 64]) -> &'static s
         Err(KeyError::NotCanonical) => "not-canonical",
         Err(KeyError::SmallOrder) => "small-order",
         Err(KeyError::Torsion) => "torsion",
-        Ok(key) => match key.verify_strict(message, &Signature::from_bytes(signature)) {
-            Ok(()) => "valid",
-            Err(SignatureInvalid) => "signature",
-        },
+        Ok(key) => {
+            let signature = Signature::from_bytes(signature);
+            let verdict = key.verify_strict(message, &signature);
+            let prepared = PreparedKey::with_table(key);
+            assert_eq!(prepared.verify_strict(message, &signature), verdict, "the table says otherwise of {signature}");
+            match verdict {
+                Ok(()) => "valid",
+                Err(SignatureInvalid) => "signature",
+            }
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Verifying many statements together: what needs no state but a key may be done on several threads.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use chain::key::PublicKey;
+use chain::key::PreparedKey;
 
-use super::{Court, Parsed, Verified, point};
+use super::{Court, Parsed, Verified};
 use crate::organisation::AdmittedKey;
 use crate::parallel::{Workers, map};
 use crate::state::Fault;
@@ -22,21 +23,21 @@ impl Court<'_> {
         statements: &[&Parsed],
         workers: &dyn Workers,
     ) -> Result<Vec<Option<Verified>>, Fault> {
-        let mut points: BTreeMap<AdmittedKey, PublicKey> = BTreeMap::new();
+        let mut points: BTreeMap<AdmittedKey, Arc<PreparedKey>> = BTreeMap::new();
         let mut jobs = Vec::with_capacity(statements.len());
         for &parsed in statements {
             let key = self.judge_key(parsed.statement())?.ok();
             if let Some(key) = key
                 && !points.contains_key(&key)
             {
-                points.insert(key, point(&key)?);
+                points.insert(key, self.prepared(&key)?);
             }
             jobs.push((parsed, key));
         }
-        let (parameters, date, hash) = (&self.parameters, self.date, self.parameters_hash);
+        let (parameters, date, hash) = (self.parameters(), self.date, self.rules.hash);
         Ok(map(workers, &jobs, |_, (parsed, key)| {
             let key = (*key)?;
-            parsed.statement().verify(points.get(&key)?).ok()?;
+            parsed.statement().verify_prepared(points.get(&key)?).ok()?;
             let holds = parsed.violations(parameters, date).is_empty();
             holds.then(|| Verified { statement: parsed.statement().id(), key, date, parameters: hash })
         }))

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use chain::hash::Hash;
 use chain::identity::{KeyId, OrganisationId};
-use chain::key::PublicKey;
+use chain::key::PreparedKeys;
 use chain::statement::Statement;
 use invoice::date::Date;
 
@@ -20,7 +20,8 @@ use crate::state::{Fault, StateKey, Writes, decode};
 
 /// What genesis says about who signs with what, and about documents.
 pub(super) struct Examiner {
-    keys: BTreeMap<OrganisationId, BTreeMap<KeyId, (AdmittedKey, PublicKey)>>,
+    keys: BTreeMap<OrganisationId, BTreeMap<KeyId, AdmittedKey>>,
+    prepared: PreparedKeys,
     parameters: Parameters,
     parameters_hash: Hash,
 }
@@ -41,11 +42,15 @@ impl Examiner {
         let mut keys: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for organisation in &ledger.organisations {
             for key in organisation.keys.iter().filter(|key| key.purposes.contains(&Purpose::Statement)) {
-                let point = key.public.point().map_err(|error| Fault::Read(error.into()))?;
-                keys.entry(organisation.id.clone()).or_default().insert(key.id.clone(), (key.public, point));
+                keys.entry(organisation.id.clone()).or_default().insert(key.id.clone(), key.public);
             }
         }
-        Ok(Self { keys, parameters: decode(&key, stored)?, parameters_hash: Hash::of(stored) })
+        Ok(Self {
+            keys,
+            prepared: PreparedKeys::default(),
+            parameters: decode(&key, stored)?,
+            parameters_hash: Hash::of(stored),
+        })
     }
 
     /// Examines a statement of a block of this time.
@@ -57,9 +62,10 @@ impl Examiner {
 
     fn verify(&self, parsed: &Parsed, time_ms: i64) -> Option<Verified> {
         let statement = parsed.statement();
-        let (key, point) = *self.keys.get(&statement.header().organisation)?.get(&statement.header().key)?;
+        let key = self.keys.get(&statement.header().organisation)?.get(&statement.header().key)?;
         let date = Date::from_unix_ms(time_ms).ok()?;
-        let sound = statement.verify(&point).is_ok() && parsed.violations(&self.parameters, date).is_empty();
-        sound.then(|| Verified { statement: statement.id(), key, date, parameters: self.parameters_hash })
+        let sound = statement.verify_prepared(&*self.prepared.get(key.as_bytes()).ok()?).is_ok()
+            && parsed.violations(&self.parameters, date).is_empty();
+        sound.then(|| Verified { statement: statement.id(), key: *key, date, parameters: self.parameters_hash })
     }
 }
