@@ -106,9 +106,17 @@ pub enum Full {
 
 #[derive(Default)]
 struct Queue {
-    /// With the hash of each statement's bytes.
-    entries: VecDeque<(Hash, Arc<Entry>)>,
+    /// In the order in which they came.
+    entries: BTreeMap<u64, Arc<Entry>>,
     bytes: usize,
+}
+
+/// Where a statement waits.
+struct Place {
+    organisation: OrganisationId,
+    arrival: u64,
+    /// The hash of its bytes.
+    bytes: Hash,
 }
 
 #[derive(Default)]
@@ -117,7 +125,9 @@ struct Inner {
     nonces: BTreeMap<(OrganisationId, String), (StatementId, Hash)>,
     /// What waits, by the hash of its bytes: signature and all.
     by_bytes: BTreeMap<Hash, Arc<Entry>>,
-    count: usize,
+    by_id: BTreeMap<StatementId, Place>,
+    /// How many came in since the start.
+    arrivals: u64,
     bytes: usize,
     /// The organisation whose turn was last.
     last: Option<OrganisationId>,
@@ -155,7 +165,7 @@ impl Mempool {
 
     /// How many statements wait.
     pub fn len(&self) -> usize {
-        self.inner().count
+        self.inner().by_id.len()
     }
 
     /// How many bytes of statements wait.
@@ -196,16 +206,13 @@ impl Mempool {
 
     /// Removes statements: decided, or no longer admissible.
     pub fn remove<'i>(&self, ids: impl IntoIterator<Item = &'i StatementId>) {
-        let ids: BTreeSet<_> = ids.into_iter().copied().collect();
-        if !ids.is_empty() {
-            self.inner().remove(&ids);
-        }
+        self.inner().remove(ids);
     }
 
     /// Removes a statement, and does not take it in again while it is among the newest quarantined.
     pub fn quarantine(&self, id: StatementId) {
         let mut inner = self.inner();
-        inner.remove(&BTreeSet::from([id]));
+        inner.remove([&id]);
         if inner.quarantine.insert(id) {
             inner.quarantine_order.push_back(id);
         }
@@ -228,8 +235,8 @@ impl Inner {
             return if same { Ok(Inserted::Waiting(*waiting)) } else { Err(Full::NonceReused) };
         }
         let room = |held: usize, more: usize, max: usize| held.saturating_add(more) <= max;
-        if !room(self.count, 1, limits.statements_max) {
-            return Err(Full::Pool { held: self.count, max: limits.statements_max, unit: "statements" });
+        if !room(self.by_id.len(), 1, limits.statements_max) {
+            return Err(Full::Pool { held: self.by_id.len(), max: limits.statements_max, unit: "statements" });
         }
         if !room(self.bytes, bytes, limits.bytes_max) {
             return Err(Full::Pool { held: self.bytes, max: limits.bytes_max, unit: "bytes" });
@@ -245,27 +252,24 @@ impl Inner {
         }
         self.nonces.insert(nonce, (id, entry.parsed.statement().payload_hash()));
         queue.bytes += bytes;
+        let (arrival, organisation) = (self.arrivals, entry.organisation().clone());
+        self.arrivals += 1;
         let entry = Arc::new(entry);
         self.by_bytes.insert(hash, Arc::clone(&entry));
-        queue.entries.push_back((hash, entry));
-        self.count += 1;
+        queue.entries.insert(arrival, entry);
+        self.by_id.insert(id, Place { organisation, arrival, bytes: hash });
         self.bytes += bytes;
         Ok(Inserted::Queued)
     }
 
     fn candidates(&mut self, bytes_max: usize, work_max: u32) -> Vec<Arc<Entry>> {
-        let organisations: Vec<_> = self.queues.keys().collect();
-        let start = match &self.last {
-            Some(last) => organisations.partition_point(|organisation| *organisation <= last),
-            None => 0,
-        };
-        let order = organisations.iter().cycle().skip(start).take(organisations.len());
-        let mut turns: VecDeque<(&OrganisationId, usize)> = order.map(|organisation| (*organisation, 0)).collect();
+        let mut turns: VecDeque<_> = self.queues.values().map(|queue| queue.entries.values()).collect();
+        if let Some(last) = &self.last {
+            turns.rotate_left(self.queues.keys().take_while(|organisation| *organisation <= last).count());
+        }
         let (mut bytes, mut work, mut chosen, mut left_out) = (0_usize, 0_u32, Vec::new(), false);
-        while let Some((organisation, depth)) = turns.pop_front() {
-            let Some((_, entry)) = self.queues.get(organisation).and_then(|queue| queue.entries.get(depth)) else {
-                continue;
-            };
+        while let Some(mut queue) = turns.pop_front() {
+            let Some(entry) = queue.next() else { continue };
             let (more, harder) = (bytes.saturating_add(entry.bytes()), work.saturating_add(entry.parsed.work()));
             if more > bytes_max || harder > work_max {
                 // What comes after it from the same organisation waits behind it; others may still fit.
@@ -274,7 +278,7 @@ impl Inner {
             }
             (bytes, work) = (more, harder);
             chosen.push(Arc::clone(entry));
-            turns.push_back((organisation, depth + 1));
+            turns.push_back(queue);
         }
         if left_out {
             self.last = chosen.last().map(|entry: &Arc<Entry>| entry.organisation().clone());
@@ -282,24 +286,18 @@ impl Inner {
         chosen
     }
 
-    fn remove(&mut self, ids: &BTreeSet<StatementId>) {
-        let (mut count, mut bytes) = (0, 0);
-        let (nonces, by_bytes) = (&mut self.nonces, &mut self.by_bytes);
-        for queue in self.queues.values_mut() {
-            queue.entries.retain(|(hash, entry)| {
-                if !ids.contains(&entry.id()) {
-                    return true;
-                }
-                nonces.remove(&entry.nonce());
-                by_bytes.remove(hash);
-                count += 1;
-                bytes += entry.bytes();
-                queue.bytes -= entry.bytes();
-                false
-            });
+    fn remove<'i>(&mut self, ids: impl IntoIterator<Item = &'i StatementId>) {
+        for id in ids {
+            let Some(Place { organisation, arrival, bytes }) = self.by_id.remove(id) else { continue };
+            self.by_bytes.remove(&bytes);
+            let Some(queue) = self.queues.get_mut(&organisation) else { continue };
+            let Some(entry) = queue.entries.remove(&arrival) else { continue };
+            self.nonces.remove(&entry.nonce());
+            queue.bytes -= entry.bytes();
+            self.bytes -= entry.bytes();
+            if queue.entries.is_empty() {
+                self.queues.remove(&organisation);
+            }
         }
-        self.queues.retain(|_, queue| !queue.entries.is_empty());
-        self.count -= count;
-        self.bytes -= bytes;
     }
 }
