@@ -10,11 +10,12 @@ use bytes::{Bytes, BytesMut};
 use wire::peer::{KeyBytes, PART_BYTES_MAX, PartContent, ProposalPart};
 
 use crate::codec::proposal_in;
-use crate::context::{ProposedBlock, SignedProposal, ValidatorSet};
+use crate::context::{Address, ProposedBlock, SignedProposal, ValidatorSet};
 use crate::signing::Domain;
 
-/// Streams of one neighbour that may be open: it passes on those of others.
-const STREAMS_MAX: usize = 8;
+/// Streams of one proposer that may be open with one neighbour. A further one takes the place of the oldest, so that
+/// neither a proposer nor a neighbour that never ends its streams keeps out the blocks of others, or newer ones.
+const STREAMS_MAX: usize = 2;
 
 /// How many heights above ours a proposal is collected for.
 const AHEAD_MAX: u64 = 2;
@@ -31,9 +32,6 @@ pub(crate) enum Spoiled {
     /// The block is larger or smaller than was said.
     #[error("the block has another size than was said")]
     Size,
-    /// Too many are open.
-    #[error("too many proposals are under way from one peer")]
-    TooMany,
 }
 
 /// The height that is worked on, and who validates it.
@@ -45,6 +43,8 @@ pub(crate) struct Scope {
 
 #[derive(Debug)]
 struct Stream {
+    /// How many were begun before it.
+    begun: u64,
     proposal: SignedProposal,
     next: u64,
     block_bytes: usize,
@@ -57,12 +57,13 @@ pub(crate) struct Assembler {
     domain: Domain,
     /// The height that was worked on when the last part came.
     height: u64,
+    begun: u64,
     streams: BTreeMap<(KeyBytes, Vec<u8>), Stream>,
 }
 
 impl Assembler {
     pub(crate) fn new(domain: Domain) -> Self {
-        Self { domain, height: 0, streams: BTreeMap::new() }
+        Self { domain, height: 0, begun: 0, streams: BTreeMap::new() }
     }
 
     /// A neighbour is gone, and the rest of its parts with it.
@@ -96,10 +97,9 @@ impl Assembler {
                 if !self.is_authentic(&proposal, &scope.validators) {
                     return Err(Spoiled::Proposal);
                 }
-                if self.streams.keys().filter(|(peer, _)| *peer == from).count() >= STREAMS_MAX {
-                    return Err(Spoiled::TooMany);
-                }
-                let stream = Stream { proposal, next: 1, block_bytes, block: BytesMut::new() };
+                self.make_room(&from, &proposal.message.proposer);
+                self.begun += 1;
+                let stream = Stream { begun: self.begun, proposal, next: 1, block_bytes, block: BytesMut::new() };
                 self.streams.insert(key, stream);
                 Ok(None)
             }
@@ -131,6 +131,19 @@ impl Assembler {
                 }
                 Ok(Some(ProposedBlock { proposal: stream.proposal, block: stream.block.freeze() }))
             }
+        }
+    }
+
+    fn make_room(&mut self, from: &KeyBytes, proposer: &Address) {
+        let of_proposer = |(peer, _): &(KeyBytes, Vec<u8>), stream: &Stream| {
+            peer == from && stream.proposal.message.proposer == *proposer
+        };
+        let open = self.streams.iter().filter(|(key, stream)| of_proposer(key, stream));
+        let open: BTreeMap<_, _> = open.map(|(key, stream)| (stream.begun, key.clone())).collect();
+        if let Some((_, oldest)) = open.first_key_value()
+            && open.len() >= STREAMS_MAX
+        {
+            self.streams.remove(oldest);
         }
     }
 

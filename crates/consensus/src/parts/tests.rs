@@ -116,18 +116,21 @@ fn a_block_of_another_size_than_was_said_is_not_taken() {
 }
 
 #[test]
-fn a_peer_cannot_have_more_than_its_share_under_way_and_a_new_height_clears_what_is_behind() {
+fn a_proposer_cannot_have_more_than_its_share_under_way_and_a_new_height_clears_what_is_behind() {
     let mut assembler = assembler();
-    let begin = |assembler: &mut Assembler, from: KeyBytes, number: u8| {
-        let mut start = parts(5, 0, 1, b"block").swap_remove(0);
+    let begin = |assembler: &mut Assembler, from: KeyBytes, round: u32, number: u8| {
+        let place = usize::try_from((5 + round) % 4).unwrap();
+        let mut start = parts(5, round, place, b"block").swap_remove(0);
         start.stream = vec![number];
-        assembler.take(from, start, &scope(5))
+        assert_eq!(assembler.take(from, start, &scope(5)), Ok(None));
     };
-    for number in 0..8 {
-        assert_eq!(begin(&mut assembler, PEER, number), Ok(None));
+    begin(&mut assembler, [2; 32], 0, 0);
+    begin(&mut assembler, PEER, 1, 0);
+    for number in 10..100 {
+        begin(&mut assembler, PEER, 0, number);
     }
-    assert_eq!(begin(&mut assembler, PEER, 9), Err(Spoiled::TooMany));
-    assert_eq!(begin(&mut assembler, [2; 32], 9), Ok(None), "others have a share of their own");
+    let open: Vec<_> = assembler.streams.keys().map(|(from, stream)| (from[0], stream[0])).collect();
+    assert_eq!(open, [(1, 0), (1, 98), (1, 99), (2, 0)], "the oldest of that proposer went, and nobody else's");
     let end = ProposalPart { stream: vec![77], sequence: 3, content: PartContent::End };
     assert_eq!(assembler.take(PEER, end, &scope(6)), Ok(None));
     assert!(assembler.streams.is_empty(), "height 5 is decided");
