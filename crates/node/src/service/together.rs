@@ -32,6 +32,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How far behind the others a node may be and still take writes, blocks.
 const BEHIND_MAX: u64 = 10;
 
+/// Frames of shared statements that are looked at together.
+const FRAMES_MAX: usize = 16;
+
 /// A block that takes so long has a reason worth telling.
 const LATE: Duration = Duration::from_secs(5);
 
@@ -144,16 +147,19 @@ pub(super) async fn start<S: Store>(
 
 /// Takes in what other nodes share, as the door does, and passes on what was new.
 async fn take_in<S: Store>(mut shared: mpsc::Receiver<Shared>, around: Around<S>, consensus: Arc<Consensus>) {
-    while let Some(shared) = shared.recv().await {
+    let mut frames = Vec::with_capacity(FRAMES_MAX);
+    while shared.recv_many(&mut frames, FRAMES_MAX).await > 0 {
         let (around, consensus) = (around.clone(), Arc::clone(&consensus));
-        // One frame after the other: while this one is looked at, the peers wait.
+        let frames = std::mem::take(&mut frames);
+        // One after the other: while these are looked at, the peers wait.
         let looked = tokio::task::spawn_blocking(move || {
-            let Shared { from, origin, statements } = shared;
-            let now_ms = around.clock.now_ms();
-            let new: Vec<Vec<u8>> =
-                statements.into_iter().filter(|statement| admit(&around, statement, now_ms)).collect();
-            if !new.is_empty() {
-                consensus.pass_on(from, origin, new);
+            for Shared { from, origin, statements } in frames {
+                let now_ms = around.clock.now_ms();
+                let new: Vec<Vec<u8>> =
+                    statements.into_iter().filter(|statement| admit(&around, statement, now_ms)).collect();
+                if !new.is_empty() {
+                    consensus.pass_on(from, origin, new);
+                }
             }
         });
         if looked.await.is_err() {
