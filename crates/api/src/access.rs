@@ -60,7 +60,7 @@ impl<S: Store> Service<S> {
     }
 
     fn is_tax_bureau(&self, caller: &Caller) -> bool {
-        self.query().tip().parameters.tax_bureau == *caller.id()
+        self.query().tip().parameters().tax_bureau == *caller.id()
     }
 
     fn mandated_by_party(&self, caller: &Caller, record: &InvoiceRecord, scopes: &[Scope]) -> Result<bool, Problem> {

@@ -51,30 +51,7 @@ pub(crate) fn leaf_hash(event: &EventView) -> Result<Hash, Problem> {
 impl<S: Store> Service<S> {
     /// The events of a decided statement, in order.
     pub(crate) fn events_of(&self, id: &StatementId) -> Result<Option<Vec<EventView>>, Problem> {
-        let Some(stands) = self.query().statement(id)? else {
-            return Ok(None);
-        };
-        let Some(first) = self.query().event(stands.first_leaf)? else {
-            return Ok(None);
-        };
-        if stands.events == 1 {
-            return Ok(Some(vec![first]));
-        }
-        // Reading each event for itself would read the whole statement as often as it has events.
-        let gone = |what: &str| {
-            Problem::fault(&replica::replica::Fault::Ledger { height: stands.height, what: format!("{what} is gone") })
-        };
-        let block = self.query().committed_block(stands.height)?.ok_or_else(|| gone("its block"))?;
-        let bytes = first.statement.bytes();
-        let place = block.body.block.statements.iter().position(|statement| statement[..] == bytes[..]);
-        let outcomes = place.and_then(|place| block.body.outcomes.get(place)).ok_or_else(|| gone("a statement"))?;
-        let views = (0..).zip(outcomes).map(|(index, outcome)| EventView {
-            leaf: stands.first_leaf + u64::from(index),
-            index,
-            outcome: outcome.clone(),
-            ..first.clone()
-        });
-        Ok(Some(views.collect()))
+        Ok(self.query().events_of(id)?)
     }
 
     /// A decided statement with its outcomes.
@@ -101,10 +78,9 @@ impl<S: Store> Service<S> {
     pub(crate) fn outcome(&self, event: &EventView) -> Result<OutcomeView, Problem> {
         let hash = leaf_hash(event)?;
         let record = event.record()?;
-        let signed = event.event()?;
         let mut view = OutcomeView {
             index: event.index,
-            kind: signed.kind().to_owned(),
+            kind: event.kind()?.to_owned(),
             code: event.outcome.code.clone(),
             subject: event.outcome.subject.clone(),
             leaf_index: event.leaf,
@@ -206,7 +182,8 @@ impl<S: Store> Service<S> {
     /// payload.
     pub(crate) fn examine_events<'e>(&self, events: impl Iterator<Item = &'e [u8]>) -> Findings {
         let mut findings = Findings::default();
-        let rules = &self.query().tip().parameters.rules;
+        let tip = self.query().tip();
+        let rules = &tip.parameters().rules;
         let date = self.today();
         for (index, event) in events.enumerate() {
             if findings.violations.len() + findings.others.len() >= VIOLATIONS_MAX {

@@ -19,8 +19,9 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use chain::block::{BlockId, Body, StateCheckpoint};
-use chain::hash::{Hash, StatementId};
+use chain::hash::Hash;
 use chain::identity::OrganisationId;
+use chain::statement::Statement;
 use chain::tile::TileId;
 use ledger::execute::{Executed, Involvement};
 use ledger::party::{Party, Side};
@@ -169,22 +170,12 @@ pub fn decode<T: BorshDeserialize>(table: Table, bytes: &[u8]) -> Result<T, Stor
     })
 }
 
-/// A statement of a block, as the rows need it.
-pub struct StatementRef {
-    /// Its id.
-    pub id: StatementId,
-    /// Its organisation.
-    pub organisation: OrganisationId,
-    /// Its nonce.
-    pub nonce: String,
-}
-
 /// What the rows of a block are made from.
 pub struct BlockRows<'b> {
     /// The block with its outcomes.
     pub body: &'b Body,
     /// Its statements, in order.
-    pub statements: &'b [StatementRef],
+    pub statements: &'b [Statement],
     /// What execution produced.
     pub executed: &'b Executed,
     /// Tiles of the log that changed.
@@ -237,8 +228,8 @@ impl BlockRows<'_> {
         for (statement, place) in self.statements.iter().zip(self.body.layout()) {
             let events = u32::try_from(place.outcomes.len()).expect("a statement has at most 1,000 events");
             let row = StatementRow { height: header.height, first_leaf: leaf, events };
-            rows.insert((Table::Statement, statement.id.as_bytes().to_vec()), Some(encode(&row)));
-            let key = nonce_key(&statement.organisation, &statement.nonce);
+            rows.insert((Table::Statement, statement.id().as_bytes().to_vec()), Some(encode(&row)));
+            let key = nonce_key(&statement.header().organisation, statement.header().nonce.as_str());
             nonces.push((leaf, key.clone()));
             rows.insert((Table::Nonce, key), Some(encode(&NonceRow { first_leaf: leaf, live_until_ms })));
             for (event, (outcome_offset, outcome_len)) in (0..).zip(place.outcomes) {

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod mempool;
 pub mod port;
 pub mod query;
+mod recent;
 mod recover;
 pub mod replica;
 mod view;

@@ -11,6 +11,7 @@ use chain::certificate::CommitCertificate;
 use chain::genesis::Genesis;
 use chain::hash::{Hash, StatementId};
 use chain::identity::{ChainId, OrganisationId};
+use chain::key::PreparedKeys;
 use chain::receipt::{Receipt, ValidatorChange};
 use chain::statement::Statement;
 use invoice::document::Document;
@@ -27,6 +28,7 @@ use crate::index::{self, HeightRow, StatementRow};
 use crate::leaf;
 use crate::mempool::Entry;
 use crate::port::{Direction, Store, StoreFault, Table};
+use crate::recent::Recent;
 use crate::replica::{Fault, Replica, SharedTip, Tip};
 use crate::view::{StoreTiles, StoreView};
 
@@ -42,6 +44,8 @@ pub struct Query<S: Store> {
     tip: SharedTip,
     genesis: Arc<Genesis>,
     chain: ChainId,
+    recent: Arc<Recent>,
+    keys: Arc<PreparedKeys>,
 }
 
 impl<S: Store> Clone for Query<S> {
@@ -51,6 +55,8 @@ impl<S: Store> Clone for Query<S> {
             tip: Arc::clone(&self.tip),
             genesis: Arc::clone(&self.genesis),
             chain: self.chain.clone(),
+            recent: Arc::clone(&self.recent),
+            keys: Arc::clone(&self.keys),
         }
     }
 }
@@ -103,6 +109,23 @@ impl EventView {
         chain::json::from_checked_slice(slice).map_err(|error| self.damaged(&error))
     }
 
+    /// The event's kind, without reading the rest of it.
+    ///
+    /// # Errors
+    /// When a committed event cannot be read: damage.
+    pub fn kind(&self) -> Result<&'static str, Fault> {
+        let index = usize::try_from(self.index).unwrap_or(usize::MAX);
+        let slice = self.statement.event(index).ok_or_else(|| self.damaged(&"the statement has no such event"))?;
+        // An event is an object of one member, whose name is the kind.
+        let name = slice.strip_prefix(b"{").and_then(|rest| rest.trim_ascii_start().strip_prefix(b"\""));
+        let name = name.and_then(|rest| rest.split(|byte| *byte == b'"').next());
+        match Event::KINDS.iter().find(|kind| name == Some(kind.as_bytes())) {
+            Some(kind) => Ok(kind),
+            // Spelled with escapes.
+            None => Ok(self.event()?.kind()),
+        }
+    }
+
     /// What execution added, read.
     ///
     /// # Errors
@@ -150,7 +173,14 @@ pub struct InvoicePage {
 impl<S: Store> Query<S> {
     /// Reads on a replica.
     pub fn new(replica: &Replica<S>, genesis: Arc<Genesis>) -> Self {
-        Self { store: Arc::clone(replica.store()), tip: replica.shared_tip(), genesis, chain: replica.chain().clone() }
+        Self {
+            store: Arc::clone(replica.store()),
+            tip: replica.shared_tip(),
+            genesis,
+            chain: replica.chain().clone(),
+            recent: Arc::clone(&replica.recent),
+            keys: Arc::clone(&replica.keys),
+        }
     }
 
     /// The chain.
@@ -182,9 +212,11 @@ impl<S: Store> Query<S> {
     /// # Errors
     /// A rejection, or a fault of ours.
     pub fn admit(&self, bytes: &[u8], now_ms: i64) -> Result<Admission, AdmitError> {
-        let time_ms = now_ms.max(self.tip().progress.time_ms + 1);
+        let tip = self.tip();
+        let time_ms = now_ms.max(tip.progress.time_ms + 1);
         let view = self.view();
-        let court = Court::sit(&view, self.chain.clone(), time_ms).map_err(Fault::from)?;
+        let (rules, keys) = (Arc::clone(&tip.rules), Arc::clone(&self.keys));
+        let court = Court::sit_under(&view, self.chain.clone(), time_ms, rules, keys).map_err(Fault::from)?;
         let parsed = match Parsed::read(bytes) {
             Ok(parsed) => parsed,
             Err(rejection) => {
@@ -281,6 +313,38 @@ impl<S: Store> Query<S> {
         };
         let StatementRow { height, first_leaf, events } = index::decode(Table::Statement, &bytes)?;
         Ok(Some(StatementView { id: *id, height, first_leaf, events }))
+    }
+
+    /// The events of a decided statement, in order, and what became of them.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn events_of(&self, id: &StatementId) -> Result<Option<Vec<EventView>>, Fault> {
+        if let Some(events) = self.recent.events_of(id) {
+            return Ok(Some(events));
+        }
+        let Some(stands) = self.statement(id)? else {
+            return Ok(None);
+        };
+        let Some(first) = self.event(stands.first_leaf)? else {
+            return Ok(None);
+        };
+        if stands.events == 1 {
+            return Ok(Some(vec![first]));
+        }
+        // Reading each event for itself would read the whole statement as often as it has events.
+        let gone = |what: &str| Fault::Ledger { height: stands.height, what: format!("{what} is gone") };
+        let block = self.committed_block(stands.height)?.ok_or_else(|| gone("its block"))?;
+        let bytes = first.statement.bytes();
+        let place = block.body.block.statements.iter().position(|statement| statement[..] == bytes[..]);
+        let outcomes = place.and_then(|place| block.body.outcomes.get(place)).ok_or_else(|| gone("a statement"))?;
+        let views = (0..).zip(outcomes).map(|(index, outcome)| EventView {
+            leaf: stands.first_leaf + u64::from(index),
+            index,
+            outcome: outcome.clone(),
+            ..first.clone()
+        });
+        Ok(Some(views.collect()))
     }
 
     fn height_row(&self, height: u64) -> Result<Option<HeightRow>, Fault> {

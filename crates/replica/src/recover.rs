@@ -76,8 +76,19 @@ impl<S: Store> Replica<S> {
         let first = start.height;
         let tip = Arc::new(tip_from(&*store, start)?);
         let shared = Arc::new(RwLock::new(Arc::clone(&tip)));
-        let (candidates, nonces_end_ms) = (VecDeque::new(), i64::MIN);
-        let mut replica = Self { store, chain, suite, edge, nonces_end_ms, tip, shared, candidates, workers };
+        let mut replica = Self {
+            store,
+            chain,
+            suite,
+            edge,
+            nonces_end_ms: i64::MIN,
+            tip,
+            shared,
+            candidates: VecDeque::new(),
+            recent: Arc::default(),
+            keys: Arc::default(),
+            workers,
+        };
         replica.catch_up(first, ledger_tip, progress)?;
         Ok(replica)
     }

@@ -18,18 +18,21 @@ use chain::certificate::CommitCertificate;
 use chain::genesis::Genesis;
 use chain::hash::StatementId;
 use chain::identity::ChainId;
+use chain::key::PreparedKeys;
+use chain::statement::Statement;
 use chain::suite::Suite;
 use chain::tile::RightEdge;
 use chain::validators::ValidatorSet;
-use ledger::admission::Rejection;
+use ledger::admission::{InForce, Rejection};
 use ledger::execute::Executed;
 use ledger::parallel::Workers;
 use ledger::parameters::Parameters;
 use ledger::state::{self, StateKey, require};
 
 use crate::checkpoint;
-use crate::index::{BlockRows, Progress, StatementRef};
+use crate::index::{BlockRows, Progress};
 use crate::port::{Decided, Store, StoreFault};
+use crate::recent::{Recent, RecentBlock};
 use crate::recover::decided_body;
 use crate::view::StoreView;
 pub(crate) use check::DecidedBlock;
@@ -113,7 +116,14 @@ pub struct Tip {
     /// The validator set of the next block.
     pub validators: ValidatorSet,
     /// The parameters in force for the next block.
-    pub parameters: Parameters,
+    pub rules: Arc<InForce>,
+}
+
+impl Tip {
+    /// The parameters in force for the next block.
+    pub fn parameters(&self) -> &Parameters {
+        self.rules.parameters()
+    }
 }
 
 /// The tip, for readers.
@@ -189,7 +199,7 @@ pub struct Committed {
 pub(crate) struct Checked {
     pub(crate) body: Body,
     pub(crate) executed: Executed,
-    pub(crate) statements: Vec<StatementRef>,
+    pub(crate) statements: Vec<Statement>,
     pub(crate) edge: RightEdge,
     pub(crate) progress: Progress,
 }
@@ -207,6 +217,10 @@ pub struct Replica<S: Store> {
     /// Blocks of the next height that may be decided, the newest last. One that fell out is executed
     /// again from its body, which is durable.
     pub(crate) candidates: VecDeque<Checked>,
+    /// The newest blocks, for those who waited for them.
+    pub(crate) recent: Arc<Recent>,
+    /// Keys that sign often.
+    pub(crate) keys: Arc<PreparedKeys>,
     /// Who reads and verifies statements, perhaps several at once.
     pub(crate) workers: Arc<dyn Workers>,
 }
@@ -263,7 +277,7 @@ impl<S: Store> Replica<S> {
         self.store.append(height, &Decided { id, certificate: certificate.encode() })?;
         let decided = std::mem::take(&mut self.candidates).into_iter().find(|checked| checked.progress.id == id);
         let checked = decided.expect("it was found or put among the candidates above");
-        let statements = checked.statements.iter().map(|statement| statement.id).collect();
+        let statements = checked.statements.iter().map(Statement::id).collect();
         let committed = Committed {
             height,
             id,
@@ -307,7 +321,7 @@ impl<S: Store> Replica<S> {
     /// Applies a final block to the index and moves the tip. Recovery comes this way too.
     pub(crate) fn apply(&mut self, checked: Checked) -> Result<(), Fault> {
         let Checked { body, executed, statements, mut edge, progress } = checked;
-        let parameters = &self.tip.parameters;
+        let parameters = self.tip.parameters();
         let window_ms = parameters.limits.nonce_window_ms();
         let tiles = edge.take_dirty();
         let rows = BlockRows {
@@ -330,6 +344,9 @@ impl<S: Store> Replica<S> {
         if progress.schedule.is_due_at(progress.height) {
             checkpoint::begin(&*self.store, &progress)?;
         }
+        let leaves = u64::try_from(executed.leaves.len()).expect("a block has fewer than 2^64 leaves");
+        let first_leaf = progress.log_size - leaves;
+        self.recent.add(RecentBlock::new(progress.height, progress.time_ms, first_leaf, statements, body.outcomes));
         self.edge = edge;
         self.tip = Arc::new(if changed {
             tip_from(&*self.store, progress)?
@@ -344,11 +361,7 @@ impl<S: Store> Replica<S> {
 /// The tip that goes with how far the index has come.
 pub(crate) fn tip_from<S: Store>(store: &S, progress: Progress) -> Result<Tip, Fault> {
     let view = StoreView(store);
-    Ok(Tip {
-        validators: require(&view, &StateKey::validators())?,
-        parameters: require(&view, &StateKey::parameters())?,
-        progress,
-    })
+    Ok(Tip { validators: require(&view, &StateKey::validators())?, rules: Arc::new(InForce::read(&view)?), progress })
 }
 
 /// What a replica needs to know of its genesis.

@@ -91,7 +91,7 @@ fn read<S: Store>(service: &Service<S>, body: &[u8]) -> Result<IssueRequest, Pro
 fn examined<S: Store>(service: &Service<S>, document: &RawValue) -> Result<Document, Problem> {
     let tip = service.query().tip();
     let date = service.today().ok_or_else(|| Problem::new("node.catching-up"))?;
-    let examined = invoice::examine(document.get().as_bytes(), &tip.parameters.rules, date);
+    let examined = invoice::examine(document.get().as_bytes(), &tip.parameters().rules, date);
     match examined.document {
         Some(document) if examined.validation.is_valid() => Ok(document),
         Some(_) | None => {

@@ -35,7 +35,7 @@ fn count(number: usize) -> u64 {
 )]
 pub(crate) async fn limits<S: Store>(State(service): State<Arc<Service<S>>>) -> Json<LimitsView> {
     let mut limits = door_limits(&service.app.options);
-    limits.extend(ledger_limits(&service.query().tip().parameters));
+    limits.extend(ledger_limits(service.query().tip().parameters()));
     let mempool = service.app.mempool.limits();
     limits.extend([
         ("mempool_bytes", count(mempool.bytes_max)),

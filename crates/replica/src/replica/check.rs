@@ -66,7 +66,7 @@ impl<S: Store> Replica<S> {
         };
         let place = self.place(header.time_ms)?;
         let view = StoreView(&*self.store);
-        let mut court = Court::sit(&view, self.chain.clone(), header.time_ms)?;
+        let mut court = self.court(&view, header.time_ms)?;
         let limits = court.parameters().limits.clone();
         let work = parsed.iter().fold(0_u32, |work, parsed| work.saturating_add(parsed.work()));
         if work > limits.block_work_max {
@@ -140,7 +140,7 @@ impl<S: Store> Replica<S> {
         let member = self.tip.validators.get(&header.proposer).is_some();
         expect("proposer", member, "a validator".to_owned(), header.proposer.to_string())?;
         let bytes: usize = block.statements.iter().map(Vec::len).fold(0, usize::saturating_add);
-        let max = self.tip.parameters.limits.block_bytes_max;
+        let max = self.tip.parameters().limits.block_bytes_max;
         let fits = u32::try_from(bytes).is_ok_and(|bytes| bytes <= max);
         expect("bytes of statements", fits, format!("at most {max}"), bytes.to_string())?;
         block.check_shape().map_err(|error| Invalid::new("shape", &"a well-formed block", &error))

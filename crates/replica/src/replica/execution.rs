@@ -1,15 +1,17 @@
 //! What proposing and checking share: where a block stands, executing it, and forming it.
 
+use std::sync::Arc;
+
 use chain::block::{Block, Body, Header, StateCheckpoint, statements_root};
 use chain::key::PublicKey;
-use ledger::admission::Parsed;
+use ledger::admission::{Court, Parsed};
 use ledger::execute::{Context, Executed};
 use ledger::schedule::Schedule;
-use ledger::state::writes_hash;
+use ledger::state::{View, writes_hash};
 
 use super::{CANDIDATES_MAX, Checked, Fault, Replica, VERSION};
 use crate::checkpoint;
-use crate::index::{Progress, StatementRef};
+use crate::index::Progress;
 use crate::port::Store;
 
 /// The time and place of a block that is being built or looked at.
@@ -26,7 +28,7 @@ impl<S: Store> Replica<S> {
     pub(super) fn place(&self, time_ms: i64) -> Result<Place, Fault> {
         let parent = &self.tip.progress;
         let height = parent.height + 1;
-        let rules = &self.tip.parameters.checkpoints;
+        let rules = &self.tip.parameters().checkpoints;
         let schedule = parent.schedule.after(rules, height, time_ms, parent.log_size);
         let state_checkpoint = if schedule.published() == parent.schedule.published() {
             parent.state_checkpoint
@@ -34,6 +36,12 @@ impl<S: Store> Replica<S> {
             checkpoint::published(&*self.store, schedule.published())?
         };
         Ok(Place { height, time_ms, schedule, state_checkpoint })
+    }
+
+    /// A court that sits on the tip, at a block's time.
+    pub(super) fn court<'v>(&self, view: &'v dyn View, time_ms: i64) -> Result<Court<'v>, Fault> {
+        let (rules, keys) = (Arc::clone(&self.tip.rules), Arc::clone(&self.keys));
+        Ok(Court::sit_under(view, self.chain.clone(), time_ms, rules, keys)?)
     }
 
     pub(super) fn context(&self, place: &Place) -> Result<Context, Fault> {
@@ -85,7 +93,7 @@ impl<S: Store> Replica<S> {
         };
         let block = Block { header, statements, next_validators: None };
         let body = Body { block, outcomes: executed.outcomes.clone() };
-        let statements = parsed.iter().map(|parsed| statement_ref(parsed)).collect();
+        let statements = parsed.iter().map(|parsed| parsed.statement().clone()).collect();
         Checked { body, executed, statements, edge, progress }
     }
 
@@ -98,14 +106,5 @@ impl<S: Store> Replica<S> {
         }
         self.candidates.push_back(checked);
         Ok(())
-    }
-}
-
-fn statement_ref(parsed: &Parsed) -> StatementRef {
-    let statement = parsed.statement();
-    StatementRef {
-        id: statement.id(),
-        organisation: statement.header().organisation.clone(),
-        nonce: statement.header().nonce.to_string(),
     }
 }

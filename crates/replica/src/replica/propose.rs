@@ -48,10 +48,10 @@ impl<S: Store> Replica<S> {
         dropped: &mut Vec<(StatementId, Dropped)>,
     ) -> Result<Result<Checked, Panicked>, Fault> {
         let place = self.place(now_ms.max(self.tip.progress.time_ms + 1))?;
-        let limits = &self.tip.parameters.limits;
+        let limits = &self.tip.parameters().limits;
         let bytes_max = usize::try_from(limits.block_bytes_max).unwrap_or(usize::MAX);
         let view = StoreView(&*self.store);
-        let mut court = Court::sit(&view, self.chain.clone(), place.time_ms)?;
+        let mut court = self.court(&view, place.time_ms)?;
         let mut executor = Executor::new(&view, self.context(&place)?)?;
         let mut chosen = Vec::new();
         for entry in mempool.candidates(bytes_max, limits.block_work_max) {
