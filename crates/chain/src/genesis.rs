@@ -98,6 +98,7 @@ impl Genesis {
     }
 
     /// The same genesis, to the byte, without countersignatures.
+    #[must_use]
     pub fn unsigned(&self) -> Self {
         Self { countersignatures: Vec::new(), ..self.clone() }
     }

@@ -187,9 +187,10 @@ impl Report for View {
         if !self.wrong.is_empty() {
             lines.push(format!("wrong        {}: the signature does not verify", words(&self.wrong)));
         }
-        lines.push(match self.complete {
-            true => "complete     a node starts on it".to_owned(),
-            false => format!("missing      {}", words(&self.missing)),
+        lines.push(if self.complete {
+            "complete     a node starts on it".to_owned()
+        } else {
+            format!("missing      {}", words(&self.missing))
         });
         lines.join("\n")
     }
