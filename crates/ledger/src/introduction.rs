@@ -139,6 +139,10 @@ impl Introduction {
             let expected = format!("1 to {NAME_CHARS_MAX} characters");
             return malformed("/organisation/name", expected, format!("{length} characters"));
         }
+        if let Some(control) = organisation.name.chars().find(|character| character.is_control()) {
+            let expected = "no control characters".to_owned();
+            return malformed("/organisation/name", expected, control.escape_debug().to_string());
+        }
         if let Err(doubts) = organisation.taxpayer_id.check_registered(organisation.taxpayer_kind) {
             let doubt = doubts.first().map_or_else(String::new, |doubt| doubt.expected.clone());
             let found = organisation.taxpayer_id.to_string();

@@ -44,6 +44,9 @@ pub(crate) fn merge(genesis: &mut Genesis, copy: &Genesis, path: &Path) -> anyho
 
 /// Writes a copy. One of the same genesis that is there is replaced, and its signatures are kept; nothing else is.
 pub(crate) fn write(genesis: &mut Genesis, path: &Path) -> anyhow::Result<()> {
+    if path == Path::new("-") {
+        return Err(anyhow!("write a genesis to stdout: it is what others sign, so it needs a file"));
+    }
     if path.exists() {
         let there = read_copy(path).with_context(|| format!("replace {}, which is something else", path.display()))?;
         merge(genesis, &there, path)?;

@@ -98,7 +98,7 @@ fn an_introduction_that_breaks_a_rule_is_refused_by_its_place() {
         spoil(&mut spoilt);
         match sign(&spoilt).unwrap_err() {
             IntroductionError::Malformed { path: found, .. } => assert_eq!(found, path),
-            other => panic!("{path}: {other}"),
+            other @ (IntroductionError::File(_) | IntroductionError::Body(_)) => panic!("{path}: {other}"),
         }
     };
     check("/version", &|it| it.version = 2);
@@ -106,6 +106,7 @@ fn an_introduction_that_breaks_a_rule_is_refused_by_its_place() {
     check("/power", &|it| it.power = Some(0));
     check("/organisation/name", &|it| it.organisation.name.clear());
     check("/organisation/name", &|it| it.organisation.name = "n".repeat(201));
+    check("/organisation/name", &|it| it.organisation.name = "Police\nsigned by all".to_owned());
     check("/organisation/taxpayer_id", &|it| it.organisation.taxpayer_kind = TaxpayerKind::Uscc);
     check("/organisation/roles", &|it| it.organisation.roles = BTreeSet::from([Role::Auditor]));
     check("/organisation/standing", &|it| it.organisation.standing = Standing::Suspended);
@@ -194,7 +195,7 @@ fn a_genesis_holds_what_was_introduced_or_the_difference_is_named() {
     check(&["power"], &|it| it.agencies[1].1 = 2);
     check(&["consensus key", "key consensus-1"], &|it| it.agencies[1].0.keys[0].public = mallory(Purpose::Consensus));
     check(&["governance key", "key governance-1"], &|it| {
-        it.agencies[1].0.keys[1].public = mallory(Purpose::Governance)
+        it.agencies[1].0.keys[1].public = mallory(Purpose::Governance);
     });
     check(&["key login-1"], &|it| it.agencies[1].0.keys[2].public = mallory(Purpose::Login));
     check(&["key peer-1"], &|it| it.agencies[1].0.keys[3].public = mallory(Purpose::Peer));

@@ -265,6 +265,12 @@ fn an_agency_signs_only_what_it_introduced() {
         assert!(refused.stderr.contains(expected), "{}", refused.stderr);
         assert_eq!(town.bytes(&genesis), before);
     }
+    // What a name may not do is look like something that we say.
+    let member = json!({ "id": "odd", "name": "Odd\nsigned by    police", "taxpayer_id": "915000000000031",
+        "taxpayer_kind": "other", "roles": ["enterprise"], "keys": [] });
+    town.write("members.json", json!({ "organisations": [member] }).to_string());
+    let odd = town.run(&format!("{} --members @members.json {}", assemble("odd.json"), introductions())).ended(0);
+    assert!(odd.stdout.contains(r"odd: Odd\nsigned by    police, 9150"), "{}", odd.stdout);
     let without = introductions().replace("@police/agency.json", "");
     town.run(&format!("{} {without}", assemble("without.json"))).ended(0);
     let refused = town.run("genesis sign @without.json --agency @police").ended(2);

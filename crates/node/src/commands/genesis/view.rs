@@ -123,7 +123,8 @@ impl ValidatorView {
     }
 
     fn lines(&self) -> Vec<String> {
-        let Self { organisation, name, taxpayer_id, power, .. } = self;
+        let Self { organisation, taxpayer_id, power, .. } = self;
+        let name = shown(&self.name);
         let mut lines =
             vec![format!("  {organisation}: {name}, {taxpayer_id}, power {power}, signed: {}", self.signed)];
         for (purpose, key) in
@@ -145,6 +146,11 @@ fn key_line(key: &Key) -> String {
     };
     let revoked = if key.active { "" } else { ", revoked" };
     format!("    {:<12} {}{custody}{revoked}", purposes.join("+"), key.public)
+}
+
+/// A name on one line, so that nobody's name passes for a line of ours.
+fn shown(name: &str) -> String {
+    name.escape_debug().to_string()
 }
 
 fn words<T: Serialize>(values: impl IntoIterator<Item = T>) -> String {
@@ -174,7 +180,8 @@ impl Report for View {
         lines.extend(self.parameters_text());
         lines.push(format!("members      {}", self.members.len()));
         for member in &self.members {
-            let Organisation { id, name, taxpayer_id, roles, .. } = member;
+            let Organisation { id, taxpayer_id, roles, .. } = member;
+            let name = shown(&member.name);
             lines.push(format!("  {id}: {name}, {taxpayer_id}, {}", words(roles)));
             lines.extend(member.keys.iter().map(key_line));
         }
