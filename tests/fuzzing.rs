@@ -12,7 +12,9 @@ use chain::archive::{ArchiveReader, ArchiveWriter, Entry};
 use chain::block::{Block, Body, CommittedBlock, Header, Leaf};
 use chain::certificate::CommitCertificate;
 use chain::encoding::encode_base64url;
+use chain::genesis::{Countersigned, Genesis};
 use chain::hash::Hash;
+use chain::introduction::SignedIntroduction;
 use chain::receipt::Receipt;
 use chain::statement::{Limits, Statement};
 use chain::verify::{Options, Status};
@@ -20,6 +22,8 @@ use invoice::date::Date;
 use invoice::document::Document;
 use invoice::rules::Rules;
 use ledger::admission::Parsed;
+use ledger::genesis::LedgerGenesis;
+use ledger::introduction::Introduction;
 
 use crate::consortium::NOON;
 pub use config::config;
@@ -38,12 +42,13 @@ pub struct Target {
 }
 
 /// The formats. The configuration's is in `node`, which only the fuzz targets and its own tests can reach.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "statement", hold: statement, seeds: || KNOWN.statements.clone() },
     Target { name: "document", hold: document, seeds: seeds::documents },
     Target { name: "block", hold: block, seeds: || KNOWN.encodings.clone() },
     Target { name: "archive", hold: archive, seeds: || vec![KNOWN.archive.clone()] },
     Target { name: "receipt", hold: receipt, seeds: || KNOWN.receipts.clone() },
+    Target { name: "genesis", hold: genesis, seeds: seeds::genesis },
 ];
 
 /// The target of a name.
@@ -203,5 +208,38 @@ fn receipt(bytes: &[u8]) {
     if let Ok(verified) = read.verify(&KNOWN.genesis) {
         assert_eq!(verified.leaf, read.leaf);
         assert_eq!(Hash::of(&verified.record), verified.leaf.record_hash, "a record that the leaf does not cover");
+    }
+}
+
+/// A genesis or an introduction that is read is written as the very same bytes; what stands in it is judged without a
+/// panic, and nobody's signature covers it but for the very bytes that were signed.
+fn genesis(bytes: &[u8]) {
+    whole_genesis(bytes);
+    // A fuzzer does not learn base64: the bytes as a payload too.
+    whole_genesis(format!("{{\"payload\":\"{}\",\"signatures\":[]}}\n", encode_base64url(bytes)).as_bytes());
+}
+
+fn whole_genesis(bytes: &[u8]) {
+    let same = |again: &[u8]| assert!(again == bytes || again.strip_suffix(b"\n") == Some(bytes), "a second spelling");
+    let read = Genesis::parse(bytes).ok();
+    if let Some(read) = &read {
+        same(&read.to_bytes());
+        assert_eq!(read.hash(), Hash::of(read.body_bytes()));
+        let is_complete = read.verify_countersignatures().is_ok();
+        assert!(!is_complete || read.hash() == KNOWN.genesis.hash(), "signed by nobody");
+        assert_eq!(is_complete, read.countersigned().all(|(_, standing)| standing == Countersigned::Verified));
+        let mut merged = read.unsigned();
+        assert_eq!(merged.merge(read).is_ok(), read.verify_those_there().is_ok());
+    }
+    if let Ok(signed) = SignedIntroduction::parse(bytes) {
+        same(&signed.to_bytes());
+        if let Ok(introduction) = Introduction::open(&signed) {
+            assert_eq!(signed.fingerprint(), seeds::INTRODUCTION.fingerprint(), "signed by nobody");
+            let known = &KNOWN.genesis;
+            assert!(!introduction.differences(known, &LedgerGenesis::read(known).unwrap()).is_empty());
+        }
+    }
+    if let Some(read) = read {
+        drop(LedgerGenesis::read(&read));
     }
 }

@@ -4,10 +4,17 @@ use std::sync::{Arc, LazyLock};
 
 use chain::archive::ArchiveWriter;
 use chain::genesis::Genesis;
+use chain::introduction::SignedIntroduction;
+use chain::jws::KeyReference;
+use chain::key::SecretKey;
 use chain::statement::Mode;
+use chain::suite::Suite;
+use invoice::taxpayer::TaxpayerKind;
+use ledger::introduction::{INTRODUCTION_VERSION, Introduction};
+use ledger::organisation::{Custody, Key, Organisation, Purpose, Role, Standing};
 use replica::memory::MemoryStore;
 
-use crate::consortium::{Node, genesis};
+use crate::consortium::{NOON, Node, genesis as known_genesis, organisation_id, secret};
 use crate::events::{claim, issue, issue_to, lock, void};
 
 /// The small chain.
@@ -27,7 +34,7 @@ pub struct Known {
 
 /// The small chain of every run.
 pub static KNOWN: LazyLock<Known> = LazyLock::new(|| {
-    let mut node = Node::start(genesis(|_| {}), Arc::new(MemoryStore::default()));
+    let mut node = Node::start(known_genesis(|_| {}), Arc::new(MemoryStore::default()));
     let statements = vec![
         node.statement("shop", Mode::All, &[issue("a")]),
         node.statement(
@@ -68,4 +75,42 @@ pub static KNOWN: LazyLock<Known> = LazyLock::new(|| {
 /// Documents as people write them.
 pub(super) fn documents() -> Vec<Vec<u8>> {
     invoice::samples::all().iter().map(|sample| sample.json.as_bytes().to_vec()).collect()
+}
+
+/// An organisation that introduced itself.
+pub(super) static INTRODUCTION: LazyLock<SignedIntroduction> = LazyLock::new(|| {
+    let id = organisation_id("newcomer");
+    let secrets = [("login-1", Purpose::Login), ("statement-1", Purpose::Statement)]
+        .map(|(name, purpose)| (name, purpose, secret("newcomer", name)));
+    let key = |(name, purpose, secret): &(&str, Purpose, SecretKey)| Key {
+        id: name.parse().unwrap(),
+        public: secret.public().into(),
+        purposes: [*purpose].into(),
+        custody: Custody::Own,
+        active: true,
+    };
+    let introduction = Introduction {
+        version: INTRODUCTION_VERSION,
+        suite: Suite::Ed25519Sha256,
+        time_ms: NOON,
+        power: None,
+        organisation: Organisation {
+            id: id.clone(),
+            name: "Newcomer".to_owned(),
+            taxpayer_id: "915000000000021".parse().unwrap(),
+            taxpayer_kind: TaxpayerKind::Other,
+            roles: [Role::Enterprise].into(),
+            standing: Standing::Active,
+            keys: secrets.iter().map(key).collect(),
+        },
+    };
+    let reference = |name: &str| KeyReference { organisation: id.clone(), key: name.parse().unwrap() };
+    introduction.sign(&secrets.iter().map(|(name, _, secret)| (reference(name), secret)).collect()).unwrap()
+});
+
+/// A genesis and an introduction, as files and as what stands in them.
+pub(super) fn genesis() -> Vec<Vec<u8>> {
+    let (genesis, introduction) = (&KNOWN.genesis, &INTRODUCTION);
+    let bodies = [genesis.body_bytes().to_vec(), introduction.payload().to_vec()];
+    [genesis.to_bytes(), introduction.to_bytes()].into_iter().chain(bodies).collect()
 }

@@ -45,3 +45,8 @@ fn archives() {
 fn receipts() {
     run("receipt", 1_500);
 }
+
+#[test]
+fn genesis_and_introductions() {
+    run("genesis", 1_500);
+}

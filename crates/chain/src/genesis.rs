@@ -12,14 +12,14 @@
 mod body;
 mod error;
 
-use serde::{Deserialize, Serialize};
-
 use crate::block::BlockId;
-use crate::encoding::{decode_base64url, encode_base64url};
+use crate::encoding::decode_base64url;
 use crate::hash::Hash;
-use crate::identity::{ChainId, IdentityError, KeyId, OrganisationId};
+use crate::identity::{ChainId, KeyId, OrganisationId};
 use crate::json;
-use crate::key::{PublicKey, SecretKey, Signature};
+use crate::jws::KeyReference;
+use crate::jws::general::{self, File, FileSignature};
+use crate::key::{PublicKey, SecretKey};
 use crate::suite::Suite;
 use crate::validators::ValidatorSet;
 
@@ -32,29 +32,15 @@ pub const GENESIS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The `typ` of a countersignature's protected header.
 pub const GENESIS_TYP: &str = "einvoice-genesis+jws";
 
-/// The file. The order of the fields is that of the file.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    payload: String,
-    signatures: Vec<FileSignature>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileSignature {
-    /// base64url of the protected header, kept as it was signed.
-    protected: String,
-    signature: Signature,
-}
-
-/// The protected header of a countersignature, in the order we write it.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProtectedHeader {
-    alg: String,
-    typ: String,
-    kid: String,
+/// How a validator's countersignature stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Countersigned {
+    /// It is there, and verifies.
+    Verified,
+    /// It is there, and does not verify.
+    Wrong,
+    /// It is not there.
+    Missing,
 }
 
 /// One validator's countersignature.
@@ -99,15 +85,22 @@ impl Genesis {
         let file: File = json::from_slice(bytes).map_err(GenesisError::File)?;
         let mut genesis = Self::from_body(decode_base64url(&file.payload).map_err(GenesisError::Payload)?)?;
         for (place, signature) in file.signatures.into_iter().enumerate() {
-            let organisation = signer(place, &signature.protected)?;
+            let organisation =
+                signature.signer(GENESIS_TYP).map_err(|reason| GenesisError::Protected { place, reason })?.organisation;
             genesis.governance_key(&organisation)?;
             if genesis.countersignatures.last().is_some_and(|before| before.organisation >= organisation) {
                 return Err(GenesisError::NotSorted { organisation });
             }
             genesis.countersignatures.push(Countersignature { organisation, file: signature });
         }
-        check_spelling(bytes, &genesis.to_bytes())?;
+        general::check_spelling(bytes, &genesis.to_bytes()).map_err(|offset| GenesisError::Spelling { offset })?;
         Ok(genesis)
+    }
+
+    /// The same genesis, to the byte, without countersignatures.
+    #[must_use]
+    pub fn unsigned(&self) -> Self {
+        Self { countersignatures: Vec::new(), ..self.clone() }
     }
 
     fn from_body(bytes: Vec<u8>) -> Result<Self, GenesisError> {
@@ -121,13 +114,7 @@ impl Genesis {
     /// `payload`, `signatures`, `protected`, `signature`, the countersignatures sorted by
     /// organisation, and a newline at the end (the only byte that may be missing).
     pub fn to_bytes(&self) -> Vec<u8> {
-        let file = File {
-            payload: encode_base64url(&self.bytes),
-            signatures: self.countersignatures.iter().map(|signature| signature.file.clone()).collect(),
-        };
-        let mut bytes = serde_json::to_vec(&file).expect("the file has string keys only, and memory takes every write");
-        bytes.push(b'\n');
-        bytes
+        File::bytes(&self.bytes, self.countersignatures.iter().map(|signature| signature.file.clone()).collect())
     }
 
     /// What the body says.
@@ -182,27 +169,58 @@ impl Genesis {
         self.countersignatures.iter().map(|signature| &signature.organisation)
     }
 
+    /// How each validator's countersignature stands, in the order of the body.
+    pub fn countersigned(&self) -> impl Iterator<Item = (&OrganisationId, Countersigned)> {
+        self.body.validators.iter().map(|validator| {
+            let found = self.countersignatures.iter().find(|found| found.organisation == validator.organisation);
+            let standing = match found.map(|found| found.file.verify(&validator.governance, &self.bytes)) {
+                Some(Ok(())) => Countersigned::Verified,
+                Some(Err(_)) => Countersigned::Wrong,
+                None => Countersigned::Missing,
+            };
+            (&validator.organisation, standing)
+        })
+    }
+
     /// Checks that every validator has countersigned with its governance key, and that nothing
     /// else stands among the countersignatures.
     pub fn verify_countersignatures(&self) -> Result<(), GenesisError> {
+        self.verify_those_there()?;
+        // Sorted and of validators, each once, since `parse` and `countersign` see to it.
+        let is_missing = |(organisation, standing): (&OrganisationId, _)| {
+            (standing == Countersigned::Missing).then(|| organisation.clone())
+        };
+        let organisations: Vec<_> = self.countersigned().filter_map(is_missing).collect();
+        if organisations.is_empty() { Ok(()) } else { Err(GenesisError::Missing { organisations }) }
+    }
+
+    /// Checks the countersignatures that are there; others may be missing yet.
+    pub fn verify_those_there(&self) -> Result<(), GenesisError> {
         for Countersignature { organisation, file } in &self.countersignatures {
             let key = self.governance_key(organisation)?;
-            let input = signing_input(&file.protected, &self.bytes);
-            if key.verify_strict(input.as_bytes(), &file.signature).is_err() {
+            if file.verify(&key, &self.bytes).is_err() {
                 return Err(GenesisError::Signature { organisation: organisation.clone(), key: Box::new(key) });
             }
         }
-        // Sorted and of validators, each once, since `parse` and `countersign` see to it.
-        let missing = self
-            .body
-            .validators
-            .iter()
-            .map(|validator| &validator.organisation)
-            .find(|organisation| !self.countersigners().any(|signer| signer == *organisation));
-        match missing {
-            Some(organisation) => Err(GenesisError::Missing { organisation: organisation.clone() }),
-            None => Ok(()),
+        Ok(())
+    }
+
+    /// Takes over the countersignatures of another copy of this genesis that this one does not have.
+    ///
+    /// Refused: another body, and a countersignature in either that does not verify.
+    pub fn merge(&mut self, other: &Self) -> Result<(), GenesisError> {
+        if other.hash != self.hash {
+            return Err(GenesisError::OtherBody { expected: self.hash, found: other.hash });
         }
+        self.verify_those_there()?;
+        other.verify_those_there()?;
+        for new in &other.countersignatures {
+            let place = self.countersignatures.binary_search_by(|old| old.organisation.cmp(&new.organisation));
+            if let Err(place) = place {
+                self.countersignatures.insert(place, new.clone());
+            }
+        }
+        Ok(())
     }
 
     /// Adds an organisation's countersignature, or replaces the one it has.
@@ -219,15 +237,9 @@ impl Genesis {
         if key.public() != expected {
             return Err(GenesisError::WrongKey { organisation: organisation.clone(), key: Box::new(expected) });
         }
-        let protected = ProtectedHeader {
-            alg: "EdDSA".to_owned(),
-            typ: GENESIS_TYP.to_owned(),
-            kid: format!("{organisation}/{key_id}"),
-        };
-        let protected = serde_json::to_vec(&protected).expect("three strings, and memory takes every write");
-        let protected = encode_base64url(&protected);
-        let signature = key.sign(signing_input(&protected, &self.bytes).as_bytes());
-        let new = Countersignature { organisation: organisation.clone(), file: FileSignature { protected, signature } };
+        let by = KeyReference { organisation: organisation.clone(), key: key_id.clone() };
+        let file = FileSignature::new(GENESIS_TYP, &by, key, &self.bytes);
+        let new = Countersignature { organisation: organisation.clone(), file };
         match self.countersignatures.binary_search_by(|signature| signature.organisation.cmp(organisation)) {
             Ok(place) => self.countersignatures[place] = new,
             Err(place) => self.countersignatures.insert(place, new),
@@ -241,40 +253,6 @@ impl Genesis {
             None => Err(GenesisError::UnknownSigner { organisation: organisation.clone() }),
         }
     }
-}
-
-/// What a countersignature signs: the JWS signing input (RFC 7515 §5.1).
-///
-/// Changing this makes every countersignature invalid.
-fn signing_input(protected: &str, body: &[u8]) -> String {
-    format!("{protected}.{}", encode_base64url(body))
-}
-
-/// The organisation that a protected header names, its form checked.
-fn signer(place: usize, protected: &str) -> Result<OrganisationId, GenesisError> {
-    let malformed = |reason: String| GenesisError::Protected { place, reason };
-    let bytes = decode_base64url(protected).map_err(|error| malformed(error.to_string()))?;
-    let header: ProtectedHeader = json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
-    if !matches!(header.alg.as_str(), "EdDSA" | "Ed25519") {
-        return Err(malformed("expected alg EdDSA or Ed25519".to_owned()));
-    }
-    if header.typ != GENESIS_TYP {
-        return Err(malformed(format!("expected typ {GENESIS_TYP}")));
-    }
-    let kid = |error: IdentityError| malformed(format!("kid: {error}"));
-    let (organisation, key_id) =
-        header.kid.split_once('/').ok_or_else(|| malformed("expected kid <organisation>/<key id>".to_owned()))?;
-    let _: KeyId = key_id.parse().map_err(kid)?;
-    organisation.parse().map_err(kid)
-}
-
-/// Refuses a file in a second spelling; its last newline may be missing.
-fn check_spelling(found: &[u8], expected: &[u8]) -> Result<(), GenesisError> {
-    if found == expected || expected.strip_suffix(b"\n") == Some(found) {
-        return Ok(());
-    }
-    let same = found.iter().zip(expected).take_while(|(found, expected)| found == expected).count();
-    Err(GenesisError::Spelling { offset: same })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! key reference in `kid`. What a header holds besides is for the document that is signed; each
 //! reads its header strictly, so `crit`, `b64` and everything else unknown is refused.
 
+pub(crate) mod general;
 #[cfg(test)]
 mod tests;
 

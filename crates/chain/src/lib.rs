@@ -10,6 +10,7 @@ pub mod encoding;
 pub mod genesis;
 pub mod hash;
 pub mod identity;
+pub mod introduction;
 pub mod json;
 pub mod jws;
 pub mod key;

@@ -108,19 +108,23 @@ impl LedgerGenesis {
             must_be(&validator.organisation, Role::Agency, "an agency", "a validator")?;
         }
         let seats: BTreeMap<AdmittedKey, (&OrganisationId, Purpose)> = validators.iter().flat_map(seat).collect();
-        let mut publics = BTreeSet::new();
+        let mut publics: BTreeMap<AdmittedKey, String> = BTreeMap::new();
         for organisation in &self.organisations {
             let mut keys = BTreeSet::new();
             for key in &organisation.keys {
                 let name = format!("{}/{}", organisation.id, key.id);
                 once("key", &mut keys, name.clone())?;
                 // A key in two places would let one organisation sign as another.
-                once("public key", &mut publics, key.public.to_string())?;
+                if let Some(first) = publics.insert(key.public, name.clone()) {
+                    let value = format!("{} ({first}, {name})", key.public);
+                    return Err(GenesisError::Twice { what: "public key", value });
+                }
                 if let Some(seat) = seats.get(&key.public)
                     && (*seat != (&organisation.id, seat.1) || key.purposes != BTreeSet::from([seat.1]))
                 {
                     // Or vote in its place.
-                    return Err(GenesisError::Twice { what: "a validator's key", value: name });
+                    let value = format!("{} ({name}, and {} as a validator)", key.public, seat.0);
+                    return Err(GenesisError::Twice { what: "a validator's key", value });
                 }
                 if let Custody::HostedBy(agency) = &key.custody {
                     must_be(agency, Role::Agency, "an agency", &name)?;
@@ -145,6 +149,9 @@ impl LedgerGenesis {
         let mut taxpayers = BTreeSet::new();
         let mut by_id = BTreeMap::new();
         for organisation in &self.organisations {
+            if by_id.insert(&organisation.id, organisation).is_some() {
+                return Err(GenesisError::Twice { what: "organisation", value: organisation.id.to_string() });
+            }
             once("taxpayer id", &mut taxpayers, organisation.taxpayer_id.to_string())?;
             let length = organisation.name.chars().count();
             if length == 0 || length > NAME_CHARS_MAX {
@@ -153,9 +160,6 @@ impl LedgerGenesis {
                     expected: format!("1 to {NAME_CHARS_MAX} characters"),
                     found: format!("{length}, for {}", organisation.id),
                 });
-            }
-            if by_id.insert(&organisation.id, organisation).is_some() {
-                return Err(GenesisError::Twice { what: "organisation", value: organisation.id.to_string() });
             }
         }
         Ok(by_id)

@@ -13,7 +13,9 @@ pub mod event;
 pub mod execute;
 #[cfg(test)]
 mod fixture;
+pub mod founding;
 pub mod genesis;
+pub mod introduction;
 pub mod leb128;
 pub mod organisation;
 pub mod outcome;

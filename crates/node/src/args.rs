@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, config, demo, dev, export, field, generate, init, keys, receipt, sign, start, status, submit, token, verify,
+    bench, config, demo, dev, export, field, generate, genesis, init, keys, receipt, sign, start, status, submit,
+    token, verify,
 };
 use crate::exit::Exit;
 use crate::output::Format;
@@ -29,9 +30,12 @@ pub(crate) enum Command {
     Demo(demo::Args),
     /// Run a node.
     Start(start::Args),
-    /// Make the directory of a single validator, or of a consortium for development: keys, genesis, configuration.
+    /// Make a node's directory: of one on a genesis, of a single validator, or of a consortium for development.
     Init(init::Args),
-    /// Make keys.
+    /// Found a chain of several agencies, each with its own keys: put a genesis together, show it, sign it.
+    #[command(subcommand)]
+    Genesis(genesis::Command),
+    /// Make keys, and the public files to hand out.
     #[command(subcommand)]
     Keys(keys::Command),
     /// Sign a statement; the JWS goes to stdout.

@@ -14,25 +14,30 @@
 //!     AGENCY/               node.toml, keys and data of each further validator
 //! ```
 //!
-//! Real consortia make their keys apart (`keys new`) and countersign one genesis; here one machine plays everybody.
+//! Real agencies make their keys apart (`keys agency`) and each countersigns (`genesis sign`); here one machine plays
+//! everybody. What becomes a genesis is the same [`Founding`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use chain::genesis::{GENESIS_BYTES_MAX, GENESIS_VERSION, Genesis, GenesisBody, GenesisValidator};
-use chain::identity::{ChainName, OrganisationId};
+use chain::genesis::Genesis;
+use chain::identity::OrganisationId;
 use chain::key::PublicKey;
-use chain::suite::Suite;
+use ledger::founding::Founding;
 use ledger::genesis::LedgerGenesis;
-use ledger::organisation::{Custody, Key, Mandate, Organisation, Purpose, Standing};
+use ledger::organisation::{Custody, Mandate, Organisation, Purpose, Standing};
 use ledger::parameters::Parameters;
-use serde_json::value::RawValue;
 
 use crate::clock;
 use crate::config::Config;
+use crate::copies::read_genesis;
 use crate::files::{self, Staging};
-use crate::keys::{self, NamedKey};
+use crate::introductions::taxpayer_kind;
+use crate::keyring::{Keyring, entry};
+use crate::keys::NamedKey;
+use crate::node_file::NodeFile;
 use crate::plan::{Plan, Planned, Ports, TAX_BUREAU, organisation};
 
 /// The keys of one organisation that it holds itself.
@@ -96,95 +101,19 @@ pub(crate) fn must_be_unused(directory: &Path) -> anyhow::Result<()> {
     ))
 }
 
-/// Reads a genesis that all its validators have signed.
-pub(crate) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
-    let limit = u64::try_from(GENESIS_BYTES_MAX).unwrap_or(u64::MAX);
-    let context = || format!("read the genesis {}", path.display());
-    let genesis = Genesis::parse(&files::read(path, limit)?).with_context(context)?;
-    genesis.verify_countersignatures().with_context(context)?;
-    Ok(genesis)
-}
+/// The purposes for which a validator has a key.
+pub(crate) const SEAT: [Purpose; 4] = [Purpose::Consensus, Purpose::Governance, Purpose::Receipt, Purpose::Peer];
 
-/// A validator's keys, and the genesis body's entry for it.
-pub(crate) struct ValidatorKeys {
-    /// Votes.
-    pub(crate) consensus: NamedKey,
-    /// Countersigns genesis.
-    pub(crate) governance: NamedKey,
-    /// Signs log checkpoints.
-    pub(crate) receipt: NamedKey,
-    /// Proves to other nodes which node it is.
-    pub(crate) peer: NamedKey,
-}
-
-impl ValidatorKeys {
-    /// Makes the keys of a validator in a directory of keys.
-    pub(crate) fn create(directory: &Path, id: &OrganisationId) -> anyhow::Result<Self> {
-        files::directory(directory)?;
-        let make = |purpose| -> anyhow::Result<NamedKey> {
-            let name = format!("{}-1", keys::name(purpose));
-            let key = NamedKey::generate(id.clone(), name.parse()?, purpose)?;
-            key.create(&directory.join(format!("{name}.json")))?;
-            Ok(key)
-        };
-        Ok(Self {
-            consensus: make(Purpose::Consensus)?,
-            governance: make(Purpose::Governance)?,
-            receipt: make(Purpose::Receipt)?,
-            peer: make(Purpose::Peer)?,
-        })
-    }
-
-    /// The keys as the ledger lists them.
-    pub(crate) fn entries(&self) -> Vec<Key> {
-        [&self.consensus, &self.governance, &self.receipt, &self.peer].map(|key| entry(key, Custody::Own)).to_vec()
-    }
-
-    fn genesis_validator(&self) -> GenesisValidator {
-        GenesisValidator {
-            organisation: self.governance.organisation.clone(),
-            power: 1,
-            consensus: self.consensus.secret.public(),
-            governance: self.governance.secret.public(),
-            receipt: self.receipt.secret.public(),
-        }
-    }
-}
-
-/// A genesis of these validators, countersigned by all of them.
-pub(crate) fn genesis(
-    name: &ChainName,
-    ledger: &LedgerGenesis,
-    validators: &[ValidatorKeys],
+/// A genesis that the agencies of a founding countersign at once, because their keys are all here.
+pub(crate) fn genesis<'a>(
+    founding: &Founding,
+    agencies: impl IntoIterator<Item = &'a Keyring>,
 ) -> anyhow::Result<Genesis> {
-    let ledger = serde_json::to_string(ledger).and_then(RawValue::from_string).context("write the ledger's genesis")?;
-    let body = GenesisBody {
-        version: GENESIS_VERSION,
-        name: name.clone(),
-        suite: Suite::Ed25519Sha256,
-        time_ms: clock::machine_ms(),
-        validators: validators.iter().map(ValidatorKeys::genesis_validator).collect(),
-        ledger,
-    };
-    let mut genesis = Genesis::assemble(&body).context("assemble the genesis")?;
-    for ValidatorKeys { governance, .. } in validators {
-        genesis
-            .countersign(&governance.organisation, &governance.key_id, &governance.secret)
-            .context("countersign the genesis")?;
+    let mut genesis = founding.genesis().context("put the genesis together")?;
+    for keyring in agencies {
+        keyring.countersign(&mut genesis)?;
     }
-    LedgerGenesis::read(&genesis).context("start from the genesis")?;
     Ok(genesis)
-}
-
-/// A key as the ledger lists it.
-pub(crate) fn entry(key: &NamedKey, custody: Custody) -> Key {
-    Key {
-        id: key.key_id.clone(),
-        public: key.secret.public().into(),
-        purposes: BTreeSet::from([key.purpose]),
-        custody,
-        active: true,
-    }
 }
 
 fn own_keys(directory: &Path, id: &OrganisationId) -> OwnKeys {
@@ -212,18 +141,29 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
         0 => directory.to_owned(),
         _ => directory.join(NODES).join(agencies[place].as_str()),
     };
-    let mut validators = Vec::new();
+    let mut rings = Vec::new();
     for (place, agency) in agencies.iter().enumerate() {
         let keys = home(place).join("keys");
-        validators.push(ValidatorKeys::create(&keys, agency)?);
+        rings.push((agency, Keyring::create(&keys, agency, &SEAT)?));
         files::directory(&keys.join("hosted"))?;
     }
-    let mut organisations = Vec::new();
+    let mut founding = Founding {
+        name: "demo".parse().context("name the chain")?,
+        time_ms: clock::machine_ms(),
+        parameters: Parameters::new(bureau.clone()),
+        agencies: Vec::new(),
+        members: Vec::new(),
+        mandates: Vec::new(),
+    };
     for planned in &plan.organisations {
         let mut member = member(directory, planned, &bureau)?;
-        let own = validators.iter().filter(|validator| validator.governance.organisation == planned.id);
-        member.keys.extend(own.flat_map(ValidatorKeys::entries));
-        organisations.push(member);
+        match rings.iter().find(|(agency, _)| **agency == planned.id) {
+            Some((_, ring)) => {
+                member.keys.extend(ring.entries());
+                founding.agencies.push((member, 1));
+            }
+            None => founding.members.push(member),
+        }
     }
     let mandates = plan.mandates.iter().map(|planned| Mandate {
         from: planned.from.clone(),
@@ -231,10 +171,12 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
         scopes: planned.scopes.iter().copied().collect(),
         expires_ms: None,
     });
-    let ledger = LedgerGenesis { parameters: Parameters::new(bureau), organisations, mandates: mandates.collect() };
-    let genesis = genesis(&"demo".parse().context("name the chain")?, &ledger, &validators)?;
-    let seat = |validator: &ValidatorKeys| (validator.peer.organisation.clone(), validator.peer.secret.public());
-    let seats: Vec<_> = validators.iter().map(seat).collect();
+    founding.mandates = mandates.collect();
+    let genesis = genesis(&founding, rings.iter().map(|(_, ring)| ring))?;
+    let seat = |(agency, ring): &(&OrganisationId, Keyring)| -> anyhow::Result<_> {
+        Ok(((*agency).clone(), ring.get(Purpose::Peer)?.secret.public()))
+    };
+    let seats = rings.iter().map(seat).collect::<anyhow::Result<Vec<_>>>()?;
     for place in 0..agencies.len() {
         let toml = node_toml(plan.ports, &seats, place);
         files::create_public(&home(place).join("node.toml"), toml.as_bytes())?;
@@ -248,24 +190,22 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
 /// The configuration of one validator among others (agencies and their peer keys), so that each can be started by itself
 /// on one machine.
 pub(crate) fn node_toml(ports: Ports, seats: &[(OrganisationId, PublicKey)], place: usize) -> String {
-    use std::fmt::Write as _;
-    let after = |first: u16, place: usize| first.saturating_add(u16::try_from(place).unwrap_or(u16::MAX));
-    let mut toml = format!("[node]\nid = \"{}-1\"\n", seats[place].0);
-    if place > 0 {
-        toml.push_str("genesis = \"../../genesis.json\"\n");
+    let local = |first: u16, place: usize| {
+        let port = first.saturating_add(u16::try_from(place).unwrap_or(u16::MAX));
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    };
+    let others = seats.iter().enumerate().filter(|(other, _)| *other != place);
+    let node = |(other, (organisation, key)): (usize, &'_ (OrganisationId, PublicKey))| {
+        (organisation.clone(), local(ports.peers, other).to_string(), *key)
+    };
+    NodeFile {
+        id: format!("{}-1", seats[place].0),
+        genesis: (place > 0).then_some("../../genesis.json"),
+        http: (place > 0 || ports.http != Ports::default().http).then(|| local(ports.http, place)),
+        peers: (seats.len() > 1).then(|| local(ports.peers, place)),
+        nodes: others.map(node).collect(),
     }
-    if place > 0 || ports.http != Ports::default().http {
-        let _ = write!(toml, "\n[http]\nlisten = \"127.0.0.1:{}\"\n", after(ports.http, place));
-    }
-    if seats.len() == 1 {
-        return toml;
-    }
-    let _ = write!(toml, "\n[peers]\nlisten = \"127.0.0.1:{}\"\n", after(ports.peers, place));
-    for (other, (_, key)) in seats.iter().enumerate().filter(|(other, _)| *other != place) {
-        let port = after(ports.peers, other);
-        let _ = write!(toml, "\n[[peers.nodes]]\naddress = \"127.0.0.1:{port}\"\nkey = \"{key}\"\n");
-    }
-    toml
+    .text()
 }
 
 /// An organisation with two keys of its own and one that the node holds for it.
@@ -288,7 +228,7 @@ fn member(directory: &Path, planned: &Planned, host: &OrganisationId) -> anyhow:
         id: planned.id.clone(),
         name: planned.name.clone(),
         taxpayer_id: planned.taxpayer_id.clone(),
-        taxpayer_kind: planned.taxpayer_kind(),
+        taxpayer_kind: taxpayer_kind(&planned.taxpayer_id),
         roles: BTreeSet::from([planned.role]),
         standing: Standing::Active,
         keys,

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use chain::encoding::{decode_base64url_array, encode_base64url};
 use chain::identity::{KeyId, OrganisationId};
+use chain::jws::KeyReference;
 use chain::key::{PublicKey, SecretKey};
 use ledger::organisation::Purpose;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,11 @@ impl NamedKey {
     pub(crate) fn generate(organisation: OrganisationId, key_id: KeyId, purpose: Purpose) -> anyhow::Result<Self> {
         let seed = random()?;
         Ok(Self { organisation, key_id, purpose, secret: SecretKey::from_seed(*seed) })
+    }
+
+    /// Its name outside its organisation.
+    pub(crate) fn reference(&self) -> KeyReference {
+        KeyReference { organisation: self.organisation.clone(), key: self.key_id.clone() }
     }
 
     /// The public half.

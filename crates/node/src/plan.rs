@@ -5,7 +5,7 @@
 use anyhow::Context as _;
 use chain::identity::OrganisationId;
 use invoice::samples;
-use invoice::taxpayer::{TaxpayerId, TaxpayerKind};
+use invoice::taxpayer::TaxpayerId;
 use ledger::organisation::{Role, Scope};
 
 /// The validator of a development consortium.
@@ -54,16 +54,6 @@ pub(crate) struct Planned {
     pub(crate) taxpayer_id: TaxpayerId,
     /// What it may be.
     pub(crate) role: Role,
-}
-
-impl Planned {
-    /// As what its taxpayer id can be registered: one whose check digit fails is no unified social credit code.
-    pub(crate) fn taxpayer_kind(&self) -> TaxpayerKind {
-        match self.taxpayer_id.check_registered(TaxpayerKind::Uscc) {
-            Ok(()) => TaxpayerKind::Uscc,
-            Err(_) => TaxpayerKind::Other,
-        }
-    }
 }
 
 /// A mandate to be.
@@ -184,12 +174,15 @@ pub(crate) fn organisation(id: &str) -> anyhow::Result<OrganisationId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::introductions::taxpayer_kind;
     use invoice::document::{Buyer, Document};
+    use invoice::taxpayer::TaxpayerKind;
 
     #[test]
     fn every_planned_organisation_has_a_sound_unified_social_credit_code() {
         for planned in Plan::demo().unwrap().organisations {
-            assert_eq!(planned.taxpayer_kind(), TaxpayerKind::Uscc, "{}: {}", planned.id, planned.taxpayer_id);
+            let kind = taxpayer_kind(&planned.taxpayer_id);
+            assert_eq!(kind, TaxpayerKind::Uscc, "{}: {}", planned.id, planned.taxpayer_id);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Why a genesis is refused.
 
 use crate::encoding::Base64Error;
+use crate::hash::Hash;
 use crate::identity::OrganisationId;
 use crate::json::JsonError;
 use crate::key::PublicKey;
@@ -81,11 +82,19 @@ pub enum GenesisError {
         /// Its governance key.
         key: Box<PublicKey>,
     },
-    /// A validator that has not countersigned.
-    #[error("{organisation} has not countersigned")]
+    /// Validators that have not countersigned.
+    #[error("the countersignature of {} is missing", listed(organisations))]
     Missing {
-        /// The organisation.
-        organisation: OrganisationId,
+        /// The organisations, at least one.
+        organisations: Vec<OrganisationId>,
+    },
+    /// Two copies that are of different genesis bodies.
+    #[error("expected a copy of genesis {expected}, found genesis {found}")]
+    OtherBody {
+        /// The genesis hash expected.
+        expected: Hash,
+        /// The genesis hash found.
+        found: Hash,
     },
     /// The secret key is not the organisation's governance key.
     #[error("the key given is not {organisation}'s governance key {key}")]
@@ -115,7 +124,12 @@ impl GenesisError {
             Self::NotSorted { .. } => "genesis.not-sorted",
             Self::Signature { .. } => "genesis.signature",
             Self::Missing { .. } => "genesis.missing-signature",
+            Self::OtherBody { .. } => "genesis.other-body",
             Self::WrongKey { .. } => "genesis.wrong-key",
         }
     }
+}
+
+fn listed(organisations: &[OrganisationId]) -> String {
+    organisations.iter().map(OrganisationId::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::encoding::encode_base64url;
 use crate::fixture;
 
 fn file() -> String {
@@ -91,11 +92,43 @@ fn a_genesis_is_passed_round_to_be_signed() {
     // The second signs first; the file is the same in the end.
     fixture::countersign(&mut genesis, 2);
     let mut genesis = Genesis::parse(&genesis.to_bytes()).unwrap();
-    assert_eq!(genesis.verify_countersignatures(), Err(GenesisError::Missing { organisation: fixture::agency(1) }));
+    assert_eq!(
+        genesis.verify_countersignatures(),
+        Err(GenesisError::Missing { organisations: vec![fixture::agency(1)] })
+    );
     fixture::countersign(&mut genesis, 1);
     fixture::countersign(&mut genesis, 1);
     assert_eq!(genesis.verify_countersignatures(), Ok(()));
     assert_eq!(genesis.to_bytes(), fixture::genesis(&[1, 2]).to_bytes());
+}
+
+#[test]
+fn copies_signed_apart_are_merged_in_any_order() {
+    let blank = Genesis::assemble(&fixture::genesis_body(&[1, 2, 3])).unwrap();
+    let copies = [1, 2, 3].map(|number| {
+        let mut copy = blank.clone();
+        fixture::countersign(&mut copy, number);
+        copy
+    });
+    for order in [[0, 1, 2], [2, 1, 0], [1, 1, 0]] {
+        let mut merged = blank.clone();
+        for place in order {
+            merged.merge(&copies[place]).unwrap();
+        }
+        let expected = if order.contains(&2) { Ok(()) } else { Err("genesis.missing-signature") };
+        assert_eq!(merged.verify_countersignatures().map_err(|error| error.code()), expected);
+        if expected.is_ok() {
+            assert_eq!(merged.to_bytes(), fixture::genesis(&[1, 2, 3]).to_bytes());
+        }
+    }
+    let mut merged = copies[0].clone();
+    assert_eq!(merged.merge(&fixture::genesis(&[1, 2])).unwrap_err().code(), "genesis.other-body");
+    let mut wrong = copies[1].clone();
+    wrong.countersignatures[0].file.signature = copies[0].countersignatures[0].file.signature;
+    assert_eq!(merged.merge(&wrong).unwrap_err().code(), "genesis.signature");
+    assert_eq!(merged.to_bytes(), copies[0].to_bytes(), "what was refused changed nothing");
+    let standing: Vec<_> = wrong.countersigned().map(|(_, standing)| standing).collect();
+    assert_eq!(standing, [Countersigned::Missing, Countersigned::Wrong, Countersigned::Missing]);
 }
 
 #[test]

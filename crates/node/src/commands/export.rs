@@ -14,7 +14,7 @@ use ureq::http::Method;
 
 use crate::client::{Call, Client};
 use crate::config::Config;
-use crate::consortium::read_genesis;
+use crate::copies::read_genesis;
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files::{self, Replacement};
 use crate::output::{Output, Report};

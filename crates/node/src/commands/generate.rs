@@ -167,7 +167,7 @@ impl<W: io::Write> Lined<W> {
 /// The genesis that is read or made.
 fn genesis(args: &Args, consortium: &Consortium) -> Result<Option<Genesis>, Failure> {
     if let Some(path) = &args.genesis {
-        let genesis = crate::consortium::read_genesis(path).or_exit(Exit::Usage)?;
+        let genesis = crate::copies::read_genesis(path).or_exit(Exit::Usage)?;
         must_be_of(consortium, &genesis).or_exit(Exit::Usage)?;
         return Ok(Some(genesis));
     }

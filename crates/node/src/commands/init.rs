@@ -1,31 +1,37 @@
-//! `einvoice init`: the directory of a single validator, or of a whole consortium for development, ready for `start`.
+//! `einvoice init`: the directory of a node on a genesis, of a single validator, or of a whole consortium for
+//! development, ready for `start`.
+
+mod seat;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use chain::identity::{ChainName, OrganisationId};
 use invoice::taxpayer::TaxpayerId;
-use ledger::genesis::LedgerGenesis;
-use ledger::organisation::{Custody, Mandate, Organisation, Purpose, Role, Standing};
+use ledger::founding::Founding;
+use ledger::organisation::{Mandate, Organisation, Role};
 use ledger::parameters::Parameters;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::consortium::{Consortium, ValidatorKeys, entry, genesis, must_be_unused};
+use crate::consortium::{Consortium, genesis, must_be_unused};
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files::{self, Staging};
-use crate::keys::{self, NamedKey};
+use crate::introductions::{self, About};
+use crate::node_file::NodeFile;
 use crate::output::{Output, Report};
-use crate::plan::{Plan, Planned, Ports};
+use crate::plan::{Plan, Ports};
 
 /// How many bytes a file of members may have.
 const MEMBERS_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// Make the directory of a single validator, or of a consortium for development.
+/// Make a node's directory: of an agency on a genesis that all have signed, of a single validator, or of a consortium
+/// for development.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The directory; it must not hold a node yet.
+    /// The directory; it must not hold a node yet. With --genesis it holds the agency's keys, as `keys agency` made them.
     directory: PathBuf,
     /// The chain's short name.
     #[arg(long, default_value = "local")]
@@ -53,6 +59,20 @@ pub(crate) struct Args {
     /// With --local, the port of the first node's peer door; the others' follow.
     #[arg(long, value_name = "PORT", requires = "local", default_value_t = Ports::default().peers)]
     peer_port: u16,
+    /// Makes the node of the agency whose directory this is, on this genesis, which all its agencies have signed.
+    #[arg(long, value_name = "FILE",
+          conflicts_with_all = ["chain", "organisation", "name", "taxpayer_id", "members", "local"])]
+    genesis: Option<PathBuf>,
+    /// With --genesis, where the REST door listens; 127.0.0.1:8080 when absent.
+    #[arg(long, value_name = "ADDRESS", requires = "genesis")]
+    listen: Option<SocketAddr>,
+    /// With --genesis, where other nodes call this one.
+    #[arg(long, value_name = "ADDRESS", requires = "genesis")]
+    peer_listen: Option<SocketAddr>,
+    /// With --genesis, where another agency's node is called; once for each. The agency's own is passed over, so that all
+    /// can have the same list.
+    #[arg(long = "peer", value_name = "ID=HOST:PORT", requires = "genesis", value_parser = seat::peer)]
+    peers: Vec<seat::Peer>,
     /// The other organisations and the mandates: JSON `{"organisations":[…],"mandates":[…]}` as in a genesis.
     #[arg(long, value_name = "FILE")]
     members: Option<PathBuf>,
@@ -61,10 +81,22 @@ pub(crate) struct Args {
 /// The members of a chain besides its validator.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with organisations and mandates")]
-struct Members {
-    organisations: Vec<Organisation>,
+pub(crate) struct Members {
+    /// The organisations.
     #[serde(default)]
-    mandates: Vec<Mandate>,
+    pub(crate) organisations: Vec<Organisation>,
+    /// The mandates.
+    #[serde(default)]
+    pub(crate) mandates: Vec<Mandate>,
+}
+
+impl Members {
+    /// Reads them from a file; without one there are none.
+    pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = file else { return Ok(Self::default()) };
+        chain::json::from_slice(&files::read(path, MEMBERS_BYTES_MAX)?)
+            .with_context(|| format!("read the members in {}", path.display()))
+    }
 }
 
 /// What was made.
@@ -96,31 +128,41 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let context = || format!("make a node in {}", directory.display());
     let configuration = directory.join("node.toml");
     let genesis_path = directory.join("genesis.json");
-    if configuration.exists() || genesis_path.exists() {
+    // An agency may have its copy of the genesis beside its keys already.
+    if configuration.exists() || (args.genesis.is_none() && genesis_path.exists()) {
         return Err(anyhow!("there is one already")).with_context(context).or_exit(Exit::Usage);
+    }
+    if let Some(genesis) = &args.genesis {
+        return seat::run(args, genesis, output);
     }
     must_be_unused(directory).with_context(context).or_exit(Exit::Usage)?;
     if let Some(validators) = args.local {
         return local(args, validators, output);
     }
-    let members = members(args)?;
+    let Members { organisations: members, mandates } = Members::read(args.members.as_deref()).or_exit(Exit::Usage)?;
     // Whatever is refused from here on leaves nothing behind that would stand in the way of the next attempt.
     let staging = Staging::begin(directory).or_exit(Exit::Usage)?;
     let keys = staging.path().join("keys");
-    let validator = ValidatorKeys::create(&keys, &args.organisation)?;
-    files::directory(&keys.join("hosted"))?;
-    let mut organisations = vec![bureau(args, &keys, &validator)?];
-    organisations.extend(members.organisations);
-    let ledger = LedgerGenesis {
-        parameters: Parameters::new(args.organisation.clone()),
-        organisations,
-        mandates: members.mandates,
+    let about = About {
+        id: args.organisation.clone(),
+        name: args.name.clone(),
+        taxpayer_id: args.taxpayer_id.clone(),
+        roles: BTreeSet::from([Role::Agency]),
+        power: Some(1),
     };
-    let genesis =
-        genesis(&args.chain, &ledger, std::slice::from_ref(&validator)).with_context(context).or_exit(Exit::Usage)?;
+    let (keyring, introduction) = introductions::keys_of(about, &keys)?;
+    files::directory(&keys.join("hosted"))?;
+    let founding = Founding {
+        name: args.chain.clone(),
+        time_ms: introduction.time_ms,
+        parameters: Parameters::new(args.organisation.clone()),
+        agencies: vec![(introduction.organisation, 1)],
+        members,
+        mandates,
+    };
+    let genesis = genesis(&founding, [&keyring]).with_context(context).or_exit(Exit::Usage)?;
     let node = args.node_id.clone().unwrap_or_else(|| format!("{}-1", args.organisation));
-    let toml =
-        format!("# What differs from the defaults; `einvoice config show` prints them all.\n[node]\nid = {node:?}\n");
+    let toml = NodeFile { id: node.clone(), ..NodeFile::default() }.text();
     let staged = staging.path().join("node.toml");
     files::create_public(&staged, toml.as_bytes())?;
     Config::load(Some(&staged), [], &[]).with_context(context).or_exit(Exit::Usage)?;
@@ -165,40 +207,4 @@ fn local(args: &Args, validators: u8, output: &Output) -> Result<Exit, Failure> 
         configurations: configurations.collect(),
     })?;
     Ok(Exit::Done)
-}
-
-fn members(args: &Args) -> Result<Members, Failure> {
-    let Some(path) = &args.members else {
-        return Ok(Members::default());
-    };
-    let bytes = files::read(path, MEMBERS_BYTES_MAX).or_exit(Exit::Usage)?;
-    chain::json::from_slice(&bytes)
-        .with_context(|| format!("read the members in {}", path.display()))
-        .or_exit(Exit::Usage)
-}
-
-/// The validator's organisation, with a login and a statement key besides those of a validator.
-fn bureau(args: &Args, directory: &Path, validator: &ValidatorKeys) -> anyhow::Result<Organisation> {
-    let mut listed = validator.entries();
-    for purpose in [Purpose::Login, Purpose::Statement] {
-        let name = format!("{}-1", keys::name(purpose));
-        let key = NamedKey::generate(args.organisation.clone(), name.parse()?, purpose)?;
-        key.create(&directory.join(format!("{name}.json")))?;
-        listed.push(entry(&key, Custody::Own));
-    }
-    let planned = Planned {
-        id: args.organisation.clone(),
-        name: args.name.clone(),
-        taxpayer_id: args.taxpayer_id.clone(),
-        role: Role::Agency,
-    };
-    Ok(Organisation {
-        taxpayer_kind: planned.taxpayer_kind(),
-        id: planned.id,
-        name: planned.name,
-        taxpayer_id: planned.taxpayer_id,
-        roles: BTreeSet::from([planned.role]),
-        standing: Standing::Active,
-        keys: listed,
-    })
 }

@@ -1,14 +1,16 @@
-//! `einvoice keys new`: a key and the public file to hand out.
+//! `einvoice keys`: keys, and the public files to hand out.
 
 use std::path::PathBuf;
 
 use chain::identity::{KeyId, OrganisationId};
 use clap::{Subcommand, ValueEnum};
-use ledger::organisation::Purpose;
+use invoice::taxpayer::TaxpayerId;
+use ledger::organisation::{Key, Organisation, Purpose, Role};
 use serde::Serialize;
 
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
+use crate::introductions::{self, About, Introduced};
 use crate::keys::{NamedKey, PublicFile};
 use crate::output::{Output, Report};
 
@@ -17,6 +19,10 @@ use crate::output::{Output, Report};
 pub(crate) enum Command {
     /// Make a key; its file is readable by its owner alone, and a file that is there is never overwritten.
     New(Args),
+    /// Make all keys of an agency that runs a validator, and the one public file that it hands out.
+    Agency(AgencyArgs),
+    /// Make the keys of any other organisation, and the one public file that it hands out.
+    Member(MemberArgs),
 }
 
 /// Make a key.
@@ -34,6 +40,69 @@ pub(crate) struct Args {
     /// Where its file goes; `<key id>.json` when absent. The public half goes beside it, as `.pub.json`.
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+/// Who an organisation is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WhoArgs {
+    /// The organisation's directory, which gets `keys/` and the file to hand out; it must have neither yet.
+    directory: PathBuf,
+    /// The organisation's id, for ever.
+    #[arg(long, value_name = "ID")]
+    organisation: OrganisationId,
+    /// Its registered name.
+    #[arg(long)]
+    name: String,
+    /// Its taxpayer id.
+    #[arg(long, value_name = "NUMBER")]
+    taxpayer_id: TaxpayerId,
+}
+
+/// Make the keys of an agency.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AgencyArgs {
+    #[command(flatten)]
+    who: WhoArgs,
+    /// The voting power of its validator, as the agencies have agreed.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    power: u64,
+}
+
+/// Make the keys of an organisation that runs no validator.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MemberArgs {
+    #[command(flatten)]
+    who: WhoArgs,
+    /// What it may be; several times for several roles.
+    #[arg(long = "role", value_enum, required = true, value_name = "ROLE")]
+    roles: Vec<RoleName>,
+}
+
+/// A role, on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleName {
+    /// An agency without a validator.
+    Agency,
+    /// Issues for sellers under their mandates.
+    ServiceProvider,
+    /// Sells, buys, holds.
+    Enterprise,
+    /// Locks and closes for enterprises under their mandates.
+    ReimbursementPlatform,
+    /// Reads everything and changes nothing.
+    Auditor,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Agency => Self::Agency,
+            RoleName::ServiceProvider => Self::ServiceProvider,
+            RoleName::Enterprise => Self::Enterprise,
+            RoleName::ReimbursementPlatform => Self::ReimbursementPlatform,
+            RoleName::Auditor => Self::Auditor,
+        }
+    }
 }
 
 /// A purpose, on the command line.
@@ -88,9 +157,57 @@ impl Report for Made {
     }
 }
 
-/// Makes a key.
+/// An organisation's keys and the file that introduces it.
+#[derive(Debug, Serialize)]
+struct MadeAll {
+    organisation: OrganisationId,
+    keys: Vec<Key>,
+    public_file: PathBuf,
+    /// What it and whoever gets the file compare.
+    fingerprint: String,
+}
+
+impl Report for MadeAll {
+    fn text(&self) -> String {
+        let key = |key: &Key| {
+            let purposes: Vec<&str> = key.purposes.iter().map(|purpose| crate::keys::name(*purpose)).collect();
+            format!("{:<11} {}", purposes.join("+"), key.public)
+        };
+        let keys = self.keys.iter().map(key).collect::<Vec<_>>().join("\n");
+        format!(
+            "{keys}\nhand out    {}\nfingerprint {}\nThe files under keys/ are for {} alone.",
+            self.public_file.display(),
+            self.fingerprint,
+            self.organisation
+        )
+    }
+}
+
+/// Makes keys.
 pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
-    let Command::New(args) = command;
+    match command {
+        Command::New(args) => new(args, output),
+        Command::Agency(AgencyArgs { who, power }) => introduce(who, &[Role::Agency], Some(power), output),
+        Command::Member(MemberArgs { who, roles }) => {
+            let roles: Vec<Role> = roles.into_iter().map(Role::from).collect();
+            introduce(who, &roles, None, output)
+        }
+    }
+}
+
+/// Makes the keys of an organisation.
+fn introduce(who: WhoArgs, roles: &[Role], power: Option<u64>, output: &Output) -> Result<Exit, Failure> {
+    let WhoArgs { directory, organisation: id, name, taxpayer_id } = who;
+    let about = About { id, name, taxpayer_id, roles: roles.iter().copied().collect(), power };
+    let Introduced { path, fingerprint, introduction } =
+        introductions::create(&directory, about).or_exit(Exit::Usage)?;
+    let Organisation { id: organisation, keys, .. } = introduction.organisation;
+    output.data(&MadeAll { organisation, keys, public_file: path, fingerprint })?;
+    Ok(Exit::Done)
+}
+
+/// Makes a key.
+fn new(args: Args, output: &Output) -> Result<Exit, Failure> {
     let purpose = Purpose::from(args.purpose);
     let key_id = match args.key_id {
         Some(key_id) => key_id,

@@ -7,6 +7,7 @@ pub(crate) mod dev;
 pub(crate) mod export;
 pub(crate) mod field;
 pub(crate) mod generate;
+pub(crate) mod genesis;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod receipt;
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::run(args, output),
         Command::Start(args) => start::run(&args, output),
         Command::Init(args) => init::run(&args, output),
+        Command::Genesis(command) => genesis::run(&command, output),
         Command::Keys(command) => keys::run(command, output),
         Command::Sign(args) => sign::run(&args, output),
         Command::Submit(args) => submit::run(&args, output),

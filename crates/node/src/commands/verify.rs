@@ -6,13 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use chain::checkpoint::SignedCheckpoint;
-use chain::genesis::{GENESIS_BYTES_MAX, Genesis};
+use chain::genesis::Genesis;
 use chain::verify::{self, Options, Report as ChainReport, Status};
 use clap::ValueEnum;
 use ledger::replay::{self, BATCH_BYTES_MAX, ReplayFailure, ReplayReport, Resources};
 use serde::Serialize;
 use store::DiskScratch;
 
+use crate::copies::read_copy;
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
 use crate::output::{Output, Report};
@@ -182,7 +183,5 @@ fn replay(source: impl Read + Send, genesis: &Genesis, args: &Args, options: Opt
 
 /// Reads a genesis to verify against; whether all have signed it is part of the verification.
 pub(crate) fn genesis(path: &std::path::Path) -> Result<Genesis, Failure> {
-    let limit = u64::try_from(GENESIS_BYTES_MAX).unwrap_or(u64::MAX);
-    let bytes = files::read(path, limit).or_exit(Exit::Usage)?;
-    Genesis::parse(&bytes).with_context(|| format!("read the genesis {}", path.display())).or_exit(Exit::Usage)
+    read_copy(path).or_exit(Exit::Usage)
 }

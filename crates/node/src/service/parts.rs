@@ -18,7 +18,7 @@ use replica::replica::{Fault, Replica};
 use store::SledStore;
 
 use crate::config::{Config, Part, PeerConfig};
-use crate::consortium::read_genesis;
+use crate::copies::read_genesis;
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
 use crate::keys::{self, NamedKey};

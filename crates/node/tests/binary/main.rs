@@ -4,6 +4,7 @@
 //! tests of its own package.
 
 mod audit;
+mod ceremony;
 mod cli;
 mod load;
 mod readme;

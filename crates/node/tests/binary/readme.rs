@@ -50,6 +50,7 @@ fn every_command_of_the_readme_works_as_it_stands() {
         "outcomes.0.code: repeated",
         "level       replay",
         "level       log",
+        "complete     a node starts on it",
     ] {
         assert!(played.stdout.contains(expected), "no {expected:?} in\n{}", played.stdout);
     }

@@ -2,8 +2,11 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -174,6 +177,34 @@ impl DevNode {
     pub(crate) fn kill(self) {
         self.node.kill();
     }
+}
+
+/// How long something may take that must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks again and again until there is an answer.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, ask: impl Fn() -> Result<T, String>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(found) => assert!(Instant::now() < until, "waited in vain for {what}; the last answer was {found}"),
+        }
+        // Another process has nothing to wake us by.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// How far on the next test looks for ports: tests ask at the same time, before any node has taken one.
+static TAKEN: AtomicU16 = AtomicU16::new(0);
+
+/// So many ports in a row that nobody has, below those that the system gives to whoever asks for any.
+pub(crate) fn free_ports(count: u16) -> u16 {
+    let free = |first: u16| (first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    let first = 10_000 + u16::try_from(std::process::id() % 15_000).expect("it is below 15,000");
+    let first = first + TAKEN.fetch_add(100, Ordering::Relaxed);
+    (first..30_000).step_by(usize::from(count)).find(|first| free(*first)).expect("there are free ports")
 }
 
 fn signal(name: &str, child: &Child) {

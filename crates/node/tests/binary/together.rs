@@ -1,37 +1,11 @@
 //! Four agencies as four processes on one machine, and what becomes of them when some are killed.
 
 use std::ffi::OsStr;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Run, Talking, issue, run};
-
-/// How long something may take that must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Asks again and again until there is an answer.
-#[track_caller]
-fn eventually<T>(what: &str, ask: impl Fn() -> Result<T, String>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match ask() {
-            Ok(answer) => return answer,
-            Err(found) => assert!(Instant::now() < until, "waited in vain for {what}; the last answer was {found}"),
-        }
-        // Another process has nothing to wake us by.
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// So many ports in a row that nobody has, below those that the system gives to whoever asks for any.
-fn free_ports(count: u16) -> u16 {
-    let free = |first: u16| (first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-    let first = 10_000 + u16::try_from(std::process::id() % 15_000).expect("it is below 15,000");
-    (first..30_000).step_by(usize::from(count)).find(|first| free(*first)).expect("there are free ports")
-}
+use crate::support::{Run, Talking, eventually, free_ports, issue, run};
 
 struct Consortium {
     directory: PathBuf,

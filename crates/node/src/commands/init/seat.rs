@@ -1,0 +1,149 @@
+//! `einvoice init --genesis`: an agency's node, from its own keys and the genesis that all agencies have signed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+use chain::genesis::Genesis;
+use chain::identity::OrganisationId;
+use chain::key::PublicKey;
+use ledger::genesis::LedgerGenesis;
+use ledger::introduction::Introduction;
+use ledger::organisation::Purpose;
+use serde::Serialize;
+
+use super::Args;
+use crate::commands::genesis::sign::must_hold;
+use crate::config::{Config, KeysConfig};
+use crate::copies;
+use crate::exit::{Exit, Exits as _, Failure};
+use crate::files::{self, Staging};
+use crate::introductions;
+use crate::keys::NamedKey;
+use crate::node_file::NodeFile;
+use crate::output::{Output, Report};
+
+/// Where an agency's node is called.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    organisation: OrganisationId,
+    address: String,
+}
+
+/// Reads `ID=HOST:PORT`.
+pub(super) fn peer(text: &str) -> Result<Peer, String> {
+    let expected = || "expected ID=HOST:PORT".to_owned();
+    let (id, address) = text.split_once('=').ok_or_else(expected)?;
+    let (host, port) = address.rsplit_once(':').ok_or_else(expected)?;
+    if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_graphic()) || port.parse::<u16>().is_err() {
+        return Err(expected());
+    }
+    let organisation = id.parse().map_err(|error| format!("{id}: {error}"))?;
+    Ok(Peer { organisation, address: address.to_owned() })
+}
+
+/// What was made.
+#[derive(Debug, Serialize)]
+struct Seated {
+    directory: PathBuf,
+    configuration: PathBuf,
+    genesis: PathBuf,
+    chain: String,
+    node: String,
+    /// The agencies whose nodes it calls.
+    calls: Vec<OrganisationId>,
+    /// The other agencies, which have to call it.
+    waits_for: Vec<OrganisationId>,
+}
+
+impl Report for Seated {
+    fn text(&self) -> String {
+        let listed = |ids: &[OrganisationId]| match ids {
+            [] => "nobody".to_owned(),
+            ids => ids.iter().map(OrganisationId::as_str).collect::<Vec<_>>().join(", "),
+        };
+        format!(
+            "chain          {}\nnode           {}\ngenesis        {}\nconfiguration  {}\ncalls          {}\nis called by   {}\n\
+             start it with  einvoice start --config {}",
+            self.chain,
+            self.node,
+            self.genesis.display(),
+            self.configuration.display(),
+            listed(&self.calls),
+            listed(&self.waits_for),
+            files::quoted(&self.configuration)
+        )
+    }
+}
+
+/// Makes the node.
+pub(super) fn run(args: &Args, genesis: &Path, output: &Output) -> Result<Exit, Failure> {
+    let directory = &args.directory;
+    let seated = seat(args, genesis).with_context(|| format!("make a node in {}", directory.display()));
+    output.data(&seated.or_exit(Exit::Usage)?)?;
+    Ok(Exit::Done)
+}
+
+fn seat(args: &Args, genesis: &Path) -> anyhow::Result<Seated> {
+    let directory = &args.directory;
+    let mut genesis = copies::read_genesis(genesis)?;
+    let introduction = introductions::read(&directory.join(introductions::AGENCY_FILE))?.introduction;
+    must_hold(&genesis, &introduction)?;
+    must_have_keys(directory, &introduction)?;
+    let own = &introduction.organisation.id;
+    let node = args.node_id.clone().unwrap_or_else(|| format!("{own}-1"));
+    let ledger = LedgerGenesis::read(&genesis)?;
+    let mut nodes: Vec<(OrganisationId, String, PublicKey)> = Vec::new();
+    for Peer { organisation, address } in args.peers.iter().filter(|peer| peer.organisation != *own) {
+        if nodes.iter().any(|(known, ..)| known == organisation) {
+            bail!("--peer names {organisation} twice");
+        }
+        nodes.push((organisation.clone(), address.clone(), peer_key(&ledger, organisation)?));
+    }
+    let calls: Vec<_> = nodes.iter().map(|(organisation, ..)| organisation.clone()).collect();
+    let waits_for = others(&genesis, own).filter(|other| !calls.contains(other)).cloned().collect();
+    let file = NodeFile { id: node.clone(), genesis: None, http: args.listen, peers: args.peer_listen, nodes };
+    let staging = Staging::begin(directory)?;
+    let staged = staging.path().join("node.toml");
+    files::create_public(&staged, file.text().as_bytes())?;
+    Config::load(Some(&staged), [], &[])?;
+    let place = directory.join("genesis.json");
+    copies::write(&mut genesis, &place)?;
+    staging.publish(&["node.toml"])?;
+    Ok(Seated {
+        directory: directory.clone(),
+        configuration: directory.join("node.toml"),
+        genesis: place,
+        chain: genesis.chain_id().to_string(),
+        node,
+        calls,
+        waits_for,
+    })
+}
+
+fn others<'a>(genesis: &'a Genesis, own: &'a OrganisationId) -> impl Iterator<Item = &'a OrganisationId> {
+    let validators = genesis.body().validators.iter().map(|validator| &validator.organisation);
+    validators.filter(move |organisation| *organisation != own)
+}
+
+/// Refuses a directory without the keys that a node needs, where it will look for them.
+fn must_have_keys(directory: &Path, introduction: &Introduction) -> anyhow::Result<()> {
+    let KeysConfig { consensus, receipt, peer, .. } = KeysConfig::default();
+    for (path, purpose) in [(consensus, Purpose::Consensus), (receipt, Purpose::Receipt), (peer, Purpose::Peer)] {
+        let path = directory.join(path);
+        let key = NamedKey::load(&path, purpose)?;
+        let public = key.secret.public().into();
+        if !introduction.organisation.keys.iter().any(|listed| listed.public == public) {
+            return Err(anyhow!("{} is no key that {} introduced", path.display(), introduction.organisation.id));
+        }
+    }
+    Ok(())
+}
+
+/// The peer key that a genesis lists for an organisation.
+fn peer_key(ledger: &LedgerGenesis, id: &OrganisationId) -> anyhow::Result<PublicKey> {
+    let organisation = ledger.organisations.iter().find(|organisation| organisation.id == *id);
+    let organisation = organisation.with_context(|| format!("--peer names {id}, which is not in this genesis"))?;
+    let key = organisation.keys.iter().find(|key| key.active && key.purposes.contains(&Purpose::Peer));
+    let key = key.with_context(|| format!("--peer names {id}, which has no peer key in this genesis"))?;
+    key.public.point().with_context(|| format!("read the peer key of {id}"))
+}
