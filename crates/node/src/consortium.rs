@@ -12,6 +12,7 @@
 //!   data/                   the store
 //!   nodes/
 //!     AGENCY/               node.toml, keys and data of each further validator
+//!     ORGANISATION/         … and of each observer
 //! ```
 //!
 //! Real consortia make their keys apart (`keys new`) and countersign one genesis; here one machine plays everybody.
@@ -74,7 +75,7 @@ impl Consortium {
         let genesis = read_genesis(&genesis_path)?;
         let ledger = LedgerGenesis::read(&genesis).with_context(|| format!("read {}", genesis_path.display()))?;
         let config = Config::load(Some(&directory.join("node.toml")), [], &[])?;
-        let others = others(directory, &genesis)?;
+        let others = others(directory, &genesis, &ledger)?;
         let keys =
             ledger.organisations.iter().map(|member| (member.id.clone(), own_keys(directory, &member.id))).collect();
         Ok(Self { genesis, genesis_path, config, others, keys })
@@ -105,6 +106,34 @@ pub(crate) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
     Ok(genesis)
 }
 
+/// Makes a key of a node in its directory of keys.
+fn node_key(directory: &Path, id: &OrganisationId, purpose: Purpose) -> anyhow::Result<NamedKey> {
+    let name = format!("{}-1", keys::name(purpose));
+    let key = NamedKey::generate(id.clone(), name.parse()?, purpose)?;
+    key.create(&directory.join(format!("{name}.json")))?;
+    Ok(key)
+}
+
+/// The keys of a node that follows.
+struct ObserverKeys {
+    /// Signs log checkpoints.
+    receipt: NamedKey,
+    /// Proves to other nodes which node it is.
+    peer: NamedKey,
+}
+
+impl ObserverKeys {
+    fn create(directory: &Path, id: &OrganisationId) -> anyhow::Result<Self> {
+        files::directory(directory)?;
+        let make = |purpose| node_key(directory, id, purpose);
+        Ok(Self { receipt: make(Purpose::Receipt)?, peer: make(Purpose::Peer)? })
+    }
+
+    fn entries(&self) -> [Key; 2] {
+        [&self.receipt, &self.peer].map(|key| entry(key, Custody::Own))
+    }
+}
+
 /// A validator's keys, and the genesis body's entry for it.
 pub(crate) struct ValidatorKeys {
     /// Votes.
@@ -121,12 +150,7 @@ impl ValidatorKeys {
     /// Makes the keys of a validator in a directory of keys.
     pub(crate) fn create(directory: &Path, id: &OrganisationId) -> anyhow::Result<Self> {
         files::directory(directory)?;
-        let make = |purpose| -> anyhow::Result<NamedKey> {
-            let name = format!("{}-1", keys::name(purpose));
-            let key = NamedKey::generate(id.clone(), name.parse()?, purpose)?;
-            key.create(&directory.join(format!("{name}.json")))?;
-            Ok(key)
-        };
+        let make = |purpose| node_key(directory, id, purpose);
         Ok(Self {
             consensus: make(Purpose::Consensus)?,
             governance: make(Purpose::Governance)?,
@@ -192,13 +216,15 @@ fn own_keys(directory: &Path, id: &OrganisationId) -> OwnKeys {
     OwnKeys { login: own.join("login-1.json"), statement: own.join("statement-1.json") }
 }
 
-/// Where the further validators are, below the directory of a consortium.
+/// Where the further nodes are, below the directory of a consortium.
 pub(crate) const NODES: &str = "nodes";
 
-/// What the further validators are configured to, in the order of the genesis.
-fn others(directory: &Path, genesis: &Genesis) -> anyhow::Result<Vec<Config>> {
-    let agencies = genesis.body().validators.iter().map(|validator| &validator.organisation);
-    let files = agencies.map(|agency| directory.join(NODES).join(agency.as_str()).join("node.toml"));
+/// What the further nodes are configured to: validators in the order of the genesis, then observers.
+fn others(directory: &Path, genesis: &Genesis, ledger: &LedgerGenesis) -> anyhow::Result<Vec<Config>> {
+    let agencies: Vec<_> = genesis.body().validators.iter().map(|validator| &validator.organisation).collect();
+    let observers = ledger.organisations.iter().map(|member| &member.id).filter(|id| !agencies.contains(id));
+    let nodes = agencies.iter().copied().chain(observers);
+    let files = nodes.map(|id| directory.join(NODES).join(id.as_str()).join("node.toml"));
     files.filter(|file| file.exists()).map(|file| Config::load(Some(&file), [], &[])).collect()
 }
 
@@ -208,21 +234,26 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
     let directory = staging.path();
     let bureau = organisation(TAX_BUREAU)?;
     let agencies = plan.agencies();
-    let home = |place: usize| match place {
-        0 => directory.to_owned(),
-        _ => directory.join(NODES).join(agencies[place].as_str()),
+    let home = |id: &OrganisationId| {
+        if agencies.first() == Some(id) { directory.to_owned() } else { directory.join(NODES).join(id.as_str()) }
     };
     let mut validators = Vec::new();
-    for (place, agency) in agencies.iter().enumerate() {
-        let keys = home(place).join("keys");
+    for agency in &agencies {
+        let keys = home(agency).join("keys");
         validators.push(ValidatorKeys::create(&keys, agency)?);
         files::directory(&keys.join("hosted"))?;
+    }
+    let mut observers = Vec::new();
+    for id in &plan.observers {
+        observers.push(ObserverKeys::create(&home(id).join("keys"), id)?);
     }
     let mut organisations = Vec::new();
     for planned in &plan.organisations {
         let mut member = member(directory, planned, &bureau)?;
         let own = validators.iter().filter(|validator| validator.governance.organisation == planned.id);
         member.keys.extend(own.flat_map(ValidatorKeys::entries));
+        let own = observers.iter().filter(|observer| observer.peer.organisation == planned.id);
+        member.keys.extend(own.flat_map(ObserverKeys::entries));
         organisations.push(member);
     }
     let mandates = plan.mandates.iter().map(|planned| Mandate {
@@ -233,26 +264,34 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
     });
     let ledger = LedgerGenesis { parameters: Parameters::new(bureau), organisations, mandates: mandates.collect() };
     let genesis = genesis(&"demo".parse().context("name the chain")?, &ledger, &validators)?;
-    let seat = |validator: &ValidatorKeys| (validator.peer.organisation.clone(), validator.peer.secret.public());
-    let seats: Vec<_> = validators.iter().map(seat).collect();
-    for place in 0..agencies.len() {
-        let toml = node_toml(plan.ports, &seats, place);
-        files::create_public(&home(place).join("node.toml"), toml.as_bytes())?;
+    let peers = validators.iter().map(|validator| &validator.peer).chain(observers.iter().map(|keys| &keys.peer));
+    let seats: Vec<_> = peers.map(|key| (key.organisation.clone(), key.secret.public())).collect();
+    for (place, (id, _)) in seats.iter().enumerate() {
+        let toml = node_toml(plan.ports, &seats, validators.len(), place);
+        files::create_public(&home(id).join("node.toml"), toml.as_bytes())?;
     }
     files::create_public(&directory.join("genesis.json"), &genesis.to_bytes())?;
-    let nodes = (agencies.len() > 1).then_some(NODES);
+    let nodes = (seats.len() > 1).then_some(NODES);
     let published: Vec<&str> = ["keys", "node.toml"].into_iter().chain(nodes).chain(["genesis.json"]).collect();
     staging.publish(&published)
 }
 
-/// The configuration of one validator among others (agencies and their peer keys), so that each can be started by itself
-/// on one machine.
-pub(crate) fn node_toml(ports: Ports, seats: &[(OrganisationId, PublicKey)], place: usize) -> String {
+/// The configuration of one node among others (organisations and their peer keys: first so many validators, then
+/// observers), so that each can be started by itself on one machine.
+pub(crate) fn node_toml(
+    ports: Ports,
+    seats: &[(OrganisationId, PublicKey)],
+    validators: usize,
+    place: usize,
+) -> String {
     use std::fmt::Write as _;
     let after = |first: u16, place: usize| first.saturating_add(u16::try_from(place).unwrap_or(u16::MAX));
     let mut toml = format!("[node]\nid = \"{}-1\"\n", seats[place].0);
     if place > 0 {
         toml.push_str("genesis = \"../../genesis.json\"\n");
+    }
+    if place >= validators {
+        toml.push_str("part = \"observer\"\n");
     }
     if place > 0 || ports.http != Ports::default().http {
         let _ = write!(toml, "\n[http]\nlisten = \"127.0.0.1:{}\"\n", after(ports.http, place));
@@ -260,8 +299,11 @@ pub(crate) fn node_toml(ports: Ports, seats: &[(OrganisationId, PublicKey)], pla
     if seats.len() == 1 {
         return toml;
     }
-    let _ = write!(toml, "\n[peers]\nlisten = \"127.0.0.1:{}\"\n", after(ports.peers, place));
-    for (other, (_, key)) in seats.iter().enumerate().filter(|(other, _)| *other != place) {
+    // An observer only calls, so nobody needs its address.
+    if place < validators {
+        let _ = write!(toml, "\n[peers]\nlisten = \"127.0.0.1:{}\"\n", after(ports.peers, place));
+    }
+    for (other, (_, key)) in seats.iter().enumerate().take(validators).filter(|(other, _)| *other != place) {
         let port = after(ports.peers, other);
         let _ = write!(toml, "\n[[peers.nodes]]\naddress = \"127.0.0.1:{port}\"\nkey = \"{key}\"\n");
     }
@@ -310,6 +352,25 @@ mod tests {
         for own in found.keys.values() {
             NamedKey::load(&own.login, Purpose::Login).unwrap();
             NamedKey::load(&own.statement, Purpose::Statement).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_observer_has_keys_of_its_own_calls_every_validator_and_is_called_by_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let auditor = organisation(crate::plan::AUDITOR).unwrap();
+        let plan = Plan { validators: 2, observers: vec![auditor.clone()], ..Plan::demo().unwrap() };
+        let made = Consortium::establish(directory.path(), &plan).unwrap();
+        let [police, observer] = made.others.as_slice() else { panic!("two more nodes: {:?}", made.others) };
+        assert_eq!(observer.node.part, crate::config::Part::Observer);
+        assert_eq!((observer.peers.listen, observer.peers.nodes.len()), (None, 2));
+        assert_eq!((police.peers.nodes.len(), made.config.peers.nodes.len()), (1, 1));
+        assert!(!observer.keys.consensus.exists(), "what follows has nothing to vote with");
+        let ledger = LedgerGenesis::read(&made.genesis).unwrap();
+        let member = ledger.organisations.iter().find(|member| member.id == auditor).unwrap();
+        for (path, purpose) in [(&observer.keys.receipt, Purpose::Receipt), (&observer.keys.peer, Purpose::Peer)] {
+            let public = NamedKey::load(path, purpose).unwrap().secret.public().into();
+            assert!(member.keys.iter().any(|key| key.public == public && key.purposes.contains(&purpose)));
         }
     }
 

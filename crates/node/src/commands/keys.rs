@@ -1,4 +1,6 @@
-//! `einvoice keys new`: a key and the public file to hand out.
+//! `einvoice keys`: keys, each with the public file to hand out, and certificates of doors.
+
+mod certificate;
 
 use std::path::PathBuf;
 
@@ -17,6 +19,8 @@ use crate::output::{Output, Report};
 pub(crate) enum Command {
     /// Make a key; its file is readable by its owner alone, and a file that is there is never overwritten.
     New(Args),
+    /// Make a key and a self-signed certificate for a REST door that is not loopback.
+    Certificate(certificate::Args),
 }
 
 /// Make a key.
@@ -88,9 +92,16 @@ impl Report for Made {
     }
 }
 
-/// Makes a key.
+/// Makes keys.
 pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
-    let Command::New(args) = command;
+    match command {
+        Command::New(args) => new(args, output),
+        Command::Certificate(args) => certificate::run(args, output),
+    }
+}
+
+/// Makes a key.
+fn new(args: Args, output: &Output) -> Result<Exit, Failure> {
     let purpose = Purpose::from(args.purpose);
     let key_id = match args.key_id {
         Some(key_id) => key_id,
