@@ -37,7 +37,7 @@ esac
 
 # In memory: nobody's secrets stay where everybody's were.
 made=$(mktemp -d)
-einvoice init "$made" --local 4 --observer --peer-port 7101
+einvoice init "$made" --local 4 --observer --peer-port 7101 >/dev/null
 
 # Every node calls the others by name. Where it listens is said in docker-compose.yml.
 names=''
@@ -53,7 +53,8 @@ give() {
   cp "$2"/keys/*.json "$home/$1/keys/"
   sed -e '/^genesis = /d' -e '/^listen = /d' -e "${names#;}" "$2/node.toml" >"$home/$1/node.toml"
   if grep -n '127\.0\.0\.1' "$home/$1/node.toml"; then fail "the configuration of $1 names this machine"; fi
-  einvoice keys certificate "$made/tls/$1" --name "$1" --name localhost --name 127.0.0.1 --days "$certificate_days"
+  einvoice keys certificate "$made/tls/$1" --name "$1" --name localhost --name 127.0.0.1 --days "$certificate_days" \
+    >/dev/null
   cp "$made/tls/$1"/*.pem "$home/$1/tls/"
   cat "$made/tls/$1/certificate.pem" >>"$made/certificates.pem"
 }
@@ -83,3 +84,5 @@ for place in members $nodes; do
   cp "$made/genesis.json" "$home/$place/genesis.json"
 done
 sync -f "$home/members"
+printf 'made a consortium: '
+sha256sum "$home/tax-bureau/genesis.json"
