@@ -7,13 +7,11 @@
 # door, and the store. The rest of the file system may be read-only but for /tmp.
 
 FROM debian:trixie-slim AS base
-# The number is fixed: files in volumes and backups keep their owner from image to image.
-RUN groupadd --system --gid 10001 einvoice \
- && useradd --system --uid 10001 --gid einvoice --home-dir /node --no-create-home --shell /usr/sbin/nologin einvoice
-COPY config/consortium.sh /usr/local/share/einvoice/
-# A volume takes over the owner and mode of the directory it is mounted on for the first time. Those in /consortium are for
-# the ceremony of docker-compose.yml, which fills the volumes of others.
-RUN chmod 0755 /usr/local/share/einvoice /usr/local/share/einvoice/consortium.sh \
+# The number is fixed: files in volumes and backups keep their owner from image to image. A volume takes over the owner and
+# mode of the directory it is mounted on for the first time; those in /consortium are for the ceremony of docker-compose.yml,
+# which fills the volumes of others.
+RUN groupadd --gid 10001 einvoice \
+ && useradd --uid 10001 --gid einvoice --home-dir /node --no-create-home --no-log-init --shell /usr/sbin/nologin einvoice \
  && install -d -o einvoice -g einvoice -m 0700 /node /consortium \
     /consortium/tax-bureau /consortium/police /consortium/customs /consortium/central-bank /consortium/observer \
     /consortium/members
@@ -31,13 +29,21 @@ STOPSIGNAL SIGTERM
 ENTRYPOINT ["einvoice"]
 CMD ["start", "--config", "/node/node.toml"]
 
+# It must not ask for a newer C library than the base has. The brackets let the binary be missing: builders without BuildKit
+# go through this stage also when another is asked for.
 FROM base AS prebuilt
-# Must not ask for a newer C library than the base has.
-COPY target/release/einvoice /usr/local/bin/einvoice
+COPY --chown=10001:10001 config/consortium.sh target/release/einvoic[e] /usr/local/bin/
 
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /src
-COPY . .
+# One by one: neither the ceremony nor a binary of this machine is a reason to build everything again.
+COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
+COPY benches benches
+COPY config/node.toml config/
+COPY crates crates
+COPY proto proto
+COPY tests tests
 # Without the line tables, which are five sixths of the file; backtraces still name functions.
 RUN cargo build --release --locked \
  && strip --strip-debug target/release/einvoice \
@@ -45,4 +51,5 @@ RUN cargo build --release --locked \
  && rm -rf target
 
 FROM base AS runtime
+COPY --chown=10001:10001 config/consortium.sh /usr/local/bin/
 COPY --from=build /out/einvoice /usr/local/bin/einvoice

@@ -75,7 +75,7 @@ eventually() {
   printf '%s\n' "$what"
 }
 
-container() { docker-compose ps -q "$1"; }
+container() { docker-compose ps -aq "$1"; }
 health_is() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$(container "$1")")" = "$2" ]; }
 ended_with() { [ "$(docker inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$(container "$1")")" = "exited $2" ]; }
 get() { curl -sS --max-time 20 --cacert certificates.pem "https://localhost:$1$2"; }
@@ -125,6 +125,10 @@ if [ "${EINVOICE_TARGET:-runtime}" = prebuilt ]; then
 fi
 blocks
 trap finish EXIT
+
+say 'the image'
+docker-compose build ceremony
+docker image inspect --format '{{.Size}} bytes, user {{.Config.User}}' einvoice:local
 
 play 1 5
 [ "$(field /id <issued.json)" = "$INVOICE" ] || fail "no invoice: $(cat issued.json)"
