@@ -148,26 +148,26 @@ docker-compose logs --tail 1 ceremony
 say 'one agency is killed'
 docker-compose kill -s KILL police
 eventually 'police is down, and stays down' ended_with police 137
-for port in 8441 8443 8444; do accepted "$port" "three-$port"; done
+for port in 18441 18443 18444; do accepted "$port" "three-$port"; done
 for node in tax-bureau customs central-bank; do health_is "$node" healthy || fail "$node is not healthy"; done
 
 say 'two agencies are killed'
 docker-compose kill -s KILL customs
-eventually 'the tax bureau says no-quorum' status_is 8441 no-quorum
-eventually 'the central bank says no-quorum' status_is 8444 no-quorum
-get 8441 /readyz
+eventually 'the tax bureau says no-quorum' status_is 18441 no-quorum
+eventually 'the central bank says no-quorum' status_is 18444 no-quorum
+get 18441 /readyz
 echo
-get 8441 /v1/status | field /consensus/why
+get 18441 /v1/status | field /consensus/why
 eventually 'docker calls the tax bureau unhealthy' health_is tax-bureau unhealthy
 eventually 'docker calls the central bank unhealthy' health_is central-bank unhealthy
 
 say 'both are started again'
 docker-compose up -d
 for node in tax-bureau police customs central-bank observer; do eventually "$node is healthy" health_is "$node" healthy; done
-accepted 8442 four-again
+accepted 18442 four-again
 token=$(client einvoice token --key demo-shop/login-1.json --aud demo-auditor-1 </dev/null)
 eventually 'the observer has it' sh -c "curl -sS --cacert certificates.pem -H 'Authorization: Bearer $token' \
-  'https://localhost:8445/v1/invoices?limit=50' | grep -q four-again"
+  'https://localhost:18445/v1/invoices?limit=50' | grep -q four-again"
 
 say 'a node that is told to stop ends in order'
 started=$SECONDS
