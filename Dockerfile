@@ -21,7 +21,8 @@ ENV EINVOICE_HTTP_LISTEN=0.0.0.0:8443 \
     EINVOICE_HTTP_TLS_CERTIFICATE=/node/tls/certificate.pem \
     EINVOICE_HTTP_TLS_KEY=/node/tls/key.pem
 EXPOSE 8443 7101
-# Not only alive: caught up, in reach of a quorum, and with room on the disk.
+# Not only alive: caught up, in reach of a quorum, and with room on the disk. For a certificate that is not self-signed or
+# does not name localhost, say in --url and --ca what it can be verified with.
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=3 \
   CMD ["einvoice", "status", "--ready", "--url", "https://localhost:8443", "--ca", "/node/tls/certificate.pem"]
 # As process 1, without a shell or an init between: it handles SIGTERM and SIGINT itself and starts no processes.

@@ -5,7 +5,7 @@
 #   tests/compose.sh                         builds the binary in a container (some 20 minutes)
 #   EINVOICE_TARGET=prebuilt tests/compose.sh    takes target/release/einvoice
 #
-# Needs docker, docker-compose and curl. Where no registry answers, base images are made from a Debian root, which needs root,
+# Needs docker, docker-compose and curl, and the ports that docker-compose.yml publishes. Where no registry answers, base images are made from a Debian root, which needs root,
 # debootstrap and a mirror of Debian. Everything is made under a project of its own and removed at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +14,8 @@ export COMPOSE_PROJECT_NAME=einvoice-compose-test
 root=$PWD
 waits_max_s=120
 work=$(mktemp -d)
+# What the README makes in directories of its own goes with the rest.
+export TMPDIR=$work
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -119,12 +121,12 @@ confined() {
 
 command -v docker-compose >/dev/null || fail 'docker-compose is not installed'
 docker info >/dev/null 2>&1 || fail 'no docker daemon answers'
+trap finish EXIT
 base_image debian:trixie-slim trixie
 if [ "${EINVOICE_TARGET:-runtime}" = prebuilt ]; then
   [ -x target/release/einvoice ] || fail 'target/release/einvoice is missing: cargo build --release'
 fi
 blocks
-trap finish EXIT
 
 say 'the image'
 docker-compose build ceremony
