@@ -12,6 +12,7 @@
 //!   data/                   the store
 //!   nodes/
 //!     AGENCY/               node.toml, keys and data of each further validator
+//!     ORGANISATION/         … and of each observer
 //! ```
 //!
 //! Real agencies make their keys apart (`keys agency`) and each countersigns (`genesis sign`); here one machine plays
@@ -79,7 +80,7 @@ impl Consortium {
         let genesis = read_genesis(&genesis_path)?;
         let ledger = LedgerGenesis::read(&genesis).with_context(|| format!("read {}", genesis_path.display()))?;
         let config = Config::load(Some(&directory.join("node.toml")), [], &[])?;
-        let others = others(directory, &genesis)?;
+        let others = others(directory, &genesis, &ledger)?;
         let keys =
             ledger.organisations.iter().map(|member| (member.id.clone(), own_keys(directory, &member.id))).collect();
         Ok(Self { genesis, genesis_path, config, others, keys })
@@ -121,13 +122,15 @@ fn own_keys(directory: &Path, id: &OrganisationId) -> OwnKeys {
     OwnKeys { login: own.join("login-1.json"), statement: own.join("statement-1.json") }
 }
 
-/// Where the further validators are, below the directory of a consortium.
+/// Where the further nodes are, below the directory of a consortium.
 pub(crate) const NODES: &str = "nodes";
 
-/// What the further validators are configured to, in the order of the genesis.
-fn others(directory: &Path, genesis: &Genesis) -> anyhow::Result<Vec<Config>> {
-    let agencies = genesis.body().validators.iter().map(|validator| &validator.organisation);
-    let files = agencies.map(|agency| directory.join(NODES).join(agency.as_str()).join("node.toml"));
+/// What the further nodes are configured to: validators in the order of the genesis, then observers.
+fn others(directory: &Path, genesis: &Genesis, ledger: &LedgerGenesis) -> anyhow::Result<Vec<Config>> {
+    let agencies: Vec<_> = genesis.body().validators.iter().map(|validator| &validator.organisation).collect();
+    let observers = ledger.organisations.iter().map(|member| &member.id).filter(|id| !agencies.contains(id));
+    let nodes = agencies.iter().copied().chain(observers);
+    let files = nodes.map(|id| directory.join(NODES).join(id.as_str()).join("node.toml"));
     files.filter(|file| file.exists()).map(|file| Config::load(Some(&file), [], &[])).collect()
 }
 
@@ -137,15 +140,18 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
     let directory = staging.path();
     let bureau = organisation(TAX_BUREAU)?;
     let agencies = plan.agencies();
-    let home = |place: usize| match place {
-        0 => directory.to_owned(),
-        _ => directory.join(NODES).join(agencies[place].as_str()),
+    let home = |id: &OrganisationId| {
+        if agencies.first() == Some(id) { directory.to_owned() } else { directory.join(NODES).join(id.as_str()) }
     };
     let mut rings = Vec::new();
-    for (place, agency) in agencies.iter().enumerate() {
-        let keys = home(place).join("keys");
+    for agency in &agencies {
+        let keys = home(agency).join("keys");
         rings.push((agency, Keyring::create(&keys, agency, &SEAT)?));
         files::directory(&keys.join("hosted"))?;
+    }
+    let mut observers = Vec::new();
+    for id in &plan.observers {
+        observers.push((id, Keyring::create(&home(id).join("keys"), id, &[Purpose::Receipt, Purpose::Peer])?));
     }
     let mut founding = Founding {
         name: "demo".parse().context("name the chain")?,
@@ -157,7 +163,9 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
     };
     for planned in &plan.organisations {
         let mut member = member(directory, planned, &bureau)?;
-        match rings.iter().find(|(agency, _)| **agency == planned.id) {
+        let own = |(id, _): &&(&OrganisationId, Keyring)| **id == planned.id;
+        member.keys.extend(observers.iter().find(own).into_iter().flat_map(|(_, ring)| ring.entries()));
+        match rings.iter().find(own) {
             Some((_, ring)) => {
                 member.keys.extend(ring.entries());
                 founding.agencies.push((member, 1));
@@ -173,36 +181,43 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
     });
     founding.mandates = mandates.collect();
     let genesis = genesis(&founding, rings.iter().map(|(_, ring)| ring))?;
-    let seat = |(agency, ring): &(&OrganisationId, Keyring)| -> anyhow::Result<_> {
-        Ok(((*agency).clone(), ring.get(Purpose::Peer)?.secret.public()))
+    let seat = |(id, ring): &(&OrganisationId, Keyring)| -> anyhow::Result<_> {
+        Ok(((*id).clone(), ring.get(Purpose::Peer)?.secret.public()))
     };
-    let seats = rings.iter().map(seat).collect::<anyhow::Result<Vec<_>>>()?;
-    for place in 0..agencies.len() {
-        let toml = node_toml(plan.ports, &seats, place);
-        files::create_public(&home(place).join("node.toml"), toml.as_bytes())?;
+    let seats = rings.iter().chain(&observers).map(seat).collect::<anyhow::Result<Vec<_>>>()?;
+    for (place, (id, _)) in seats.iter().enumerate() {
+        let toml = node_toml(plan.ports, &seats, rings.len(), place);
+        files::create_public(&home(id).join("node.toml"), toml.as_bytes())?;
     }
     files::create_public(&directory.join("genesis.json"), &genesis.to_bytes())?;
-    let nodes = (agencies.len() > 1).then_some(NODES);
+    let nodes = (seats.len() > 1).then_some(NODES);
     let published: Vec<&str> = ["keys", "node.toml"].into_iter().chain(nodes).chain(["genesis.json"]).collect();
     staging.publish(&published)
 }
 
-/// The configuration of one validator among others (agencies and their peer keys), so that each can be started by itself
-/// on one machine.
-pub(crate) fn node_toml(ports: Ports, seats: &[(OrganisationId, PublicKey)], place: usize) -> String {
+/// The configuration of one node among others (organisations and their peer keys: first so many validators, then
+/// observers), so that each can be started by itself on one machine.
+pub(crate) fn node_toml(
+    ports: Ports,
+    seats: &[(OrganisationId, PublicKey)],
+    validators: usize,
+    place: usize,
+) -> String {
     let local = |first: u16, place: usize| {
         let port = first.saturating_add(u16::try_from(place).unwrap_or(u16::MAX));
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     };
-    let others = seats.iter().enumerate().filter(|(other, _)| *other != place);
+    let others = seats.iter().enumerate().take(validators).filter(|(other, _)| *other != place);
     let node = |(other, (organisation, key)): (usize, &'_ (OrganisationId, PublicKey))| {
         (organisation.clone(), local(ports.peers, other).to_string(), *key)
     };
     NodeFile {
         id: format!("{}-1", seats[place].0),
         genesis: (place > 0).then_some("../../genesis.json"),
+        observer: place >= validators,
         http: (place > 0 || ports.http != Ports::default().http).then(|| local(ports.http, place)),
-        peers: (seats.len() > 1).then(|| local(ports.peers, place)),
+        // An observer only calls, so nobody needs its address.
+        peers: (seats.len() > 1 && place < validators).then(|| local(ports.peers, place)),
         nodes: others.map(node).collect(),
     }
     .text()
@@ -250,6 +265,25 @@ mod tests {
         for own in found.keys.values() {
             NamedKey::load(&own.login, Purpose::Login).unwrap();
             NamedKey::load(&own.statement, Purpose::Statement).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_observer_has_keys_of_its_own_calls_every_validator_and_is_called_by_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let auditor = organisation(crate::plan::AUDITOR).unwrap();
+        let plan = Plan { validators: 2, observers: vec![auditor.clone()], ..Plan::demo().unwrap() };
+        let made = Consortium::establish(directory.path(), &plan).unwrap();
+        let [police, observer] = made.others.as_slice() else { panic!("two more nodes: {:?}", made.others) };
+        assert_eq!(observer.node.part, crate::config::Part::Observer);
+        assert_eq!((observer.peers.listen, observer.peers.nodes.len()), (None, 2));
+        assert_eq!((police.peers.nodes.len(), made.config.peers.nodes.len()), (1, 1));
+        assert!(!observer.keys.consensus.exists(), "what follows has nothing to vote with");
+        let ledger = LedgerGenesis::read(&made.genesis).unwrap();
+        let member = ledger.organisations.iter().find(|member| member.id == auditor).unwrap();
+        for (path, purpose) in [(&observer.keys.receipt, Purpose::Receipt), (&observer.keys.peer, Purpose::Peer)] {
+            let public = NamedKey::load(path, purpose).unwrap().secret.public().into();
+            assert!(member.keys.iter().any(|key| key.public == public && key.purposes.contains(&purpose)));
         }
     }
 

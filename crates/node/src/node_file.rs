@@ -13,6 +13,8 @@ pub(crate) struct NodeFile {
     pub(crate) id: String,
     /// The genesis file, when it does not stand beside it.
     pub(crate) genesis: Option<&'static str>,
+    /// Whether it has no vote and only follows.
+    pub(crate) observer: bool,
     /// Where the REST door listens, when not where all do.
     pub(crate) http: Option<SocketAddr>,
     /// Where other nodes call it.
@@ -29,6 +31,9 @@ impl NodeFile {
         let _ = write!(toml, "[node]\nid = {:?}\n", self.id);
         if let Some(genesis) = self.genesis {
             let _ = writeln!(toml, "genesis = {genesis:?}");
+        }
+        if self.observer {
+            toml.push_str("part = \"observer\"\n");
         }
         if let Some(http) = self.http {
             let _ = write!(toml, "\n[http]\nlisten = \"{http}\"\n");

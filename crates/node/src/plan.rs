@@ -87,6 +87,8 @@ impl Default for Ports {
 pub(crate) struct Plan {
     /// How many of the agencies run a validator: the first ones.
     pub(crate) validators: usize,
+    /// Who else runs a node, one that follows.
+    pub(crate) observers: Vec<OrganisationId>,
     /// Where they listen when each is started by itself.
     pub(crate) ports: Ports,
     /// The organisations.
@@ -100,6 +102,7 @@ impl Plan {
     pub(crate) fn demo() -> anyhow::Result<Self> {
         let mut plan = Self {
             validators: VALIDATORS_MAX,
+            observers: Vec::new(),
             ports: Ports::default(),
             organisations: Vec::new(),
             mandates: Vec::new(),

@@ -228,7 +228,7 @@ fn node_directory(directory: &Path, consortium: &Consortium, genesis: &Genesis) 
             let id = format!("{}-1", crate::keys::name(purpose));
             create(&keys.join(format!("{id}.json")), agency, &id, purpose)?;
         }
-        let toml = node_toml(Ports::default(), &all_seats, place);
+        let toml = node_toml(Ports::default(), &all_seats, all_seats.len(), place);
         files::create_public(&home.join("node.toml"), toml.as_bytes())?;
     }
     for organisation in consortium.keyed() {

@@ -22,7 +22,7 @@ use crate::files::{self, Staging};
 use crate::introductions::{self, About};
 use crate::node_file::NodeFile;
 use crate::output::{Output, Report};
-use crate::plan::{Plan, Ports};
+use crate::plan::{AUDITOR, Plan, Ports, organisation};
 
 /// How many bytes a file of members may have.
 const MEMBERS_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -53,6 +53,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=4),
           conflicts_with_all = ["chain", "organisation", "name", "taxpayer_id", "node_id", "members"])]
     local: Option<u8>,
+    /// With --local, one node more that has no vote: the demo auditor's.
+    #[arg(long, requires = "local")]
+    observer: bool,
     /// With --local, the port of the first node's REST door; the others' follow.
     #[arg(long, value_name = "PORT", requires = "local", default_value_t = Ports::default().http)]
     http_port: u16,
@@ -196,7 +199,8 @@ impl Report for MadeLocal {
 /// Makes a consortium with everybody's keys in one place.
 fn local(args: &Args, validators: u8, output: &Output) -> Result<Exit, Failure> {
     let ports = Ports { http: args.http_port, peers: args.peer_port };
-    let plan = Plan { validators: usize::from(validators), ports, ..Plan::demo()? };
+    let observers = if args.observer { vec![organisation(AUDITOR)?] } else { Vec::new() };
+    let plan = Plan { validators: usize::from(validators), observers, ports, ..Plan::demo()? };
     let consortium = Consortium::establish(&args.directory, &plan).or_exit(Exit::Usage)?;
     let homes = std::iter::once(&consortium.config).chain(&consortium.others);
     let configurations = homes.filter_map(|config| Some(config.keys.consensus.parent()?.parent()?.join("node.toml")));

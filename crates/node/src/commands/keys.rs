@@ -1,4 +1,6 @@
-//! `einvoice keys`: keys, and the public files to hand out.
+//! `einvoice keys`: keys, the public files to hand out, and certificates of doors.
+
+mod certificate;
 
 use std::path::PathBuf;
 
@@ -23,6 +25,8 @@ pub(crate) enum Command {
     Agency(AgencyArgs),
     /// Make the keys of any other organisation, and the one public file that it hands out.
     Member(MemberArgs),
+    /// Make a key and a self-signed certificate for a REST door that is not loopback.
+    Certificate(certificate::Args),
 }
 
 /// Make a key.
@@ -192,6 +196,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
             let roles: Vec<Role> = roles.into_iter().map(Role::from).collect();
             introduce(who, &roles, None, output)
         }
+        Command::Certificate(args) => certificate::run(args, output),
     }
 }
 

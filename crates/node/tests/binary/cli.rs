@@ -241,11 +241,14 @@ fn a_full_disk_stops_the_node_with_5_and_is_named() {
 fn a_door_with_a_certificate_opens_to_who_trusts_it() {
     let directory = tempfile::tempdir().unwrap();
     let config = initialised(directory.path());
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let (certificate, key) = (directory.path().join("certificate.pem"), directory.path().join("key.pem"));
-    fs::write(&certificate, made.cert.pem()).unwrap();
-    fs::write(&key, made.key_pair.serialize_pem()).unwrap();
-    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let door = directory.path().join("tls");
+    let certify = |name: &str| run(["keys", "certificate", door.to_str().unwrap(), "--name", name, "--format", "json"]);
+    certify("not a host\u{e9}").ended(2);
+    let made = certify("127.0.0.1").ended(0).json();
+    certify("127.0.0.1").ended(2);
+    let [certificate, key] = ["certificate", "key"].map(|file| made[file].as_str().expect("a path is text").to_owned());
+    let (certificate, key) = (certificate.as_str(), key.as_str());
+    assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
     let tls = [format!("http.tls-certificate={certificate}"), format!("http.tls-key={key}")];
     let arguments = ["start", "--config", &config, "--listen", "127.0.0.1:0", "--set", &tls[0], "--set", &tls[1]];
     fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
@@ -255,7 +258,7 @@ fn a_door_with_a_certificate_opens_to_who_trusts_it() {
     let line = node.until("the node serves at");
     let (_, url) = line.rsplit_once(' ').unwrap();
     assert!(url.starts_with("https://"), "{line}");
-    run(["status", "--url", url, "--ca", certificate]).ended(0);
+    run(["status", "--ready", "--url", url, "--ca", certificate]).ended(0);
     run(["status", "--url", url]).ended(4);
     assert_eq!(node.stop().code(), Some(0));
 }

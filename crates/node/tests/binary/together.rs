@@ -120,6 +120,7 @@ fn four_processes_agree_and_kill_9_of_one_of_two_and_of_all_loses_nothing() {
         why.filter(|_| status["health"] == json!("no-quorum")).ok_or_else(|| status.to_string())
     });
     assert!(why.contains("customs") && why.contains("central-bank") && why.contains("2 of 4"), "{why}");
+    run(["status", "--ready", "--url", &consortium.url(0)]).ended(4);
     consortium.run_again(2);
     consortium.until_ready(&[0, 1, 2]);
     let last = consortium.issue("one-is-back", 0, &[0, 1, 2]);

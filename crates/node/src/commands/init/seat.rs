@@ -101,7 +101,7 @@ fn seat(args: &Args, genesis: &Path) -> anyhow::Result<Seated> {
     }
     let calls: Vec<_> = nodes.iter().map(|(organisation, ..)| organisation.clone()).collect();
     let waits_for = others(&genesis, own).filter(|other| !calls.contains(other)).cloned().collect();
-    let file = NodeFile { id: node.clone(), genesis: None, http: args.listen, peers: args.peer_listen, nodes };
+    let file = NodeFile { id: node.clone(), http: args.listen, peers: args.peer_listen, nodes, ..NodeFile::default() };
     let staging = Staging::begin(directory)?;
     let staged = staging.path().join("node.toml");
     files::create_public(&staged, file.text().as_bytes())?;
