@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 use tests::trial::binary::Binary;
-use tests::trial::{Broken, Report, crash, full, hostile, powerloss, soak};
+use tests::trial::{Broken, Report, crash, full, hostile, powerloss, soak, together};
 
 /// Tries a node: load, faults, attack. Ends with 1 when anything was lost, with 2 when a trial could not be carried out.
 #[derive(Debug, Parser)]
@@ -32,6 +32,12 @@ enum What {
     Crash {
         /// How many rounds.
         #[arg(long, default_value_t = 100)]
+        rounds: u64,
+    },
+    /// Kills one, two or all of four nodes again and again, under load at all doors.
+    Together {
+        /// How many rounds.
+        #[arg(long, default_value_t = 50)]
         rounds: u64,
     },
     /// Cuts the power of a replica, in simulation.
@@ -103,17 +109,21 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
     let powerloss = |images| powerloss::run(&powerloss::Options::long(std::env::current_exe()?, seed, images));
     let soak = |minutes| soak::run(&soak::Options::long(binary()?, seed, minutes));
     let full = |rounds| full::run(&full::Options { binary: binary()?, seed, rounds, workers: 8 });
+    let together = |rounds| together::run(&together::Options::long(binary()?, seed, rounds));
     let hostile = |connections, seconds, only: Option<&String>| {
         let long = hostile::Options::long(binary()?, seed, connections, seconds);
         hostile::run(&hostile::Options { only: only.cloned(), ..long })
     };
     match &arguments.what {
         What::Crash { rounds } => Ok(vec![crash(*rounds)?]),
+        What::Together { rounds } => Ok(vec![together(*rounds)?]),
         What::Powerloss { images } => Ok(vec![powerloss(*images)?]),
         What::Soak { minutes } => Ok(vec![soak(*minutes)?]),
         What::Full { rounds } => Ok(vec![full(*rounds)?]),
         What::Hostile { connections, seconds, only } => Ok(vec![hostile(*connections, *seconds, only.as_ref())?]),
-        What::All => Ok(vec![crash(100)?, powerloss(100)?, full(3)?, hostile(10_000, 20, None)?, soak(60)?]),
+        What::All => {
+            Ok(vec![crash(100)?, together(50)?, powerloss(100)?, full(3)?, hostile(10_000, 20, None)?, soak(60)?])
+        }
         What::PowerlossWriter { seed, directory, blocks } => {
             powerloss::write(*seed, directory, *blocks)?;
             Ok(Vec::new())

@@ -6,7 +6,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use chain::archive::{ArchiveReader, Entry};
-use chain::block::{CommittedBlock, Leaf};
+use chain::block::{BlockId, CommittedBlock, Leaf};
 use chain::statement::{Limits, Statement};
 use serde_json::Value;
 
@@ -28,14 +28,28 @@ pub struct Chain {
     pub tip: u64,
     /// The leaves of its log.
     pub leaves: u64,
+    /// The ids of its blocks, from height 1 on.
+    pub blocks: Vec<BlockId>,
+    /// How many locks were accepted.
+    pub locks: u64,
+    /// What is locked or closed: who did it last.
+    held: BTreeMap<String, String>,
     losses: Vec<String>,
 }
 
 impl Chain {
     /// Reads an archive.
     pub fn read(path: &Path) -> Result<Self, Broken> {
-        let mut chain =
-            Self { statements: BTreeMap::new(), references: BTreeMap::new(), tip: 0, leaves: 0, losses: Vec::new() };
+        let mut chain = Self {
+            statements: BTreeMap::new(),
+            references: BTreeMap::new(),
+            tip: 0,
+            leaves: 0,
+            blocks: Vec::new(),
+            locks: 0,
+            held: BTreeMap::new(),
+            losses: Vec::new(),
+        };
         let mut reader = ArchiveReader::new(BufReader::new(File::open(path)?));
         while let Some(frame) = reader.next_frame()? {
             if let Entry::Block(block) = frame.entry {
@@ -48,6 +62,7 @@ impl Chain {
     fn block(&mut self, block: &CommittedBlock) -> Result<(), Broken> {
         let height = block.body.block.header.height;
         self.tip = height;
+        self.blocks.push(block.body.block.header.id());
         for (bytes, outcomes) in block.body.block.statements.iter().zip(&block.body.outcomes) {
             let statement = Statement::parse(bytes.clone(), &Limits::default())?;
             let id = statement.id().to_string();
@@ -67,12 +82,34 @@ impl Chain {
                     let seller = document["seller"]["taxpayer_id"].as_str().unwrap_or_default();
                     *self.references.entry(format!("{seller}/{reference}")).or_default() += 1;
                 }
+                if code == "accepted" {
+                    self.held(&id, event);
+                }
             }
             if let Some(first) = self.statements.insert(id.clone(), decided) {
                 self.losses.push(format!("{id} stands on the chain twice, first at height {}", first.height));
             }
         }
         Ok(())
+    }
+
+    /// Follows who holds an invoice, without the ledger's own rule: one at a time, and nobody after it is closed.
+    fn held(&mut self, id: &str, event: &Value) {
+        if let Some(invoice) = event["lock"]["invoice"].as_str() {
+            self.locks += 1;
+            if let Some(holder) = self.held.insert(invoice.to_owned(), id.to_owned()) {
+                self.losses.push(format!("{invoice} was locked by {id} while {holder} held it"));
+            }
+        }
+        if let Some(invoice) = event["unlock"]["invoice"].as_str() {
+            self.held.remove(invoice);
+        }
+    }
+
+    /// Where another chain differs from this one, if it does: in a block that both have.
+    pub fn fork(&self, other: &Self) -> Option<String> {
+        let differ = self.blocks.iter().zip(&other.blocks).position(|(one, other)| one != other)?;
+        Some(format!("at height {} one has {} and the other {}", differ + 1, self.blocks[differ], other.blocks[differ]))
     }
 
     /// What of the chain is not as it was acknowledged, or stands on it twice.

@@ -97,6 +97,39 @@ impl Binary {
         command.stdout(Stdio::null()).stderr(File::create(log)?);
         Ok(Life { child: command.spawn()?, log: log.to_owned(), ready })
     }
+
+    /// Starts a node in service, with settings beside its configuration, on this machine or in a network namespace of
+    /// it; its talk is added to `log`.
+    pub fn start(
+        &self,
+        config: &Path,
+        settings: &[String],
+        log: &Path,
+        namespace: Option<&str>,
+    ) -> Result<Life, Broken> {
+        let mut command = match namespace {
+            // It becomes the node, so the process that is killed later is the node itself.
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(&self.path).stdin(Stdio::null());
+                command.env_remove("EINVOICE_CONFIG").env_remove("EINVOICE_URL");
+                command
+            }
+            None => self.command(),
+        };
+        command.arg("start").arg("--config").arg(config);
+        settings.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        let talk = File::options().create(true).append(true).open(log)?;
+        command.stdout(Stdio::null()).stderr(talk);
+        Ok(Life { child: command.spawn()?, log: log.to_owned(), ready: log.with_extension("ready.json") })
+    }
+}
+
+/// So many ports in a row that nobody has now, below those that the system gives to whoever asks for any.
+pub(super) fn free_row(count: u16, seed: &mut super::seed::Seed) -> Result<u16, Broken> {
+    let free = |first: u16| (first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    let mut tries = (0..1_000).map(|_| 10_000 + u16::try_from(seed.below(20_000)).unwrap_or(0));
+    Ok(tries.find(|first| free(*first)).ok_or("there are no free ports in a row")?)
 }
 
 fn free_address() -> Result<SocketAddr, Broken> {

@@ -50,6 +50,21 @@ impl Cast {
         Ok(Self { genesis, node_id: text(&ready["node_id"])?, keys, ahead_ms: AtomicI64::new(0) })
     }
 
+    /// Reads the keys of everybody in the directory that `init --local` made, to speak with one of its nodes.
+    pub fn in_directory(home: &Path, node_id: &str) -> Result<Self, Broken> {
+        let genesis = Genesis::parse(&std::fs::read(home.join("genesis.json"))?)?;
+        let mut keys = BTreeMap::new();
+        for entry in std::fs::read_dir(home.join("keys"))? {
+            let own = entry?.path();
+            let (statement, login) = (own.join("statement-1.json"), own.join("login-1.json"));
+            if let (Some(name), true) = (own.file_name(), statement.exists() && login.exists()) {
+                let own = Keys { statement: key(&statement)?, login: key(&login)? };
+                keys.insert(name.to_string_lossy().into_owned(), own);
+            }
+        }
+        Ok(Self { genesis, node_id: node_id.to_owned(), keys, ahead_ms: AtomicI64::new(0) })
+    }
+
     /// The node's time as far as it is known, ms UTC.
     pub fn now_ms(&self) -> i64 {
         machine_ms() + self.ahead_ms.load(Ordering::SeqCst)

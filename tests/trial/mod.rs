@@ -11,6 +11,7 @@ pub mod cast;
 pub mod checks;
 pub mod client;
 pub mod crash;
+pub mod four;
 pub mod full;
 pub mod hostile;
 pub mod load;
@@ -18,6 +19,7 @@ pub mod powerloss;
 pub mod report;
 pub mod seed;
 pub mod soak;
+pub mod together;
 
 use std::path::Path;
 use std::{fs, io};
