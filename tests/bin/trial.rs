@@ -7,9 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 use tests::trial::binary::Binary;
-use tests::trial::{Broken, Report, crash, full, hostile, powerloss, soak, together};
+use tests::trial::partitions::NotHere;
+use tests::trial::{Broken, Report, crash, full, hostile, partitions, powerloss, soak, together};
 
-/// Tries a node: load, faults, attack. Ends with 1 when anything was lost, with 2 when a trial could not be carried out.
+/// Tries nodes: load, faults, attack. Ends with 1 when anything was lost, with 2 when a trial could not be carried out, with
+/// 3 when this machine lacks what it needs.
 #[derive(Debug, Parser)]
 #[command(name = "trial")]
 struct Arguments {
@@ -38,6 +40,12 @@ enum What {
     Together {
         /// How many rounds.
         #[arg(long, default_value_t = 50)]
+        rounds: u64,
+    },
+    /// Cuts the lines between four nodes on four hosts, in network namespaces: needs root, ip and tc.
+    Partitions {
+        /// How many rounds.
+        #[arg(long, default_value_t = 20)]
         rounds: u64,
     },
     /// Cuts the power of a replica, in simulation.
@@ -98,7 +106,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::from(2)
+            ExitCode::from(if error.is::<NotHere>() { 3 } else { 2 })
         }
     }
 }
@@ -110,6 +118,7 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
     let soak = |minutes| soak::run(&soak::Options::long(binary()?, seed, minutes));
     let full = |rounds| full::run(&full::Options { binary: binary()?, seed, rounds, workers: 8 });
     let together = |rounds| together::run(&together::Options::long(binary()?, seed, rounds));
+    let partitions = |rounds| partitions::run(&partitions::Options::long(binary()?, seed, rounds));
     let hostile = |connections, seconds, only: Option<&String>| {
         let long = hostile::Options::long(binary()?, seed, connections, seconds);
         hostile::run(&hostile::Options { only: only.cloned(), ..long })
@@ -117,6 +126,7 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
     match &arguments.what {
         What::Crash { rounds } => Ok(vec![crash(*rounds)?]),
         What::Together { rounds } => Ok(vec![together(*rounds)?]),
+        What::Partitions { rounds } => Ok(vec![partitions(*rounds)?]),
         What::Powerloss { images } => Ok(vec![powerloss(*images)?]),
         What::Soak { minutes } => Ok(vec![soak(*minutes)?]),
         What::Full { rounds } => Ok(vec![full(*rounds)?]),

@@ -118,7 +118,9 @@ impl Binary {
             None => self.command(),
         };
         command.arg("start").arg("--config").arg(config);
-        settings.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
         let talk = File::options().create(true).append(true).open(log)?;
         command.stdout(Stdio::null()).stderr(talk);
         Ok(Life { child: command.spawn()?, log: log.to_owned(), ready: log.with_extension("ready.json") })

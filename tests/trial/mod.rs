@@ -15,6 +15,7 @@ pub mod four;
 pub mod full;
 pub mod hostile;
 pub mod load;
+pub mod partitions;
 pub mod powerloss;
 pub mod report;
 pub mod seed;
