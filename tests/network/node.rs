@@ -99,6 +99,12 @@ impl Member {
         Self { place, key, genesis, clock, store, seen, life: None }
     }
 
+    /// Gives the node a clock of its own from its next start on.
+    pub fn own_clock(&mut self) -> Arc<Clock> {
+        self.clock = Arc::new(Clock::default());
+        Arc::clone(&self.clock)
+    }
+
     pub(super) fn consensus(&self) -> Option<Arc<Consensus>> {
         self.life.as_ref().map(|life| Arc::clone(&life.consensus))
     }

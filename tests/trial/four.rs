@@ -124,8 +124,13 @@ impl Four {
 
     /// Starts a node, and does not wait.
     pub fn start(&mut self, place: usize) -> Result<(), Broken> {
+        self.start_with(place, &[])
+    }
+
+    /// The same, with settings beside its configuration.
+    pub fn start_with(&mut self, place: usize, settings: &[String]) -> Result<(), Broken> {
         let member = &mut self.members[place];
-        let settings = ["telemetry.filter=warn".to_owned()];
+        let settings: Vec<String> = settings.iter().cloned().chain(["telemetry.filter=warn".to_owned()]).collect();
         member.life = Some(self.binary.start(&member.config, &settings, &member.log, member.namespace.as_deref())?);
         self.lives += 1;
         Ok(())
@@ -139,6 +144,39 @@ impl Four {
             }
         }
         Ok(())
+    }
+
+    /// Asks a node to stop, and waits until it has.
+    pub fn stop(&mut self, place: usize) -> Result<(), Broken> {
+        if let Some(life) = self.members[place].life.take() {
+            life.stop()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a node that cannot go on has ended; its exit code and all it ever said, or nothing when it goes on.
+    pub fn ends(&mut self, place: usize, limit: Duration) -> Result<Option<(Option<i32>, String)>, Broken> {
+        let life = &mut self.members[place].life;
+        if eventually(limit, || life.as_mut().is_none_or(|life| !life.runs()).then_some(())).is_none() {
+            return Ok(None);
+        }
+        let (talk, code) = life.take().ok_or("the node did not run")?.ended()?;
+        Ok(Some((code, talk)))
+    }
+
+    /// What a node has said in all its lives.
+    pub fn talk(&self, place: usize) -> String {
+        fs::read_to_string(&self.members[place].log).unwrap_or_default()
+    }
+
+    /// The binary.
+    pub fn binary(&self) -> &Binary {
+        &self.binary
+    }
+
+    /// The configuration of a node.
+    pub fn config(&self, place: usize) -> &Path {
+        &self.members[place].config
     }
 
     /// What a node says of itself; nothing when it does not answer.

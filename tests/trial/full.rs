@@ -51,13 +51,13 @@ pub struct Options {
 }
 
 /// A small disk of its own, until it is dropped.
-struct Disk {
+pub struct Disk {
     path: PathBuf,
 }
 
 impl Disk {
     /// Makes one; the reason when this is not possible here.
-    fn mount(path: &Path) -> Result<Self, String> {
+    pub fn mount(path: &Path) -> Result<Self, String> {
         fs::create_dir(path).map_err(|error| error.to_string())?;
         let size = format!("size={DISK_MIB}m,mode=0700");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path).output();
@@ -73,7 +73,7 @@ impl Disk {
     }
 
     /// Fills it until nothing fits any more, then gives some bytes back.
-    fn fill(&self, left: u64) -> Result<(), Broken> {
+    pub fn fill(&self, left: u64) -> Result<(), Broken> {
         let mut file = File::options().create(true).append(true).open(self.ballast())?;
         let block = vec![0x5a; 256 * 1024];
         while file.write_all(&block).is_ok() {}
@@ -82,7 +82,8 @@ impl Disk {
         Ok(())
     }
 
-    fn make_room(&self) -> Result<(), Broken> {
+    /// Takes the ballast away.
+    pub fn make_room(&self) -> Result<(), Broken> {
         Ok(fs::remove_file(self.ballast())?)
     }
 }

@@ -16,6 +16,7 @@ use wire::peer::BLOCKS_BYTES_MAX;
 
 use crate::codec::Wire;
 use crate::context::{Address, Context};
+use crate::log::LogFault;
 use crate::network::Running;
 use crate::options::Options;
 use crate::signing::{ChainSigner, ChainVerifier, Domain};
@@ -32,10 +33,16 @@ const CALLS_AT_ONCE_MAX: usize = 4;
 /// Calls for blocks that a peer may make in ten seconds.
 const CALLS_PER_WINDOW_MAX: u32 = 400;
 
-/// The engine could not be started.
+/// Consensus could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("the consensus engine did not start: {0}")]
-pub struct NotStarted(pub(crate) String);
+pub enum NotStarted {
+    /// The engine, or something that it needs.
+    #[error("the consensus engine did not start: {0}")]
+    Engine(String),
+    /// This validator cannot know how it voted.
+    #[error(transparent)]
+    Log(#[from] LogFault),
+}
 
 struct Configuration {
     moniker: String,
@@ -114,5 +121,5 @@ pub(crate) async fn start(
         .with_default_request(RequestContext::new(16))
         .build()
         .await
-        .map_err(|report| NotStarted(format!("{report:#}")))
+        .map_err(|report| NotStarted::Engine(format!("{report:#}")))
 }

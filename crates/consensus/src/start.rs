@@ -22,6 +22,7 @@ use crate::context::ValidatorSet;
 use crate::engine::{self, NotStarted};
 use crate::host::Host;
 use crate::link::{Incoming, Opened, Outgoing, Refused};
+use crate::log;
 use crate::network;
 use crate::options::Options;
 use crate::parts::Scope;
@@ -76,25 +77,29 @@ impl Consensus {
     /// Starts consensus. `ended` is called once, on its own thread, when it has ended.
     ///
     /// # Errors
-    /// The engine could not be started: most likely its write-ahead log cannot be opened.
+    /// The engine could not be started, or the log of this validator's votes cannot be trusted.
     pub async fn start<S: Store, H: Host>(
         parts: Parts<S, H>,
         ended: impl FnOnce(Result<(), Ended>) + Send + 'static,
     ) -> Result<Started, NotStarted> {
         let Parts { replica, mempool, host, key, suite, peer, directory, options, transport } = parts;
         let tip = Arc::clone(replica.tip());
+        // Who does not vote has nothing to remember.
+        if key.is_some() {
+            log::check(&directory.join(engine::LOG), tip.progress.height)?;
+        }
         let domain = Domain { chain: replica.chain().clone(), suite };
         let wake = Arc::new(Wake::default());
         let validators = ValidatorSet::of(&tip.validators);
         let scope = Scope { height: tip.progress.height + 1, validators };
         let (switch, ends) = Switch::new(peer, domain.clone(), scope, Arc::clone(&wake));
         let running = network::spawn(Arc::clone(&switch), ends, Arc::clone(&wake), domain.clone()).await;
-        let running = running.map_err(|error| NotStarted(error.to_string()))?;
+        let running = running.map_err(|error| NotStarted::Engine(error.to_string()))?;
         let (channels, engine) = engine::start(&options, &directory, &domain, key.as_ref(), &running).await?;
         let standing = Arc::new(Mutex::new(Standing::new(tip.progress.height)));
         let streams = CancellationToken::new();
         if let Some(transport) = transport {
-            transport.start(&switch, &streams).map_err(|error| NotStarted(error.to_string()))?;
+            transport.start(&switch, &streams).map_err(|error| NotStarted::Engine(error.to_string()))?;
         }
         let (statements, waiting) = mpsc::channel(share::WAITING_MAX);
         tokio::spawn(share::run(Arc::clone(&switch), waiting));
@@ -121,7 +126,7 @@ impl Consensus {
         thread::Builder::new()
             .name("consensus".to_owned())
             .spawn(run)
-            .map_err(|error| NotStarted(format!("its thread: {error}")))?;
+            .map_err(|error| NotStarted::Engine(format!("its thread: {error}")))?;
         let consensus = Arc::new(Self { switch, wake, standing, statements });
         Ok(Started { consensus, shared: running.shared })
     }

@@ -48,6 +48,11 @@ const BEHIND_MAX: u64 = 1;
 /// How many heights above ours votes are taken: what the engine keeps for later.
 const AHEAD_MAX: u64 = 10;
 
+/// How often in how long a peer may call while its earlier call stands, before that is told: now and then a line breaks
+/// and only one end has noticed.
+const CALLS_AGAIN_MAX: u32 = 4;
+const CALLS_AGAIN_WITHIN: Duration = Duration::from_secs(60);
+
 /// What comes in for the engine.
 #[derive(Debug)]
 pub(crate) enum Inbound {
@@ -92,6 +97,8 @@ struct Peer {
     neighbours: BTreeSet<KeyBytes>,
     heard: Instant,
     dropped: AtomicU64,
+    /// Calls while an earlier one stood, and since when they are counted.
+    again: (u32, Instant),
 }
 
 /// Where frames meet.
@@ -210,24 +217,31 @@ impl Switch {
     /// A stream to a peer is open. One that was open the same way before is ended by this.
     pub(crate) async fn connected(
         self: &Arc<Self>,
-        peer: KeyBytes,
+        key: KeyBytes,
         opened: Opened,
     ) -> Result<(Outgoing, Incoming), Refused> {
         let id = self.links.fetch_add(1, Ordering::Relaxed);
         let (link, outgoing) = Link::new(id);
         let first = {
             let mut peers = self.write();
-            let peer = peers.entry(peer).or_insert_with(Peer::new);
+            let peer = peers.entry(key).or_insert_with(Peer::new);
             let first = peer.links.is_empty();
             peer.heard = Instant::now();
-            peer.links.insert(opened, link);
+            let replaced = peer.links.insert(opened, link).is_some();
+            if replaced && opened == Opened::ByThem && peer.calls_again_and_again(Instant::now()) {
+                let peer = chain::encoding::encode_base64url(&key);
+                tracing::warn!(
+                    peer,
+                    "a peer calls again and again while its earlier call stands: two nodes use its key, or its line is bad"
+                );
+            }
             first
         };
         if first {
-            self.events.send(Inbound::Up(peer)).await.map_err(|_| Refused::Stopping)?;
+            self.events.send(Inbound::Up(key)).await.map_err(|_| Refused::Stopping)?;
             self.wake.look();
         }
-        Ok((outgoing, Incoming::new(Arc::clone(self), peer, opened, id)))
+        Ok((outgoing, Incoming::new(Arc::clone(self), key, opened, id)))
     }
 
     /// A stream has ended. It may have been replaced meanwhile.
@@ -439,7 +453,19 @@ impl Peer {
             neighbours: BTreeSet::new(),
             heard: Instant::now(),
             dropped: AtomicU64::new(0),
+            again: (0, Instant::now()),
         }
+    }
+
+    /// Counts a call that came while an earlier one stood; says whether it is time to tell somebody.
+    fn calls_again_and_again(&mut self, now: Instant) -> bool {
+        let (count, since) = &mut self.again;
+        if now.duration_since(*since) > CALLS_AGAIN_WITHIN {
+            (*count, *since) = (0, now);
+        }
+        *count += 1;
+        // Once in that time.
+        *count == CALLS_AGAIN_MAX
     }
 
     /// On the stream that we opened, if there is one.

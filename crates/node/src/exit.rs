@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Fault,
     /// Another process holds the directory.
     Held,
+    /// A validator cannot know how it voted, and must not be started again by itself.
+    VotesUnknown,
     /// Verification found something wrong.
     Findings,
     /// Verification found nothing wrong, but something is missing.
@@ -29,7 +31,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// Every exit, in the order of the codes.
-    pub(crate) const ALL: [Exit; 9] = [
+    pub(crate) const ALL: [Exit; 10] = [
         Exit::Done,
         Exit::Unexpected,
         Exit::Usage,
@@ -37,6 +39,7 @@ impl Exit {
         Exit::Unavailable,
         Exit::Fault,
         Exit::Held,
+        Exit::VotesUnknown,
         Exit::Findings,
         Exit::Incomplete,
     ];
@@ -51,6 +54,7 @@ impl Exit {
             Self::Unavailable => 4,
             Self::Fault => 5,
             Self::Held => 6,
+            Self::VotesUnknown => 7,
             Self::Findings => 20,
             Self::Incomplete => 21,
         }
@@ -66,6 +70,7 @@ impl Exit {
             Self::Unavailable => "no node answers there, or it cannot serve now; try again later",
             Self::Fault => "the node stopped on a fault of its own (disk, damage, broken invariant); read its log",
             Self::Held => "another process holds the directory",
+            Self::VotesUnknown => "a validator cannot know how it voted; somebody must look before it starts again",
             Self::Findings => "`verify`: findings; the chain, archive or receipt is not what it must be",
             Self::Incomplete => "`verify`: nothing wrong in what is there, but the end is missing",
         }

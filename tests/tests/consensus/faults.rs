@@ -128,6 +128,25 @@ async fn a_halt_of_an_hour_is_no_reason_to_refuse_the_block_that_was_locked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_an_hour_off_hurts_its_own_blocks_alone() {
+    let mut network = Network::start(4, 0, 8, Faults::default()).await;
+    issue_some(&mut network, "right", 1, &ALL).await;
+    network.kill(3).await;
+    network.members[3].own_clock().advance(3_600_000);
+    network.run(3).await;
+    // At every door: what the others share is in time for it, and what it takes in is decided by their blocks.
+    let from = network.members[0].seen.height();
+    issue_some(&mut network, "wrong", 8, &ALL).await;
+    level(&network, &ALL).await;
+    let tip = network.members[0].seen.height();
+    assert!(tip > from, "nothing was decided");
+    let late = (1..=tip).filter(|height| network.members[3].time_of(*height) > network.clock.now_ms() + 5_000);
+    assert_eq!(late.collect::<Vec<_>>(), [0; 0], "a block has the wrong time");
+    network.check();
+    network.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_network_changes_nothing_that_was_acknowledged() {
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     println!("seed {seed}");

@@ -48,6 +48,15 @@ fn sent(outgoing: &mut Outgoing) -> usize {
     count
 }
 
+#[test]
+fn calls_while_an_earlier_one_stands_are_told_of_once_a_minute() {
+    let (mut peer, now) = (Peer::new(), Instant::now());
+    let mut told = |now| (0..20).filter(|_| peer.calls_again_and_again(now)).count();
+    assert_eq!((told(now), told(now), told(now + CALLS_AGAIN_WITHIN * 2)), (1, 0, 1));
+    let broken_line = |peer: &mut Peer| peer.calls_again_and_again(now);
+    assert!((1..CALLS_AGAIN_MAX).all(|_| !broken_line(&mut Peer::new())));
+}
+
 #[tokio::test]
 async fn what_is_new_goes_to_all_but_its_origin_and_who_sent_it_and_only_once() {
     let (switch, mut ends) = switch();

@@ -9,7 +9,7 @@ use chain::hash::StatementId;
 use chain::identity::OrganisationId;
 use chain::key::SecretKey;
 use chain::suite::Suite;
-use consensus::{Consensus, Equivocation, Host, PeerView, Shared, Started, Transport};
+use consensus::{Consensus, Equivocation, Host, NotStarted, PeerView, Shared, Started, Transport};
 use replica::mempool::{Inserted, Mempool};
 use replica::port::Store;
 use replica::query::{Admission, AdmitError, Query};
@@ -136,9 +136,10 @@ pub(super) async fn start<S: Store>(
         replica,
     };
     let ended = move |outcome: Result<(), consensus::Ended>| end.report(Ended::Driver(outcome.map_err(Into::into)));
-    let Started { consensus, shared } = Consensus::start(parts, ended)
-        .await
-        .map_err(|error| Failure::new(Exit::Fault, anyhow::Error::new(error).context("start consensus")))?;
+    let Started { consensus, shared } = Consensus::start(parts, ended).await.map_err(|error| {
+        let exit = if matches!(error, NotStarted::Log(_)) { Exit::VotesUnknown } else { Exit::Fault };
+        Failure::new(exit, anyhow::Error::new(error).context("start consensus"))
+    })?;
     tokio::spawn(take_in(shared, around.clone(), Arc::clone(&consensus)));
     let look = Look { around, listed, validators, own, caught_up: false };
     tokio::spawn(look.run(Arc::clone(&consensus)));

@@ -7,6 +7,7 @@ mod audit;
 mod ceremony;
 mod cli;
 mod load;
+mod operators;
 mod readme;
 mod support;
 mod together;

@@ -1,0 +1,253 @@
+//! What can go wrong on one of four nodes in an operator's hands. Each time: a clear message, no fork, and the others go
+//! on. The texts that are looked for here stand in the README, under "When something is wrong".
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tests::trial::Report;
+use tests::trial::binary::{Binary, PATIENCE, Run, eventually};
+use tests::trial::four::{Crowd, Four, NODES};
+use tests::trial::full::Disk;
+use tests::trial::seed::Seed;
+
+use crate::support::EINVOICE;
+
+/// The node that something happens to.
+const VICTIM: usize = 3;
+
+/// Four nodes with clients at their doors.
+struct Town {
+    directory: TempDir,
+    four: Four,
+    crowd: Crowd,
+}
+
+impl Town {
+    /// A town whose nodes do not run yet.
+    fn found(seed: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut seed = Seed::new(seed.wrapping_mul(1_000_003) + u64::from(std::process::id()));
+        let places = Four::on_loopback(&mut seed).unwrap();
+        let four = Four::make(&Binary::at(EINVOICE), directory.path(), places).unwrap();
+        Self { directory, four, crowd: Crowd::new(&seed, 1, 1) }
+    }
+
+    fn running(seed: u64) -> Self {
+        let mut town = Self::found(seed);
+        (0..NODES).for_each(|place| town.four.start(place).unwrap());
+        town.ready(&[0, 1, 2, 3]);
+        town
+    }
+
+    fn ready(&mut self, places: &[usize]) {
+        self.four.until_ready(places).unwrap();
+    }
+
+    /// Loads the doors until a node has so many blocks more.
+    fn blocks(&mut self, count: u64, place: usize) {
+        let (doors, four) = (self.four.doors(), &self.four);
+        let from = four.height(place).unwrap();
+        let there = self
+            .crowd
+            .load(&doors, || Ok(eventually(PATIENCE, || (four.height(place) >= Some(from + count)).then_some(()))));
+        assert!(there.unwrap().is_some(), "{:?}: {:?}", self.four.heights(), self.four.status(place));
+    }
+
+    /// Runs a node to its end, which must come by itself.
+    fn refused(&self, place: usize, settings: &[&str]) -> Run {
+        let config = self.four.config(place).display().to_string();
+        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+        self.four.binary().run(["start", "--config", &config].into_iter().chain(settings)).unwrap()
+    }
+
+    fn log(&self, place: usize) -> PathBuf {
+        self.four.members[place].home.join("data/consensus/consensus.wal")
+    }
+
+    /// All are level, nothing that was answered is lost, and nobody has another chain.
+    fn is_whole(mut self) {
+        let doors = self.four.doors();
+        self.four.until_level().unwrap();
+        let mut losses = self.crowd.settle(&doors).unwrap();
+        self.four.until_level().unwrap();
+        losses.extend(self.four.verdict(&self.crowd, &mut Report::new("operators", 0)).unwrap());
+        assert_eq!(losses, [""; 0]);
+    }
+}
+
+#[test]
+fn a_damaged_consensus_log_is_never_voted_over() {
+    let mut town = Town::running(1);
+    town.blocks(3, VICTIM);
+    // Two are left, so their logs hold votes of a height that nobody decided.
+    town.four.kill(&[1, 2]).unwrap();
+    let doors = town.four.doors();
+    let log = town.log(VICTIM);
+    let voted = |log: &PathBuf| fs::metadata(log).is_ok_and(|found| found.len() > 200);
+    let waited = town.crowd.load(&doors, || Ok(eventually(PATIENCE, || voted(&log).then_some(()))));
+    assert!(waited.unwrap().is_some(), "nobody votes");
+    town.four.kill(&[VICTIM]).unwrap();
+    let good = fs::read(&log).unwrap();
+    for (damaged, what) in [
+        (
+            {
+                let mut bytes = good.clone();
+                bytes[60] ^= 1;
+                bytes
+            },
+            "the entry's checksum is of other bytes",
+        ),
+        (
+            {
+                let mut bytes = good.clone();
+                bytes[11] ^= 1;
+                bytes
+            },
+            "expected an entry of height",
+        ),
+        (good[..5].to_vec(), "expected 12 bytes, found 5"),
+    ] {
+        fs::write(&log, &damaged).unwrap();
+        // However often a service manager starts it: the same.
+        for _ in 0..2 {
+            let refused = town.refused(VICTIM, &[]);
+            assert_eq!(refused.code, 7, "{}", refused.stderr);
+            let said = refused.stderr;
+            assert!(said.contains(what) && said.contains("consensus.wal is damaged at byte"), "{said}");
+            assert!(said.contains("--set node.part=observer"), "{said}");
+            assert_eq!(fs::read(&log).unwrap(), damaged, "it was changed");
+        }
+    }
+    // What the message says, done.
+    town.four.start(1).unwrap();
+    town.four.start(2).unwrap();
+    town.ready(&[0, 1, 2]);
+    town.blocks(2, 0);
+    fs::rename(&log, town.directory.path().join("kept.wal")).unwrap();
+    town.four.start_with(VICTIM, &["node.part=observer".to_owned()]).unwrap();
+    town.four.until_level().unwrap();
+    town.four.stop(VICTIM).unwrap();
+    town.four.start(VICTIM).unwrap();
+    town.ready(&[0, 1, 2, 3]);
+    town.blocks(2, VICTIM);
+    town.is_whole();
+}
+
+#[test]
+fn a_wrong_genesis_is_refused_and_the_others_go_on() {
+    let mut town = Town::running(2);
+    town.four.stop(VICTIM).unwrap();
+    let other = Town::found(3);
+    let genesis = format!("node.genesis={}", other.four.genesis.display());
+    let refused = town.refused(VICTIM, &[&genesis]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("central-bank/receipt-1: it is no receipt key of this genesis"),
+        "{}",
+        refused.stderr
+    );
+    // The same agencies with the same keys, and another beginning.
+    let changed = town.directory.path().join("changed.json");
+    let bytes = fs::read_to_string(&town.four.genesis).unwrap();
+    let middle = bytes.find("\"payload\"").unwrap() + 40;
+    let mut text = bytes.into_bytes();
+    text[middle] = if text[middle] == b'A' { b'B' } else { b'A' };
+    fs::write(&changed, text).unwrap();
+    let refused = town.refused(VICTIM, &[&format!("node.genesis={}", changed.display())]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    town.blocks(2, 0);
+    town.four.start(VICTIM).unwrap();
+    town.ready(&[VICTIM]);
+    town.is_whole();
+}
+
+#[test]
+fn two_nodes_with_one_key_are_noticed_and_decide_nothing_twice() {
+    let mut town = Town::running(4);
+    town.blocks(2, VICTIM);
+    // A copy of everything but the ledger, at addresses of its own.
+    let copy = town.directory.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    let key = |name: &str| format!("keys.{name}={}", town.four.members[VICTIM].home.join("keys").display());
+    let mut settings: Vec<String> =
+        ["consensus", "receipt", "peer"].map(|name| format!("{}/{name}-1.json", key(name))).to_vec();
+    settings.push(format!("node.data={}", copy.join("data").display()));
+    settings.push("http.listen=127.0.0.1:0".to_owned());
+    settings.push("peers.listen=127.0.0.1:0".to_owned());
+    settings.push("telemetry.filter=warn".to_owned());
+    let log = copy.join("log");
+    let binary = town.four.binary().clone();
+    let mut second = binary.start(town.four.config(VICTIM), &settings, &log, None).unwrap();
+    let told = |four: &Four| (0..VICTIM).any(|place| four.talk(place).contains("two nodes use its key"));
+    assert!(eventually(PATIENCE, || told(&town.four).then_some(())).is_some(), "nobody says so: {}", second.talk());
+    town.blocks(3, 0);
+    assert!(second.runs(), "{}", second.talk());
+    second.stop().unwrap();
+    town.ready(&[0, 1, 2, 3]);
+    town.is_whole();
+}
+
+#[test]
+fn a_full_disk_of_one_stops_nobody_else() {
+    let mut town = Town::found(5);
+    let data = town.directory.path().join("disk");
+    let disk = match Disk::mount(&data) {
+        Ok(disk) => disk,
+        Err(reason) => {
+            // Past what catches a test's output: nobody is to think that it was tried.
+            let text = format!("NOT TRIED: a full disk of one of four: a small disk needs root: {reason}\n");
+            std::io::stderr().write_all(text.as_bytes()).unwrap();
+            return;
+        }
+    };
+    let settings = [format!("node.data={}", data.join("data").display()), "store.reserve-bytes=25165824".to_owned()];
+    (0..VICTIM).for_each(|place| town.four.start(place).unwrap());
+    town.four.start_with(VICTIM, &settings).unwrap();
+    town.ready(&[0, 1, 2, 3]);
+    town.blocks(2, VICTIM);
+    disk.fill(0).unwrap();
+    town.blocks(5, 0);
+    // It says so, while it serves or as it ends.
+    let says = |town: &mut Town| match town.four.ends(VICTIM, Duration::ZERO).unwrap() {
+        Some((code, talk)) => Some((code, talk)),
+        None => {
+            let status = town.four.status(VICTIM)?;
+            (status["health"] == "disk-full").then(|| (None, town.four.talk(VICTIM)))
+        }
+    };
+    let (code, talk) = eventually(PATIENCE, || says(&mut town)).expect("it says that its disk is full");
+    assert!(code.is_none_or(|code| code == 5), "{code:?} {talk}");
+    assert!(talk.contains("the disk is full") || talk.contains("No space left"), "{code:?} {talk}");
+    disk.make_room().unwrap();
+    if code.is_some() {
+        town.four.start_with(VICTIM, &settings).unwrap();
+    }
+    town.ready(&[VICTIM]);
+    // The verdict reads the ledger where a node has it.
+    let home = town.four.members[VICTIM].home.clone();
+    town.four.until_level().unwrap();
+    town.four.stop(VICTIM).unwrap();
+    copy(&data.join("data"), &home.join("data"));
+    town.four.start(VICTIM).unwrap();
+    town.ready(&[VICTIM]);
+    town.is_whole();
+}
+
+/// Copies a directory with everything in it, but no locks of whoever ran on it.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::create_dir_all(to).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
