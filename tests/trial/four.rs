@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::archive::Chain;
@@ -14,7 +15,7 @@ use super::binary::{Binary, Life, PATIENCE, eventually, free_row, odd_talk};
 use super::cast::Cast;
 use super::client::Client;
 use super::crash::tail;
-use super::load::{Duellist, Meter, Worker};
+use super::load::{Acknowledged, Duellist, Meter, Worker};
 use super::seed::Seed;
 use super::{Broken, Report};
 
@@ -144,6 +145,13 @@ impl Four {
             }
         }
         Ok(())
+    }
+
+    /// Stops a node in its tracks, with everything it has open, or lets it go on.
+    pub fn freeze(&self, place: usize, still: bool) -> Result<(), Broken> {
+        let life = self.members[place].life.as_ref().ok_or("the node does not run")?;
+        let process = Pid::from_raw(i32::try_from(life.id())?).ok_or("no process has the number 0")?;
+        Ok(kill_process(process, if still { Signal::STOP } else { Signal::CONT })?)
     }
 
     /// Asks a node to stop, and waits until it has.
@@ -312,6 +320,8 @@ impl Four {
 pub struct Crowd {
     workers: Vec<Worker>,
     duellists: Vec<Duellist>,
+    /// Somebody else's answers that must be on the chains too.
+    pub others: Vec<Acknowledged>,
     /// What they count.
     pub meter: Meter,
 }
@@ -321,13 +331,13 @@ impl Crowd {
     pub fn new(seed: &Seed, per_door: usize, duellists: usize) -> Self {
         let workers = (0..NODES * per_door).map(|number| Worker::new(number, seed)).collect();
         let duellists = (0..duellists).map(|number| Duellist::new(number, seed)).collect();
-        Self { workers, duellists, meter: Meter::default() }
+        Self { workers, duellists, others: Vec::new(), meter: Meter::default() }
     }
 
     /// All that anybody was answered.
-    pub fn acknowledged(&self) -> impl Iterator<Item = &super::load::Acknowledged> {
+    pub fn acknowledged(&self) -> impl Iterator<Item = &Acknowledged> {
         let told = self.duellists.iter().flat_map(|one| one.acknowledged.iter().map(|(_, told)| told));
-        self.workers.iter().flat_map(|worker| &worker.acknowledged).chain(told)
+        self.workers.iter().flat_map(|worker| &worker.acknowledged).chain(told).chain(&self.others)
     }
 
     /// Loads the nodes while something is done to them. A worker whose node is killed rests until the next load.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::binary::{Binary, eventually};
 use super::four::{Crowd, Four, NODES, Place};
-use super::load::{Meter, Worker};
+use super::load::{Acknowledged, Meter, Worker};
 use super::seed::Seed;
 use super::{Broken, Report};
 use door::Door;
@@ -161,8 +161,8 @@ impl Trial<'_> {
         }
         let doors = self.four.doors();
         let (four, net, seed, probes) = (&self.four, &self.net, &mut self.seed, &mut self.probes);
-        let (mut losses, healed) = self.crowd.load(&doors, || {
-            let mut scene = Scene { four, net, seed, probes, order: &order };
+        let (mut losses, healed, told) = self.crowd.load(&doors, || {
+            let mut scene = Scene { four, net, seed, probes, order: &order, told: Vec::new() };
             // The moment of the cut, nothing is waited for.
             thread::sleep(Duration::from_millis(scene.seed.below(1_500)));
             let mut losses = scene.play(cut)?;
@@ -171,8 +171,9 @@ impl Trial<'_> {
             for place in 0..NODES {
                 losses.extend(scene.decides(place, HEALED_MAX));
             }
-            Ok((losses, healing.elapsed()))
+            Ok((losses, healing.elapsed(), scene.told))
         })?;
+        self.crowd.others.extend(told);
         self.healed = self.healed.max(healed);
         self.four.until_level()?;
         losses.extend(self.crowd.check(&doors)?);
@@ -204,6 +205,8 @@ struct Scene<'a> {
     probes: &'a mut usize,
     /// The nodes in the order in which they are dealt with.
     order: &'a [usize],
+    /// What the statements were answered by which it is seen whether anything is decided.
+    told: Vec<Acknowledged>,
 }
 
 impl Scene<'_> {
@@ -268,6 +271,7 @@ impl Scene<'_> {
             (!prober.acknowledged.is_empty()).then_some(())
         });
         let mut losses = prober.take_losses();
+        self.told.append(&mut prober.acknowledged);
         if decided.is_none() {
             let (name, heights) = (&self.four.members[place].organisation, self.four.heights());
             losses.push(format!("{name} decides nothing within {limit:?}: {heights:?} {:?}", self.four.status(place)));

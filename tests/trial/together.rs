@@ -1,6 +1,6 @@
 //! `together`: four nodes on one machine, loaded at all doors, and kill -9 of one, of two, of all, at any moment.
 //!
-//! A round is: load; kill -9; with two gone, the other two must halt and say whom they miss; starts, some of them killed
+//! A round is: load; kill -9, or one is frozen for a while and goes on where it was; with two gone, the other two must halt and say whom they miss; starts, some of them killed
 //! again while they start; all are ready and level; every answer is asked for again. At the end the four chains are
 //! replayed and held against each other and against every answer.
 
@@ -11,6 +11,9 @@ use super::binary::{Binary, eventually};
 use super::four::{Crowd, Four, NODES};
 use super::seed::Seed;
 use super::{Broken, Report};
+
+/// A round without a kill.
+const FROZEN: &str = "one stands still, then goes on";
 
 /// How soon a node must say that it misses others: it knows at once that a process is gone.
 const NO_QUORUM_MAX: Duration = Duration::from_secs(15);
@@ -45,7 +48,7 @@ impl Options {
 
     /// The short form: a round of each kind.
     pub fn short(binary: Binary, seed: u64) -> Self {
-        Self { binary, seed, rounds: 3, per_door: 1, duellists: 1, load_ms_max: 600, talk: false }
+        Self { binary, seed, rounds: 4, per_door: 1, duellists: 1, load_ms_max: 600, talk: false }
     }
 }
 
@@ -84,11 +87,12 @@ impl Trial<'_> {
     fn round(&mut self, round: u64) -> Result<(), Broken> {
         let began = Instant::now();
         // One of each kind first, then as the seed says.
-        let draw = if round < 3 { round * 40 } else { self.seed.below(100) };
+        let draw = if round < 4 { round * 30 } else { self.seed.below(100) };
         let (what, count) = match draw {
-            0..40 => ("kill -9 of one", 1),
-            40..75 => ("kill -9 of two", 2),
-            _ => ("kill -9 of all four", NODES),
+            0..30 => ("kill -9 of one", 1),
+            30..60 => ("kill -9 of two", 2),
+            60..90 => ("kill -9 of all four", NODES),
+            _ => (FROZEN, 1),
         };
         let mut victims: Vec<usize> = (0..NODES).collect();
         while victims.len() > count {
@@ -102,6 +106,10 @@ impl Trial<'_> {
             let moment = Duration::from_micros(seed.below(options.load_ms_max * 1_000));
             // The moment of the kill, nothing is waited for.
             thread::sleep(moment);
+            if what == FROZEN {
+                losses.extend(frozen(four, seed, victims[0])?);
+                return Ok(losses);
+            }
             four.kill(&victims)?;
             if count == 2 {
                 losses.extend(halts(four, &victims)?);
@@ -134,6 +142,20 @@ impl Trial<'_> {
         self.report.fact("longest round, ms", self.longest.as_millis());
         Ok(())
     }
+}
+
+/// One stands still with all its connections open, long enough that it is missed, and then goes on.
+fn frozen(four: &mut Four, seed: &mut Seed, victim: usize) -> Result<Vec<String>, Broken> {
+    four.freeze(victim, true)?;
+    let others: Vec<usize> = (0..NODES).filter(|place| *place != victim).collect();
+    let before = four.height(others[0]);
+    let goes_on = || (four.height(others[0]) > before).then_some(());
+    let went_on = eventually(PROGRESS_MAX, goes_on).is_some();
+    // For how long it is frozen, nothing is waited for.
+    thread::sleep(Duration::from_millis(1_000 + seed.below(9_000)));
+    four.freeze(victim, false)?;
+    four.until_ready(&[0, 1, 2, 3])?;
+    Ok(if went_on { Vec::new() } else { vec![format!("three do not go on without {victim}: {:?}", four.heights())] })
 }
 
 /// Two of four are gone: the others halt, say whom they miss, and go on when one is back.

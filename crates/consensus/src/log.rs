@@ -3,7 +3,7 @@
 //! The log holds what this validator signed at the height it works on, so that after a restart it signs the same again.
 //! The engine cuts a damaged log off at the damage and stops; the next start finds a shorter log that looks whole, and
 //! the validator votes again without knowing how it voted. So the log is read here first, and nothing is changed: with a
-//! log that cannot be trusted nobody votes.
+//! log that cannot be trusted, or that somebody removed, nobody votes.
 //!
 //! The format is the engine's: a header (version, then height, big-endian), then entries of a flag, a length, a CRC-32
 //! and an encoded input. An entry at the end that is not all there was being written when the process or the machine
@@ -69,6 +69,18 @@ pub enum LogFault {
         /// The height after the ledger's last.
         height: u64,
     },
+    /// It is not there, though this validator has blocks.
+    #[error(
+        "there is no consensus log {path}, but this ledger has blocks up to height {tip}: without it this validator cannot \
+         know how it voted at height {}; start with --set node.part=observer, and start as before when `einvoice status` \
+         shows at least height {}; only if every validator has lost its log, put an empty file there", tip + 1, tip + 1
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The ledger's height.
+        tip: u64,
+    },
     /// It is of a later height than the ledger can be at.
     #[error(
         "the consensus log {path} is of height {found}, but this ledger ends at {tip}: an older copy of the ledger was put \
@@ -94,11 +106,11 @@ struct Wrong {
     what: String,
 }
 
-/// Looks at the log of a validator whose ledger ends at `tip`.
+/// Looks at the log of a validator whose ledger ends at `tip`, and who may be the only one.
 ///
 /// # Errors
 /// It cannot be trusted.
-pub(crate) fn check(path: &Path, tip: u64) -> Result<(), LogFault> {
+pub(crate) fn check(path: &Path, tip: u64, alone: bool) -> Result<(), LogFault> {
     let unreadable = |source| LogFault::Unreadable { path: path.to_owned(), source };
     let bytes = match std::fs::metadata(path) {
         Ok(found) if found.len() > LOG_BYTES_MAX => {
@@ -107,15 +119,14 @@ pub(crate) fn check(path: &Path, tip: u64) -> Result<(), LogFault> {
         }
         Ok(_) => std::fs::read(path).map_err(unreadable)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if tip > 0 {
-                let path = path.display();
-                tracing::warn!(%path, tip, "there is no consensus log: whoever removed it knows that this node never voted above the tip");
-            }
-            return Ok(());
+            // Who decides alone keeps none, until it is connected with others.
+            let never = tip == 0 || alone;
+            return if never { Ok(()) } else { Err(LogFault::Missing { path: path.to_owned(), tip }) };
         }
         Err(error) => return Err(unreadable(error)),
     };
     if bytes.is_empty() {
+        // Just made, or put there by somebody who knows.
         return Ok(());
     }
     let damaged =
@@ -259,7 +270,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("consensus.wal");
         std::fs::write(&path, bytes).unwrap();
-        let outcome = check(&path, tip);
+        let outcome = check(&path, tip, false);
         assert_eq!(std::fs::read(&path).unwrap(), bytes, "nothing is changed");
         outcome
     }
@@ -268,7 +279,12 @@ mod tests {
     fn a_log_that_is_whole_or_not_there_is_taken() {
         checked(&log(), HEIGHT - 1).unwrap();
         checked(&[], 0).unwrap();
-        check(Path::new("/nowhere/consensus.wal"), 0).unwrap();
+        checked(&[], 9).unwrap();
+        let nowhere = Path::new("/nowhere/consensus.wal");
+        check(nowhere, 0, false).unwrap();
+        check(nowhere, 9, true).unwrap();
+        let refused = check(nowhere, 9, false).unwrap_err();
+        assert!(matches!(refused, LogFault::Missing { tip: 9, .. }), "{refused}");
     }
 
     #[test]

@@ -86,7 +86,8 @@ impl Consensus {
         let tip = Arc::clone(replica.tip());
         // Who does not vote has nothing to remember.
         if key.is_some() {
-            log::check(&directory.join(engine::LOG), tip.progress.height)?;
+            let alone = tip.validators.validators().len() == 1;
+            log::check(&directory.join(engine::LOG), tip.progress.height, alone)?;
         }
         let domain = Domain { chain: replica.chain().clone(), suite };
         let wake = Arc::new(Wake::default());
@@ -96,6 +97,9 @@ impl Consensus {
         let running = network::spawn(Arc::clone(&switch), ends, Arc::clone(&wake), domain.clone()).await;
         let running = running.map_err(|error| NotStarted::Engine(error.to_string()))?;
         let (channels, engine) = engine::start(&options, &directory, &domain, key.as_ref(), &running).await?;
+        // The engine syncs what it writes, not the log's name, and without its log this validator may not vote again.
+        let named = File::open(&directory).and_then(|directory| directory.sync_all());
+        named.map_err(|error| NotStarted::Engine(format!("sync {}: {error}", directory.display())))?;
         let standing = Arc::new(Mutex::new(Standing::new(tip.progress.height)));
         let streams = CancellationToken::new();
         if let Some(transport) = transport {

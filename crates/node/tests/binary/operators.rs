@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tests::trial::Report;
-use tests::trial::binary::{Binary, PATIENCE, Run, eventually};
+use tests::trial::binary::{Binary, PATIENCE, eventually};
 use tests::trial::four::{Crowd, Four, NODES};
 use tests::trial::full::Disk;
 use tests::trial::seed::Seed;
@@ -56,11 +56,14 @@ impl Town {
         assert!(there.unwrap().is_some(), "{:?}: {:?}", self.four.heights(), self.four.status(place));
     }
 
-    /// Runs a node to its end, which must come by itself.
-    fn refused(&self, place: usize, settings: &[&str]) -> Run {
-        let config = self.four.config(place).display().to_string();
-        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
-        self.four.binary().run(["start", "--config", &config].into_iter().chain(settings)).unwrap()
+    /// Starts a node that must end by itself; its exit code and what it said.
+    #[track_caller]
+    fn refused(&mut self, place: usize, settings: &[String]) -> (Option<i32>, String) {
+        let before = self.four.talk(place).len();
+        self.four.start_with(place, settings).unwrap();
+        let ended = self.four.ends(place, PATIENCE).unwrap();
+        let (code, talk) = ended.unwrap_or_else(|| panic!("it goes on: {}", self.four.talk(place)));
+        (code, talk[before..].to_owned())
     }
 
     fn log(&self, place: usize) -> PathBuf {
@@ -86,8 +89,13 @@ fn a_damaged_consensus_log_is_never_voted_over() {
     town.four.kill(&[1, 2]).unwrap();
     let doors = town.four.doors();
     let log = town.log(VICTIM);
-    let voted = |log: &PathBuf| fs::metadata(log).is_ok_and(|found| found.len() > 200);
-    let waited = town.crowd.load(&doors, || Ok(eventually(PATIENCE, || voted(&log).then_some(()))));
+    let four = &town.four;
+    let voted = || {
+        let bytes = fs::read(&log).ok()?;
+        let height = u64::from_be_bytes(*bytes.get(4..)?.first_chunk()?);
+        (bytes.len() > 150 && four.height(VICTIM)? + 1 == height).then_some(())
+    };
+    let waited = town.crowd.load(&doors, || Ok(eventually(PATIENCE, voted)));
     assert!(waited.unwrap().is_some(), "nobody votes");
     town.four.kill(&[VICTIM]).unwrap();
     let good = fs::read(&log).unwrap();
@@ -113,20 +121,22 @@ fn a_damaged_consensus_log_is_never_voted_over() {
         fs::write(&log, &damaged).unwrap();
         // However often a service manager starts it: the same.
         for _ in 0..2 {
-            let refused = town.refused(VICTIM, &[]);
-            assert_eq!(refused.code, 7, "{}", refused.stderr);
-            let said = refused.stderr;
+            let (code, said) = town.refused(VICTIM, &[]);
+            assert_eq!(code, Some(7), "{said}");
             assert!(said.contains(what) && said.contains("consensus.wal is damaged at byte"), "{said}");
             assert!(said.contains("--set node.part=observer"), "{said}");
             assert_eq!(fs::read(&log).unwrap(), damaged, "it was changed");
         }
     }
-    // What the message says, done.
+    fs::rename(&log, town.directory.path().join("kept.wal")).unwrap();
+    let (code, said) = town.refused(VICTIM, &[]);
+    assert_eq!(code, Some(7), "{said}");
+    assert!(said.contains("there is no consensus log"), "{said}");
+    // What the messages say, done.
     town.four.start(1).unwrap();
     town.four.start(2).unwrap();
     town.ready(&[0, 1, 2]);
     town.blocks(2, 0);
-    fs::rename(&log, town.directory.path().join("kept.wal")).unwrap();
     town.four.start_with(VICTIM, &["node.part=observer".to_owned()]).unwrap();
     town.four.until_level().unwrap();
     town.four.stop(VICTIM).unwrap();
@@ -142,13 +152,9 @@ fn a_wrong_genesis_is_refused_and_the_others_go_on() {
     town.four.stop(VICTIM).unwrap();
     let other = Town::found(3);
     let genesis = format!("node.genesis={}", other.four.genesis.display());
-    let refused = town.refused(VICTIM, &[&genesis]);
-    assert_eq!(refused.code, 2, "{}", refused.stderr);
-    assert!(
-        refused.stderr.contains("central-bank/receipt-1: it is no receipt key of this genesis"),
-        "{}",
-        refused.stderr
-    );
+    let (code, said) = town.refused(VICTIM, &[genesis]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("central-bank/receipt-1: it is no receipt key of this genesis"), "{said}");
     // The same agencies with the same keys, and another beginning.
     let changed = town.directory.path().join("changed.json");
     let bytes = fs::read_to_string(&town.four.genesis).unwrap();
@@ -156,8 +162,8 @@ fn a_wrong_genesis_is_refused_and_the_others_go_on() {
     let mut text = bytes.into_bytes();
     text[middle] = if text[middle] == b'A' { b'B' } else { b'A' };
     fs::write(&changed, text).unwrap();
-    let refused = town.refused(VICTIM, &[&format!("node.genesis={}", changed.display())]);
-    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    let (code, said) = town.refused(VICTIM, &[format!("node.genesis={}", changed.display())]);
+    assert_eq!(code, Some(2), "{said}");
     town.blocks(2, 0);
     town.four.start(VICTIM).unwrap();
     town.ready(&[VICTIM]);
