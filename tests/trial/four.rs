@@ -362,11 +362,11 @@ impl Crowd {
     /// When all nodes serve and are level: everything that is not as it was told.
     pub fn check(&mut self, doors: &[Client]) -> Result<Vec<String>, Broken> {
         let mut losses = Vec::new();
-        for place in 0..NODES {
+        for (place, door) in doors.iter().enumerate() {
             let own = self.workers.iter_mut().enumerate().filter(|(number, _)| number % NODES == place);
             let mut own: Vec<&mut Worker> = own.map(|(_, worker)| worker).collect();
             for worker in &mut own {
-                worker.check(&doors[place], &self.meter, SAMPLE)?;
+                worker.check(door, &self.meter, SAMPLE)?;
                 losses.extend(worker.take_losses());
             }
         }

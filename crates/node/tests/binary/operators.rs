@@ -1,9 +1,10 @@
 //! What can go wrong on one of four nodes in an operator's hands. Each time: a clear message, no fork, and the others go
 //! on. The texts that are looked for here stand in the README, under "When something is wrong".
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -71,7 +72,7 @@ impl Town {
     }
 
     /// All are level, nothing that was answered is lost, and nobody has another chain.
-    fn is_whole(mut self) {
+    fn must_be_whole(mut self) {
         let doors = self.four.doors();
         self.four.until_level().unwrap();
         let mut losses = self.crowd.settle(&doors).unwrap();
@@ -143,7 +144,7 @@ fn a_damaged_consensus_log_is_never_voted_over() {
     town.four.start(VICTIM).unwrap();
     town.ready(&[0, 1, 2, 3]);
     town.blocks(2, VICTIM);
-    town.is_whole();
+    town.must_be_whole();
 }
 
 #[test]
@@ -167,7 +168,7 @@ fn a_wrong_genesis_is_refused_and_the_others_go_on() {
     town.blocks(2, 0);
     town.four.start(VICTIM).unwrap();
     town.ready(&[VICTIM]);
-    town.is_whole();
+    town.must_be_whole();
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn two_nodes_with_one_key_are_noticed_and_decide_nothing_twice() {
     assert!(second.runs(), "{}", second.talk());
     second.stop().unwrap();
     town.ready(&[0, 1, 2, 3]);
-    town.is_whole();
+    town.must_be_whole();
 }
 
 #[test]
@@ -217,12 +218,12 @@ fn a_full_disk_of_one_stops_nobody_else() {
     disk.fill(0).unwrap();
     town.blocks(5, 0);
     // It says so, while it serves or as it ends.
-    let says = |town: &mut Town| match town.four.ends(VICTIM, Duration::ZERO).unwrap() {
-        Some((code, talk)) => Some((code, talk)),
-        None => {
-            let status = town.four.status(VICTIM)?;
-            (status["health"] == "disk-full").then(|| (None, town.four.talk(VICTIM)))
+    let says = |town: &mut Town| {
+        if let Some(ended) = town.four.ends(VICTIM, Duration::ZERO).unwrap() {
+            return Some(ended);
         }
+        let status = town.four.status(VICTIM)?;
+        (status["health"] == "disk-full").then(|| (None, town.four.talk(VICTIM)))
     };
     let (code, talk) = eventually(PATIENCE, || says(&mut town)).expect("it says that its disk is full");
     assert!(code.is_none_or(|code| code == 5), "{code:?} {talk}");
@@ -239,11 +240,11 @@ fn a_full_disk_of_one_stops_nobody_else() {
     copy(&data.join("data"), &home.join("data"));
     town.four.start(VICTIM).unwrap();
     town.ready(&[VICTIM]);
-    town.is_whole();
+    town.must_be_whole();
 }
 
 /// Copies a directory with everything in it, but no locks of whoever ran on it.
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+fn copy(from: &Path, to: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::create_dir_all(to).unwrap();
     fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
