@@ -1,0 +1,212 @@
+//! What goes wrong, and when: planned from the seed before anything happens.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::trial::seed::Seed;
+
+/// How long things go wrong.
+pub(super) const TROUBLE: Duration = Duration::from_secs(24);
+
+/// How the wires are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Weather {
+    /// How long a frame takes at least, and how much longer at most, ms.
+    pub(super) delay_ms: u64,
+    pub(super) more_ms: u64,
+    /// How many of a hundred frames are lost, come twice, may overtake others.
+    pub(super) lost: u64,
+    pub(super) doubled: u64,
+    pub(super) overtaking: u64,
+}
+
+impl Default for Weather {
+    fn default() -> Self {
+        Self { delay_ms: 1, more_ms: 10, lost: 0, doubled: 0, overtaking: 0 }
+    }
+}
+
+impl Weather {
+    fn bad(dice: &mut Seed) -> Self {
+        Self {
+            delay_ms: 1 + dice.below(40),
+            more_ms: [20, 100, 400, 1_500][dice.place(4)],
+            lost: [0, 1, 3, 10][dice.place(4)],
+            doubled: [0, 2, 10][dice.place(3)],
+            overtaking: [0, 10, 100][dice.place(3)],
+        }
+    }
+}
+
+/// What one validator does that it should not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Treason {
+    /// Its key votes in two places at once, each of them honest by itself.
+    Twins,
+    /// It tells some another vote than the others.
+    Votes,
+    /// It shows some another block than the others, which no rule allows.
+    Blocks,
+    /// It keeps its blocks from some.
+    Withholds,
+}
+
+impl Treason {
+    /// Which kind it is, for the count.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Twins => "traitor: twins",
+            Self::Votes => "traitor: votes",
+            Self::Blocks => "traitor: blocks",
+            Self::Withholds => "traitor: withholds",
+        }
+    }
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// These ways carry nothing for a while.
+    Cut { ways: Vec<(usize, usize)>, heals: Duration },
+    /// The stream between two ends and is opened again.
+    Flap { one: usize, other: usize },
+    /// The wires become bad, all of them.
+    Storm(Weather),
+    /// The power of a node goes, now or at a later write, and it comes back on what its disk holds, or on an empty one.
+    Crash { place: usize, writes: Option<i64>, back: Duration, empty: bool },
+    /// All lose power, and come back after a while.
+    Blackout { back: Duration },
+    /// A node's clock is off by so much from now on.
+    Clock { place: usize, off_ms: i64 },
+    /// An hour goes by while nothing moves: nodes stand still, and go on where they were.
+    Hour,
+}
+
+impl Fault {
+    /// Which kind it is, for the count.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Cut { ways, .. } if ways.iter().all(|(from, to)| ways.contains(&(*to, *from))) => "partition",
+            Self::Cut { .. } => "one-way partition",
+            Self::Flap { .. } => "stream ended",
+            Self::Storm(_) => "bad weather",
+            Self::Crash { empty: true, .. } => "empty disk",
+            Self::Crash { writes: Some(_), .. } => "crash at a write",
+            Self::Crash { writes: None, .. } => "crash",
+            Self::Blackout { .. } => "blackout",
+            Self::Clock { .. } => "clock jump",
+            Self::Hour => "halt of an hour",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// Which faults nodes have beyond what a seed brings: only to show that they would be found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    /// None.
+    #[default]
+    None,
+    /// Logs do not outlive a crash.
+    ForgetfulLogs,
+    /// Disks do not outlive a crash.
+    ForgetfulDisks,
+    /// Two validators of four vote in two places at once.
+    TwoTwins,
+}
+
+/// What a seed brings.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// The power of each validator.
+    pub(super) powers: Vec<u64>,
+    /// Whether there is an observer beside them.
+    pub(super) observer: bool,
+    /// The validator that is not honest, if one is.
+    pub(super) traitor: Option<(usize, Treason)>,
+    /// The faults, in order of time.
+    pub(super) faults: Vec<(Duration, Fault)>,
+}
+
+impl Plan {
+    pub(super) fn of(dice: &mut Seed, sabotage: Sabotage) -> Self {
+        let powers = if dice.happens(20) { vec![3, 2, 2, 2] } else { vec![1; 4] };
+        let observer = dice.happens(30);
+        let treasons = [Treason::Twins, Treason::Votes, Treason::Blocks, Treason::Withholds];
+        // One of a quarter of the power or less: of unequal ones not the strongest.
+        let traitor = dice.happens(45).then(|| (1 + dice.place(3), treasons[dice.place(4)]));
+        let honest = |place: usize| traitor.is_none_or(|(traitor, _)| traitor != place);
+        // A validator that loses its disk may sign twice, so it is the one that is not honest; an observer may always.
+        let loses = if observer && dice.happens(50) {
+            Some(4)
+        } else {
+            traitor.is_none().then(|| 1 + dice.place(3)).filter(|_| dice.happens(40))
+        };
+        let nodes = powers.len() + usize::from(observer);
+        let mut plan = Self { powers, observer, traitor, faults: Vec::new() };
+        if sabotage != Sabotage::None {
+            plan.traitor = None;
+        }
+        for _ in 0..2 + dice.below(7) {
+            let at = Duration::from_millis(500 + dice.below(u64::try_from(TROUBLE.as_millis()).unwrap() - 500));
+            let fault = plan.fault(dice, nodes, loses.filter(|_| sabotage == Sabotage::None));
+            plan.faults.push((at, fault));
+        }
+        if sabotage != Sabotage::None {
+            plan.faults.push((TROUBLE / 2, Fault::Blackout { back: Duration::from_secs(1) }));
+        }
+        debug_assert!(loses.is_none_or(|place| place == 4 || honest(place)));
+        plan.faults.sort_by_key(|(at, _)| *at);
+        plan
+    }
+
+    fn fault(&self, dice: &mut Seed, nodes: usize, loses: Option<usize>) -> Fault {
+        let back = Duration::from_millis(100 + dice.below(6_000));
+        let off_ms = |dice: &mut Seed| {
+            let most = [500, 4_000, 60_000, 3_600_000][dice.place(4)];
+            let off = i64::try_from(dice.below(2 * most + 1)).unwrap();
+            off - i64::try_from(most).unwrap()
+        };
+        match dice.below(100) {
+            0..20 => Fault::Cut { ways: ways(dice, nodes), heals: Duration::from_millis(200 + dice.below(9_000)) },
+            20..27 => {
+                let one = dice.place(nodes);
+                Fault::Flap { one, other: (one + 1 + dice.place(nodes - 1)) % nodes }
+            }
+            27..42 => Fault::Storm(Weather::bad(dice)),
+            42..72 => {
+                let place = dice.place(nodes);
+                let writes = dice.happens(70).then(|| i64::try_from(dice.below(24)).unwrap());
+                Fault::Crash { place, writes, back, empty: loses == Some(place) }
+            }
+            72..79 => Fault::Blackout { back },
+            79..92 => Fault::Clock { place: dice.place(nodes), off_ms: off_ms(dice) },
+            92..97 => Fault::Hour,
+            _ => match loses {
+                Some(place) => Fault::Crash { place, writes: None, back, empty: true },
+                None => Fault::Storm(Weather::default()),
+            },
+        }
+    }
+}
+
+/// A partition: into two groups, of one node, or of what one says alone.
+fn ways(dice: &mut Seed, nodes: usize) -> Vec<(usize, usize)> {
+    let mut ways = Vec::new();
+    let here: Vec<usize> = (0..nodes).filter(|_| dice.happens(50)).collect();
+    let one_way = dice.happens(40);
+    for from in 0..nodes {
+        for to in 0..nodes {
+            let (from_here, to_here) = (here.contains(&from), here.contains(&to));
+            if from != to && from_here != to_here && (from_here || !one_way) {
+                ways.push((from, to));
+            }
+        }
+    }
+    ways
+}
