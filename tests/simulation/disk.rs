@@ -16,11 +16,13 @@ pub(super) struct Power {
     writes_left: AtomicI64,
     /// Whether the write at which it goes reaches the disk all the same.
     reaches: AtomicBool,
+    /// Whether the disk is full.
+    full: AtomicBool,
 }
 
 impl Default for Power {
     fn default() -> Self {
-        Self { writes_left: AtomicI64::new(i64::MAX), reaches: AtomicBool::new(false) }
+        Self { writes_left: AtomicI64::new(i64::MAX), reaches: AtomicBool::new(false), full: AtomicBool::new(false) }
     }
 }
 
@@ -33,6 +35,11 @@ impl Power {
 
     pub(super) fn restore(&self) {
         self.cut_after(i64::MAX, false);
+    }
+
+    /// The disk is full from now on, or has room again.
+    pub(super) fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
     }
 
     pub(super) fn is_out(&self) -> bool {
@@ -83,6 +90,9 @@ impl Disk {
 
 impl Store for Disk {
     fn put_body(&self, height: u64, id: &BlockId, body: &[u8]) -> Result<(), StoreFault> {
+        if self.power.full.load(Ordering::Relaxed) {
+            return Err(StoreFault::Full { operation: "writing a body" });
+        }
         self.write("writing a body", |store| store.put_body(height, id, body))
     }
 

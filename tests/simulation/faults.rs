@@ -78,8 +78,12 @@ pub(super) enum Fault {
     Blackout { back: Duration },
     /// A node's clock is off by so much from now on.
     Clock { place: usize, off_ms: i64 },
-    /// An hour goes by while nothing moves: nodes stand still, and go on where they were.
-    Hour,
+    /// An hour goes by while nothing moves: nodes stand still and go on where they were, or are started again.
+    Hour { blackout: bool },
+    /// Whoever commits a block first from now on is cut off, and all others lose their power in that moment.
+    Ambush { apart: Duration },
+    /// A node's disk takes no more blocks for a while.
+    Full { place: usize, lasts: Duration },
 }
 
 impl Fault {
@@ -95,7 +99,9 @@ impl Fault {
             Self::Crash { writes: None, .. } => "crash",
             Self::Blackout { .. } => "blackout",
             Self::Clock { .. } => "clock jump",
-            Self::Hour => "halt of an hour",
+            Self::Hour { .. } => "halt of an hour",
+            Self::Ambush { .. } => "ambush of a commit",
+            Self::Full { .. } => "full disk",
         }
     }
 }
@@ -118,6 +124,25 @@ pub enum Sabotage {
     ForgetfulDisks,
     /// Two validators of four vote in two places at once.
     TwoTwins,
+}
+
+impl Sabotage {
+    /// What shows it, beside what the seed brings.
+    fn faults(self) -> Vec<(Duration, Fault)> {
+        let apart = Duration::from_secs(8);
+        match self {
+            Self::None => Vec::new(),
+            Self::ForgetfulLogs => (1..5).map(|number| (TROUBLE / 5 * number, Fault::Ambush { apart })).collect(),
+            Self::ForgetfulDisks => vec![(TROUBLE / 2, Fault::Blackout { back: apart })],
+            // One honest validator with one of each two twins, the other with the others: each side is a quorum.
+            Self::TwoTwins => {
+                let (here, there) = ([0, 1, 2], [3, 4, 5]);
+                let across = |from: usize| there.into_iter().flat_map(move |to| [(from, to), (to, from)]);
+                let ways = here.into_iter().flat_map(across).collect();
+                vec![(TROUBLE / 3, Fault::Cut { ways, heals: apart })]
+            }
+        }
+    }
 }
 
 /// What a seed brings.
@@ -147,19 +172,19 @@ impl Plan {
         } else {
             traitor.is_none().then(|| 1 + dice.place(3)).filter(|_| dice.happens(40))
         };
-        let nodes = powers.len() + usize::from(observer);
+        let twins = traitor.is_some_and(|(_, treason)| treason == Treason::Twins);
+        let nodes = powers.len() + usize::from(observer) + usize::from(twins);
         let mut plan = Self { powers, observer, traitor, faults: Vec::new() };
         if sabotage != Sabotage::None {
-            plan.traitor = None;
+            (plan.traitor, plan.powers, plan.observer) = (None, vec![1; 4], false);
         }
+        let nodes = if sabotage == Sabotage::None { nodes } else { 4 };
         for _ in 0..2 + dice.below(7) {
             let at = Duration::from_millis(500 + dice.below(u64::try_from(TROUBLE.as_millis()).unwrap() - 500));
             let fault = plan.fault(dice, nodes, loses.filter(|_| sabotage == Sabotage::None));
             plan.faults.push((at, fault));
         }
-        if sabotage != Sabotage::None {
-            plan.faults.push((TROUBLE / 2, Fault::Blackout { back: Duration::from_secs(1) }));
-        }
+        plan.faults.extend(sabotage.faults());
         debug_assert!(loses.is_none_or(|place| place == 4 || honest(place)));
         plan.faults.sort_by_key(|(at, _)| *at);
         plan
@@ -173,7 +198,8 @@ impl Plan {
             off - i64::try_from(most).unwrap()
         };
         match dice.below(100) {
-            0..20 => Fault::Cut { ways: ways(dice, nodes), heals: Duration::from_millis(200 + dice.below(9_000)) },
+            0..6 => Fault::Ambush { apart: back },
+            6..20 => Fault::Cut { ways: ways(dice, nodes), heals: Duration::from_millis(200 + dice.below(9_000)) },
             20..27 => {
                 let one = dice.place(nodes);
                 Fault::Flap { one, other: (one + 1 + dice.place(nodes - 1)) % nodes }
@@ -186,7 +212,8 @@ impl Plan {
             }
             72..79 => Fault::Blackout { back },
             79..92 => Fault::Clock { place: dice.place(nodes), off_ms: off_ms(dice) },
-            92..97 => Fault::Hour,
+            92..95 => Fault::Hour { blackout: dice.happens(50) },
+            95..97 => Fault::Full { place: dice.place(nodes), lasts: back },
             _ => match loses {
                 Some(place) => Fault::Crash { place, writes: None, back, empty: true },
                 None => Fault::Storm(Weather::default()),

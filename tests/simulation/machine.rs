@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chain::genesis::Genesis;
 use chain::hash::StatementId;
 use chain::key::SecretKey;
-use consensus::simulation::{Log, Node, Stopped, Time};
+use consensus::simulation::{Counts, Log, Node, Stopped, Time};
 use consensus::{Equivocation, Host, Options, Parts};
 use ledger::parallel::Alone;
 use replica::mempool::{Limits, Mempool};
@@ -73,9 +73,7 @@ impl Host for Around {
         self.told.lock().unwrap().committed.push(committed.clone());
     }
 
-    fn no_room(&self, operation: &'static str) {
-        panic!("memory has no room for {operation}");
-    }
+    fn no_room(&self, _: &'static str) {}
 
     fn room(&self) {}
 
@@ -122,6 +120,7 @@ pub(super) struct Machine {
     time: Time,
     told: Arc<Mutex<Told>>,
     life: Option<Life>,
+    counts: Counts,
     /// How often it was started.
     pub(super) lives: u64,
     /// When it is looked after next.
@@ -145,6 +144,7 @@ impl Machine {
             time: time.clone(),
             told: Arc::default(),
             life: None,
+            counts: Counts::default(),
             lives: 0,
             wakes: None,
             dice,
@@ -182,8 +182,22 @@ impl Machine {
         Ok(())
     }
 
+    /// What became necessary in its lives so far.
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = self.counts;
+        if let Some(life) = &self.life {
+            let Counts { replayed, rounds, proposed_again, synced } = life.node.counts();
+            counts.replayed += replayed;
+            counts.rounds += rounds;
+            counts.proposed_again += proposed_again;
+            counts.synced += synced;
+        }
+        counts
+    }
+
     /// Ends it at once.
     pub(super) fn end(&mut self) {
+        self.counts = self.counts();
         self.life = None;
         self.wakes = None;
     }

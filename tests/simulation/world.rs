@@ -38,6 +38,8 @@ enum Event {
     Fault(Fault),
     Join(Vec<(usize, usize)>),
     Connect(usize, usize),
+    Ambush { place: usize, apart: Duration },
+    Room { place: usize },
     Dies { place: usize, life: u64, back: Duration, empty: bool },
     Back { place: usize, life: u64 },
     Heal,
@@ -65,6 +67,8 @@ pub(super) struct World {
     faults: BTreeMap<&'static str, u64>,
     dice: Seed,
     healed: bool,
+    /// Somebody waits for the next block to be committed, to strike.
+    ambush: Option<Duration>,
 }
 
 /// The genesis for these powers; it is the same for all seeds.
@@ -108,6 +112,7 @@ impl World {
             faults: BTreeMap::new(),
             dice: dice.part(5),
             healed: false,
+            ambush: None,
             genesis,
             plan,
         };
@@ -171,9 +176,7 @@ impl World {
     fn is_honest(&self, place: usize) -> bool {
         let own = |other: usize| self.machines[other].key.as_ref().map(chain::key::SecretKey::public);
         let twin = (0..self.machines.len()).any(|other| other != place && own(place).is_some() && own(other) == own(place));
-        // Who hides that it is not safe is what is looked for.
-        self.sabotage == Sabotage::TwoTwins && place < self.plan.powers.len()
-            || (!twin && self.plan.traitor.is_none_or(|(traitor, _)| traitor != place))
+        !twin && self.plan.traitor.is_none_or(|(traitor, _)| traitor != place)
     }
 
     /// Lets everything happen.
@@ -216,7 +219,13 @@ impl World {
             let equivocations = machine.take_told().equivocations;
             *self.faults.entry("double votes seen").or_default() += equivocations;
         }
+        let all: Vec<_> = self.machines.iter().map(Machine::counts).collect();
+        let sum = |of: fn(&consensus::simulation::Counts) -> u64| all.iter().map(of).sum::<u64>();
         for (kind, count) in [
+            ("log entries replayed", sum(|counts| counts.replayed)),
+            ("rounds after the first", sum(|counts| counts.rounds)),
+            ("blocks proposed again", sum(|counts| counts.proposed_again)),
+            ("blocks synced", sum(|counts| counts.synced)),
             ("frames lost", self.wires.lost),
             ("frames doubled", self.wires.doubled),
             ("frames overtaken", self.wires.overtaken),
@@ -264,6 +273,8 @@ impl World {
             Event::Fault(fault) => self.fault(fault),
             Event::Join(ways) => self.wires.join(&ways),
             Event::Connect(one, other) => self.connect(one, other),
+            Event::Ambush { place, apart } => self.strike(place, apart),
+            Event::Room { place } => self.machines[place].power.fill(false),
             Event::Dies { place, life, back, empty } => {
                 if self.machines[place].lives == life && self.machines[place].runs() {
                     self.die(place, back, empty);
@@ -327,6 +338,11 @@ impl World {
             );
             if !self.is_honest(place) {
                 continue;
+            }
+            if committed.height > self.checker.height()
+                && let Some(apart) = self.ambush.take()
+            {
+                self.put(self.now(), Event::Ambush { place, apart });
             }
             self.checker.committed(place, &committed);
             for id in &committed.statements {
@@ -507,7 +523,31 @@ impl World {
                 }
             }
             Fault::Clock { place, off_ms } => self.machines[place].clock.set_off(off_ms + self.hours()),
-            Fault::Hour => self.machines.iter().for_each(|machine| machine.clock.jump(HOUR_MS)),
+            Fault::Ambush { apart } => self.ambush = Some(apart),
+            Fault::Full { place, lasts } => {
+                self.machines[place].power.fill(true);
+                self.put(now + lasts, Event::Room { place });
+            }
+            Fault::Hour { blackout } => {
+                self.machines.iter().for_each(|machine| machine.clock.jump(HOUR_MS));
+                if blackout {
+                    self.fault(Fault::Blackout { back: Duration::from_millis(100) });
+                }
+            }
+        }
+    }
+
+    /// One has committed a block. It is cut off, and all others lose their power before they hear of it.
+    fn strike(&mut self, place: usize, apart: Duration) {
+        self.history.note(self.time.passed(), format_args!("ambush: node {place} is cut off"));
+        let others = || (0..self.machines.len()).filter(|other| *other != place);
+        let ways: Vec<_> = others().flat_map(|other| [(place, other), (other, place)]).collect();
+        let running: Vec<usize> = others().filter(|other| self.machines[*other].runs()).collect();
+        self.wires.cut(&ways);
+        self.put((self.now() + apart).min(TROUBLE), Event::Join(ways));
+        for other in running {
+            let back = Duration::from_millis(50 + self.dice.below(800));
+            self.die(other, back, false);
         }
     }
 
@@ -520,6 +560,7 @@ impl World {
             let off_ms = i64::try_from(self.dice.below(200)).expect("it is small") - 100;
             self.machines[place].clock.set_off(off_ms + self.hours());
             self.machines[place].power.restore();
+            self.machines[place].power.fill(false);
             if !self.machines[place].runs() {
                 self.start(place);
             }

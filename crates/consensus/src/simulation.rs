@@ -82,6 +82,19 @@ pub enum Stopped {
     Core(String),
 }
 
+/// What became necessary, in one life of a node: whoever plans faults sees by it what they reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries of the log that were replayed.
+    pub replayed: u64,
+    /// Rounds after the first of a height.
+    pub rounds: u64,
+    /// Blocks that were proposed again in a later round, by this node.
+    pub proposed_again: u64,
+    /// Blocks that were got from peers who had them decided, and found right.
+    pub synced: u64,
+}
+
 /// A node.
 pub struct Node<S: Store, H: Host> {
     engine: Engine<S, H>,
@@ -132,6 +145,11 @@ impl<S: Store, H: Host> Node<S, H> {
     /// What blocks are built on.
     pub fn replica(&self) -> &Replica<S> {
         &self.engine.around.app.replica
+    }
+
+    /// What became necessary since it was started.
+    pub fn counts(&self) -> Counts {
+        self.engine.around.counts
     }
 
     /// A stream to a peer is open; one that was open before is replaced.

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::log::Log;
 use super::sync::Sync;
-use super::{Stopped, Time};
+use super::{Counts, Stopped, Time};
 use crate::app::{App, Work};
 use crate::clock::Clock;
 use crate::context::{Address, Context, Height, ValidatorSet};
@@ -85,6 +85,7 @@ pub(super) struct Around<S: Store, H: Host> {
     sync: Sync,
     tip: u64,
     status_at: Duration,
+    pub(super) counts: Counts,
 }
 
 /// Puts a node together, as `Consensus::start` does.
@@ -123,6 +124,7 @@ pub(super) fn assemble<S: Store, H: Host>(
         sync: Sync::new(options.blocks_timeout),
         tip,
         status_at,
+        counts: Counts::default(),
         app: App {
             replica,
             mempool,
@@ -217,6 +219,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             core.index_wal_entries(&entries);
         }
         self.around.recovering = true;
+        self.around.counts.replayed += entries.len() as u64;
         for entry in entries {
             self.feed(entry)?;
         }
@@ -454,6 +457,7 @@ impl<S: Store, H: Host> Around<S, H> {
         match effect {
             Effect::StartRound(height, round, proposer, role, r) => {
                 self.flush()?;
+                self.counts.rounds += u64::from(round.as_u32() > Some(0));
                 let ask = |reply_value| AppMsg::StartedRound { height, round, proposer, role, reply_value };
                 for value in self.ask(ask)?.unwrap_or_default() {
                     self.answer(Answer::Input(Input::ProposedValue(value, ValueOrigin::Consensus)));
@@ -468,6 +472,7 @@ impl<S: Store, H: Host> Around<S, H> {
                 Ok(r.resume_with(()))
             }
             Effect::RestreamProposal(height, round, valid_round, address, value_id, r) => {
+                self.counts.proposed_again += 1;
                 self.app.handle(AppMsg::RestreamProposal { height, round, valid_round, address, value_id })?;
                 Ok(r.resume_with(()))
             }
@@ -511,6 +516,7 @@ impl<S: Store, H: Host> Around<S, H> {
         match self.ask(ask)? {
             Some(SyncedValueOutcome::Verdict(mut proposed)) if proposed.value.id() == certificate.value_id => {
                 proposed.round = round;
+                self.counts.synced += 1;
                 self.answer(Answer::Input(Input::ProposedValue(proposed, ValueOrigin::Sync)));
             }
             Some(SyncedValueOutcome::Verdict(_) | SyncedValueOutcome::PeerFault) => self.sync.fault(peer, now),
