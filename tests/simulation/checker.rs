@@ -96,7 +96,8 @@ impl Checker {
                 None => first = Some((place, ids, state)),
                 Some((other, others, others_state)) => {
                     if *others != ids {
-                        let what = format!("nodes {other} and {place} have chains of {} and {}", others.len(), ids.len());
+                        let what =
+                            format!("nodes {other} and {place} have chains of {} and {}", others.len(), ids.len());
                         self.wrong(format!("FORK or lag at the end: {what} blocks"));
                     } else if *others_state != state {
                         self.wrong(format!("nodes {other} and {place} differ in state: {others_state}, {state}"));
@@ -127,7 +128,9 @@ impl Checker {
         for (id, (height, by)) in self.acknowledged.clone() {
             if found.get(&id) != Some(&height) {
                 let what = found.get(&id).map_or("not at all".to_owned(), |found| format!("at height {found}"));
-                self.wrong(format!("LOSS: node {by} said {id} is final at height {height}; node {place} has it {what}"));
+                self.wrong(format!(
+                    "LOSS: node {by} said {id} is final at height {height}; node {place} has it {what}"
+                ));
             }
         }
     }
@@ -144,7 +147,9 @@ impl Checker {
                 // No lease ends within a simulation, and nothing is unlocked in it.
                 Ok(Record::Locked { token, .. }) => {
                     if let Some(before) = held.insert(subject.clone(), token) {
-                        self.wrong(format!("DOUBLE LOCK: node {place} has {subject} locked under {before} and {token}"));
+                        self.wrong(format!(
+                            "DOUBLE LOCK: node {place} has {subject} locked under {before} and {token}"
+                        ));
                     }
                 }
                 Ok(Record::Closed { token, .. }) if held.get(&subject) != Some(&token) => {
@@ -181,6 +186,7 @@ fn verify(genesis: &Genesis, blocks: &[CommittedBlock]) -> Result<(), String> {
         writer.push(block).map_err(|error| error.to_string())?;
     }
     let (archive, ..) = writer.finish().map_err(|error| error.to_string())?;
-    let report = verify_archive(&archive[..], genesis, Options::default(), |_| {}).map_err(|error| error.to_string())?;
+    let report =
+        verify_archive(&archive[..], genesis, Options::default(), |_| {}).map_err(|error| error.to_string())?;
     if report.report.status == Status::Verified { Ok(()) } else { Err(format!("{:?}", report.report)) }
 }

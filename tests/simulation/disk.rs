@@ -77,7 +77,11 @@ impl Disk {
         *self.store.write().unwrap() = Arc::default();
     }
 
-    fn write<T>(&self, operation: &'static str, write: impl Fn(&MemoryStore) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
+    fn write<T>(
+        &self,
+        operation: &'static str,
+        write: impl Fn(&MemoryStore) -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
         if self.power.write() {
             return write(&self.store());
         }

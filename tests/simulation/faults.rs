@@ -74,8 +74,8 @@ pub(super) enum Fault {
     Storm(Weather),
     /// The power of a node goes, now or at a later write, and it comes back on what its disk holds, or on an empty one.
     Crash { place: usize, writes: Option<i64>, back: Duration, empty: bool },
-    /// All lose power, and come back after a while.
-    Blackout { back: Duration },
+    /// All lose power, and come back after a while: at once, or each at some write of its own.
+    Blackout { back: Duration, at_writes: bool },
     /// A node's clock is off by so much from now on.
     Clock { place: usize, off_ms: i64 },
     /// An hour goes by while nothing moves: nodes stand still and go on where they were, or are started again.
@@ -97,7 +97,8 @@ impl Fault {
             Self::Crash { empty: true, .. } => "empty disk",
             Self::Crash { writes: Some(_), .. } => "crash at a write",
             Self::Crash { writes: None, .. } => "crash",
-            Self::Blackout { .. } => "blackout",
+            Self::Blackout { at_writes: true, .. } => "blackout at writes",
+            Self::Blackout { at_writes: false, .. } => "blackout",
             Self::Clock { .. } => "clock jump",
             Self::Hour { .. } => "halt of an hour",
             Self::Ambush { .. } => "ambush of a commit",
@@ -133,7 +134,7 @@ impl Sabotage {
         match self {
             Self::None => Vec::new(),
             Self::ForgetfulLogs => (1..5).map(|number| (TROUBLE / 5 * number, Fault::Ambush { apart })).collect(),
-            Self::ForgetfulDisks => vec![(TROUBLE / 2, Fault::Blackout { back: apart })],
+            Self::ForgetfulDisks => vec![(TROUBLE / 2, Fault::Blackout { back: apart, at_writes: false })],
             // One honest validator with one of each two twins, the other with the others: each side is a quorum.
             Self::TwoTwins => {
                 let (here, there) = ([0, 1, 2], [3, 4, 5]);
@@ -165,7 +166,6 @@ impl Plan {
         let treasons = [Treason::Twins, Treason::Votes, Treason::Blocks, Treason::Withholds];
         // One of a quarter of the power or less: of unequal ones not the strongest.
         let traitor = dice.happens(45).then(|| (1 + dice.place(3), treasons[dice.place(4)]));
-        let honest = |place: usize| traitor.is_none_or(|(traitor, _)| traitor != place);
         // A validator that loses its disk may sign twice, so it is the one that is not honest; an observer may always.
         let loses = if observer && dice.happens(50) {
             Some(4)
@@ -179,47 +179,52 @@ impl Plan {
             (plan.traitor, plan.powers, plan.observer) = (None, vec![1; 4], false);
         }
         let nodes = if sabotage == Sabotage::None { nodes } else { 4 };
-        for _ in 0..2 + dice.below(7) {
+        for _ in 0..3 + dice.below(8) {
             let at = Duration::from_millis(500 + dice.below(u64::try_from(TROUBLE.as_millis()).unwrap() - 500));
-            let fault = plan.fault(dice, nodes, loses.filter(|_| sabotage == Sabotage::None));
-            plan.faults.push((at, fault));
+            plan.faults.push((at, fault(dice, nodes)));
+        }
+        if let Some(place) = loses.filter(|_| sabotage == Sabotage::None) {
+            for _ in 0..1 + dice.below(2) {
+                let at = Duration::from_millis(4_000 + dice.below(15_000));
+                let (writes, back) = (at_write(dice), Duration::from_millis(100 + dice.below(6_000)));
+                plan.faults.push((at, Fault::Crash { place, writes, back, empty: true }));
+            }
         }
         plan.faults.extend(sabotage.faults());
-        debug_assert!(loses.is_none_or(|place| place == 4 || honest(place)));
         plan.faults.sort_by_key(|(at, _)| *at);
         plan
     }
+}
 
-    fn fault(&self, dice: &mut Seed, nodes: usize, loses: Option<usize>) -> Fault {
-        let back = Duration::from_millis(100 + dice.below(6_000));
-        let off_ms = |dice: &mut Seed| {
-            let most = [500, 4_000, 60_000, 3_600_000][dice.place(4)];
-            let off = i64::try_from(dice.below(2 * most + 1)).unwrap();
-            off - i64::try_from(most).unwrap()
-        };
-        match dice.below(100) {
-            0..6 => Fault::Ambush { apart: back },
-            6..20 => Fault::Cut { ways: ways(dice, nodes), heals: Duration::from_millis(200 + dice.below(9_000)) },
-            20..27 => {
-                let one = dice.place(nodes);
-                Fault::Flap { one, other: (one + 1 + dice.place(nodes - 1)) % nodes }
-            }
-            27..42 => Fault::Storm(Weather::bad(dice)),
-            42..72 => {
-                let place = dice.place(nodes);
-                let writes = dice.happens(70).then(|| i64::try_from(dice.below(24)).unwrap());
-                Fault::Crash { place, writes, back, empty: loses == Some(place) }
-            }
-            72..79 => Fault::Blackout { back },
-            79..92 => Fault::Clock { place: dice.place(nodes), off_ms: off_ms(dice) },
-            92..95 => Fault::Hour { blackout: dice.happens(50) },
-            95..97 => Fault::Full { place: dice.place(nodes), lasts: back },
-            _ => match loses {
-                Some(place) => Fault::Crash { place, writes: None, back, empty: true },
-                None => Fault::Storm(Weather::default()),
-            },
+/// One fault of any kind but an empty disk, which not everybody may have.
+fn fault(dice: &mut Seed, nodes: usize) -> Fault {
+    let back = Duration::from_millis(100 + dice.below(6_000));
+    match dice.below(100) {
+        0..8 => Fault::Ambush { apart: back },
+        8..21 => Fault::Cut { ways: ways(dice, nodes), heals: Duration::from_millis(200 + dice.below(9_000)) },
+        21..27 => {
+            let one = dice.place(nodes);
+            Fault::Flap { one, other: (one + 1 + dice.place(nodes - 1)) % nodes }
         }
+        27..42 => Fault::Storm(Weather::bad(dice)),
+        42..72 => Fault::Crash { place: dice.place(nodes), writes: at_write(dice), back, empty: false },
+        72..81 => Fault::Blackout { back, at_writes: dice.happens(50) },
+        81..90 => Fault::Clock { place: dice.place(nodes), off_ms: off_ms(dice) },
+        90..94 => Fault::Hour { blackout: dice.happens(50) },
+        94..98 => Fault::Full { place: dice.place(nodes), lasts: back },
+        _ => Fault::Storm(Weather::default()),
     }
+}
+
+/// After how many writes the power goes, when it is not at once.
+fn at_write(dice: &mut Seed) -> Option<i64> {
+    dice.happens(70).then(|| i64::try_from(dice.below(24)).expect("it is small"))
+}
+
+/// How far off a clock is, ms: mostly little, at most an hour.
+fn off_ms(dice: &mut Seed) -> i64 {
+    let most = [500, 4_000, 60_000, 3_600_000][dice.place(4)];
+    i64::try_from(dice.below(2 * most + 1)).expect("it is small") - i64::try_from(most).expect("it is small")
 }
 
 /// A partition: into two groups, of one node, or of what one says alone.

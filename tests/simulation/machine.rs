@@ -1,7 +1,7 @@
 //! One node of the simulation: its disk, its clock, and its lives.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,7 +70,7 @@ impl Host for Around {
     fn dropped(&self, _: &[(StatementId, Dropped)]) {}
 
     fn committed(&self, committed: &Committed) {
-        self.told.lock().unwrap().committed.push(committed.clone());
+        lock(&self.told).committed.push(committed.clone());
     }
 
     fn no_room(&self, _: &'static str) {}
@@ -82,7 +82,7 @@ impl Host for Around {
     }
 
     fn equivocated(&self, _: Equivocation) {
-        self.told.lock().unwrap().equivocations += 1;
+        lock(&self.told).equivocations += 1;
     }
 }
 
@@ -223,7 +223,7 @@ impl Machine {
 
     /// What it told since it was asked last.
     pub(super) fn take_told(&mut self) -> Told {
-        std::mem::take(&mut self.told.lock().unwrap())
+        std::mem::take(&mut *lock(&self.told))
     }
 
     /// Takes in what others share, as the door does, and passes on what is new.
@@ -278,6 +278,11 @@ impl Machine {
     pub(super) fn height(&self) -> Option<u64> {
         self.life.as_ref().map(|life| life.node.replica().tip().progress.height)
     }
+}
+
+// Nothing is half told when a node panics.
+fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
+    told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An error with all its causes.

@@ -1,6 +1,7 @@
 //! The loop: what happens next, and what follows from it.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::traitor::Traitor;
 use super::wires::Wires;
 use super::{Options, Run};
 use crate::consortium::{AGENCIES, genesis_with, secret};
+use crate::trial::panic_text;
 use crate::trial::seed::Seed;
 
 /// How long after healing everything must be final.
@@ -94,7 +96,7 @@ impl World {
         let early = (0..5 + story_dice.below(6)).map(|_| Duration::from_millis(story_dice.below(trouble_ms)));
         let mut begins: Vec<Duration> = early.collect();
         begins.extend([TROUBLE + Duration::from_millis(500), TROUBLE + Duration::from_millis(2_000)]);
-        let mut world = Self {
+        Self {
             seed,
             sabotage: options.sabotage,
             time,
@@ -110,18 +112,17 @@ impl World {
             checker: Checker::default(),
             history: History::new(options.keep_history),
             faults: BTreeMap::new(),
-            dice: dice.part(5),
+            dice,
             healed: false,
             ambush: None,
             genesis,
             plan,
-        };
-        world.people(&dice);
-        world
+        }
     }
 
     /// Puts the nodes there, and what will happen to them.
-    fn people(&mut self, dice: &Seed) {
+    fn people(&mut self) {
+        let dice = std::mem::replace(&mut self.dice, Seed::new(self.seed).part(5));
         let validators = self.plan.powers.len();
         let mut keys: Vec<Option<usize>> = (0..validators).map(Some).collect();
         if self.plan.observer {
@@ -175,12 +176,21 @@ impl World {
     /// Whether what a node does counts: a traitor may say what it likes, and a twin is one.
     fn is_honest(&self, place: usize) -> bool {
         let own = |other: usize| self.machines[other].key.as_ref().map(chain::key::SecretKey::public);
-        let twin = (0..self.machines.len()).any(|other| other != place && own(place).is_some() && own(other) == own(place));
+        let twin =
+            (0..self.machines.len()).any(|other| other != place && own(place).is_some() && own(other) == own(place));
         !twin && self.plan.traitor.is_none_or(|(traitor, _)| traitor != place)
     }
 
-    /// Lets everything happen.
+    /// Lets everything happen, and looks at what came of it. A panic is a loss like any other.
     pub(super) fn run(mut self) -> Run {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.live())) {
+            self.wrong(format!("it panicked: {}", panic_text(panic.as_ref())));
+        }
+        self.end()
+    }
+
+    fn live(&mut self) {
+        self.people();
         let mut steps = 0;
         while self.checker.wrong.is_empty() && self.clients.wrong.is_empty() && !self.is_done() {
             let Some(((at, _), event)) = self.events.pop_first() else { break };
@@ -192,7 +202,6 @@ impl World {
                 break;
             }
         }
-        self.end()
     }
 
     fn is_done(&self) -> bool {
@@ -210,8 +219,7 @@ impl World {
 
     fn end(mut self) -> Run {
         if self.checker.wrong.is_empty() {
-            let honest: Vec<&Machine> =
-                self.machines.iter().filter(|machine| self.is_honest(machine.place)).collect();
+            let honest: Vec<&Machine> = self.machines.iter().filter(|machine| self.is_honest(machine.place)).collect();
             let sample = usize::try_from(self.seed % 7).expect("it is small");
             self.checker.check(&self.genesis, &honest, sample);
         }
@@ -235,7 +243,8 @@ impl World {
         }
         let (heights, acknowledged) = (self.checker.height(), self.checker.acknowledged_count());
         let end = self.time.passed();
-        self.history.note(end, format_args!("end: {heights} blocks, {acknowledged} statements of {}", self.clients.count()));
+        self.history
+            .note(end, format_args!("end: {heights} blocks, {acknowledged} statements of {}", self.clients.count()));
         let wrong = self.checker.wrong.into_iter().chain(self.clients.wrong).collect();
         Run {
             seed: self.seed,
@@ -334,7 +343,12 @@ impl World {
         for committed in told.committed {
             self.history.note(
                 self.time.passed(),
-                format_args!("node {place} commits {} {} with {}", committed.height, committed.id, committed.statements.len()),
+                format_args!(
+                    "node {place} commits {} {} with {}",
+                    committed.height,
+                    committed.id,
+                    committed.statements.len()
+                ),
             );
             if !self.is_honest(place) {
                 continue;
@@ -483,6 +497,19 @@ impl World {
         }
     }
 
+    /// A node dies now, or at a write.
+    fn crash(&mut self, place: usize, writes: Option<i64>, back: Duration, empty: bool) {
+        if !self.machines[place].runs() {
+            return;
+        }
+        let Some(writes) = writes else { return self.die(place, back, empty) };
+        let (life, reaches) = (self.machines[place].lives, self.dice.happens(50));
+        self.machines[place].power.cut_after(writes, reaches);
+        self.dying.insert(place, (back, empty));
+        // When it does not write that much, at any rate soon.
+        self.put(self.now() + Duration::from_secs(2), Event::Dies { place, life, back, empty });
+    }
+
     fn fault(&mut self, fault: Fault) {
         *self.faults.entry(fault.kind()).or_default() += 1;
         self.history.note(self.time.passed(), format_args!("{fault}"));
@@ -498,28 +525,12 @@ impl World {
                 self.put(again, Event::Connect(one, other));
             }
             Fault::Storm(weather) => self.wires.weather = weather,
-            Fault::Crash { place, writes, back, empty } => {
-                let life = self.machines[place].lives;
-                if !self.machines[place].runs() {
-                    return;
-                }
-                match writes {
-                    None => self.die(place, back, empty),
-                    Some(writes) => {
-                        let reaches = self.dice.happens(50);
-                        self.machines[place].power.cut_after(writes, reaches);
-                        self.dying.insert(place, (back, empty));
-                        // When it does not write that much, at any rate soon.
-                        self.put(now + Duration::from_secs(2), Event::Dies { place, life, back, empty });
-                    }
-                }
-            }
-            Fault::Blackout { back } => {
+            Fault::Crash { place, writes, back, empty } => self.crash(place, writes, back, empty),
+            Fault::Blackout { back, at_writes } => {
                 for place in 0..self.machines.len() {
-                    if self.machines[place].runs() {
-                        let apart = Duration::from_millis(self.dice.below(500));
-                        self.die(place, back + apart, false);
-                    }
+                    let back = back + Duration::from_millis(self.dice.below(500));
+                    let writes = at_writes.then(|| i64::try_from(self.dice.below(16)).expect("it is small"));
+                    self.crash(place, writes, back, false);
                 }
             }
             Fault::Clock { place, off_ms } => self.machines[place].clock.set_off(off_ms + self.hours()),
@@ -531,7 +542,7 @@ impl World {
             Fault::Hour { blackout } => {
                 self.machines.iter().for_each(|machine| machine.clock.jump(HOUR_MS));
                 if blackout {
-                    self.fault(Fault::Blackout { back: Duration::from_millis(100) });
+                    self.fault(Fault::Blackout { back: Duration::from_millis(100), at_writes: false });
                 }
             }
         }

@@ -104,7 +104,11 @@ impl State {
     }
 
     /// Asks a peer for blocks.
-    pub(crate) fn call(&mut self, peer: PeerId, request: &arc_malachitebft_sync::Request<Context>) -> OutboundRequestId {
+    pub(crate) fn call(
+        &mut self,
+        peer: PeerId,
+        request: &arc_malachitebft_sync::Request<Context>,
+    ) -> OutboundRequestId {
         let id = self.next_call;
         self.next_call += 1;
         let request_id = OutboundRequestId::new(id);

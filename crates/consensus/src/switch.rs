@@ -126,13 +126,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Switch {
-    pub(crate) fn new(
-        me: KeyBytes,
-        domain: Domain,
-        scope: Scope,
-        wake: Arc<Wake>,
-        clock: Clock,
-    ) -> (Arc<Self>, Ends) {
+    pub(crate) fn new(me: KeyBytes, domain: Domain, scope: Scope, wake: Arc<Wake>, clock: Clock) -> (Arc<Self>, Ends) {
         let (events, events_end) = mpsc::channel(EVENTS_MAX);
         let (shared, shared_end) = mpsc::channel(STATEMENTS_MAX);
         let now = clock.now();
