@@ -1,7 +1,8 @@
 //! A node's disk, whose power can go at any write.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use chain::block::BlockId;
 use chain::hash::Hash;
@@ -56,11 +57,18 @@ impl Power {
 pub(super) struct Disk {
     store: RwLock<Arc<MemoryStore>>,
     power: Arc<Power>,
+    /// Bodies that are said to be durable and are not, when the disk is one that lies.
+    unwritten: Option<Mutex<BTreeMap<BlockId, (u64, Vec<u8>)>>>,
 }
 
 impl Disk {
-    pub(super) fn new(power: Arc<Power>) -> Self {
-        Self { store: RwLock::default(), power }
+    /// A disk; one that `lies` keeps bodies only when their blocks are committed.
+    pub(super) fn new(power: Arc<Power>, lies: bool) -> Self {
+        Self { store: RwLock::default(), power, unwritten: lies.then(Mutex::default) }
+    }
+
+    fn unwritten(&self, id: &BlockId) -> Option<(u64, Vec<u8>)> {
+        self.unwritten.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     fn store(&self) -> Arc<MemoryStore> {
@@ -70,6 +78,9 @@ impl Disk {
     /// What a crash leaves.
     pub(super) fn crash(&self) {
         self.store().crash();
+        if let Some(unwritten) = &self.unwritten {
+            unwritten.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// Everything on it is gone.
@@ -97,11 +108,18 @@ impl Store for Disk {
         if self.power.full.load(Ordering::Relaxed) {
             return Err(StoreFault::Full { operation: "writing a body" });
         }
+        if let Some(unwritten) = &self.unwritten {
+            unwritten.lock().unwrap_or_else(PoisonError::into_inner).insert(*id, (height, body.to_vec()));
+            return Ok(());
+        }
         self.write("writing a body", |store| store.put_body(height, id, body))
     }
 
     fn body(&self, id: &BlockId) -> Result<Option<Vec<u8>>, StoreFault> {
-        self.store().body(id)
+        match self.unwritten(id) {
+            Some((_, body)) => Ok(Some(body)),
+            None => self.store().body(id),
+        }
     }
 
     fn body_part(&self, id: &BlockId, offset: u32, len: u32) -> Result<Option<Vec<u8>>, StoreFault> {
@@ -109,7 +127,12 @@ impl Store for Disk {
     }
 
     fn append(&self, height: u64, decided: &Decided) -> Result<(), StoreFault> {
-        self.write("committing a block", |store| store.append(height, decided))
+        self.write("committing a block", |store| {
+            if let Some((height, body)) = self.unwritten(&decided.id) {
+                store.put_body(height, &decided.id, &body)?;
+            }
+            store.append(height, decided)
+        })
     }
 
     fn decided(&self, height: u64) -> Result<Option<Decided>, StoreFault> {

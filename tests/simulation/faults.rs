@@ -121,6 +121,8 @@ pub enum Sabotage {
     None,
     /// Logs do not outlive a crash.
     ForgetfulLogs,
+    /// Disks say that a block is durable that is not, until it is committed.
+    LyingDisks,
     /// Disks do not outlive a crash.
     ForgetfulDisks,
     /// Two validators of four vote in two places at once.
@@ -133,7 +135,9 @@ impl Sabotage {
         let apart = Duration::from_secs(8);
         match self {
             Self::None => Vec::new(),
-            Self::ForgetfulLogs => (1..5).map(|number| (TROUBLE / 5 * number, Fault::Ambush { apart })).collect(),
+            Self::ForgetfulLogs | Self::LyingDisks => {
+                (1..5).map(|number| (TROUBLE / 5 * number, Fault::Ambush { apart })).collect()
+            }
             Self::ForgetfulDisks => vec![(TROUBLE / 2, Fault::Blackout { back: apart, at_writes: false })],
             // One honest validator with one of each two twins, the other with the others: each side is a quorum.
             Self::TwoTwins => {

@@ -129,14 +129,21 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(place: usize, key: Option<SecretKey>, genesis: &Arc<Genesis>, time: &Time, dice: Seed) -> Self {
+    pub(super) fn new(
+        place: usize,
+        key: Option<SecretKey>,
+        genesis: &Arc<Genesis>,
+        time: &Time,
+        disk_lies: bool,
+        dice: Seed,
+    ) -> Self {
         let power = Arc::new(Power::default());
         let log_power = Arc::clone(&power);
         Self {
             place,
             peer: *peer_secret(place).public().as_bytes(),
             key,
-            disk: Arc::new(Disk::new(Arc::clone(&power))),
+            disk: Arc::new(Disk::new(Arc::clone(&power), disk_lies)),
             log: Log::new(move || log_power.write()),
             power,
             clock: Arc::new(Clock { time: time.clone(), off_ms: AtomicI64::new(0) }),

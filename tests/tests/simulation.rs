@@ -88,6 +88,11 @@ fn disks_that_do_not_outlive_a_crash_are_caught_as_a_loss() {
 }
 
 #[test]
+fn blocks_that_were_voted_for_and_are_not_on_the_disk_are_caught() {
+    caught(Sabotage::LyingDisks, "without having been checked");
+}
+
+#[test]
 fn half_of_the_power_in_wrong_hands_is_caught_as_a_fork() {
     caught(Sabotage::TwoTwins, "FORK");
 }

@@ -8,6 +8,7 @@
 //!
 //! It is no part of a node that serves anybody: nothing of `node` uses it.
 
+mod effects;
 mod engine;
 mod log;
 mod sync;

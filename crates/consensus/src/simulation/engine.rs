@@ -8,19 +8,15 @@ use arc_malachitebft_app_channel::app::metrics::Metrics;
 use arc_malachitebft_app_channel::{AppMsg, Reply};
 use arc_malachitebft_config::ConsensusConfig;
 use arc_malachitebft_core_consensus::r#gen::{CoResult, Gen};
-use arc_malachitebft_core_consensus::{
-    ConsensusMsg, Effect, Error, Input, LivenessMsg, Params, Resumable as _, Resume, State, VoteExtensionError, handle,
-};
+use arc_malachitebft_core_consensus::{Input, Params, Resume, State, handle};
 use arc_malachitebft_core_types::{
-    HeightParams, LinearTimeouts, Timeout, ValidatorSet as _, Value as _, ValueOrigin, ValuePayload, ValueResponse,
+    HeightParams, LinearTimeouts, Timeout, ValidatorSet as _, ValueOrigin, ValuePayload,
 };
-use arc_malachitebft_engine::host::{Next, SyncedValueOutcome};
+use arc_malachitebft_engine::host::Next;
 use arc_malachitebft_engine::network::{Msg, NetworkEvent, Status};
 use arc_malachitebft_peer::PeerId;
-use arc_malachitebft_signing::{Signer as _, Verifier as _, VerifierExt as _};
 use arc_malachitebft_sync::{self as calls, Request, Response, ValueRequest};
 use chain::key::SecretKey;
-use futures_util::FutureExt as _;
 use replica::port::Store;
 use tokio::sync::{mpsc, oneshot};
 
@@ -44,7 +40,7 @@ use crate::wake::Wake;
 const EARLY_MAX: usize = 1_024;
 
 /// Something the application said, on its way to the engine.
-enum Answer {
+pub(super) enum Answer {
     Start(Height, HeightParams<Context>),
     Input(Input<Context>),
     Committed(Height),
@@ -62,27 +58,27 @@ pub(super) struct Engine<S: Store, H: Host> {
 /// Everything that the core has an effect on.
 pub(super) struct Around<S: Store, H: Host> {
     pub(super) app: App<S, H>,
-    network: network::State,
-    log: Log,
-    time: Time,
+    pub(super) network: network::State,
+    pub(super) log: Log,
+    pub(super) time: Time,
     me: Address,
-    signer: Option<ChainSigner>,
-    verifier: ChainVerifier,
-    timeouts: LinearTimeouts,
-    timers: Vec<(Timeout, Duration)>,
+    pub(super) signer: Option<ChainSigner>,
+    pub(super) verifier: ChainVerifier,
+    pub(super) timeouts: LinearTimeouts,
+    pub(super) timers: Vec<(Timeout, Duration)>,
     /// Whether what is fed to the core comes from the log.
-    recovering: bool,
+    pub(super) recovering: bool,
     /// Whether this node votes at this height: else it keeps no log.
-    validates: bool,
+    pub(super) validates: bool,
     /// The height that runs and is not decided.
-    deciding: Option<u64>,
+    pub(super) deciding: Option<u64>,
     answers: BTreeMap<(Duration, u64), Answer>,
     answered_at: Duration,
     answers_count: u64,
     latency: Box<dyn FnMut() -> Duration + Send>,
     first: Option<oneshot::Receiver<(Height, HeightParams<Context>)>>,
-    next: Option<oneshot::Receiver<Next<Context>>>,
-    sync: Sync,
+    pub(super) next: Option<oneshot::Receiver<Next<Context>>>,
+    pub(super) sync: Sync,
     tip: u64,
     status_at: Duration,
     pub(super) counts: Counts,
@@ -143,11 +139,6 @@ pub(super) fn assemble<S: Store, H: Host>(
         time,
     };
     (Engine { core: None, early: Vec::new(), metrics: Metrics::new(), around }, ends, fanning, said)
-}
-
-/// What signs and verifies does not wait.
-fn at_once<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("nothing waits here for anything")
 }
 
 impl<S: Store, H: Host> Engine<S, H> {
@@ -337,20 +328,20 @@ impl<S: Store, H: Host> Engine<S, H> {
 
 impl<S: Store, H: Host> Around<S, H> {
     /// Asks the application, which answers at once or keeps the question.
-    fn ask<T>(&mut self, question: impl FnOnce(Reply<T>) -> AppMsg<Context>) -> Result<Option<T>, Stopped> {
+    pub(super) fn ask<T>(&mut self, question: impl FnOnce(Reply<T>) -> AppMsg<Context>) -> Result<Option<T>, Stopped> {
         let (reply, mut answer) = oneshot::channel();
         self.app.handle(question(reply))?;
         Ok(answer.try_recv().ok())
     }
 
     /// Puts an answer of the application on its way. They arrive in the order they were given.
-    fn answer(&mut self, answer: Answer) {
+    pub(super) fn answer(&mut self, answer: Answer) {
         self.answered_at = self.answered_at.max(self.time.passed() + (self.latency)());
         self.answers_count += 1;
         self.answers.insert((self.answered_at, self.answers_count), answer);
     }
 
-    fn say(&mut self, message: Msg<Context>) -> Result<(), Stopped> {
+    pub(super) fn say(&mut self, message: Msg<Context>) -> Result<(), Stopped> {
         self.network.take(message).map_err(|error| Stopped::Core(error.to_string()))
     }
 
@@ -392,178 +383,15 @@ impl<S: Store, H: Host> Around<S, H> {
         Ok(())
     }
 
-    fn flush(&self) -> Result<(), Stopped> {
+    pub(super) fn flush(&self) -> Result<(), Stopped> {
         if self.validates && !self.recovering {
             self.log.flush()?;
         }
         Ok(())
     }
 
-    fn set_timer(&mut self, timeout: Timeout) {
+    pub(super) fn set_timer(&mut self, timeout: Timeout) {
         self.timers.retain(|(other, _)| *other != timeout);
         self.timers.push((timeout, self.time.passed() + self.timeouts.duration_for(timeout)));
-    }
-
-    /// Does what the core wants done.
-    fn effect(&mut self, effect: Effect<Context>) -> Result<Resume<Context>, Stopped> {
-        match effect {
-            Effect::CancelAllTimeouts(r) => {
-                self.timers.clear();
-                Ok(r.resume_with(()))
-            }
-            Effect::CancelTimeout(timeout, r) => {
-                self.timers.retain(|(other, _)| *other != timeout);
-                Ok(r.resume_with(()))
-            }
-            Effect::ScheduleTimeout(timeout, r) => {
-                self.set_timer(timeout);
-                Ok(r.resume_with(()))
-            }
-            Effect::WalAppend(height, entry, r) => {
-                if self.validates && !self.recovering {
-                    self.log.append(height.0, entry)?;
-                }
-                Ok(r.resume_with(()))
-            }
-            Effect::PublishConsensusMsg(message, r) => {
-                self.flush()?;
-                self.say(Msg::PublishConsensusMsg(message))?;
-                Ok(r.resume_with(()))
-            }
-            Effect::PublishLivenessMsg(message, r) => {
-                self.say(Msg::PublishLivenessMsg(message))?;
-                Ok(r.resume_with(()))
-            }
-            Effect::RepublishVote(vote, r) => {
-                self.say(Msg::PublishLivenessMsg(LivenessMsg::Vote(vote)))?;
-                Ok(r.resume_with(()))
-            }
-            Effect::RepublishRoundCertificate(certificate, r) => {
-                self.say(Msg::PublishLivenessMsg(LivenessMsg::SkipRoundCertificate(certificate)))?;
-                Ok(r.resume_with(()))
-            }
-            effect @ (Effect::StartRound(..)
-            | Effect::GetValue(..)
-            | Effect::RestreamProposal(..)
-            | Effect::Decide(..)
-            | Effect::Finalize(..)
-            | Effect::CertVerifiedSyncValue(..)
-            | Effect::CertRejectedSyncValue(..)) => self.effect_on_application(effect),
-            effect => Ok(self.signature(effect)),
-        }
-    }
-
-    fn effect_on_application(&mut self, effect: Effect<Context>) -> Result<Resume<Context>, Stopped> {
-        match effect {
-            Effect::StartRound(height, round, proposer, role, r) => {
-                self.flush()?;
-                self.counts.rounds += u64::from(round.as_u32() > Some(0));
-                let ask = |reply_value| AppMsg::StartedRound { height, round, proposer, role, reply_value };
-                for value in self.ask(ask)?.unwrap_or_default() {
-                    self.answer(Answer::Input(Input::ProposedValue(value, ValueOrigin::Consensus)));
-                }
-                Ok(r.resume_with(()))
-            }
-            Effect::GetValue(height, round, timeout, r) => {
-                let timeout = self.timeouts.duration_for(timeout);
-                if let Some(value) = self.ask(|reply| AppMsg::GetValue { height, round, timeout, reply })? {
-                    self.answer(Answer::Input(Input::Propose(value)));
-                }
-                Ok(r.resume_with(()))
-            }
-            Effect::RestreamProposal(height, round, valid_round, address, value_id, r) => {
-                self.counts.proposed_again += 1;
-                self.app.handle(AppMsg::RestreamProposal { height, round, valid_round, address, value_id })?;
-                Ok(r.resume_with(()))
-            }
-            Effect::Decide(certificate, extensions, r) => {
-                self.flush()?;
-                let height = certificate.height;
-                self.deciding = None;
-                if self.ask(|reply| AppMsg::Decided { certificate, extensions, reply })?.is_some() {
-                    self.answer(Answer::Committed(height));
-                }
-                Ok(r.resume_with(()))
-            }
-            Effect::Finalize(certificate, extensions, evidence, r) => {
-                let (reply, next) = oneshot::channel();
-                self.next = Some(next);
-                self.app.handle(AppMsg::Finalized { certificate, extensions, evidence, reply })?;
-                Ok(r.resume_with(()))
-            }
-            Effect::CertVerifiedSyncValue(value, proposer, r) => {
-                self.certified(value, proposer)?;
-                Ok(r.resume_with(()))
-            }
-            Effect::CertRejectedSyncValue(peer, _, error, r) => {
-                let now = self.time.passed();
-                match error {
-                    Error::InvalidCommitCertificate(..) => self.sync.fault(peer, now),
-                    _ => self.sync.again(now),
-                }
-                Ok(r.resume_with(()))
-            }
-            _ => Err(Stopped::Core("an effect that is not the application's".to_owned())),
-        }
-    }
-
-    /// A block came whose certificate holds: the application looks at the block.
-    fn certified(&mut self, value: ValueResponse<Context>, proposer: Address) -> Result<(), Stopped> {
-        let now = self.time.passed();
-        let ValueResponse { peer, value_bytes, certificate } = value;
-        let (height, round) = (certificate.height, certificate.round);
-        let ask = |reply| AppMsg::ProcessSyncedValue { height, round, proposer, value_bytes, reply };
-        match self.ask(ask)? {
-            Some(SyncedValueOutcome::Verdict(mut proposed)) if proposed.value.id() == certificate.value_id => {
-                proposed.round = round;
-                self.counts.synced += 1;
-                self.answer(Answer::Input(Input::ProposedValue(proposed, ValueOrigin::Sync)));
-            }
-            Some(SyncedValueOutcome::Verdict(_) | SyncedValueOutcome::PeerFault) => self.sync.fault(peer, now),
-            Some(SyncedValueOutcome::LocalTransientError) | None => self.sync.again(now),
-        }
-        Ok(())
-    }
-
-    /// Signs and verifies.
-    fn signature(&self, effect: Effect<Context>) -> Resume<Context> {
-        let verifier = &self.verifier;
-        let signer = || self.signer.as_ref().expect("only a validator is asked to sign");
-        match effect {
-            Effect::SignVote(vote, r) => r.resume_with(at_once(signer().sign_vote(vote)).expect("it is our own")),
-            Effect::SignProposal(proposal, r) => {
-                r.resume_with(at_once(signer().sign_proposal(proposal)).expect("it is our own"))
-            }
-            Effect::VerifySignature(message, key, r) => {
-                let signature = &message.signature;
-                let result = match &message.message {
-                    ConsensusMsg::Vote(vote) => at_once(verifier.verify_signed_vote(vote, signature, &key)),
-                    ConsensusMsg::Proposal(proposal) => {
-                        at_once(verifier.verify_signed_proposal(proposal, signature, &key))
-                    }
-                };
-                r.resume_with(result.is_ok_and(|result| result.is_valid()))
-            }
-            Effect::VerifyCommitCertificate(certificate, set, thresholds, r) => {
-                r.resume_with(at_once(verifier.verify_commit_certificate(&Context, &certificate, &set, thresholds)))
-            }
-            Effect::VerifyExtendedCommitCertificate(certificate, set, thresholds, policy, r) => {
-                let verified =
-                    verifier.verify_extended_commit_certificate(&Context, &certificate, &set, thresholds, policy);
-                r.resume_with(at_once(verified))
-            }
-            Effect::VerifyPolkaCertificate(certificate, set, thresholds, r) => {
-                r.resume_with(at_once(verifier.verify_polka_certificate(&Context, &certificate, &set, thresholds)))
-            }
-            Effect::VerifyRoundCertificate(certificate, set, thresholds, r) => {
-                r.resume_with(at_once(verifier.verify_round_certificate(&Context, &certificate, &set, thresholds)))
-            }
-            // Extensions are off for every height.
-            Effect::ExtendVote(_, _, _, _, r) => r.resume_with(None),
-            Effect::VerifyVoteExtension(_, _, _, _, _, _, r) => {
-                r.resume_with(Err(VoteExtensionError::InvalidVoteExtension))
-            }
-            _ => Resume::Continue,
-        }
     }
 }
