@@ -53,12 +53,15 @@ impl Power {
     }
 }
 
+/// Bodies by their ids, and the heights of their blocks.
+type Bodies = BTreeMap<BlockId, (u64, Vec<u8>)>;
+
 /// A disk: what is durable outlives a crash, and whether a write is made at all is a matter of the power.
 pub(super) struct Disk {
     store: RwLock<Arc<MemoryStore>>,
     power: Arc<Power>,
     /// Bodies that are said to be durable and are not, when the disk is one that lies.
-    unwritten: Option<Mutex<BTreeMap<BlockId, (u64, Vec<u8>)>>>,
+    unwritten: Option<Mutex<Bodies>>,
 }
 
 impl Disk {

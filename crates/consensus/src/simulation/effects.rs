@@ -68,10 +68,19 @@ impl<S: Store, H: Host> Around<S, H> {
             | Effect::Finalize(..)
             | Effect::CertVerifiedSyncValue(..)
             | Effect::CertRejectedSyncValue(..)) => self.effect_on_application(effect),
-            effect => Ok(self.signature(effect)),
+            effect @ (Effect::SignVote(..)
+            | Effect::SignProposal(..)
+            | Effect::VerifySignature(..)
+            | Effect::VerifyCommitCertificate(..)
+            | Effect::VerifyExtendedCommitCertificate(..)
+            | Effect::VerifyPolkaCertificate(..)
+            | Effect::VerifyRoundCertificate(..)
+            | Effect::ExtendVote(..)
+            | Effect::VerifyVoteExtension(..)) => Ok(self.signature(effect)),
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whoever calls this names every effect")]
     fn effect_on_application(&mut self, effect: Effect<Context>) -> Result<Resume<Context>, Stopped> {
         match effect {
             Effect::StartRound(height, round, proposer, role, r) => {
@@ -116,9 +125,10 @@ impl<S: Store, H: Host> Around<S, H> {
             }
             Effect::CertRejectedSyncValue(peer, _, error, r) => {
                 let now = self.time.passed();
-                match error {
-                    Error::InvalidCommitCertificate(..) => self.sync.fault(peer, now),
-                    _ => self.sync.again(now),
+                if matches!(error, Error::InvalidCommitCertificate(..)) {
+                    self.sync.fault(peer, now);
+                } else {
+                    self.sync.again(now);
                 }
                 Ok(r.resume_with(()))
             }
@@ -145,6 +155,7 @@ impl<S: Store, H: Host> Around<S, H> {
     }
 
     /// Signs and verifies.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whoever calls this names every effect")]
     fn signature(&self, effect: Effect<Context>) -> Resume<Context> {
         let verifier = &self.verifier;
         let signer = || self.signer.as_ref().expect("only a validator is asked to sign");
@@ -182,6 +193,7 @@ impl<S: Store, H: Host> Around<S, H> {
             Effect::VerifyVoteExtension(_, _, _, _, _, _, r) => {
                 r.resume_with(Err(VoteExtensionError::InvalidVoteExtension))
             }
+            // The core refuses to go on with this, should it ever come here.
             _ => Resume::Continue,
         }
     }
