@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chain::genesis::Genesis;
 use chain::hash::StatementId;
 use chain::key::SecretKey;
-use consensus::simulation::{Counts, Log, Node, Stopped, Time};
+use consensus::simulation::{Counts, Log, Node, Stopped, Time, Verified};
 use consensus::{Equivocation, Host, Options, Parts};
 use ledger::parallel::Alone;
 use replica::mempool::{Limits, Mempool};
@@ -118,6 +118,7 @@ pub(super) struct Machine {
     pub(super) clock: Arc<Clock>,
     genesis: Arc<Genesis>,
     time: Time,
+    verified: Verified,
     told: Arc<Mutex<Told>>,
     life: Option<Life>,
     counts: Counts,
@@ -133,7 +134,7 @@ impl Machine {
         place: usize,
         key: Option<SecretKey>,
         genesis: &Arc<Genesis>,
-        time: &Time,
+        (time, verified): (&Time, &Verified),
         disk_lies: bool,
         dice: Seed,
     ) -> Self {
@@ -149,6 +150,7 @@ impl Machine {
             clock: Arc::new(Clock { time: time.clone(), off_ms: AtomicI64::new(0) }),
             genesis: Arc::clone(genesis),
             time: time.clone(),
+            verified: verified.clone(),
             told: Arc::default(),
             life: None,
             counts: Counts::default(),
@@ -183,7 +185,8 @@ impl Machine {
         let mut dice = self.dice.part(self.lives);
         // Mostly at once, and sometimes as slow as a busy disk.
         let latency = move || Duration::from_micros(if dice.happens(3) { dice.below(80_000) } else { dice.below(900) });
-        let node = Node::start(parts, self.log.clone(), self.time.clone(), latency);
+        let (log, time, verified) = (self.log.clone(), self.time.clone(), self.verified.clone());
+        let node = Node::start(parts, log, time, verified, latency);
         let node = node.map_err(|stopped| format!("it did not start: {}", chain_of(&stopped)))?;
         self.life = Some(Life { node, mempool, query });
         Ok(())

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chain::genesis::Genesis;
 use chain::hash::StatementId;
-use consensus::simulation::Time;
+use consensus::simulation::{Time, Verified};
 use wire::peer::KeyBytes;
 
 use super::checker::Checker;
@@ -132,10 +132,11 @@ impl World {
             (_, Some((traitor, Treason::Twins))) => keys.push(Some(traitor)),
             _ => {}
         }
+        let verified = Verified::default();
         for (place, validator) in keys.into_iter().enumerate() {
             let key = validator.map(|validator| secret(AGENCIES[validator].0, "consensus"));
             let (lies, dice) = (self.sabotage == Sabotage::LyingDisks, dice.part(100 + place as u64));
-            let machine = Machine::new(place, key, &self.genesis, &self.time, lies, dice);
+            let machine = Machine::new(place, key, &self.genesis, (&self.time, &verified), lies, dice);
             self.places.insert(machine.peer, place);
             self.machines.push(machine);
         }

@@ -12,6 +12,7 @@ mod effects;
 mod engine;
 mod log;
 mod sync;
+mod verified;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::switch::{Inbound, Shared, Switch};
 
 use engine::Engine;
 pub use log::{Log, LogFailed};
+pub use verified::Verified;
 
 /// The time of a simulation, which passes when its driver says so. All clones show the same time.
 #[derive(Clone, Debug)]
@@ -115,8 +117,8 @@ impl<S: Store, H: Host> std::fmt::Debug for Node<S, H> {
 }
 
 impl<S: Store, H: Host> Node<S, H> {
-    /// Starts a node on what its disk holds. Directory and transport of the parts are not used. `latency` says how long
-    /// each answer of the application takes.
+    /// Starts a node on what its disk holds. Directory and transport of the parts are not used. `verified` and `time` are
+    /// those of the simulation; `latency` says how long each answer of the application takes.
     ///
     /// # Errors
     /// It stopped at once.
@@ -124,9 +126,10 @@ impl<S: Store, H: Host> Node<S, H> {
         parts: Parts<S, H>,
         log: Log,
         time: Time,
+        verified: Verified,
         latency: impl FnMut() -> Duration + Send + 'static,
     ) -> Result<Self, Stopped> {
-        let (mut engine, ends, fanning, said) = engine::assemble(parts, log, time, Box::new(latency));
+        let (mut engine, ends, fanning, said) = engine::assemble(parts, log, time, verified, Box::new(latency));
         engine.begin()?;
         let switch = Arc::clone(&engine.around.app.switch);
         let mut node = Self {

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::log::Log;
 use super::sync::Sync;
+use super::verified::{Remembering, Verified};
 use super::{Counts, Stopped, Time};
 use crate::app::{App, Work};
 use crate::clock::Clock;
@@ -30,7 +31,7 @@ use crate::engine::LATER_INPUTS_MAX;
 use crate::host::Host;
 use crate::network::{self, Event, Fan, Fanning};
 use crate::parts::Scope;
-use crate::signing::{ChainSigner, ChainVerifier, Domain};
+use crate::signing::{ChainSigner, Domain};
 use crate::standing::Standing;
 use crate::start::Parts;
 use crate::switch::{Ends, Switch};
@@ -63,7 +64,7 @@ pub(super) struct Around<S: Store, H: Host> {
     pub(super) time: Time,
     me: Address,
     pub(super) signer: Option<ChainSigner>,
-    pub(super) verifier: ChainVerifier,
+    pub(super) verifier: Remembering,
     pub(super) timeouts: LinearTimeouts,
     pub(super) timers: Vec<(Timeout, Duration)>,
     /// Whether what is fed to the core comes from the log.
@@ -89,6 +90,7 @@ pub(super) fn assemble<S: Store, H: Host>(
     parts: Parts<S, H>,
     log: Log,
     time: Time,
+    verified: Verified,
     latency: Box<dyn FnMut() -> Duration + Send>,
 ) -> (Engine<S, H>, Ends, Fanning, mpsc::UnboundedReceiver<Fan>) {
     let Parts { replica, mempool, host, key, suite, peer, directory: _, options, transport: _ } = parts;
@@ -105,7 +107,7 @@ pub(super) fn assemble<S: Store, H: Host>(
         log,
         me: key.as_ref().map_or(Address([0; 32]), |key| Address::of(&key.public())),
         signer: key.as_ref().map(|key| ChainSigner::new(domain.clone(), key.clone())),
-        verifier: ChainVerifier(domain),
+        verifier: Remembering::new(domain, verified),
         timeouts: (&options.timeouts).into(),
         timers: Vec::new(),
         recovering: false,
