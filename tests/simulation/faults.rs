@@ -183,7 +183,9 @@ impl Plan {
             (plan.traitor, plan.powers, plan.observer) = (None, vec![1; 4], false);
         }
         let nodes = if sabotage == Sabotage::None { nodes } else { 4 };
-        for _ in 0..3 + dice.below(8) {
+        // Now and then hardly a moment without a fault.
+        let many = if dice.happens(12) { 20 + dice.below(20) } else { 0 };
+        for _ in 0..3 + dice.below(8) + many {
             let at = Duration::from_millis(500 + dice.below(u64::try_from(TROUBLE.as_millis()).unwrap() - 500));
             plan.faults.push((at, fault(dice, nodes)));
         }

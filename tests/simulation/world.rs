@@ -194,13 +194,12 @@ impl World {
         self.people();
         let mut steps = 0;
         while self.checker.wrong.is_empty() && self.clients.wrong.is_empty() && !self.is_done() {
-            let Some(((at, _), event)) = self.events.pop_first() else { break };
+            let Some(((at, _), event)) = self.events.pop_first() else { return self.no_progress() };
             self.time.pass_to(at);
             self.happen(event);
             steps += 1;
             if steps > STEPS_MAX || at > TROUBLE + HEALING_MAX {
-                self.no_progress();
-                break;
+                return self.no_progress();
             }
         }
     }
