@@ -1,7 +1,7 @@
 //! A simulation: real nodes on Malachite's sans-IO core, under a virtual clock, network and disks. One seed, one history.
 //!
-//! Everything runs on one thread. The seed decides what goes wrong and when ([`faults`]), how long every frame and every
-//! answer takes, and what clients do; then everything is healed, and what must hold is checked ([`checker`]).
+//! Everything runs on one thread. The seed decides what goes wrong and when (`faults`), how long every frame and every
+//! answer takes, and what clients do; then everything is healed, and what must hold is checked (`checker`).
 
 mod checker;
 mod clients;
