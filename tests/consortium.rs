@@ -86,9 +86,14 @@ pub fn genesis(change: impl FnOnce(&mut Parameters)) -> Genesis {
 
 /// The genesis of the first so many [`AGENCIES`] as validators.
 pub fn genesis_of(validators: usize, change: impl FnOnce(&mut Parameters)) -> Genesis {
+    genesis_with(&vec![1; validators], change)
+}
+
+/// The genesis of the first [`AGENCIES`] as validators of these powers.
+pub fn genesis_with(powers: &[u64], change: impl FnOnce(&mut Parameters)) -> Genesis {
     let mut parameters = Parameters::new(organisation_id("tax-bureau"));
     change(&mut parameters);
-    let agencies = &AGENCIES[..validators];
+    let agencies = &AGENCIES[..powers.len()];
     let organisations = ORGANISATIONS.iter().chain(&agencies[1..]).map(|(id, taxpayer, role)| Organisation {
         id: organisation_id(id),
         name: format!("{id} Ltd"),
@@ -108,9 +113,9 @@ pub fn genesis_of(validators: usize, change: impl FnOnce(&mut Parameters)) -> Ge
         ],
     };
     let ledger = serde_json::value::RawValue::from_string(serde_json::to_string(&ledger).unwrap()).unwrap();
-    let validator = |(agency, _, _): &(&str, &str, Role)| GenesisValidator {
+    let validator = |((agency, _, _), power): (&(&str, &str, Role), &u64)| GenesisValidator {
         organisation: organisation_id(agency),
-        power: 1,
+        power: *power,
         consensus: secret(agency, "consensus").public(),
         governance: secret(agency, "governance").public(),
         receipt: secret(agency, "receipt").public(),
@@ -120,7 +125,7 @@ pub fn genesis_of(validators: usize, change: impl FnOnce(&mut Parameters)) -> Ge
         name: "test".parse().unwrap(),
         suite: Suite::Ed25519Sha256,
         time_ms: NOON - DAY,
-        validators: agencies.iter().map(validator).collect(),
+        validators: agencies.iter().zip(powers).map(validator).collect(),
         ledger,
     };
     let mut genesis = Genesis::assemble(&body).unwrap();

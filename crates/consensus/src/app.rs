@@ -29,6 +29,7 @@ use replica::replica::{Fault, Replica};
 use tokio::runtime::Handle;
 use wire::peer::ConsensusMessage;
 
+use crate::clock::Clock;
 use crate::codec::{proposal_out, vote_out};
 use crate::context::{Address, Context, Height, ValidatorSet, Value};
 use crate::host::{Equivocation, Host};
@@ -87,7 +88,9 @@ pub(crate) struct App<S: Store, H: Host> {
     pub(crate) switch: Arc<Switch>,
     pub(crate) wake: Arc<Wake>,
     pub(crate) standing: Arc<Mutex<Standing>>,
-    pub(crate) runtime: Handle,
+    /// Where blocks are read for peers, beside this thread; none in a simulation, which has one thread.
+    pub(crate) runtime: Option<Handle>,
+    pub(crate) clock: Clock,
     pub(crate) work: Work,
 }
 
@@ -130,8 +133,7 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn new(process: u64) -> Self {
-        let now = Instant::now();
+    pub(crate) fn new(process: u64, now: Instant) -> Self {
         Self {
             own: BTreeMap::new(),
             later: Vec::new(),
@@ -167,7 +169,7 @@ impl Work {
 impl<S: Store, H: Host> App<S, H> {
     /// Answers the engine until it is told to stop.
     pub(crate) async fn run(mut self, mut channels: Channels<Context>) -> Result<(), Ended> {
-        self.schedule_beat()?;
+        self.begin_life()?;
         loop {
             let deadline = self.deadline();
             tokio::select! {
@@ -178,19 +180,33 @@ impl<S: Store, H: Host> App<S, H> {
                 () = self.wake.changed() => {}
                 () = tokio::time::sleep_until(deadline.into()), if self.is_waited_for() => {}
             }
-            let reasons = self.wake.take();
-            if reasons.stop {
+            if self.look_around()? {
                 return Ok(());
             }
-            self.work.beat |= reasons.beat;
-            for proposal in &reasons.publish {
-                self.publish(proposal)?;
-            }
-            self.let_go();
         }
     }
 
-    fn handle(&mut self, message: AppMsg<Context>) -> Result<(), Ended> {
+    /// What is done before anything is asked.
+    pub(crate) fn begin_life(&mut self) -> Result<(), Fault> {
+        self.schedule_beat()
+    }
+
+    /// Looks at what has changed beside the engine's questions. True when it is time to stop.
+    pub(crate) fn look_around(&mut self) -> Result<bool, Fault> {
+        let reasons = self.wake.take();
+        if reasons.stop {
+            return Ok(true);
+        }
+        self.work.beat |= reasons.beat;
+        for proposal in &reasons.publish {
+            self.publish(proposal)?;
+        }
+        self.let_go();
+        Ok(false)
+    }
+
+    /// Answers the engine.
+    pub(crate) fn handle(&mut self, message: AppMsg<Context>) -> Result<(), Ended> {
         match message {
             AppMsg::ConsensusReady { reply } => self.work.ready = Some(reply),
             AppMsg::StartedRound { height, round, proposer, role: _, reply_value } => {
@@ -245,12 +261,13 @@ impl<S: Store, H: Host> App<S, H> {
         HeightParams::new(validators, (&self.options.timeouts).into(), None)
     }
 
-    fn is_waited_for(&self) -> bool {
+    /// Whether the engine waits for a height to begin.
+    pub(crate) fn is_waited_for(&self) -> bool {
         self.work.held.is_some() || self.work.ready.is_some()
     }
 
     /// When to look again whether the next height may start.
-    fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Instant {
         if self.work.ready.is_some() {
             return self.work.ready_at;
         }
@@ -268,7 +285,7 @@ impl<S: Store, H: Host> App<S, H> {
             return;
         }
         let next = self.next_height();
-        let now = Instant::now();
+        let now = self.clock.now();
         let paced = now >= self.work.last + self.options.interval;
         // Those who do not vote start no heights; they follow those who do.
         let own_reason = self.proposer.is_some()
@@ -289,7 +306,7 @@ impl<S: Store, H: Host> App<S, H> {
         if self.wake.signed_at() >= height {
             return true;
         }
-        let now = Instant::now();
+        let now = self.clock.now();
         let was_true = std::mem::take(&mut self.work.synced);
         if self.switch.claimed_at() < height || !(was_true || now >= self.work.believe_at) {
             self.work.synced = was_true;
@@ -312,7 +329,7 @@ impl<S: Store, H: Host> App<S, H> {
         let connected = self.switch.neighbours().len() + usize::from(self.proposer.is_some());
         let validators = self.replica.tip().validators.validators().len();
         let enough = connected * 3 > validators * 2;
-        if (enough || self.others_are_ahead(next) || Instant::now() >= self.work.ready_at)
+        if (enough || self.others_are_ahead(next) || self.clock.now() >= self.work.ready_at)
             && let Some(reply) = self.work.ready.take()
         {
             drop(reply.send((Height(next), self.begin(next))));
@@ -387,7 +404,7 @@ impl<S: Store, H: Host> App<S, H> {
         self.mempool.remove(&committed.statements);
         // Blocks of the next height are judged from here on, whether or not it has begun.
         self.work.forget_height();
-        self.work.last = Instant::now();
+        self.work.last = self.clock.now();
         self.schedule_beat()?;
         self.standing.lock().expect("nothing panics while it holds this").decided(committed.height);
         self.host.committed(&committed);

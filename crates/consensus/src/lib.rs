@@ -9,6 +9,7 @@
 
 mod app;
 mod bucket;
+mod clock;
 mod codec;
 mod context;
 mod engine;
@@ -20,6 +21,7 @@ mod parts;
 mod seen;
 mod share;
 mod signing;
+pub mod simulation;
 mod standing;
 mod start;
 mod switch;

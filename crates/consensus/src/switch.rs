@@ -19,6 +19,7 @@ use wire::peer::{
     PeerStatus, PolkaCertificate, Vote,
 };
 
+use crate::clock::Clock;
 use crate::codec::{proposal_in, vote_in};
 use crate::context::Address;
 use crate::link::{Incoming, Link, Opened, Outgoing, Refused};
@@ -110,6 +111,7 @@ pub(crate) struct Switch {
     events: mpsc::Sender<Inbound>,
     shared: mpsc::Sender<Shared>,
     wake: Arc<Wake>,
+    clock: Clock,
 }
 
 /// What the switch hands on.
@@ -124,10 +126,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Switch {
-    pub(crate) fn new(me: KeyBytes, domain: Domain, scope: Scope, wake: Arc<Wake>) -> (Arc<Self>, Ends) {
+    pub(crate) fn new(me: KeyBytes, domain: Domain, scope: Scope, wake: Arc<Wake>, clock: Clock) -> (Arc<Self>, Ends) {
         let (events, events_end) = mpsc::channel(EVENTS_MAX);
         let (shared, shared_end) = mpsc::channel(STATEMENTS_MAX);
-        let now = Instant::now();
+        let now = clock.now();
         let switch = Self {
             me,
             domain,
@@ -140,6 +142,7 @@ impl Switch {
             events,
             shared,
             wake,
+            clock,
         };
         (Arc::new(switch), Ends { events: events_end, shared: shared_end })
     }
@@ -204,7 +207,7 @@ impl Switch {
 
     /// A peer that is expected, whether or not it ever comes.
     pub(crate) fn expect(&self, peer: KeyBytes) {
-        self.write().entry(peer).or_insert_with(Peer::new);
+        self.write().entry(peer).or_insert_with(|| Peer::new(self.clock.now()));
     }
 
     /// A stream to a peer is open. One that was open the same way before is ended by this.
@@ -217,9 +220,9 @@ impl Switch {
         let (link, outgoing) = Link::new(id);
         let first = {
             let mut peers = self.write();
-            let peer = peers.entry(peer).or_insert_with(Peer::new);
+            let peer = peers.entry(peer).or_insert_with(|| Peer::new(self.clock.now()));
             let first = peer.links.is_empty();
-            peer.heard = Instant::now();
+            peer.heard = self.clock.now();
             peer.links.insert(opened, link);
             first
         };
@@ -237,7 +240,7 @@ impl Switch {
             let Some(peer) = peers.get_mut(&peer) else { return };
             if peer.links.get(&opened).is_some_and(|link| link.id == id) {
                 peer.links.remove(&opened);
-                peer.heard = Instant::now();
+                peer.heard = self.clock.now();
                 peer.links.is_empty()
             } else {
                 false
@@ -256,9 +259,14 @@ impl Switch {
         connected.map(|peer| peer.tip_height).max().unwrap_or(0)
     }
 
+    /// The stream of a kind that is open with a peer.
+    pub(crate) fn link(&self, peer: &KeyBytes, opened: Opened) -> Option<u64> {
+        Some(self.read().get(peer)?.links.get(&opened)?.id)
+    }
+
     /// Whether a stream is the newest of its kind.
     pub(crate) fn is_current(&self, peer: &KeyBytes, opened: Opened, id: u64) -> bool {
-        self.read().get(peer).and_then(|peer| peer.links.get(&opened)).is_some_and(|link| link.id == id)
+        self.link(peer, opened) == Some(id)
     }
 
     /// The peers that are connected.
@@ -355,14 +363,14 @@ impl Switch {
     }
 
     fn is_new(&self, bytes: &[u8]) -> bool {
-        lock(&self.seen).note(Hash::of(bytes), Instant::now())
+        lock(&self.seen).note(Hash::of(bytes), self.clock.now())
     }
 
     /// Notes a frame that may be passed on; says whether it is new.
     fn note(&self, frame: &PeerFrame, bytes: &[u8]) -> bool {
         let repeats = matches!(frame.content, FrameContent::Liveness(_));
         let seen = if repeats { &self.repeats } else { &self.seen };
-        lock(seen).note(Hash::of(bytes), Instant::now())
+        lock(seen).note(Hash::of(bytes), self.clock.now())
     }
 
     /// Whether a frame is about a height near ours. Far off, it could only take up room.
@@ -376,7 +384,7 @@ impl Switch {
     fn heard(&self, from: KeyBytes, content: &FrameContent) {
         let mut peers = self.write();
         let Some(peer) = peers.get_mut(&from) else { return };
-        peer.heard = Instant::now();
+        peer.heard = self.clock.now();
         if let FrameContent::Status(PeerStatus { tip_height, neighbours, .. }) = content {
             let news = std::mem::replace(&mut peer.tip_height, *tip_height) != *tip_height;
             peer.neighbours = neighbours.iter().copied().collect();
@@ -432,12 +440,12 @@ impl Switch {
 }
 
 impl Peer {
-    fn new() -> Self {
+    fn new(now: Instant) -> Self {
         Self {
             links: BTreeMap::new(),
             tip_height: 0,
             neighbours: BTreeSet::new(),
-            heard: Instant::now(),
+            heard: now,
             dropped: AtomicU64::new(0),
         }
     }

@@ -25,7 +25,8 @@ fn set() -> ValidatorSet {
 
 fn switch() -> (Arc<Switch>, Ends) {
     let domain = Domain { chain: chain(), suite: chain::suite::Suite::Ed25519Sha256 };
-    Switch::new(key(0), domain, Scope { height: 7, validators: set() }, Arc::new(Wake::default()))
+    let scope = Scope { height: 7, validators: set() };
+    Switch::new(key(0), domain, scope, Arc::new(Wake::default()), Clock::Machine)
 }
 
 fn vote(height: u64) -> FrameContent {
