@@ -78,6 +78,7 @@ pub struct Member {
 fn options(place: usize) -> Options {
     let timeouts = Timeouts {
         propose: Duration::from_millis(800),
+        missed: Duration::from_millis(200),
         prevote: Duration::from_millis(300),
         precommit: Duration::from_millis(300),
         more_each_round: Duration::from_millis(200),

@@ -186,7 +186,7 @@ fn state(machine: &Machine) -> String {
     let Some(query) = machine.query() else { return "it does not run".to_owned() };
     let (tip, computed) = (query.tip(), query.store().index_tip());
     let checkpoint = computed.ok().flatten().map(|tip| tip.checkpoint);
-    format!("{:?}", (&tip.progress, &tip.validators, &tip.parameters, checkpoint))
+    format!("{:?}", (&tip.progress, &tip.validators, tip.parameters(), checkpoint))
 }
 
 fn verify(genesis: &Genesis, blocks: &[CommittedBlock]) -> Result<(), String> {
