@@ -38,6 +38,7 @@ use crate::options::Options;
 use crate::parts::Scope;
 use crate::standing::Standing;
 use crate::switch::Switch;
+use crate::turns::Turns;
 use crate::wake::Wake;
 
 use blocks::Later;
@@ -104,6 +105,8 @@ pub(crate) struct Work {
     blocks: BTreeMap<BlockId, Bytes>,
     /// Blocks of this height whose time was found right, or no matter any more.
     timely: BTreeSet<BlockId>,
+    /// Blocks of this height that were passed on, and of which round.
+    passed_on: BTreeSet<(Round, BlockId)>,
     /// The round that is worked on.
     round: Round,
     /// How many different blocks of whom were judged in which round.
@@ -125,6 +128,8 @@ pub(crate) struct Work {
     /// When a peer's claim alone is believed again, and how long that took last.
     believe_at: Instant,
     believe_every: Duration,
+    /// Who missed their turns.
+    turns: Turns,
     /// The disk was full when it was tried last.
     full: bool,
     /// How many streams of parts were begun, and a number of this process: their names must be new.
@@ -139,6 +144,7 @@ impl Work {
             later: Vec::new(),
             blocks: BTreeMap::new(),
             timely: BTreeSet::new(),
+            passed_on: BTreeSet::new(),
             round: Round::new(0),
             judged: BTreeMap::new(),
             ready: None,
@@ -150,6 +156,7 @@ impl Work {
             synced: false,
             believe_at: now,
             believe_every: BELIEVE_EVERY,
+            turns: Turns::default(),
             full: false,
             streams: 0,
             process,
@@ -162,6 +169,7 @@ impl Work {
         self.blocks.clear();
         self.judged.clear();
         self.timely.clear();
+        self.passed_on.clear();
         self.round = Round::new(0);
     }
 }
@@ -257,8 +265,10 @@ impl<S: Store, H: Host> App<S, H> {
         self.switch.started(Scope { height, validators: validators.clone() });
         self.work.beat = false;
         self.standing.lock().expect("nothing panics while it holds this").started(height);
+        let first = validators.proposer(Height(height), Round::new(0)).address;
+        let timeouts = self.work.turns.timeouts(&first, &self.options.timeouts);
         // Without a target time: it finalizes with the bare quorum, and we pace the heights ourselves.
-        HeightParams::new(validators, (&self.options.timeouts).into(), None)
+        HeightParams::new(validators, (&timeouts).into(), None)
     }
 
     /// Whether the engine waits for a height to begin.
@@ -387,6 +397,7 @@ impl<S: Store, H: Host> App<S, H> {
 
     /// Makes a decided block final. False when the node stops before there was room for it.
     fn decided(&mut self, certificate: &EngineCertificate<Context>) -> Result<bool, Fault> {
+        self.note_turns(certificate);
         let certificate = self.certificate(certificate)?;
         let committed = loop {
             if let Room::Done(committed) = self.with_room(|app| app.replica.commit(&certificate))? {
@@ -409,6 +420,16 @@ impl<S: Store, H: Host> App<S, H> {
         self.standing.lock().expect("nothing panics while it holds this").decided(committed.height);
         self.host.committed(&committed);
         Ok(true)
+    }
+
+    /// Notes whose turns brought a block and whose did not.
+    fn note_turns(&mut self, certificate: &EngineCertificate<Context>) {
+        let validators = ValidatorSet::of(&self.replica.tip().validators);
+        let last = certificate.round.as_u32().unwrap_or(0);
+        // Beyond a whole turn of everybody nothing more is learnt.
+        let first = last.saturating_sub(u32::try_from(self.replica.tip().validators.validators().len()).unwrap_or(0));
+        let proposer = |round| validators.proposer(certificate.height, Round::new(round)).address;
+        self.work.turns.decided((first..=last).map(proposer));
     }
 
     /// The engine's certificate in the chain's form, which an auditor verifies without the engine.

@@ -26,6 +26,7 @@ mod standing;
 mod start;
 mod switch;
 mod transport;
+mod turns;
 mod wake;
 
 pub use app::Ended;

@@ -309,7 +309,7 @@ impl Fanning {
             }
             FrameContent::Part(part) => {
                 let stream = StreamId::new(Bytes::from(part.stream.clone()));
-                match self.assembler.take(peer, part, &self.switch.scope()) {
+                match self.assembler.take(peer, frame.origin, part, &self.switch.scope()) {
                     Ok(Some(block)) => {
                         let message = StreamMessage::new(stream, 0, StreamContent::Data(block));
                         NetworkEvent::ProposalPart(id, Some(peer_id(&frame.origin)), message)
