@@ -413,6 +413,10 @@ impl<S: Store, H: Host> App<S, H> {
             }
         };
         self.mempool.remove(&committed.statements);
+        self.wake.listen();
+        if !self.mempool.is_empty() {
+            self.wake.work();
+        }
         // Blocks of the next height are judged from here on, whether or not it has begun.
         self.work.forget_height();
         self.work.last = self.clock.now();
