@@ -140,7 +140,7 @@ pub(super) async fn start<S: Store>(
         .await
         .map_err(|error| Failure::new(Exit::Fault, anyhow::Error::new(error).context("start consensus")))?;
     tokio::spawn(take_in(shared, around.clone(), Arc::clone(&consensus)));
-    let look = Look { around, listed, validators, own, caught_up: false };
+    let look = Look { behind_since: Behind::now(&around), around, listed, validators, own, caught_up: false };
     tokio::spawn(look.run(Arc::clone(&consensus)));
     Ok(consensus)
 }
@@ -193,6 +193,21 @@ struct Look<S: Store> {
     /// Whose vote is cast here.
     own: Option<OrganisationId>,
     caught_up: bool,
+    behind_since: Behind,
+}
+
+/// Since when a node has been behind the others, and where it stood then.
+struct Behind {
+    since: Instant,
+    height: u64,
+    events: u64,
+}
+
+impl Behind {
+    fn now<S: Store>(around: &Around<S>) -> Self {
+        let tip = around.query.tip();
+        Self { since: Instant::now(), height: tip.progress.height, events: tip.progress.log_size }
+    }
 }
 
 impl<S: Store> Look<S> {
@@ -210,7 +225,8 @@ impl<S: Store> Look<S> {
         let highest = self.believable_tip(&peers);
         let behind = highest.saturating_sub(standing.tip_height);
         // Before it has seen enough of the others, a node cannot know how far they are.
-        self.caught_up = if self.caught_up { behind <= BEHIND_MAX } else { no_quorum.is_none() && behind == 0 };
+        let caught_up = if self.caught_up { behind <= BEHIND_MAX } else { no_quorum.is_none() && behind == 0 };
+        self.note_catching_up(caught_up);
         self.around.health.caught_up(self.caught_up);
         let for_ms = u64::try_from(standing.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         let proposer = standing.proposer.and_then(|key| {
@@ -236,6 +252,24 @@ impl<S: Store> Look<S> {
             peers: peers.iter().map(|peer| self.peer(peer)).collect(),
         };
         self.around.health.consensus(view, no_quorum);
+    }
+
+    /// Says how long it took to catch up, and from where.
+    fn note_catching_up(&mut self, caught_up: bool) {
+        let before = std::mem::replace(&mut self.caught_up, caught_up);
+        if before == caught_up {
+            return;
+        }
+        let now = Behind::now(&self.around);
+        let from = std::mem::replace(&mut self.behind_since, now);
+        if caught_up {
+            let Behind { height, events, .. } = self.behind_since;
+            let (blocks, events) = (height.saturating_sub(from.height), events.saturating_sub(from.events));
+            let ms = u64::try_from(from.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(height, blocks, events, ms, "caught up with the others");
+        } else {
+            tracing::warn!(height = self.behind_since.height, "fell behind the others");
+        }
     }
 
     /// The highest block that more than a third of the voting power claims to have: one honest validator among them at
