@@ -46,21 +46,23 @@ impl Consortium {
     /// Changes the configuration of a node that does not run.
     fn configure(&self, place: usize, change: impl FnOnce(&mut toml::Table)) {
         let path = &self.configurations[place];
-        let mut table: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        let mut table: toml::Table =
+            std::fs::read_to_string(path).expect("init wrote it").parse().expect("init writes TOML");
         change(&mut table);
-        std::fs::write(path, table.to_string()).unwrap();
+        std::fs::write(path, table.to_string()).expect("the directory can be written");
     }
 
     /// A second home with the keys of a node, and nothing of what the first has decided.
     fn twin_of(&mut self, place: usize) {
-        let home = self.configurations[place].parent().unwrap();
+        let home = self.configurations[place].parent().expect("a file is in a directory");
         let twin = home.with_file_name("twin");
-        std::fs::create_dir_all(twin.join("keys/hosted")).unwrap();
+        std::fs::create_dir_all(twin.join("keys/hosted")).expect("the directory can be written");
         for folder in ["", "keys", "keys/hosted"] {
             for file in std::fs::read_dir(home.join(folder)).into_iter().flatten() {
-                let path = file.unwrap().path();
+                let path = file.expect("the directory can be read").path();
                 if path.is_file() {
-                    std::fs::copy(&path, twin.join(folder).join(path.file_name().unwrap())).unwrap();
+                    let name = path.file_name().expect("a file has a name");
+                    std::fs::copy(&path, twin.join(folder).join(name)).expect("the file can be copied");
                 }
             }
         }
@@ -182,14 +184,15 @@ fn four_processes_agree_and_kill_9_of_one_of_two_and_of_all_loses_nothing() {
 
 /// Leaves those of the nodes it knows that stand on these ports, and sets its own ports.
 fn among(table: &mut toml::Table, own: Option<(u16, u16)>, known: &[u16]) {
-    let peers = table["peers"].as_table_mut().unwrap();
-    peers["nodes"].as_array_mut().unwrap().retain(|peer| {
-        let address = peer["address"].as_str().unwrap();
+    let peers = table["peers"].as_table_mut().expect("init writes peers");
+    peers["nodes"].as_array_mut().expect("init writes nodes").retain(|peer| {
+        let address = peer["address"].as_str().expect("a node has an address");
         known.iter().any(|port| address.ends_with(&format!(":{port}")))
     });
     if let Some((http, listen)) = own {
         peers.insert("listen".to_owned(), format!("127.0.0.1:{listen}").into());
-        table["http"].as_table_mut().unwrap().insert("listen".to_owned(), format!("127.0.0.1:{http}").into());
+        let door = table["http"].as_table_mut().expect("init writes the door");
+        door.insert("listen".to_owned(), format!("127.0.0.1:{http}").into());
     }
 }
 
