@@ -63,6 +63,15 @@ fn key(organisation: &str, id: &str, purpose: Purpose) -> Key {
     }
 }
 
+/// The keys of an organisation; an agency's nodes speak for it with one of their own.
+fn keys(id: &str, role: Role) -> Vec<Key> {
+    let mut keys = vec![key(id, "statement", Purpose::Statement), key(id, "login", Purpose::Login)];
+    if role == Role::Agency {
+        keys.push(key(id, "receipt", Purpose::Receipt));
+    }
+    keys
+}
+
 fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
     let scopes = scopes.iter().copied().collect();
     Mandate { from: organisation_id(from), to: organisation_id(to), scopes, expires_ms: None }
@@ -101,7 +110,7 @@ pub fn genesis_with(powers: &[u64], change: impl FnOnce(&mut Parameters)) -> Gen
         taxpayer_kind: if taxpayer.len() == 18 { TaxpayerKind::Uscc } else { TaxpayerKind::Other },
         roles: BTreeSet::from([*role]),
         standing: Standing::Active,
-        keys: vec![key(id, "statement", Purpose::Statement), key(id, "login", Purpose::Login)],
+        keys: keys(id, *role),
     });
     let ledger = LedgerGenesis {
         parameters,

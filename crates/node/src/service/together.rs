@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::{ConsensusView, Finality, Health, PeerStatusView, format_ms};
+use api::{ConsensusView, Finality, Health, NodeIdentity, PeerStatusView, format_ms};
 use chain::hash::StatementId;
 use chain::identity::OrganisationId;
 use chain::key::SecretKey;
@@ -17,6 +17,7 @@ use replica::replica::{Committed, Dropped, Fault, Replica, Tip};
 use tokio::sync::mpsc;
 
 use super::ending::{End, Ended};
+use super::evidence::{self, Seen};
 use super::parts::Together;
 use crate::clock::NodeClock;
 use crate::config::Config;
@@ -64,6 +65,8 @@ impl<S: Store> Clone for Around<S> {
 struct NodeHost<S: Store> {
     around: Around<S>,
     coverage: Coverage<S>,
+    /// Where equivocations go; nowhere on a node that may not report them.
+    seen: Option<Seen>,
 }
 
 impl<S: Store> Host for NodeHost<S> {
@@ -103,8 +106,13 @@ impl<S: Store> Host for NodeHost<S> {
     }
 
     fn equivocated(&self, equivocation: Equivocation) {
-        let Equivocation { first, second } = equivocation;
+        let Equivocation { first, second } = &equivocation;
         tracing::error!(?first, ?second, "a validator signed two things that exclude each other");
+        if let Some(seen) = &self.seen
+            && let Some(proof) = equivocation.proof(&self.around.query.tip().validators)
+        {
+            seen.tell(proof);
+        }
     }
 }
 
@@ -112,7 +120,7 @@ impl<S: Store> Host for NodeHost<S> {
 pub(super) async fn start<S: Store>(
     replica: Replica<S>,
     around: Around<S>,
-    key: Option<SecretKey>,
+    (key, identity): (Option<SecretKey>, Arc<NodeIdentity>),
     suite: Suite,
     together: Together,
     end: End,
@@ -124,10 +132,19 @@ pub(super) async fn start<S: Store>(
     let own =
         key.as_ref().and_then(|key| validators.get(&key.public())).map(|validator| validator.organisation.clone());
     let allowed: std::collections::BTreeSet<_> = listed.keys().copied().collect();
+    let reporter = evidence::reporter(&around, &identity)
+        .map_err(|fault| Failure::new(Exit::Fault, anyhow::Error::new(fault).context("read who may report")))?;
+    let (seen, reports) = match reporter {
+        Some(reporter) => {
+            let (seen, reports) = evidence::channel();
+            (Some(seen), Some((reporter, reports)))
+        }
+        None => (None, None),
+    };
     let parts = consensus::Parts {
         suite,
         mempool: Arc::clone(&around.mempool),
-        host: NodeHost { around: around.clone(), coverage: Coverage::new(around.query.clone()) },
+        host: NodeHost { around: around.clone(), coverage: Coverage::new(around.query.clone()), seen },
         key,
         peer: *secret.public().as_bytes(),
         directory,
@@ -140,6 +157,9 @@ pub(super) async fn start<S: Store>(
         .await
         .map_err(|error| Failure::new(Exit::Fault, anyhow::Error::new(error).context("start consensus")))?;
     tokio::spawn(take_in(shared, around.clone(), Arc::clone(&consensus)));
+    if let Some((reporter, reports)) = reports {
+        tokio::spawn(evidence::report(reporter, reports, Arc::clone(&around.clock), Arc::clone(&consensus)));
+    }
     let look = Look { behind_since: Behind::now(&around), around, listed, validators, own, caught_up: false };
     tokio::spawn(look.run(Arc::clone(&consensus)));
     Ok(consensus)
