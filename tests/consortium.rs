@@ -63,6 +63,15 @@ fn key(organisation: &str, id: &str, purpose: Purpose) -> Key {
     }
 }
 
+/// The keys of an organisation; an agency's nodes speak for it with one of their own.
+fn keys(id: &str, role: Role) -> Vec<Key> {
+    let mut keys = vec![key(id, "statement", Purpose::Statement), key(id, "login", Purpose::Login)];
+    if role == Role::Agency {
+        keys.push(key(id, "receipt", Purpose::Receipt));
+    }
+    keys
+}
+
 fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
     let scopes = scopes.iter().copied().collect();
     Mandate { from: organisation_id(from), to: organisation_id(to), scopes, expires_ms: None }
@@ -86,9 +95,14 @@ pub fn genesis(change: impl FnOnce(&mut Parameters)) -> Genesis {
 
 /// The genesis of the first so many [`AGENCIES`] as validators.
 pub fn genesis_of(validators: usize, change: impl FnOnce(&mut Parameters)) -> Genesis {
+    genesis_with(&vec![1; validators], change)
+}
+
+/// The genesis of the first [`AGENCIES`] as validators of these powers.
+pub fn genesis_with(powers: &[u64], change: impl FnOnce(&mut Parameters)) -> Genesis {
     let mut parameters = Parameters::new(organisation_id("tax-bureau"));
     change(&mut parameters);
-    let agencies = &AGENCIES[..validators];
+    let agencies = &AGENCIES[..powers.len()];
     let organisations = ORGANISATIONS.iter().chain(&agencies[1..]).map(|(id, taxpayer, role)| Organisation {
         id: organisation_id(id),
         name: format!("{id} Ltd"),
@@ -96,7 +110,7 @@ pub fn genesis_of(validators: usize, change: impl FnOnce(&mut Parameters)) -> Ge
         taxpayer_kind: if taxpayer.len() == 18 { TaxpayerKind::Uscc } else { TaxpayerKind::Other },
         roles: BTreeSet::from([*role]),
         standing: Standing::Active,
-        keys: vec![key(id, "statement", Purpose::Statement), key(id, "login", Purpose::Login)],
+        keys: keys(id, *role),
     });
     let ledger = LedgerGenesis {
         parameters,
@@ -108,9 +122,9 @@ pub fn genesis_of(validators: usize, change: impl FnOnce(&mut Parameters)) -> Ge
         ],
     };
     let ledger = serde_json::value::RawValue::from_string(serde_json::to_string(&ledger).unwrap()).unwrap();
-    let validator = |(agency, _, _): &(&str, &str, Role)| GenesisValidator {
+    let validator = |((agency, _, _), power): (&(&str, &str, Role), &u64)| GenesisValidator {
         organisation: organisation_id(agency),
-        power: 1,
+        power: *power,
         consensus: secret(agency, "consensus").public(),
         governance: secret(agency, "governance").public(),
         receipt: secret(agency, "receipt").public(),
@@ -120,7 +134,7 @@ pub fn genesis_of(validators: usize, change: impl FnOnce(&mut Parameters)) -> Ge
         name: "test".parse().unwrap(),
         suite: Suite::Ed25519Sha256,
         time_ms: NOON - DAY,
-        validators: agencies.iter().map(validator).collect(),
+        validators: agencies.iter().zip(powers).map(validator).collect(),
         ledger,
     };
     let mut genesis = Genesis::assemble(&body).unwrap();

@@ -1,5 +1,31 @@
 //! Events as their authors write them.
 
+use chain::block::BlockId;
+use chain::certificate::{VoteKind, sign_vote};
+use chain::equivocation::{Equivocation, Signed, Step};
+use chain::genesis::Genesis;
+use chain::hash::Hash;
+use ledger::event::Event;
+
+use crate::consortium::{organisation_id, secret};
+
+/// Two prevotes of an agency in round 0 of a height: one for nil, one for a block.
+pub fn double_vote(genesis: &Genesis, agency: &str, height: u64) -> Equivocation {
+    let key = secret(agency, "consensus");
+    let vote = |block: Option<BlockId>| {
+        let (chain, suite) = (genesis.chain_id(), genesis.suite());
+        let signature = sign_vote(&key, &chain, suite, VoteKind::Prevote, height, 0, block.as_ref());
+        Signed { block, pol_round: None, signature }
+    };
+    let block = Some(Hash::of(b"another").into());
+    Equivocation::new(organisation_id(agency), (height, 0, Step::Prevote), vote(None), vote(block))
+}
+
+/// A report of an equivocation.
+pub fn evidence(equivocation: &Equivocation) -> String {
+    Event::Evidence(Box::new(equivocation.clone())).to_json()
+}
+
 /// An issue of the shop to the buyer: 113.00 gross at 13 %.
 pub fn issue(reference: &str) -> String {
     issue_to(reference, r#"{"organisation":{"name":"buyer Ltd","taxpayer_id":"91350100M000100Y43"}}"#)

@@ -6,5 +6,6 @@ pub mod consortium;
 pub mod events;
 pub mod fuzzing;
 pub mod network;
+pub mod simulation;
 pub mod trap;
 pub mod trial;

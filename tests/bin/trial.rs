@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Parser, Subcommand};
 use tests::trial::binary::Binary;
 use tests::trial::partitions::NotHere;
-use tests::trial::{Broken, Report, crash, full, hostile, partitions, powerloss, soak, together};
+use tests::trial::{Broken, Report, crash, full, hostile, partitions, powerloss, simulation, soak, together};
 
 /// Tries nodes: load, faults, attack. Ends with 1 when anything was lost, with 2 when a trial could not be carried out, with
 /// 3 when this machine lacks what it needs.
@@ -78,6 +78,12 @@ enum What {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Simulates consortia: real nodes under a virtual clock, network and disks. A seed has one history.
+    Simulation {
+        /// How many seeds, from `--seed` on.
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+    },
     /// Everything, one after the other.
     All,
     /// The replica whose power is cut: for `powerloss` itself.
@@ -123,6 +129,7 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
         let long = hostile::Options::long(binary()?, seed, connections, seconds);
         hostile::run(&hostile::Options { only: only.cloned(), ..long })
     };
+    let simulation = |seeds| simulation::run(&simulation::Options::long(seed, seeds));
     match &arguments.what {
         What::Crash { rounds } => Ok(vec![crash(*rounds)?]),
         What::Together { rounds } => Ok(vec![together(*rounds)?]),
@@ -131,9 +138,17 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
         What::Soak { minutes } => Ok(vec![soak(*minutes)?]),
         What::Full { rounds } => Ok(vec![full(*rounds)?]),
         What::Hostile { connections, seconds, only } => Ok(vec![hostile(*connections, *seconds, only.as_ref())?]),
-        What::All => {
-            Ok(vec![crash(100)?, together(50)?, powerloss(100)?, full(3)?, hostile(10_000, 20, None)?, soak(60)?])
-        }
+        What::Simulation { seeds } => Ok(vec![simulation(*seeds)?]),
+        What::All => Ok(vec![
+            simulation(10_000)?,
+            crash(100)?,
+            together(50)?,
+            partitions(20).or_else(|error| partitions::not_here(seed, error))?,
+            powerloss(100)?,
+            full(3)?,
+            hostile(10_000, 20, None)?,
+            soak(60)?,
+        ]),
         What::PowerlossWriter { seed, directory, blocks } => {
             powerloss::write(*seed, directory, *blocks)?;
             Ok(Vec::new())

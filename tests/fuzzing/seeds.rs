@@ -15,7 +15,7 @@ use ledger::organisation::{Custody, Key, Organisation, Purpose, Role, Standing};
 use replica::memory::MemoryStore;
 
 use crate::consortium::{NOON, Node, genesis as known_genesis, organisation_id, secret};
-use crate::events::{claim, issue, issue_to, lock, void};
+use crate::events::{claim, double_vote, evidence, issue, issue_to, lock, void};
 
 /// The small chain.
 #[derive(Debug)]
@@ -42,11 +42,13 @@ pub static KNOWN: LazyLock<Known> = LazyLock::new(|| {
             Mode::Each,
             &[issue_to("b", r#"{"person":{"id":"p-1"}}"#), void("144032609110-00000001")],
         ),
+        node.statement("tax-bureau", Mode::Each, &[evidence(&double_vote(&node.genesis, "tax-bureau", 1))]),
     ];
     let id = node.decide("shop", Mode::All, &[issue("c")]).remove(0).1;
     node.event("platform-a", &lock(&id, "claim"));
     node.event("platform-b", &lock(&id, "other"));
     node.event("platform-a", &claim("close", &id, "claim", 1));
+    node.event("tax-bureau", &evidence(&double_vote(&node.genesis, "tax-bureau", 1)));
     let tip = node.replica.tip().progress.height;
     let blocks: Vec<_> = (1..=tip).map(|height| node.query.committed_block(height).unwrap().unwrap()).collect();
     let mut writer = ArchiveWriter::new(Vec::new(), &node.genesis).unwrap();

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chain::equivocation;
 use chain::hash::StatementId;
 use consensus::{Equivocation, Host};
+use replica::memory::MemoryStore;
+use replica::query::Query;
 use replica::replica::{Committed, Dropped, Fault, Tip};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::{Clock, PATIENCE};
 
@@ -56,6 +59,11 @@ impl Seen {
         self.wait(&format!("height {height}"), |seen| seen.height() >= height).await;
     }
 
+    /// Waits until something holds, looked at after each height that it says.
+    pub async fn until(&self, what: &str, there: impl Fn() -> bool) {
+        self.wait(what, |_| there()).await;
+    }
+
     /// Waits until it has said that a statement is final.
     pub async fn commit(&self, id: StatementId) {
         self.wait(&format!("statement {id}"), |seen| seen.committed.lock().unwrap().contains(&id)).await;
@@ -66,6 +74,9 @@ pub(super) struct TestHost {
     pub(super) clock: Arc<Clock>,
     pub(super) seen: Arc<Seen>,
     pub(super) heartbeat: Duration,
+    pub(super) query: Query<MemoryStore>,
+    /// Whoever reports what was seen.
+    pub(super) reports: mpsc::UnboundedSender<equivocation::Equivocation>,
 }
 
 impl Host for TestHost {
@@ -91,6 +102,9 @@ impl Host for TestHost {
     }
 
     fn equivocated(&self, equivocation: Equivocation) {
+        let proof = equivocation.proof(&self.query.tip().validators).expect("both are of one step of one validator");
         self.seen.equivocations.lock().unwrap().push(equivocation);
+        // Nobody listens on an observer, or when the node ends.
+        let _ = self.reports.send(proof);
     }
 }

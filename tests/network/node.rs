@@ -4,25 +4,28 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::block::{Block, BlockId, Body};
+use chain::block::{Block, BlockId, Body, CommittedBlock};
 use chain::certificate::CommitCertificate;
+use chain::equivocation::Equivocation;
 use chain::genesis::Genesis;
 use chain::hash::StatementId;
 use chain::identity::KeyId;
 use chain::key::SecretKey;
+use chain::receipt::Receipt;
 use chain::statement::{Draft, Mode, Nonce, StatementHeader, payload};
 use consensus::{Consensus, Options, Parts, PeerView, Started, Timeouts, Transport};
 use ledger::parallel::Alone;
+use replica::evidence::{Author, Evidence, Reporter};
 use replica::memory::MemoryStore;
 use replica::mempool::{Inserted, Limits, Mempool};
 use replica::port::Store as _;
 use replica::query::{Admission, Query};
 use replica::replica::Replica;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::host::TestHost;
 use super::{Clock, Seen, peer_secret};
-use crate::consortium::{organisation_id, secret, statement_id};
+use crate::consortium::{AGENCIES, organisation_id, secret, statement_id};
 
 /// A signed statement.
 #[derive(Clone, Debug)]
@@ -78,6 +81,7 @@ pub struct Member {
 fn options(place: usize) -> Options {
     let timeouts = Timeouts {
         propose: Duration::from_millis(800),
+        missed: Duration::from_millis(200),
         prevote: Duration::from_millis(300),
         precommit: Duration::from_millis(300),
         more_each_round: Duration::from_millis(200),
@@ -89,6 +93,29 @@ fn options(place: usize) -> Options {
         interval: Duration::from_millis(5),
         status_every: Duration::from_millis(300),
         blocks_timeout: Duration::from_secs(2),
+    }
+}
+
+/// Reports what was seen, as a node in service does.
+async fn report_seen(
+    mut reporter: Reporter<MemoryStore>,
+    mut seen: mpsc::UnboundedReceiver<Equivocation>,
+    clock: Arc<Clock>,
+    consensus: Arc<Consensus>,
+) {
+    let mut every = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        tokio::select! {
+            told = seen.recv() => match told {
+                Some(told) => drop(reporter.take(told, clock.now_ms()).unwrap()),
+                None => return,
+            },
+            _ = every.tick() => {}
+        }
+        for statement in reporter.report(clock.now_ms()).unwrap() {
+            consensus.work();
+            consensus.share(statement);
+        }
     }
 }
 
@@ -118,10 +145,13 @@ impl Member {
         let replica = Replica::recover(&self.genesis, Arc::clone(&self.store), Arc::new(Alone), |_| {}).unwrap();
         let query = Query::new(&replica, Arc::clone(&self.genesis));
         let mempool = Arc::new(Mempool::new(Limits::default(), || {}));
+        let (reports, reported) = mpsc::unbounded_channel();
         let host = TestHost {
             clock: Arc::clone(&self.clock),
             seen: Arc::clone(&self.seen),
             heartbeat: Duration::from_secs(600),
+            query: query.clone(),
+            reports,
         };
         let parts = Parts {
             replica,
@@ -162,6 +192,13 @@ impl Member {
                 }
             }
         });
+        if self.key.is_some() {
+            let organisation = organisation_id(AGENCIES[self.place].0);
+            let secret = secret(organisation.as_str(), "receipt");
+            let author = Author { organisation, key: KeyId::new("receipt").unwrap(), secret };
+            let reporter = Reporter::new(query.clone(), Arc::clone(&mempool), author);
+            tokio::spawn(report_seen(reporter, reported, Arc::clone(&self.clock), Arc::clone(&consensus)));
+        }
         self.life = Some(Life { consensus, mempool, query, ended });
     }
 
@@ -253,6 +290,21 @@ impl Member {
     /// The time of a block, ms UTC.
     pub fn time_of(&self, height: u64) -> i64 {
         self.query().block(height).unwrap().expect("there is such a block").header.time_ms
+    }
+
+    /// What its ledger holds of equivocations.
+    pub fn evidence(&self) -> Evidence {
+        self.query().evidence(8).unwrap()
+    }
+
+    /// A receipt of an event.
+    pub fn receipt(&self, leaf: u64) -> Receipt {
+        self.query().receipt(leaf).unwrap().expect("there is such a leaf")
+    }
+
+    /// Its chain, as an auditor is given it.
+    pub fn committed(&self) -> Vec<CommittedBlock> {
+        (1..).map_while(|height| self.query().committed_block(height).unwrap()).collect()
     }
 
     /// The ids of its blocks, from height 1 on.

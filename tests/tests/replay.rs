@@ -6,16 +6,17 @@ use chain::archive::ArchiveWriter;
 use chain::block::{Body, CommittedBlock, Leaf, statements_root};
 use chain::genesis::Genesis;
 use chain::hash::Hash;
+use chain::identity::KeyId;
 use chain::merkle::Frontier;
-use chain::statement::{Mode, Statement};
+use chain::statement::{Draft, Mode, Nonce, Statement, StatementHeader, payload};
 use chain::verify::{Options, Status};
 use ledger::parallel::Workers;
 use ledger::replay::{ReplayFailure, ReplayReport, Resources, Scratch, verify_archive, verify_archive_with};
 use ledger::state::Fault;
 use replica::memory::MemoryStore;
 use store::DiskScratch;
-use tests::consortium::{CHECKPOINT_MS, DAY, Node, certify, genesis};
-use tests::events::{claim, file, issue, lock, void};
+use tests::consortium::{CHECKPOINT_MS, DAY, Node, certify, genesis, organisation_id, secret};
+use tests::events::{claim, double_vote, evidence, file, issue, lock, void};
 
 /// A chain with a bit of everything, and its blocks.
 fn blocks() -> (Genesis, Vec<CommittedBlock>) {
@@ -199,6 +200,40 @@ fn a_validator_set_that_no_rule_changed_is_found() {
     last.body.block.next_validators = Some(set);
     resign(&genesis, &mut blocks);
     assert_eq!(rules(&verify(&genesis, &blocks)), ["replay.next-validators"]);
+}
+
+/// A report as a node makes it: signed with the key with which it speaks for its agency.
+fn report_of(genesis: &Genesis, now_ms: i64, equivocation: &chain::equivocation::Equivocation) -> Vec<u8> {
+    let header = StatementHeader {
+        organisation: organisation_id("tax-bureau"),
+        key: KeyId::new("receipt").unwrap(),
+        chain: genesis.chain_id(),
+        nonce: Nonce::new("report").unwrap(),
+        expires_at: u64::try_from(now_ms / 1_000).unwrap() + 600,
+    };
+    Draft::new(header, payload(Mode::Each, &[evidence(equivocation)])).sign(&secret("tax-bureau", "receipt"))
+}
+
+#[test]
+fn evidence_replays_and_what_proves_nothing_is_found_though_all_validators_took_it() {
+    let mut node = Node::start(genesis(|_| {}), Arc::new(MemoryStore::default()));
+    node.event("shop", &issue("a"));
+    let proof = double_vote(&node.genesis, "tax-bureau", 1);
+    let statement = report_of(&node.genesis, node.now_ms, &proof);
+    node.submit(&statement);
+    node.block();
+    assert_eq!(node.event("tax-bureau", &evidence(&proof)), "repeated");
+    let mut blocks: Vec<_> = (1..=3).map(|height| node.query.committed_block(height).unwrap().unwrap()).collect();
+    let report = verify(&node.genesis, &blocks);
+    assert_eq!(report.report.status, Status::Verified, "{:?}", report.report.findings);
+    assert_eq!((report.replay.events, report.replay.accepted), (3, 2));
+    let mut forged = proof;
+    forged.second.signature = chain::key::Signature::from_bytes([7; 64]);
+    blocks[1].body.block.statements[0] = report_of(&node.genesis, node.now_ms, &forged);
+    resign(&node.genesis, &mut blocks);
+    let report = verify(&node.genesis, &blocks);
+    let finding = report.report.findings.iter().find(|finding| finding.rule.starts_with("replay.")).unwrap();
+    assert_eq!((finding.rule, finding.height), ("replay.outcome", Some(2)), "{:?}", rules(&report));
 }
 
 #[test]

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use chain::certificate::{CommitCertificate, sign_precommit};
+use chain::equivocation::{Equivocation, EquivocationError};
+use chain::identity::KeyId;
 use chain::statement::Mode;
 use ledger::admission::Verdict;
 use ledger::parallel::Alone;
+use replica::evidence::{Author, PENDING_MAX, RETRY_MS, Reporter, TRIES_MAX, Taken};
 use replica::memory::MemoryStore;
+use replica::mempool::{Limits, Mempool};
 use replica::port::Store;
 use replica::replica::{Check, Dropped, Replica};
-use tests::consortium::{CHECKPOINT_MS, DAY, Node, genesis, statement_id};
-use tests::events::{claim, file, issue, lock, void};
+use tests::consortium::{CHECKPOINT_MS, DAY, Node, genesis, genesis_of, organisation_id, secret, statement_id};
+use tests::events::{claim, double_vote, file, issue, lock, void};
 
 fn node() -> Node<MemoryStore> {
     Node::start(genesis(|_| {}), Arc::new(MemoryStore::default()))
@@ -334,4 +339,81 @@ fn the_mempool_is_fair_and_bounded() {
         .collect();
     assert_eq!(&order[..3], ["isp", "shop", "shop"], "the small one does not wait behind the large one");
     assert_eq!(pool.insert(entry(&node, &other)), Ok(Inserted::Waiting(statement_id(&other))));
+}
+
+/// The police among two validators, and its reporter.
+fn witness(mempool: &Arc<Mempool>) -> (Node<MemoryStore>, Reporter<MemoryStore>) {
+    let node = Node::start(genesis_of(2, |_| {}), Arc::new(MemoryStore::default()));
+    let (organisation, key) = (organisation_id("police"), KeyId::new("receipt").unwrap());
+    let author = Author { organisation, key, secret: secret("police", "receipt") };
+    let reporter = Reporter::new(node.query.clone(), Arc::clone(mempool), author);
+    (node, reporter)
+}
+
+/// A block of what waits, signed by both validators.
+fn decide(node: &mut Node<MemoryStore>, mempool: &Mempool) {
+    let proposal = node.replica.propose(node.now_ms, &secret("police", "consensus").public(), mempool).unwrap();
+    assert_eq!(proposal.dropped, []);
+    let (chain, suite) = (node.chain(), node.genesis.suite());
+    let (height, id) = (proposal.block.header.height, proposal.block.header.id());
+    let sign = |agency| sign_precommit(&secret(agency, "consensus"), &chain, suite, height, 0, &id);
+    let signatures = ["tax-bureau", "police"].map(sign).to_vec();
+    let committed = node.replica.commit(&CommitCertificate::new(suite, height, 0, id, signatures)).unwrap();
+    mempool.remove(&committed.statements);
+}
+
+#[test]
+fn what_a_node_has_seen_is_reported_until_the_ledger_holds_it() {
+    let mempool = Arc::new(Mempool::new(Limits::default(), || {}));
+    let (mut node, mut reporter) = witness(&mempool);
+    let proof = double_vote(&node.genesis, "tax-bureau", 1);
+    assert_eq!(reporter.take(proof.clone(), node.now_ms).unwrap(), Taken::Pending);
+    assert_eq!(reporter.take(proof.clone(), node.now_ms).unwrap(), Taken::Known);
+    // Its turn comes at once or after that of the other validator.
+    node.now_ms += 2_000;
+    let first = reporter.report(node.now_ms).unwrap();
+    assert_eq!((first.len(), mempool.len(), reporter.pending()), (1, 1, 1));
+    assert_eq!(reporter.report(node.now_ms).unwrap(), Vec::<Vec<u8>>::new(), "there is a pause");
+    // The same bytes again, for nodes that have not heard it.
+    node.now_ms += RETRY_MS;
+    assert_eq!(reporter.report(node.now_ms).unwrap(), first);
+    assert_eq!(mempool.len(), 1);
+    // Lost, and out of time: signed anew under the same nonce.
+    mempool.remove([&statement_id(&first[0])]);
+    node.now_ms += 3_600_000;
+    let later = reporter.report(node.now_ms).unwrap();
+    assert_ne!(later, first);
+    decide(&mut node, &mempool);
+    let evidence = node.query.evidence(8).unwrap();
+    assert_eq!((evidence.count, evidence.newest[0].by.as_str()), (1, "police"));
+    node.now_ms += 3_600_000;
+    assert_eq!(reporter.report(node.now_ms).unwrap(), Vec::<Vec<u8>>::new());
+    assert_eq!(reporter.pending(), 0);
+    // Seen again, by this process or the next.
+    assert_eq!(reporter.take(proof, node.now_ms).unwrap(), Taken::Known);
+}
+
+#[test]
+fn what_cannot_be_reported_is_not_and_nothing_grows_without_end() {
+    let mempool = Arc::new(Mempool::new(Limits::default(), || {}));
+    let (mut node, mut reporter) = witness(&mempool);
+    let take = |reporter: &mut Reporter<MemoryStore>, proof: Equivocation| reporter.take(proof, node.now_ms).unwrap();
+    let proof = double_vote(&node.genesis, "tax-bureau", 1);
+    assert_eq!(take(&mut reporter, double_vote(&node.genesis, "police", 1)), Taken::Own);
+    assert_eq!(take(&mut reporter, double_vote(&node.genesis, "shop", 1)), Taken::Unproven(None));
+    let same = Equivocation { second: proof.first, ..proof };
+    assert_eq!(take(&mut reporter, same), Taken::Unproven(Some(EquivocationError::Same)));
+    for height in 1..=PENDING_MAX as u64 {
+        assert_eq!(take(&mut reporter, double_vote(&node.genesis, "tax-bureau", height)), Taken::Pending);
+    }
+    assert_eq!(take(&mut reporter, double_vote(&node.genesis, "tax-bureau", 1_000)), Taken::Full);
+    // No block ever comes.
+    for _ in 0..TRIES_MAX {
+        assert_eq!(reporter.pending(), PENDING_MAX);
+        node.now_ms += 3_600_000;
+        assert_eq!(reporter.report(node.now_ms).unwrap().len(), PENDING_MAX);
+        let waiting = mempool.candidates(usize::MAX, u32::MAX);
+        mempool.remove(waiting.iter().map(|entry| entry.parsed.statement().id()).collect::<Vec<_>>().iter());
+    }
+    assert_eq!(reporter.pending(), 0);
 }

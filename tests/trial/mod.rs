@@ -19,6 +19,7 @@ pub mod partitions;
 pub mod powerloss;
 pub mod report;
 pub mod seed;
+pub mod simulation;
 pub mod soak;
 pub mod together;
 
@@ -29,6 +30,12 @@ pub use report::Report;
 
 /// Why a trial could not be carried out: nothing that says anything about the node.
 pub type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
 
 /// Copies a directory with everything in it.
 fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {

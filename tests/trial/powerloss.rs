@@ -15,9 +15,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::copy_directory;
 use super::seed::Seed;
 use super::{Broken, Report};
+use super::{copy_directory, panic_text};
 use image::Moment;
 use journal::Journal;
 pub use writer::write;
@@ -130,9 +130,4 @@ fn record(options: &Options, directory: &Path) -> Result<Journal, Broken> {
         return Err(format!("the writer failed: {}", String::from_utf8_lossy(&wrote.stderr)).into());
     }
     Journal::read(&journal, &root)
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }

@@ -27,7 +27,7 @@ pub(crate) fn claim_of(event: &Event) -> Option<(&ClaimId, Option<&OrganisationI
         Event::Renew(renew) => Some((&renew.claim, None)),
         Event::Unlock(unlock) => Some((&unlock.claim, None)),
         Event::Close(close) => Some((&close.claim, None)),
-        Event::Issue(_) | Event::Transfer(_) | Event::Void(_) | Event::File(_) => None,
+        Event::Issue(_) | Event::Transfer(_) | Event::Void(_) | Event::File(_) | Event::Evidence(_) => None,
     }
 }
 

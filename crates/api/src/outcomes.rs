@@ -104,7 +104,8 @@ impl<S: Store> Service<S> {
             | Record::Unlocked { .. }
             | Record::Closed { .. }
             | Record::Voided { .. }
-            | Record::Filed { .. } => {}
+            | Record::Filed { .. }
+            | Record::Reported { .. } => {}
         }
         Ok(view)
     }

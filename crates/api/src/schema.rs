@@ -46,6 +46,9 @@ pub enum Event {
     Void(Void),
     /// File a seller's ended month.
     File(File),
+    /// Report that a validator signed two things that exclude each other. For agencies; a statement of nothing but
+    /// evidence may be signed with a receipt key.
+    Evidence(Box<Evidence>),
 }
 
 /// Issue an invoice.
@@ -335,4 +338,45 @@ pub struct Attachment {
     pub salt: String,
     /// The personal fields.
     pub personal: Personal,
+}
+
+/// Two different things that one validator signed for the same step of the same round of the same height.
+#[derive(ToSchema)]
+pub struct Evidence {
+    /// Whose consensus key signed both.
+    pub validator: String,
+    /// The height; not above the height of the block that takes the report in.
+    pub height: u64,
+    /// The round, from 0.
+    pub round: u32,
+    /// The step.
+    pub kind: Step,
+    /// The lesser of the two: by block, null before all, then by `pol_round`, none before all.
+    pub first: Signed,
+    /// The greater.
+    pub second: Signed,
+}
+
+/// A step of a round that a validator signs once.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum Step {
+    /// The proposal.
+    Proposal,
+    /// The first vote.
+    Prevote,
+    /// The second vote.
+    Precommit,
+}
+
+/// What was signed, and the signature.
+#[derive(ToSchema)]
+pub struct Signed {
+    /// The block's id; null for a vote for nil.
+    #[schema(required = true)]
+    pub block: Option<String>,
+    /// Of a proposal, the round whose prevotes justify proposing the block again. Votes have none.
+    pub pol_round: Option<u32>,
+    /// The signature, base64url.
+    pub signature: String,
 }

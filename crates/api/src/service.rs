@@ -23,7 +23,10 @@ use crate::quota::Quotas;
 use crate::shares::Shares;
 use crate::tokens::VerifiedTokens;
 use crate::turns::{Name, Turns};
-use crate::views::HealthView;
+use crate::views::{EvidenceView, HealthView};
+
+/// Equivocations that the status shows.
+const EVIDENCE_SHOWN: usize = 8;
 
 /// What the handlers share.
 pub(crate) struct Service<S: Store> {
@@ -40,6 +43,8 @@ pub(crate) struct Service<S: Store> {
     turns: Arc<Turns>,
     /// The log checkpoint signed last, and of which height it is.
     note: Mutex<Option<(u64, Bytes)>>,
+    /// What the ledger held of equivocations, and at which height.
+    evidence: Mutex<Option<(u64, EvidenceView)>>,
     request_prefix: String,
     requests: AtomicU64,
     /// When this process began, unix seconds by the node's clock.
@@ -63,6 +68,7 @@ impl<S: Store> Service<S> {
             dry_runs: halves(app.options.dry_runs_at_once_max),
             turns: Turns::new(app.options.reads_max),
             note: Mutex::default(),
+            evidence: Mutex::default(),
             request_prefix: encode_base64url(&prefix.as_bytes()[..6]),
             requests: AtomicU64::new(0),
             started_s: u64::try_from(app.clock.now_ms().div_euclid(1_000)).unwrap_or(0),
@@ -126,6 +132,34 @@ impl<S: Store> Service<S> {
             work(service, &caller, call)
         };
         self.read(call, work).await
+    }
+
+    /// What the ledger holds of equivocations. Read once a height, and in nobody's turn: who asks how a node is must
+    /// be answered while it has much to do.
+    pub(crate) async fn evidence(self: &Arc<Self>) -> Result<EvidenceView, Problem> {
+        let service = Arc::clone(self);
+        let height = self.query().tip().progress.height;
+        let fresh = move |kept: &Option<(u64, EvidenceView)>| {
+            kept.as_ref().filter(|(kept, _)| *kept >= height).map(|(_, evidence)| evidence.clone())
+        };
+        if let Some(evidence) = fresh(&self.kept_evidence()) {
+            return Ok(evidence);
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let mut kept = service.kept_evidence();
+            // Others may have waited for this one with the same question.
+            if let Some(evidence) = fresh(&kept) {
+                return Ok(evidence);
+            }
+            let evidence = EvidenceView::from(&service.query().evidence(EVIDENCE_SHOWN)?);
+            *kept = Some((height, evidence.clone()));
+            Ok(evidence)
+        });
+        read.await.map_err(|panicked| Problem::fault(&panicked))?
+    }
+
+    fn kept_evidence(&self) -> MutexGuard<'_, Option<(u64, EvidenceView)>> {
+        self.evidence.lock().expect("nothing panics while it holds the evidence")
     }
 
     /// The log checkpoint signed last, and of which height it is.

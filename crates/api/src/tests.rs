@@ -6,6 +6,7 @@ mod client;
 mod consortium;
 mod crowd;
 mod dry_runs;
+mod evidence;
 mod layers;
 mod lifecycle;
 mod logins;

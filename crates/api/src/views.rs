@@ -9,8 +9,8 @@ mod outcome;
 mod statement;
 
 pub use chain_views::{
-    BlockView, CommitView, ConsensusView, DirectoryKey, DirectoryView, HealthView, LimitsView, PeerStatusView,
-    StatusView,
+    BlockView, CommitView, ConsensusView, DirectoryKey, DirectoryView, EquivocationView, EvidenceView, HealthView,
+    LimitsView, PeerStatusView, StatusView,
 };
 pub use invoice_view::{
     EventPage, EventRow, FiledView, FilingView, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView,

@@ -76,6 +76,7 @@ fn the_shapes_of_what_is_signed_are_those_the_rooms_read() {
         "attachment": hash
     });
     let invoice = "144032609110-00000001";
+    let signed = json!({"block": hash, "pol_round": 1, "signature": "A".repeat(86)});
     let events = [
         ("Issue", json!({"issue": {"document": document}})),
         ("Transfer", json!({"transfer": {"invoice": invoice, "to": {"organisation": "o"}}})),
@@ -88,6 +89,10 @@ fn the_shapes_of_what_is_signed_are_those_the_rooms_read() {
             "File",
             json!({"file": {"seller": "s", "period": "2026-01", "invoices": 1, "output": [{"treatment": "exempt", "net": "1.00", "tax": "0.00"}]}}),
         ),
+        (
+            "Evidence",
+            json!({"evidence": {"validator": "v", "height": 1, "round": 0, "kind": "proposal", "first": signed, "second": signed}}),
+        ),
     ];
     for (name, json) in &events {
         // The room reads it and writes it back whole, so the sample has every field there is.
@@ -96,6 +101,7 @@ fn the_shapes_of_what_is_signed_are_those_the_rooms_read() {
         assert_eq!(keys(&json[event.kind()]), fields(name), "{name}");
     }
     assert_eq!(events.len(), ledger::event::Event::KINDS.len());
+    assert_eq!(keys(&signed), fields("Signed"));
     assert_eq!(keys(&document), fields("Document"));
     assert_eq!(keys(&party), fields("DocumentParty"));
     assert_eq!(keys(&document["lines"][0]), fields("Line"));

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod certificate;
 pub mod checkpoint;
 pub mod encoding;
+pub mod equivocation;
 pub mod genesis;
 pub mod hash;
 pub mod identity;

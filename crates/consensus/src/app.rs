@@ -29,6 +29,7 @@ use replica::replica::{Fault, Replica};
 use tokio::runtime::Handle;
 use wire::peer::ConsensusMessage;
 
+use crate::clock::Clock;
 use crate::codec::{proposal_out, vote_out};
 use crate::context::{Address, Context, Height, ValidatorSet, Value};
 use crate::host::{Equivocation, Host};
@@ -37,6 +38,7 @@ use crate::options::Options;
 use crate::parts::Scope;
 use crate::standing::Standing;
 use crate::switch::Switch;
+use crate::turns::Turns;
 use crate::wake::Wake;
 
 use blocks::Later;
@@ -87,7 +89,9 @@ pub(crate) struct App<S: Store, H: Host> {
     pub(crate) switch: Arc<Switch>,
     pub(crate) wake: Arc<Wake>,
     pub(crate) standing: Arc<Mutex<Standing>>,
-    pub(crate) runtime: Handle,
+    /// Where blocks are read for peers, beside this thread; none in a simulation, which has one thread.
+    pub(crate) runtime: Option<Handle>,
+    pub(crate) clock: Clock,
     pub(crate) work: Work,
 }
 
@@ -101,6 +105,8 @@ pub(crate) struct Work {
     blocks: BTreeMap<BlockId, Bytes>,
     /// Blocks of this height whose time was found right, or no matter any more.
     timely: BTreeSet<BlockId>,
+    /// Blocks of this height that were passed on, and of which round.
+    passed_on: BTreeSet<(Round, BlockId)>,
     /// The round that is worked on.
     round: Round,
     /// How many different blocks of whom were judged in which round.
@@ -122,6 +128,8 @@ pub(crate) struct Work {
     /// When a peer's claim alone is believed again, and how long that took last.
     believe_at: Instant,
     believe_every: Duration,
+    /// Who missed their turns.
+    turns: Turns,
     /// The disk was full when it was tried last.
     full: bool,
     /// How many streams of parts were begun, and a number of this process: their names must be new.
@@ -130,13 +138,13 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn new(process: u64) -> Self {
-        let now = Instant::now();
+    pub(crate) fn new(process: u64, now: Instant) -> Self {
         Self {
             own: BTreeMap::new(),
             later: Vec::new(),
             blocks: BTreeMap::new(),
             timely: BTreeSet::new(),
+            passed_on: BTreeSet::new(),
             round: Round::new(0),
             judged: BTreeMap::new(),
             ready: None,
@@ -148,6 +156,7 @@ impl Work {
             synced: false,
             believe_at: now,
             believe_every: BELIEVE_EVERY,
+            turns: Turns::default(),
             full: false,
             streams: 0,
             process,
@@ -160,6 +169,7 @@ impl Work {
         self.blocks.clear();
         self.judged.clear();
         self.timely.clear();
+        self.passed_on.clear();
         self.round = Round::new(0);
     }
 }
@@ -167,7 +177,7 @@ impl Work {
 impl<S: Store, H: Host> App<S, H> {
     /// Answers the engine until it is told to stop.
     pub(crate) async fn run(mut self, mut channels: Channels<Context>) -> Result<(), Ended> {
-        self.schedule_beat()?;
+        self.begin_life()?;
         loop {
             let deadline = self.deadline();
             tokio::select! {
@@ -178,19 +188,33 @@ impl<S: Store, H: Host> App<S, H> {
                 () = self.wake.changed() => {}
                 () = tokio::time::sleep_until(deadline.into()), if self.is_waited_for() => {}
             }
-            let reasons = self.wake.take();
-            if reasons.stop {
+            if self.look_around()? {
                 return Ok(());
             }
-            self.work.beat |= reasons.beat;
-            for proposal in &reasons.publish {
-                self.publish(proposal)?;
-            }
-            self.let_go();
         }
     }
 
-    fn handle(&mut self, message: AppMsg<Context>) -> Result<(), Ended> {
+    /// What is done before anything is asked.
+    pub(crate) fn begin_life(&mut self) -> Result<(), Fault> {
+        self.schedule_beat()
+    }
+
+    /// Looks at what has changed beside the engine's questions. True when it is time to stop.
+    pub(crate) fn look_around(&mut self) -> Result<bool, Fault> {
+        let reasons = self.wake.take();
+        if reasons.stop {
+            return Ok(true);
+        }
+        self.work.beat |= reasons.beat;
+        for proposal in &reasons.publish {
+            self.publish(proposal)?;
+        }
+        self.let_go();
+        Ok(false)
+    }
+
+    /// Answers the engine.
+    pub(crate) fn handle(&mut self, message: AppMsg<Context>) -> Result<(), Ended> {
         match message {
             AppMsg::ConsensusReady { reply } => self.work.ready = Some(reply),
             AppMsg::StartedRound { height, round, proposer, role: _, reply_value } => {
@@ -241,16 +265,19 @@ impl<S: Store, H: Host> App<S, H> {
         self.switch.started(Scope { height, validators: validators.clone() });
         self.work.beat = false;
         self.standing.lock().expect("nothing panics while it holds this").started(height);
+        let first = validators.proposer(Height(height), Round::new(0)).address;
+        let timeouts = self.work.turns.timeouts(&first, &self.options.timeouts);
         // Without a target time: it finalizes with the bare quorum, and we pace the heights ourselves.
-        HeightParams::new(validators, (&self.options.timeouts).into(), None)
+        HeightParams::new(validators, (&timeouts).into(), None)
     }
 
-    fn is_waited_for(&self) -> bool {
+    /// Whether the engine waits for a height to begin.
+    pub(crate) fn is_waited_for(&self) -> bool {
         self.work.held.is_some() || self.work.ready.is_some()
     }
 
     /// When to look again whether the next height may start.
-    fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Instant {
         if self.work.ready.is_some() {
             return self.work.ready_at;
         }
@@ -268,7 +295,7 @@ impl<S: Store, H: Host> App<S, H> {
             return;
         }
         let next = self.next_height();
-        let now = Instant::now();
+        let now = self.clock.now();
         let paced = now >= self.work.last + self.options.interval;
         // Those who do not vote start no heights; they follow those who do.
         let own_reason = self.proposer.is_some()
@@ -289,7 +316,7 @@ impl<S: Store, H: Host> App<S, H> {
         if self.wake.signed_at() >= height {
             return true;
         }
-        let now = Instant::now();
+        let now = self.clock.now();
         let was_true = std::mem::take(&mut self.work.synced);
         if self.switch.claimed_at() < height || !(was_true || now >= self.work.believe_at) {
             self.work.synced = was_true;
@@ -312,7 +339,7 @@ impl<S: Store, H: Host> App<S, H> {
         let connected = self.switch.neighbours().len() + usize::from(self.proposer.is_some());
         let validators = self.replica.tip().validators.validators().len();
         let enough = connected * 3 > validators * 2;
-        if (enough || self.others_are_ahead(next) || Instant::now() >= self.work.ready_at)
+        if (enough || self.others_are_ahead(next) || self.clock.now() >= self.work.ready_at)
             && let Some(reply) = self.work.ready.take()
         {
             drop(reply.send((Height(next), self.begin(next))));
@@ -370,6 +397,7 @@ impl<S: Store, H: Host> App<S, H> {
 
     /// Makes a decided block final. False when the node stops before there was room for it.
     fn decided(&mut self, certificate: &EngineCertificate<Context>) -> Result<bool, Fault> {
+        self.note_turns(certificate);
         let certificate = self.certificate(certificate)?;
         let committed = loop {
             if let Room::Done(committed) = self.with_room(|app| app.replica.commit(&certificate))? {
@@ -385,13 +413,27 @@ impl<S: Store, H: Host> App<S, H> {
             }
         };
         self.mempool.remove(&committed.statements);
+        self.wake.listen();
+        if !self.mempool.is_empty() {
+            self.wake.work();
+        }
         // Blocks of the next height are judged from here on, whether or not it has begun.
         self.work.forget_height();
-        self.work.last = Instant::now();
+        self.work.last = self.clock.now();
         self.schedule_beat()?;
         self.standing.lock().expect("nothing panics while it holds this").decided(committed.height);
         self.host.committed(&committed);
         Ok(true)
+    }
+
+    /// Notes whose turns brought a block and whose did not.
+    fn note_turns(&mut self, certificate: &EngineCertificate<Context>) {
+        let validators = ValidatorSet::of(&self.replica.tip().validators);
+        let last = certificate.round.as_u32().unwrap_or(0);
+        // Beyond a whole turn of everybody nothing more is learnt.
+        let first = last.saturating_sub(u32::try_from(self.replica.tip().validators.validators().len()).unwrap_or(0));
+        let proposer = |round| validators.proposer(certificate.height, Round::new(round)).address;
+        self.work.turns.decided((first..=last).map(proposer));
     }
 
     /// The engine's certificate in the chain's form, which an auditor verifies without the engine.

@@ -118,6 +118,10 @@ impl malachite::Proposal<Context> for Proposal {
 /// A whole block with the signed proposal it belongs to. The parts are put together before the engine hears of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProposedBlock {
+    /// The neighbour it came from.
+    pub(crate) from: [u8; 32],
+    /// The node that sent it first, as that neighbour says.
+    pub(crate) origin: [u8; 32],
     pub(crate) proposal: malachite::SignedProposal<Context>,
     pub(crate) block: Bytes,
 }
@@ -184,7 +188,7 @@ impl malachite::Vote<Context> for Vote {
 /// One validator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Validator {
-    address: Address,
+    pub(crate) address: Address,
     key: PublicKey,
     power: u64,
 }

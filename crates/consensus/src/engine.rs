@@ -25,7 +25,7 @@ use crate::signing::{ChainSigner, ChainVerifier, Domain};
 pub(crate) const LOG: &str = "consensus.wal";
 
 /// Votes and proposals of one later height that the engine keeps: of many validators, and some rounds.
-const LATER_INPUTS_MAX: usize = 2_048;
+pub(crate) const LATER_INPUTS_MAX: usize = 2_048;
 
 /// Answers of blocks that a peer may have under way at once here.
 const CALLS_AT_ONCE_MAX: usize = 4;

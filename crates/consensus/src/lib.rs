@@ -9,6 +9,7 @@
 
 mod app;
 mod bucket;
+mod clock;
 mod codec;
 mod context;
 mod engine;
@@ -21,10 +22,12 @@ mod parts;
 mod seen;
 mod share;
 mod signing;
+pub mod simulation;
 mod standing;
 mod start;
 mod switch;
 mod transport;
+mod turns;
 mod wake;
 
 pub use app::Ended;

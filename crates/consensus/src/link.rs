@@ -23,6 +23,9 @@ const BULK_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Frames a second that a peer may send in the long run; it is slowed down to that.
 const PACE: Rate = Rate { per_second: 5_000, burst: 10_000 };
 
+/// KiB a second that a peer may send in the long run; the burst is two answers of blocks.
+const PACE_KIB: Rate = Rate { per_second: 64 * 1_024, burst: 48 * 1_024 };
+
 /// Who called: which way a stream between two nodes was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Opened {
@@ -41,6 +44,9 @@ pub enum Refused {
     /// It spoke in another's name where nobody else may.
     #[error("it passed on what is for neighbours alone")]
     NotItsOwn,
+    /// It passed on what no validator has signed.
+    #[error("it passed on what no validator has signed")]
+    NotSigned,
     /// It sent more frames together than anybody may.
     #[error("it sent too many frames at once")]
     TooMany,
@@ -145,11 +151,15 @@ pub struct Incoming {
     opened: Opened,
     id: u64,
     pace: Bucket,
+    bytes: Bucket,
+    ended: bool,
 }
 
 impl Incoming {
     pub(crate) fn new(switch: Arc<Switch>, peer: KeyBytes, opened: Opened, id: u64) -> Self {
-        Self { switch, peer, opened, id, pace: Bucket::new(PACE, Instant::now()) }
+        let now = Instant::now();
+        let (pace, bytes) = (Bucket::new(PACE, now), Bucket::new(PACE_KIB, now));
+        Self { switch, peer, opened, id, pace, bytes, ended: false }
     }
 
     /// Takes frames that came together. Waits while those behind are busy, and so slows the peer down.
@@ -165,7 +175,9 @@ impl Incoming {
             return Err(Refused::Replaced);
         }
         for frame in frames {
-            if let Some(wait) = self.pace.take(Instant::now()) {
+            let now = Instant::now();
+            let kib = u64::try_from(frame.len() / 1_024).unwrap_or(u64::MAX);
+            if let Some(wait) = self.pace.take(1, now).max(self.bytes.take(kib, now)) {
                 tokio::time::sleep(wait).await;
             }
             self.switch.received(self.peer, frame).await?;
@@ -174,7 +186,20 @@ impl Incoming {
     }
 
     /// The stream has ended.
-    pub async fn end(self) {
+    pub async fn end(mut self) {
+        self.ended = true;
         self.switch.disconnected(self.peer, self.opened, self.id).await;
+    }
+}
+
+impl Drop for Incoming {
+    /// Whoever read it was given up on: the stream must not stay as if it were open.
+    fn drop(&mut self) {
+        if !self.ended
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let (switch, peer, opened, id) = (Arc::clone(&self.switch), self.peer, self.opened, self.id);
+            runtime.spawn(async move { switch.disconnected(peer, opened, id).await });
+        }
     }
 }

@@ -36,9 +36,11 @@ pub(crate) const MIN_HEIGHT: u64 = 1;
 /// What the engine listens on, in its own notation. Nobody dials it.
 const NOWHERE: &str = "/memory/1";
 
-type Event = NetworkEvent<Context>;
+/// What the engine hears.
+pub(crate) type Event = NetworkEvent<Context>;
 
-enum Fan {
+/// What the one who tells the engine is given.
+pub(crate) enum Fan {
     Subscribe(Box<dyn Subscriber<Event>>),
     Event(Box<Event>),
     Inbound(Box<Inbound>),
@@ -101,7 +103,12 @@ impl State {
         Ok(())
     }
 
-    fn call(&mut self, peer: PeerId, request: &arc_malachitebft_sync::Request<Context>) -> OutboundRequestId {
+    /// Asks a peer for blocks.
+    pub(crate) fn call(
+        &mut self,
+        peer: PeerId,
+        request: &arc_malachitebft_sync::Request<Context>,
+    ) -> OutboundRequestId {
         let id = self.next_call;
         self.next_call += 1;
         let request_id = OutboundRequestId::new(id);
@@ -140,21 +147,10 @@ impl Actor for Network {
 
     async fn pre_start(&self, _: ActorRef<Msg<Context>>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
         let Arguments { switch, mut events, wake, domain } = arguments;
-        let (fan, fan_end) = mpsc::unbounded_channel();
-        let (calls, peers): (Calls, Arc<Mutex<BTreeMap<PeerId, KeyBytes>>>) = Default::default();
-        let asked = Asked::default();
-        let fanning = Fanning {
-            subscribers: Vec::new(),
-            connected: BTreeSet::new(),
-            assembler: Assembler::new(domain),
-            switch: Arc::clone(&switch),
-            calls: Arc::clone(&calls),
-            asked: Arc::clone(&asked),
-            peers: Arc::clone(&peers),
-        };
+        let (state, fanning, fan_end) = sides(switch, wake, domain);
         let (done, mut taken) = mpsc::channel::<()>(1);
         tokio::spawn(fanning.run(fan_end, done));
-        let forward = fan.clone();
+        let forward = state.fan.clone();
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 // One at a time, so that the unbounded channel holds at most one of these.
@@ -163,7 +159,7 @@ impl Actor for Network {
                 }
             }
         });
-        Ok(State { switch, wake, fan, calls, peers, asked, next_call: 1 })
+        Ok(state)
     }
 
     async fn handle(
@@ -180,8 +176,30 @@ impl Actor for Network {
     }
 }
 
+/// The side that speaks for the engine, the side that listens for it, and what the first has to tell the second.
+pub(crate) fn sides(
+    switch: Arc<Switch>,
+    wake: Arc<Wake>,
+    domain: Domain,
+) -> (State, Fanning, mpsc::UnboundedReceiver<Fan>) {
+    let (fan, fan_end) = mpsc::unbounded_channel();
+    let (calls, peers): (Calls, Arc<Mutex<BTreeMap<PeerId, KeyBytes>>>) = Default::default();
+    let asked = Asked::default();
+    let fanning = Fanning {
+        subscribers: Vec::new(),
+        connected: BTreeSet::new(),
+        assembler: Assembler::new(domain),
+        switch: Arc::clone(&switch),
+        calls: Arc::clone(&calls),
+        asked: Arc::clone(&asked),
+        peers: Arc::clone(&peers),
+    };
+    (State { switch, wake, fan, calls, peers, asked, next_call: 1 }, fanning, fan_end)
+}
+
 impl State {
-    fn take(&mut self, message: Msg<Context>) -> Result<(), CodecError> {
+    /// Does what the engine says.
+    pub(crate) fn take(&mut self, message: Msg<Context>) -> Result<(), CodecError> {
         match message {
             Msg::Subscribe(subscriber) => drop(self.fan.send(Fan::Subscribe(subscriber))),
             Msg::PublishConsensusMsg(message) => self.publish(&message)?,
@@ -212,7 +230,7 @@ impl State {
 }
 
 /// Reads what comes in and tells the engine.
-struct Fanning {
+pub(crate) struct Fanning {
     subscribers: Vec<Box<dyn Subscriber<Event>>>,
     connected: BTreeSet<KeyBytes>,
     assembler: Assembler,
@@ -229,7 +247,7 @@ impl Fanning {
                 Fan::Subscribe(subscriber) => self.subscribe(subscriber),
                 Fan::Event(event) => self.tell(*event),
                 Fan::Inbound(inbound) => {
-                    self.inbound(*inbound);
+                    self.inbound(*inbound).into_iter().for_each(|event| self.tell(event));
                     if done.send(()).await.is_err() {
                         return;
                     }
@@ -256,26 +274,22 @@ impl Fanning {
         last.send(event);
     }
 
-    fn inbound(&mut self, inbound: Inbound) {
+    /// What the engine is to know of what came in.
+    pub(crate) fn inbound(&mut self, inbound: Inbound) -> Vec<Event> {
         match inbound {
             Inbound::Up(peer) => {
                 let id = peer_id(&peer);
                 self.connected.insert(peer);
                 lock(&self.peers).insert(id, peer);
-                self.tell(NetworkEvent::PeerConnected(id));
-                self.tell(NetworkEvent::PeerSubscribed(id, Channel::Sync));
+                vec![NetworkEvent::PeerConnected(id), NetworkEvent::PeerSubscribed(id, Channel::Sync)]
             }
             Inbound::Down(peer) => {
                 self.connected.remove(&peer);
                 self.assembler.gone(&peer);
                 lock(&self.calls).retain(|_, (caller, _)| *caller != peer);
-                self.tell(NetworkEvent::PeerDisconnected(peer_id(&peer)));
+                vec![NetworkEvent::PeerDisconnected(peer_id(&peer))]
             }
-            Inbound::Frame(peer, frame) => {
-                if let Some(event) = self.event(peer, *frame) {
-                    self.tell(event);
-                }
-            }
+            Inbound::Frame(peer, frame) => self.event(peer, *frame).into_iter().collect(),
         }
     }
 
@@ -295,7 +309,7 @@ impl Fanning {
             }
             FrameContent::Part(part) => {
                 let stream = StreamId::new(Bytes::from(part.stream.clone()));
-                match self.assembler.take(peer, part, &self.switch.scope()) {
+                match self.assembler.take(peer, frame.origin, part, &self.switch.scope()) {
                     Ok(Some(block)) => {
                         let message = StreamMessage::new(stream, 0, StreamContent::Data(block));
                         NetworkEvent::ProposalPart(id, Some(peer_id(&frame.origin)), message)

@@ -9,6 +9,8 @@ use arc_malachitebft_core_types::LinearTimeouts;
 pub struct Timeouts {
     /// For the block of the round's proposer.
     pub propose: Duration,
+    /// For the block of one that brought none in its last turn, and for the rest of the precommits then.
+    pub missed: Duration,
     /// For the rest of the prevotes, when more than two thirds do not agree.
     pub prevote: Duration,
     /// For the rest of the precommits, likewise.
@@ -23,6 +25,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             propose: Duration::from_millis(1_500),
+            missed: Duration::from_millis(200),
             prevote: Duration::from_millis(500),
             precommit: Duration::from_millis(500),
             more_each_round: Duration::from_millis(500),
@@ -33,7 +36,7 @@ impl Default for Timeouts {
 
 impl From<&Timeouts> for LinearTimeouts {
     fn from(timeouts: &Timeouts) -> Self {
-        let Timeouts { propose, prevote, precommit, more_each_round, max } = *timeouts;
+        let Timeouts { propose, missed: _, prevote, precommit, more_each_round, max } = *timeouts;
         Self {
             propose,
             propose_delta: more_each_round,

@@ -75,6 +75,7 @@ impl Assembler {
     pub(crate) fn take(
         &mut self,
         from: KeyBytes,
+        origin: KeyBytes,
         part: ProposalPart,
         scope: &Scope,
     ) -> Result<Option<ProposedBlock>, Spoiled> {
@@ -129,7 +130,7 @@ impl Assembler {
                 if stream.block.len() != stream.block_bytes {
                     return Err(Spoiled::Size);
                 }
-                Ok(Some(ProposedBlock { proposal: stream.proposal, block: stream.block.freeze() }))
+                Ok(Some(ProposedBlock { from, origin, proposal: stream.proposal, block: stream.block.freeze() }))
             }
         }
     }

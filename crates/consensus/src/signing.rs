@@ -71,7 +71,7 @@ pub(crate) struct Domain {
 
 impl Domain {
     /// The bytes of a vote; `None` when it cannot be one of this chain.
-    fn vote_bytes(&self, vote: &Vote, key: &PublicKey) -> Option<Vec<u8>> {
+    pub(crate) fn vote_bytes(&self, vote: &Vote, key: &PublicKey) -> Option<Vec<u8>> {
         let (kind, block_id) = (kind_of(vote.kind), id_of(&vote.value));
         let round = vote.round.as_u32()?;
         let own = Address::of(key) == vote.voter;
@@ -79,7 +79,7 @@ impl Domain {
     }
 
     /// The bytes of a proposal; `None` when it cannot be one of this chain.
-    fn proposal_bytes(&self, proposal: &Proposal, key: &PublicKey) -> Option<Vec<u8>> {
+    pub(crate) fn proposal_bytes(&self, proposal: &Proposal, key: &PublicKey) -> Option<Vec<u8>> {
         let round = proposal.round.as_u32()?;
         let (height, id) = (proposal.height.0, &proposal.value.0);
         let own = Address::of(key) == proposal.proposer;

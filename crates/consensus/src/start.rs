@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use wire::peer::{FrameContent, KeyBytes};
 
 use crate::app::{App, Ended, Work};
+use crate::clock::Clock;
 use crate::context::ValidatorSet;
 use crate::engine::{self, NotStarted};
 use crate::host::Host;
@@ -93,7 +94,7 @@ impl Consensus {
         let wake = Arc::new(Wake::default());
         let validators = ValidatorSet::of(&tip.validators);
         let scope = Scope { height: tip.progress.height + 1, validators };
-        let (switch, ends) = Switch::new(peer, domain.clone(), scope, Arc::clone(&wake));
+        let (switch, ends) = Switch::new(peer, domain.clone(), scope, Arc::clone(&wake), Clock::Machine);
         let running = network::spawn(Arc::clone(&switch), ends, Arc::clone(&wake), domain.clone()).await;
         let running = running.map_err(|error| NotStarted::Engine(error.to_string()))?;
         let (channels, engine) = engine::start(&options, &directory, &domain, key.as_ref(), &running).await?;
@@ -117,8 +118,9 @@ impl Consensus {
             switch: Arc::clone(&switch),
             wake: Arc::clone(&wake),
             standing: Arc::clone(&standing),
-            runtime: Handle::current(),
-            work: Work::new(process_number()),
+            runtime: Some(Handle::current()),
+            clock: Clock::Machine,
+            work: Work::new(process_number(), Instant::now()),
         };
         let (runtime, log) = (Handle::current(), directory.join(engine::LOG));
         let run = move || {

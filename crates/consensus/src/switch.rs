@@ -4,6 +4,8 @@
 //! who are connected with the origin themselves, as they say in their statuses: in a full mesh nothing is sent twice.
 //! Queues to a peer are limited; what does not fit is dropped for that peer alone, which catches up by asking for blocks.
 
+mod signed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -11,16 +13,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chain::block::BlockId;
-use chain::certificate::VoteKind;
 use chain::hash::Hash;
 use tokio::sync::mpsc;
 use wire::peer::{
-    ConsensusMessage, FrameContent, KeyBytes, KeySignature, LivenessMessage, NEIGHBOURS_MAX, PartContent, PeerFrame,
-    PeerStatus, PolkaCertificate, Vote,
+    ConsensusMessage, FrameContent, KeyBytes, LivenessMessage, NEIGHBOURS_MAX, PartContent, PeerFrame, PeerStatus,
 };
 
-use crate::codec::{proposal_in, vote_in};
-use crate::context::Address;
+use crate::clock::Clock;
 use crate::link::{Incoming, Link, Opened, Outgoing, Refused};
 use crate::parts::Scope;
 use crate::seen::Seen;
@@ -109,6 +108,8 @@ pub(crate) struct Switch {
     peers: RwLock<BTreeMap<KeyBytes, Peer>>,
     /// How many streams there were.
     links: AtomicU64,
+    /// Held while a stream begins or ends, so that the engine hears of it in that order.
+    order: tokio::sync::Mutex<()>,
     seen: Mutex<Seen>,
     repeats: Mutex<Seen>,
     scope: RwLock<Scope>,
@@ -117,6 +118,7 @@ pub(crate) struct Switch {
     events: mpsc::Sender<Inbound>,
     shared: mpsc::Sender<Shared>,
     wake: Arc<Wake>,
+    clock: Clock,
 }
 
 /// What the switch hands on.
@@ -131,15 +133,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Switch {
-    pub(crate) fn new(me: KeyBytes, domain: Domain, scope: Scope, wake: Arc<Wake>) -> (Arc<Self>, Ends) {
+    pub(crate) fn new(me: KeyBytes, domain: Domain, scope: Scope, wake: Arc<Wake>, clock: Clock) -> (Arc<Self>, Ends) {
         let (events, events_end) = mpsc::channel(EVENTS_MAX);
         let (shared, shared_end) = mpsc::channel(STATEMENTS_MAX);
-        let now = Instant::now();
+        let now = clock.now();
         let switch = Self {
             me,
             domain,
             peers: RwLock::new(BTreeMap::new()),
             links: AtomicU64::new(0),
+            order: tokio::sync::Mutex::default(),
             seen: Mutex::new(Seen::new(SEEN_MAX, None, now)),
             repeats: Mutex::new(Seen::new(SEEN_MAX, Some(REPEATS_AFTER), now)),
             scope: RwLock::new(scope),
@@ -147,6 +150,7 @@ impl Switch {
             events,
             shared,
             wake,
+            clock,
         };
         (Arc::new(switch), Ends { events: events_end, shared: shared_end })
     }
@@ -167,35 +171,6 @@ impl Switch {
         lock(&self.polkas).contains(&(round, *block))
     }
 
-    /// Notes prevotes that prove that a block was proposed before.
-    fn note_polka(&self, polka: &PolkaCertificate) {
-        let Scope { height, validators } = self.scope();
-        let place = (polka.round, polka.block_id);
-        let room = lock(&self.polkas).len() < POLKAS_MAX;
-        if polka.height != height || !room || self.has_polka(polka.round, &polka.block_id) {
-            return;
-        }
-        let mut voters = BTreeSet::new();
-        for KeySignature { validator, signature } in &polka.signatures {
-            let vote = Vote {
-                kind: VoteKind::Prevote,
-                height: polka.height,
-                round: polka.round,
-                block_id: Some(polka.block_id),
-                voter: *validator,
-                signature: *signature,
-            };
-            let key = validators.key(&Address(*validator));
-            if !key.is_some_and(|key| self.domain.verify_vote(&vote_in(&vote), key)) {
-                return;
-            }
-            voters.insert(Address(*validator));
-        }
-        if validators.is_quorum(&voters) {
-            lock(&self.polkas).insert(place);
-        }
-    }
-
     /// The height the engine works on.
     pub(crate) fn scope(&self) -> Scope {
         self.scope.read().expect("nothing panics while it holds the scope").clone()
@@ -211,7 +186,7 @@ impl Switch {
 
     /// A peer that is expected, whether or not it ever comes.
     pub(crate) fn expect(&self, peer: KeyBytes) {
-        self.write().entry(peer).or_insert_with(Peer::new);
+        self.write().entry(peer).or_insert_with(|| Peer::new(self.clock.now()));
     }
 
     /// A stream to a peer is open. One that was open the same way before is ended by this.
@@ -222,13 +197,16 @@ impl Switch {
     ) -> Result<(Outgoing, Incoming), Refused> {
         let id = self.links.fetch_add(1, Ordering::Relaxed);
         let (link, outgoing) = Link::new(id);
+        // Made before anything is waited for: when whoever opens the stream gives up meanwhile, this ends it.
+        let incoming = Incoming::new(Arc::clone(self), key, opened, id);
+        let _order = self.order.lock().await;
         let first = {
             let mut peers = self.write();
-            let peer = peers.entry(key).or_insert_with(Peer::new);
+            let peer = peers.entry(key).or_insert_with(|| Peer::new(self.clock.now()));
             let first = peer.links.is_empty();
-            peer.heard = Instant::now();
+            peer.heard = self.clock.now();
             let replaced = peer.links.insert(opened, link).is_some();
-            if replaced && opened == Opened::ByThem && peer.calls_again_and_again(Instant::now()) {
+            if replaced && opened == Opened::ByThem && peer.calls_again_and_again(self.clock.now()) {
                 let peer = chain::encoding::encode_base64url(&key);
                 tracing::warn!(
                     peer,
@@ -241,17 +219,18 @@ impl Switch {
             self.events.send(Inbound::Up(key)).await.map_err(|_| Refused::Stopping)?;
             self.wake.look();
         }
-        Ok((outgoing, Incoming::new(Arc::clone(self), key, opened, id)))
+        Ok((outgoing, incoming))
     }
 
     /// A stream has ended. It may have been replaced meanwhile.
     pub(crate) async fn disconnected(&self, peer: KeyBytes, opened: Opened, id: u64) {
+        let _order = self.order.lock().await;
         let last = {
             let mut peers = self.write();
             let Some(peer) = peers.get_mut(&peer) else { return };
             if peer.links.get(&opened).is_some_and(|link| link.id == id) {
                 peer.links.remove(&opened);
-                peer.heard = Instant::now();
+                peer.heard = self.clock.now();
                 peer.links.is_empty()
             } else {
                 false
@@ -270,9 +249,14 @@ impl Switch {
         connected.map(|peer| peer.tip_height).max().unwrap_or(0)
     }
 
+    /// The stream of a kind that is open with a peer.
+    pub(crate) fn link(&self, peer: &KeyBytes, opened: Opened) -> Option<u64> {
+        Some(self.read().get(peer)?.links.get(&opened)?.id)
+    }
+
     /// Whether a stream is the newest of its kind.
     pub(crate) fn is_current(&self, peer: &KeyBytes, opened: Opened, id: u64) -> bool {
-        self.read().get(peer).and_then(|peer| peer.links.get(&opened)).is_some_and(|link| link.id == id)
+        self.link(peer, opened) == Some(id)
     }
 
     /// The peers that are connected.
@@ -341,11 +325,9 @@ impl Switch {
                 return Ok(());
             }
             // From whom a part comes matters: each neighbour's are put together by themselves, and so none can spoil
-            // another's. Those of a proposer we are connected with are taken from it alone.
+            // another's. Those of a proposer we are connected with are taken from it alone. Whole blocks are passed on by
+            // the application, when they were found valid.
             FrameContent::Part(_) => {
-                if self.note(&frame, &bytes) {
-                    self.spread(Some(from), &frame, &bytes);
-                }
                 if from != frame.origin && self.is_connected(&frame.origin) {
                     return Ok(());
                 }
@@ -353,6 +335,10 @@ impl Switch {
             FrameContent::Consensus(_) | FrameContent::Liveness(_) => {
                 if !self.note(&frame, &bytes) {
                     return Ok(());
+                }
+                // What nobody signed fills no queue of others: whoever passes things on has looked at them.
+                if !self.is_signed(&frame.content) {
+                    return if self.knows_validators_of(&frame.content) { Err(Refused::NotSigned) } else { Ok(()) };
                 }
                 if let FrameContent::Liveness(LivenessMessage::Polka(polka)) = &frame.content {
                     self.note_polka(polka);
@@ -369,14 +355,14 @@ impl Switch {
     }
 
     fn is_new(&self, bytes: &[u8]) -> bool {
-        lock(&self.seen).note(Hash::of(bytes), Instant::now())
+        lock(&self.seen).note(Hash::of(bytes), self.clock.now())
     }
 
     /// Notes a frame that may be passed on; says whether it is new.
     fn note(&self, frame: &PeerFrame, bytes: &[u8]) -> bool {
         let repeats = matches!(frame.content, FrameContent::Liveness(_));
         let seen = if repeats { &self.repeats } else { &self.seen };
-        lock(seen).note(Hash::of(bytes), Instant::now())
+        lock(seen).note(Hash::of(bytes), self.clock.now())
     }
 
     /// Whether a frame is about a height near ours. Far off, it could only take up room.
@@ -390,7 +376,7 @@ impl Switch {
     fn heard(&self, from: KeyBytes, content: &FrameContent) {
         let mut peers = self.write();
         let Some(peer) = peers.get_mut(&from) else { return };
-        peer.heard = Instant::now();
+        peer.heard = self.clock.now();
         if let FrameContent::Status(PeerStatus { tip_height, neighbours, .. }) = content {
             let news = std::mem::replace(&mut peer.tip_height, *tip_height) != *tip_height;
             peer.neighbours = neighbours.iter().copied().collect();
@@ -409,51 +395,37 @@ impl Switch {
         }
     }
 
-    /// Whether a vote or proposal is signed by a validator.
-    fn is_signed(&self, content: &FrameContent) -> bool {
-        let validators = self.scope().validators;
-        match content {
-            FrameContent::Consensus(ConsensusMessage::Vote(vote))
-            | FrameContent::Liveness(LivenessMessage::Vote(vote)) => {
-                let key = validators.key(&Address(vote.voter));
-                key.is_some_and(|key| self.domain.verify_vote(&vote_in(vote), key))
-            }
-            FrameContent::Consensus(ConsensusMessage::Proposal(proposal)) => {
-                let key = validators.key(&Address(proposal.proposer));
-                key.is_some_and(|key| self.domain.verify_proposal(&proposal_in(proposal), key))
-            }
-            FrameContent::Liveness(LivenessMessage::Polka(_) | LivenessMessage::Round(_))
-            | FrameContent::Part(_)
-            | FrameContent::Statements(_)
-            | FrameContent::Status(_)
-            | FrameContent::Call(..)
-            | FrameContent::Answer(..) => false,
-        }
-    }
-
     /// Sends a frame to all who may not have it.
     fn spread(&self, from: Option<KeyBytes>, frame: &PeerFrame, bytes: &Bytes) {
         let urgent = is_urgent(&frame.content);
         for (key, peer) in &*self.read() {
-            let spared = Some(*key) == from
-                || *key == frame.origin
-                || (frame.origin != self.me && peer.neighbours.contains(&frame.origin));
-            if !spared && !peer.links.is_empty() {
+            if self.may_lack(key, peer, from, &frame.origin) {
                 peer.send(bytes, urgent);
             }
         }
     }
+
+    /// Whether a neighbour may not have what came from one, and from another first.
+    fn may_lack(&self, key: &KeyBytes, peer: &Peer, from: Option<KeyBytes>, origin: &KeyBytes) -> bool {
+        let has = Some(*key) == from || key == origin || (*origin != self.me && peer.neighbours.contains(origin));
+        !has && !peer.links.is_empty()
+    }
+
+    /// Whether there is a neighbour who may not have what came from one, and from another first.
+    pub(crate) fn has_others(&self, from: &KeyBytes, origin: &KeyBytes) -> bool {
+        self.read().iter().any(|(key, peer)| self.may_lack(key, peer, Some(*from), origin))
+    }
 }
 
 impl Peer {
-    fn new() -> Self {
+    fn new(now: Instant) -> Self {
         Self {
             links: BTreeMap::new(),
             tip_height: 0,
             neighbours: BTreeSet::new(),
-            heard: Instant::now(),
+            heard: now,
             dropped: AtomicU64::new(0),
-            again: (0, Instant::now()),
+            again: (0, now),
         }
     }
 

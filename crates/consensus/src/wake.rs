@@ -9,8 +9,6 @@ use crate::context::SignedProposal;
 /// What happened since it was asked last.
 #[derive(Debug, Default)]
 pub(crate) struct Reasons {
-    /// Statements wait.
-    pub(crate) work: bool,
     /// A block is asked for, even an empty one.
     pub(crate) beat: bool,
     /// It is time to stop.
@@ -25,6 +23,8 @@ const PUBLISH_MAX: usize = 64;
 #[derive(Debug, Default)]
 struct State {
     reasons: Reasons,
+    /// Whether it is known that statements wait: only the first of many wakes anybody.
+    work: bool,
     signed_at: u64,
 }
 
@@ -44,7 +44,13 @@ impl Wake {
 
     /// Says that statements wait.
     pub(crate) fn work(&self) {
-        self.change(|state| !std::mem::replace(&mut state.reasons.work, true));
+        self.change(|state| !std::mem::replace(&mut state.work, true));
+    }
+
+    /// Begins to listen for the next statement. Whoever does so looks afterwards whether some wait, lest one that came just
+    /// before goes unheard.
+    pub(crate) fn listen(&self) {
+        self.state.lock().expect("nothing panics while it holds the reasons").work = false;
     }
 
     /// Asks for a block now, even an empty one.

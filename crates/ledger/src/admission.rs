@@ -128,7 +128,7 @@ pub const CODES: &[CodeEntry] = &[
         code: KEY_PURPOSE,
         kind: Kind::Unauthenticated,
         summary: "The key may not sign statements.",
-        cure: "Sign with a key whose purposes include `statement`.",
+        cure: "Sign with a key whose purposes include `statement`; evidence alone may also be signed with one for `receipt`.",
     },
     CodeEntry {
         code: NONCE_REUSED,
@@ -143,6 +143,11 @@ pub const CODES: &[CodeEntry] = &[
         cure: "Wait for the next hour, and find out why so much is refused.",
     },
 ];
+
+/// What the key may be for that signs a statement.
+const STATEMENT_SIGNERS: [Purpose; 1] = [Purpose::Statement];
+/// The same for a statement of nothing but evidence: a node has a receipt key anyway, and no person is there to sign.
+const EVIDENCE_SIGNERS: [Purpose; 2] = [Purpose::Statement, Purpose::Receipt];
 
 /// Violations listed for one statement at most.
 pub const VIOLATIONS_MAX: usize = 1_000;
@@ -194,6 +199,13 @@ impl Parsed {
     /// Its events.
     pub fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// What the key may be for that signs it: one for statements, and if it holds nothing but evidence, also the one
+    /// with which a node speaks for its agency.
+    fn signers(&self) -> &'static [Purpose] {
+        let evidence = self.events.iter().all(|event| matches!(event, Event::Evidence(_)));
+        if evidence { &EVIDENCE_SIGNERS } else { &STATEMENT_SIGNERS }
     }
 
     /// What executing it costs at most, in units of the block's budget.
@@ -342,7 +354,7 @@ impl<'v> Court<'v> {
         if let Err(rejection) = self.judge_header(parsed) {
             return Ok(Verdict::Rejected(Box::new(rejection)));
         }
-        let key = match self.judge_key(parsed.statement())? {
+        let key = match self.judge_key(parsed.statement(), parsed.signers())? {
             Ok(key) => key,
             Err(rejection) => return Ok(Verdict::Rejected(Box::new(rejection))),
         };
@@ -393,7 +405,8 @@ impl<'v> Court<'v> {
             return Ok(rejection);
         }
         let Ok(statement) = Statement::parse(bytes, &statement::Limits::default()) else { return Ok(rejection) };
-        match self.judge_key(&statement)? {
+        // What its events are nobody could read, so any key that signs statements of some kind tells whose it is.
+        match self.judge_key(&statement, &EVIDENCE_SIGNERS)? {
             Err(rejection) => return Ok(rejection),
             Ok(key) => {
                 if let Err(error) = statement.verify_prepared(&*self.prepared(&key)?) {
@@ -464,7 +477,8 @@ impl<'v> Court<'v> {
         Ok(())
     }
 
-    fn judge_key(&self, statement: &Statement) -> Result<Result<AdmittedKey, Rejection>, Fault> {
+    /// The key that a statement names: one of the organisation, active, and for one of these purposes.
+    fn judge_key(&self, statement: &Statement, signers: &[Purpose]) -> Result<Result<AdmittedKey, Rejection>, Fault> {
         let header = statement.header();
         let kid = format!("{}/{}", header.organisation, header.key);
         let Some(organisation) = read::<Organisation>(self.view, &StateKey::organisation(&header.organisation))? else {
@@ -473,7 +487,7 @@ impl<'v> Court<'v> {
         let Some(key) = organisation.key(&header.key) else {
             return Ok(Err(Rejection::new(UNKNOWN_KEY, "kid", "a key of the organisation", kid)));
         };
-        if !key.purposes.contains(&Purpose::Statement) {
+        if !signers.iter().any(|purpose| key.purposes.contains(purpose)) {
             return Ok(Err(Rejection::new(KEY_PURPOSE, "kid", "a key that signs statements", kid)));
         }
         if !key.active {

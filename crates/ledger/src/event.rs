@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use chain::equivocation::Equivocation;
 use chain::identity::OrganisationId;
 use invoice::date::Period;
 use invoice::document::{Document, RateTotal};
@@ -35,6 +36,8 @@ pub enum Event {
     Void(Void),
     /// File a seller's ended month.
     File(File),
+    /// Report that a validator signed two things that exclude each other.
+    Evidence(Box<Equivocation>),
 }
 
 impl Event {
@@ -49,18 +52,28 @@ impl Event {
             Self::Close(_) => "close",
             Self::Void(_) => "void",
             Self::File(_) => "file",
+            Self::Evidence(_) => "evidence",
         }
     }
 
     /// Every kind, in order.
-    pub const KINDS: [&'static str; 8] = ["issue", "transfer", "lock", "renew", "unlock", "close", "void", "file"];
+    pub const KINDS: [&'static str; 9] =
+        ["issue", "transfer", "lock", "renew", "unlock", "close", "void", "file", "evidence"];
+
+    /// The event as a statement's payload holds it.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("an event has text for keys, and memory takes every write")
+    }
 
     /// What executing it costs at most, in units of the block's budget.
     pub fn work(&self) -> u32 {
         const EVENT: u32 = 10;
+        // Verified while the block is executed, one after the other: each costs about as much as issuing an invoice.
+        const SIGNATURE: u64 = 20;
         let extra = match self {
             Self::Issue(issue) => issue.document.work_units(),
             Self::File(file) => u64::try_from(file.output.len()).unwrap_or(u64::MAX),
+            Self::Evidence(_) => 2 * SIGNATURE,
             Self::Transfer(_) | Self::Lock(_) | Self::Renew(_) | Self::Unlock(_) | Self::Close(_) | Self::Void(_) => 0,
         };
         EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chain::block::Outcome;
+use chain::certificate::{VoteKind, sign_vote};
+use chain::equivocation::{Equivocation, Signed, Step};
 use chain::genesis::{Genesis, GenesisBody, GenesisValidator};
 use chain::hash::Hash;
 use chain::identity::{ChainId, KeyId, OrganisationId};
@@ -13,6 +15,7 @@ use chain::suite::Suite;
 use invoice::taxpayer::TaxpayerKind;
 
 use crate::admission::{Court, Parsed, Verdict};
+use crate::event::Event;
 use crate::execute::{Context, Executed, Executor};
 use crate::genesis::LedgerGenesis;
 use crate::organisation::{Custody, Key, Mandate, Organisation, Purpose, Role, Scope, Standing};
@@ -276,4 +279,19 @@ pub(crate) fn file(period: &str, invoices: u64, net: &str, tax: &str) -> String 
         r#"{{"file":{{"seller":"{SELLER}","period":"{period}","invoices":{invoices},
         "output":[{{"treatment":{{"rate":"0.13"}},"net":"{net}","tax":"{tax}"}}]}}}}"#
     )
+}
+
+/// Two prevotes of the bureau at a height, in round 0: one for nil, one for a block.
+pub(crate) fn double_vote(chain: &ChainId, height: u64) -> Equivocation {
+    let vote = |block: Option<chain::block::BlockId>| {
+        let (key, suite) = (secret(BUREAU, "consensus"), Suite::Ed25519Sha256);
+        let signature = sign_vote(&key, chain, suite, VoteKind::Prevote, height, 0, block.as_ref());
+        Signed { block, pol_round: None, signature }
+    };
+    let block = Some(Hash::of(b"another").into());
+    Equivocation::new(organisation_id(BUREAU), (height, 0, Step::Prevote), vote(None), vote(block))
+}
+
+pub(crate) fn evidence(equivocation: &Equivocation) -> String {
+    Event::Evidence(Box::new(equivocation.clone())).to_json()
 }

@@ -52,7 +52,7 @@ pub enum Purpose {
     Statement = 1,
     /// Login tokens.
     Login = 2,
-    /// Log checkpoints and standard receipts, after commit.
+    /// What a node says for its agency: log checkpoints and standard receipts, after commit, and evidence.
     Receipt = 3,
     /// Genesis, and votes on rules and members.
     Governance = 4,

@@ -10,6 +10,7 @@ use invoice::date::Period;
 use invoice::id::InvoiceId;
 use serde::Serialize;
 
+use crate::organisation::AdmittedKey;
 use crate::party::Party;
 use crate::record::LeafRef;
 use crate::refusal::{Refusal, Standing};
@@ -85,6 +86,13 @@ pub enum Record {
         invoices: u64,
         /// The accumulator's chain over the month.
         chain: Hash,
+    },
+    /// An equivocation was reported.
+    Reported {
+        /// How many have been, this one included.
+        number: u64,
+        /// The consensus key that both things are signed with.
+        key: AdmittedKey,
     },
 }
 

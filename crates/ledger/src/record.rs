@@ -1,6 +1,7 @@
-//! State records of invoices, numbers, months and filings.
+//! State records of invoices, numbers, months, filings and equivocations.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use chain::equivocation::Step;
 use chain::hash::Hash;
 use chain::identity::OrganisationId;
 use invoice::amount::Amount;
@@ -12,6 +13,7 @@ use invoice::rate::TaxTreatment;
 use serde::Serialize;
 
 use crate::event::ClaimId;
+use crate::organisation::AdmittedKey;
 use crate::party::Party;
 use crate::refusal::Standing;
 
@@ -281,6 +283,29 @@ pub struct FilingRecord {
     /// Who filed.
     pub by: OrganisationId,
     /// The leaf of the filing.
+    pub leaf: LeafRef,
+}
+
+/// An equivocation of a validator, as it was reported first.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct EvidenceRecord {
+    /// How many equivocations had been reported when this one was, itself included.
+    pub number: u64,
+    /// Who signed two things.
+    pub validator: OrganisationId,
+    /// At which height.
+    pub height: u64,
+    /// In which round.
+    pub round: u32,
+    /// For which step of it.
+    pub kind: Step,
+    /// Under which consensus key.
+    pub key: AdmittedKey,
+    /// Who reported it.
+    pub by: OrganisationId,
+    /// Block time of the report, ms UTC.
+    pub reported_ms: i64,
+    /// The leaf of the report.
     pub leaf: LeafRef,
 }
 

@@ -174,4 +174,7 @@ reasons! {
     TotalsDiffer, "filing.totals-differ", Lifecycle,
         "The declared totals are not those of the ledger.",
         "Compare the invoices of the month; what is expected is what the ledger holds.";
+    EvidenceInvalid, "evidence.invalid", Violation,
+        "What was reported proves no equivocation of that validator on this chain.",
+        "Send two different things of one height, round and step, both signed with a consensus key of the validator.";
 }

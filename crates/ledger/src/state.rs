@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use chain::equivocation::Step;
 use chain::hash::{Hash, StatementId};
 use chain::identity::OrganisationId;
 use invoice::date::Period;
@@ -43,6 +44,8 @@ pub enum Kind {
     Filing = 10,
     /// How many refusals an organisation has had this hour.
     RefusalBudget = 11,
+    /// An equivocation of a validator.
+    Evidence = 12,
 }
 
 /// The key of a state record: kind, then id.
@@ -92,6 +95,11 @@ impl StateKey {
         Self::new(Kind::Counter, &[series.as_bytes()])
     }
 
+    /// The counter of the equivocations. Other series are codes of invoices, which are digits.
+    pub fn evidence_counter() -> Self {
+        Self::counter("evidence")
+    }
+
     /// The invoice of a seller's own document number.
     pub fn reference(seller: &OrganisationId, reference: &str) -> Self {
         Self::new(Kind::Reference, &[seller.as_str().as_bytes(), reference.as_bytes()])
@@ -115,6 +123,16 @@ impl StateKey {
     /// The refusals of an organisation.
     pub fn refusal_budget(organisation: &OrganisationId) -> Self {
         Self::new(Kind::RefusalBudget, &[organisation.as_str().as_bytes()])
+    }
+
+    /// An equivocation of a validator. The height stands in front and all numbers are big-endian, so that the newest
+    /// are found from the end.
+    pub fn evidence(height: u64, round: u32, kind: Step, validator: &OrganisationId) -> Self {
+        let mut id = height.to_be_bytes().to_vec();
+        id.extend_from_slice(&round.to_be_bytes());
+        id.push(kind as u8);
+        id.extend_from_slice(validator.as_str().as_bytes());
+        Self::new(Kind::Evidence, &[&id])
     }
 
     /// A key from its bytes, as a store gives them back.

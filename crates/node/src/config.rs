@@ -202,6 +202,8 @@ pub(crate) struct ConsensusConfig {
     pub(crate) interval_ms: u64,
     /// How long a round waits for its block, ms.
     pub(crate) propose_ms: u64,
+    /// How long it waits for the block of one that brought none in its last turn, ms.
+    pub(crate) missed_ms: u64,
     /// How long it waits for votes when those that came do not agree, ms.
     pub(crate) vote_ms: u64,
     /// How much longer both are in each further round, ms.
@@ -215,6 +217,7 @@ impl Default for ConsensusConfig {
         Self {
             interval_ms: ms(interval),
             propose_ms: ms(timeouts.propose),
+            missed_ms: ms(timeouts.missed),
             vote_ms: ms(timeouts.prevote),
             more_each_round_ms: ms(timeouts.more_each_round),
         }
@@ -342,6 +345,7 @@ impl Config {
             ("mempool.statements-max", self.mempool.statements_max < 100),
             ("mempool.bytes-max", self.mempool.bytes_max < 100),
             ("consensus.propose-ms", self.consensus.propose_ms < 100),
+            ("consensus.missed-ms", self.consensus.missed_ms < 50),
             ("consensus.vote-ms", self.consensus.vote_ms < 50),
             ("blocks.heartbeat-ms", self.blocks.heartbeat_ms < 100),
             ("blocks.checkpoint-heartbeat-ms", self.blocks.checkpoint_heartbeat_ms < 100),
@@ -399,10 +403,11 @@ impl Config {
     /// What consensus needs of it.
     pub(crate) fn consensus_options(&self) -> consensus::Options {
         let ms = Duration::from_millis;
-        let ConsensusConfig { interval_ms, propose_ms, vote_ms, more_each_round_ms } = self.consensus;
+        let ConsensusConfig { interval_ms, propose_ms, missed_ms, vote_ms, more_each_round_ms } = self.consensus;
         let defaults = consensus::Options::default();
         let timeouts = consensus::Timeouts {
             propose: ms(propose_ms),
+            missed: ms(missed_ms),
             prevote: ms(vote_ms),
             precommit: ms(vote_ms),
             more_each_round: ms(more_each_round_ms),

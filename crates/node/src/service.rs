@@ -4,6 +4,7 @@
 //! step that passes its limit is a fault, because what it left behind is unknown.
 
 mod ending;
+mod evidence;
 mod parts;
 mod together;
 
@@ -154,7 +155,7 @@ impl Service {
         let suite = genesis.suite();
         match (&*motor, together, key) {
             (Motor::Together(running), Some(together), key) => {
-                let starting = together::start(replica, around, key, suite, together, end);
+                let starting = together::start(replica, around, (key, Arc::clone(&app.identity)), suite, together, end);
                 // Set once, here.
                 drop(running.set(runtime.block_on(starting)?));
             }

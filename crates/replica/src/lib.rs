@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod checkpoint;
+pub mod evidence;
 pub mod index;
 mod leaf;
 pub mod memory;

@@ -59,8 +59,10 @@ impl Entry {
         self.parsed.statement().bytes().len()
     }
 
-    fn nonce(&self) -> (OrganisationId, String) {
-        (self.organisation().clone(), self.parsed.statement().header().nonce.to_string())
+    /// Organisation and nonce, as one short key.
+    fn nonce(&self) -> Hash {
+        let nonce = self.parsed.statement().header().nonce.as_str();
+        Hash::of([self.organisation().as_str(), "\0", nonce].concat().as_bytes())
     }
 }
 
@@ -122,7 +124,7 @@ struct Place {
 #[derive(Default)]
 struct Inner {
     queues: BTreeMap<OrganisationId, Queue>,
-    nonces: BTreeMap<(OrganisationId, String), (StatementId, Hash)>,
+    nonces: BTreeMap<Hash, (StatementId, Hash)>,
     /// What waits, by the hash of its bytes: signature and all.
     by_bytes: BTreeMap<Hash, Arc<Entry>>,
     by_id: BTreeMap<StatementId, Place>,

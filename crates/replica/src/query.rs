@@ -283,7 +283,8 @@ impl<S: Store> Query<S> {
             | Event::Unlock(_)
             | Event::Close(_)
             | Event::Void(_)
-            | Event::File(_) => Err(missing()),
+            | Event::File(_)
+            | Event::Evidence(_) => Err(missing()),
         }
     }
 

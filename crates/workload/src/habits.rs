@@ -81,7 +81,8 @@ impl Answer {
                 | Record::Unlocked { .. }
                 | Record::Closed { .. }
                 | Record::Voided { .. }
-                | Record::Filed { .. },
+                | Record::Filed { .. }
+                | Record::Reported { .. },
             )
             | Err(_) => {}
         }

@@ -1,7 +1,13 @@
 //! Peers and validators that do what they should not.
 
+use chain::archive::ArchiveWriter;
 use chain::block::{Block, Header};
+use chain::equivocation::Step;
 use chain::hash::Hash;
+use chain::verify::{Options, Status};
+use ledger::outcome::Record;
+use ledger::replay::verify_archive;
+use tests::consortium::AGENCIES;
 use tests::events::issue;
 use tests::network::{Faults, Network};
 use wire::peer::{BlocksResponse, ConsensusMessage, DecidedBlock, FrameContent, PeerStatus};
@@ -73,7 +79,7 @@ async fn what_nobody_whose_turn_it_is_has_signed_is_not_collected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_validator_that_votes_twice_is_seen_with_both_votes() {
+async fn a_validator_that_votes_twice_is_seen_with_both_votes_and_stands_on_the_ledger() {
     let (mut network, height) = begun(13).await;
     let villain = network.proposer(height + 1, 1);
     let key = network.members[villain].key().unwrap().clone();
@@ -99,6 +105,29 @@ async fn a_validator_that_votes_twice_is_seen_with_both_votes() {
             other => panic!("these are votes: {other:?}"),
         });
         assert!(voters.into_iter().any(|voter| voter == *key.public().as_bytes()), "node {place} has seen it");
+    }
+    // The one that did it comes back, and finds it on its own ledger.
+    network.run(villain).await;
+    for member in &network.members {
+        member.seen.until("the evidence", || member.evidence().count > 0).await;
+    }
+    let (accused, _, _) = AGENCIES[villain];
+    for member in &network.members {
+        let evidence = member.evidence();
+        let [record] = evidence.newest.as_slice() else { panic!("there is one: {evidence:?}") };
+        let place = (record.validator.as_str(), record.height, record.round, record.kind);
+        assert_eq!((evidence.count, place), (1, (accused, height + 1, 0, Step::Prevote)));
+        assert_ne!(record.by.as_str(), accused);
+        let verified = member.receipt(record.leaf.index).verify(&network.genesis).unwrap();
+        assert_eq!(verified.leaf.subject, format!("evidence:{accused}/{}/0/prevote", height + 1));
+        assert_eq!(Record::decode(&verified.record).unwrap(), Record::Reported { number: 1, key: key.public().into() });
+        let mut writer = ArchiveWriter::new(Vec::new(), &network.genesis).unwrap();
+        for block in member.committed() {
+            writer.push(&block).unwrap();
+        }
+        let archive = writer.finish().unwrap().0;
+        let report = verify_archive(archive.as_slice(), &network.genesis, Options::default(), |_| {}).unwrap().report;
+        assert_eq!(report.status, Status::Verified, "{:?}", report.findings);
     }
     network.check();
     network.end().await;

@@ -128,3 +128,22 @@ async fn four_agree_over_tls_and_an_observer_that_only_calls_follows() {
     house.members[1].seen.reach(height).await;
     house.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_make_room_for_new_ones() {
+    let mut house = House::new(1, 1);
+    let (listener, at) = door();
+    house.start(0, Some(listener), Vec::new(), &[1]).await;
+    // More than one address may have in their handshake at once.
+    let mut silent: Vec<_> = (0..12).map(|_| std::net::TcpStream::connect(at).unwrap()).collect();
+    let mut oldest = silent.remove(0);
+    let closed = tokio::task::spawn_blocking(move || std::io::Read::read(&mut oldest, &mut [0; 1]));
+    assert!(matches!(closed.await.unwrap(), Ok(0) | Err(_)), "the oldest was ended");
+    let newest = silent.last_mut().unwrap();
+    newest.set_nonblocking(true).unwrap();
+    let waits = std::io::Read::read(newest, &mut [0; 1]).unwrap_err();
+    assert_eq!(waits.kind(), std::io::ErrorKind::WouldBlock, "the newest still has its chance");
+    house.start(1, None, vec![call(0, at)], &[0]).await;
+    house.until_it_sees(0, 1).await;
+    house.end().await;
+}

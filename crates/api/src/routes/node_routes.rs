@@ -110,11 +110,12 @@ fn ledger_limits(parameters: &Parameters) -> BTreeMap<&'static str, u64> {
     get, path = "/v1/status", operation_id = "show_status", tag = "node",
     responses((status = 200, description = "The status.", body = StatusView))
 )]
-pub(crate) async fn status<S: Store>(State(service): State<Arc<Service<S>>>) -> Json<StatusView> {
+pub(crate) async fn status<S: Store>(State(service): State<Arc<Service<S>>>) -> Result<Json<StatusView>, Problem> {
+    let evidence = service.evidence().await?;
     let tip = service.query().tip();
     let progress = &tip.progress;
     let (ready, health) = service.health();
-    std::future::ready(Json(StatusView {
+    Ok(Json(StatusView {
         node: service.app.identity.id.clone(),
         organisation: service.app.identity.organisation.to_string(),
         chain: service.query().chain().to_string(),
@@ -129,9 +130,9 @@ pub(crate) async fn status<S: Store>(State(service): State<Arc<Service<S>>>) -> 
         mempool_bytes: count(service.app.mempool.bytes()),
         ready,
         health: health.status,
+        evidence,
         consensus: service.app.health.readiness().consensus,
     }))
-    .await
 }
 
 /// Whether the process is alive

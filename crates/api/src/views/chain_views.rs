@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ledger::record::EvidenceRecord;
+use replica::evidence::Evidence;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -134,9 +136,57 @@ pub struct StatusView {
     pub ready: bool,
     /// How it is: `ok`, `catching-up`, `no-quorum`, `disk-full`, `stalled`, `stopping` or `failed`.
     pub health: String,
+    /// What the ledger holds of validators that signed two things which exclude each other.
+    pub evidence: EvidenceView,
     /// How it stands with the other nodes; absent on a chain of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consensus: Option<ConsensusView>,
+}
+
+/// What the ledger holds of equivocations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EvidenceView {
+    /// How many there are.
+    pub count: u64,
+    /// Those of the greatest heights, at most eight, greatest first.
+    pub newest: Vec<EquivocationView>,
+}
+
+impl From<&Evidence> for EvidenceView {
+    fn from(evidence: &Evidence) -> Self {
+        Self { count: evidence.count, newest: evidence.newest.iter().map(EquivocationView::from).collect() }
+    }
+}
+
+/// A validator that signed two things which exclude each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EquivocationView {
+    /// Who.
+    pub validator: String,
+    /// At which height.
+    pub height: u64,
+    /// In which round.
+    pub round: u32,
+    /// For which step of it: `proposal`, `prevote` or `precommit`.
+    #[schema(example = "prevote")]
+    pub kind: String,
+    /// Who reported it.
+    pub reported_by: String,
+    /// The leaf of the report: its receipt is under `/v1/receipts/`.
+    pub leaf_index: u64,
+}
+
+impl From<&EvidenceRecord> for EquivocationView {
+    fn from(record: &EvidenceRecord) -> Self {
+        Self {
+            validator: record.validator.to_string(),
+            height: record.height,
+            round: record.round,
+            kind: record.kind.to_string(),
+            reported_by: record.by.to_string(),
+            leaf_index: record.leaf.index,
+        }
+    }
 }
 
 /// How a node stands with the others.

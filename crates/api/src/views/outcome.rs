@@ -164,6 +164,13 @@ pub enum RecordView {
         /// The accumulator's chain over the month.
         chain: String,
     },
+    /// An equivocation of a validator was reported.
+    Reported {
+        /// How many have been, this one included.
+        number: u64,
+        /// The consensus key that both things are signed with, base64url.
+        key: String,
+    },
 }
 
 impl RecordView {
@@ -185,6 +192,7 @@ impl RecordView {
             Record::Filed { period, invoices, chain } => {
                 Self::Filed { period: period.to_string(), invoices: *invoices, chain: chain.to_string() }
             }
+            Record::Reported { number, key } => Self::Reported { number: *number, key: key.to_string() },
         })
     }
 }
@@ -197,7 +205,11 @@ impl RecordView {
             | Self::Renewed { token, .. }
             | Self::Unlocked { token }
             | Self::Closed { token, .. } => *token = None,
-            Self::Issued { .. } | Self::Transferred { .. } | Self::Voided { .. } | Self::Filed { .. } => {}
+            Self::Issued { .. }
+            | Self::Transferred { .. }
+            | Self::Voided { .. }
+            | Self::Filed { .. }
+            | Self::Reported { .. } => {}
         }
         self
     }
@@ -213,7 +225,7 @@ pub struct OutcomeView {
     pub kind: String,
     /// `accepted`, `repeated`, or the code of the refusal.
     pub code: String,
-    /// What the event is about: an invoice's id, `reference:…` or `filing:…`.
+    /// What the event is about: an invoice's id, `reference:…`, `filing:…` or `evidence:…`.
     pub subject: String,
     /// The event's leaf in the log.
     pub leaf_index: u64,

@@ -34,7 +34,10 @@ pub struct PreparedKey {
 
 impl std::fmt::Debug for PreparedKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PreparedKey").field("key", &self.key).field("table", &self.table.get().is_some()).finish()
+        f.debug_struct("PreparedKey")
+            .field("key", &self.key)
+            .field("table", &self.table.get().is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,7 +97,7 @@ impl PreparedKey {
         hasher.update(self.key.as_bytes());
         hasher.update(message);
         let challenge = Scalar::from_bytes_mod_order_wide(&hasher.finalize().into());
-        let expected = &(ED25519_BASEPOINT_TABLE * &s) + &(table * &challenge);
+        let expected = ED25519_BASEPOINT_TABLE * &s + table * &challenge;
         // Equal bytes say that R is this very point in its one spelling. It has no torsion component, because neither
         // B nor an admitted key has one, so of the points of small order it can only be the neutral one.
         if expected.is_identity() || expected.compress().as_bytes() != r {

@@ -7,7 +7,7 @@ use chain::block::{Block, BlockId, Body};
 use chain::hash::Hash;
 use replica::port::Store;
 use replica::replica::{Check, Fault};
-use wire::peer::FrameContent;
+use wire::peer::{FrameContent, KeyBytes};
 
 use super::{App, Room, value};
 use crate::codec::proposal_out;
@@ -41,8 +41,8 @@ pub(super) struct Later {
 impl<S: Store, H: Host> App<S, H> {
     /// A block is whole: what the engine is to know of it.
     pub(super) fn received(&mut self, proposed: ProposedBlock) -> Result<Option<ProposedValue<Context>>, Fault> {
-        let ProposedBlock { proposal, block: bytes } = proposed;
-        let proposal = proposal.message;
+        let ProposedBlock { from, origin, proposal: signed, block: bytes } = proposed;
+        let proposal = signed.message.clone();
         let block = match Block::decode(&bytes) {
             Ok(block) if block.header.id() == proposal.value.0 && block.header.height == proposal.height.0 => block,
             Ok(_) => {
@@ -71,10 +71,28 @@ impl<S: Store, H: Host> App<S, H> {
         }
         let value = self.judge(&proposal, &block, received_ms)?;
         let valid = value.as_ref().is_some_and(|value| value.validity.is_valid());
-        if valid && self.work.blocks.len() < BLOCKS_MAX {
-            self.work.blocks.insert(proposal.value.0, bytes);
+        if valid {
+            self.pass_on(from, origin, &signed, &bytes);
+            if self.work.blocks.len() < BLOCKS_MAX {
+                self.work.blocks.insert(proposal.value.0, bytes);
+            }
         }
         Ok(value)
+    }
+
+    /// Passes a block on that was found valid, once, to neighbours who are not connected with who sent it. Parts are never
+    /// passed on by themselves: anybody could mix others among them.
+    fn pass_on(&mut self, from: KeyBytes, origin: KeyBytes, proposal: &SignedProposal, block: &Bytes) {
+        if !self.work.passed_on.insert((proposal.message.round, proposal.message.value.0)) {
+            return;
+        }
+        let Ok(out) = proposal_out(proposal) else { return };
+        if !self.switch.has_others(&from, &origin) {
+            return;
+        }
+        for part in parts_of(&self.stream_name(), out, block) {
+            self.switch.publish_for(origin, Some(from), FrameContent::Part(part));
+        }
     }
 
     /// Whether a block may cost what judging it costs: a proposer has one a round, and a liar gets no more than another,

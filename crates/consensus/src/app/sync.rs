@@ -73,11 +73,11 @@ impl<S: Store, H: Host> App<S, H> {
     pub(super) fn serve(&self, range: &RangeInclusive<Height>, reply: Reply<Vec<RawDecidedValue<Context>>>) {
         let (first, last) = (range.start().0, range.end().0);
         let store = Arc::clone(self.replica.store());
-        self.runtime.spawn_blocking(move || {
+        let read = move || {
             let mut values = Vec::new();
             let mut bytes = 0;
             for height in (first..=last).take(BLOCKS_MAX) {
-                let decided = match read(&*store, height) {
+                let decided = match decided_block(&*store, height) {
                     Ok(Some(decided)) => decided,
                     Ok(None) => break,
                     // The thread that commits meets it too, and stops the node; here it is only an answer less.
@@ -93,12 +93,16 @@ impl<S: Store, H: Host> App<S, H> {
                 values.push(decided_in(&decided));
             }
             drop(reply.send(values));
-        });
+        };
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn_blocking(read)),
+            None => read(),
+        }
     }
 }
 
 /// A decided block with its certificate.
-fn read<S: Store>(store: &S, height: u64) -> Result<Option<DecidedBlock>, Fault> {
+fn decided_block<S: Store>(store: &S, height: u64) -> Result<Option<DecidedBlock>, Fault> {
     let damaged = |what: String| Fault::Ledger { height, what };
     let Some(decided) = store.decided(height)? else { return Ok(None) };
     let body = store.body(&decided.id)?.ok_or_else(|| damaged(format!("the body of {} is gone", decided.id)))?;

@@ -50,7 +50,7 @@ fn take_all(assembler: &mut Assembler, parts: Vec<ProposalPart>) -> Result<Optio
     let mut whole = None;
     for part in parts {
         assert_eq!(whole, None, "it is whole with the last part");
-        whole = assembler.take(PEER, part, &scope(5))?;
+        whole = assembler.take(PEER, PEER, part, &scope(5))?;
     }
     Ok(whole)
 }
@@ -122,7 +122,7 @@ fn a_proposer_cannot_have_more_than_its_share_under_way_and_a_new_height_clears_
         let place = usize::try_from((5 + round) % 4).unwrap();
         let mut start = parts(5, round, place, b"block").swap_remove(0);
         start.stream = vec![number];
-        assert_eq!(assembler.take(from, start, &scope(5)), Ok(None));
+        assert_eq!(assembler.take(from, from, start, &scope(5)), Ok(None));
     };
     begin(&mut assembler, [2; 32], 0, 0);
     begin(&mut assembler, PEER, 1, 0);
@@ -132,6 +132,6 @@ fn a_proposer_cannot_have_more_than_its_share_under_way_and_a_new_height_clears_
     let open: Vec<_> = assembler.streams.keys().map(|(from, stream)| (from[0], stream[0])).collect();
     assert_eq!(open, [(1, 0), (1, 98), (1, 99), (2, 0)], "the oldest of that proposer went, and nobody else's");
     let end = ProposalPart { stream: vec![77], sequence: 3, content: PartContent::End };
-    assert_eq!(assembler.take(PEER, end, &scope(6)), Ok(None));
+    assert_eq!(assembler.take(PEER, PEER, end, &scope(6)), Ok(None));
     assert!(assembler.streams.is_empty(), "height 5 is decided");
 }

@@ -1,7 +1,9 @@
 //! What is passed on, to whom, and what is not.
 
-use chain::key::Signature;
-use wire::peer::BlocksRequest;
+use chain::certificate::VoteKind;
+use chain::key::{SecretKey, Signature};
+use chain::suite::Suite;
+use wire::peer::{BlocksRequest, KeySignature, PolkaCertificate, Vote};
 
 use super::*;
 use crate::context::ValidatorSet;
@@ -15,22 +17,30 @@ fn chain() -> chain::identity::ChainId {
 }
 
 fn set() -> ValidatorSet {
-    let validator = chain::validators::Validator {
-        organisation: "agency".parse().unwrap(),
-        key: chain::key::SecretKey::from_seed([1; 32]).public(),
-        power: 1,
-    };
+    let validator =
+        chain::validators::Validator { organisation: "agency".parse().unwrap(), key: validator().public(), power: 1 };
     ValidatorSet::of(&chain::validators::ValidatorSet::new(vec![validator]).unwrap())
 }
 
 fn switch() -> (Arc<Switch>, Ends) {
-    let domain = Domain { chain: chain(), suite: chain::suite::Suite::Ed25519Sha256 };
-    Switch::new(key(0), domain, Scope { height: 7, validators: set() }, Arc::new(Wake::default()))
+    let domain = Domain { chain: chain(), suite: Suite::Ed25519Sha256 };
+    let scope = Scope { height: 7, validators: set() };
+    Switch::new(key(0), domain, scope, Arc::new(Wake::default()), Clock::Machine)
 }
 
+/// The one validator's key.
+fn validator() -> SecretKey {
+    SecretKey::from_seed([1; 32])
+}
+
+/// A vote by the validator.
 fn vote(height: u64) -> FrameContent {
-    let signature = Signature::from_bytes([3; 64]);
-    let vote = Vote { kind: VoteKind::Prevote, height, round: 0, block_id: None, voter: [9; 32], signature };
+    let (kind, secret) = (VoteKind::Prevote, validator());
+    let signature = chain::certificate::sign_vote(&secret, &chain(), Suite::Ed25519Sha256, kind, height, 0, None);
+    said(Vote { kind, height, round: 0, block_id: None, voter: *secret.public().as_bytes(), signature })
+}
+
+fn said(vote: Vote) -> FrameContent {
     FrameContent::Consensus(ConsensusMessage::Vote(vote))
 }
 
@@ -50,11 +60,12 @@ fn sent(outgoing: &mut Outgoing) -> usize {
 
 #[test]
 fn calls_while_an_earlier_one_stands_are_told_of_once_a_minute() {
-    let (mut peer, now) = (Peer::new(), Instant::now());
+    let now = Instant::now();
+    let mut peer = Peer::new(now);
     let mut told = |now| (0..20).filter(|_| peer.calls_again_and_again(now)).count();
     assert_eq!((told(now), told(now), told(now + CALLS_AGAIN_WITHIN * 2)), (1, 0, 1));
     let broken_line = |peer: &mut Peer| peer.calls_again_and_again(now);
-    assert!((1..CALLS_AGAIN_MAX).all(|_| !broken_line(&mut Peer::new())));
+    assert!((1..CALLS_AGAIN_MAX).all(|_| !broken_line(&mut Peer::new(now))));
 }
 
 #[tokio::test]
@@ -123,15 +134,14 @@ async fn heights_that_are_far_away_take_up_no_room() {
         }
     }
     assert_eq!(taken, [6, 7, 17]);
-    assert_eq!(switch.wake.signed_at(), 0, "nobody has signed them");
 }
 
 #[tokio::test]
 async fn only_what_a_validator_has_signed_shows_that_validators_work_at_a_height() {
     let (switch, _ends) = switch();
     let _stream = switch.connected(key(1), Opened::ByThem).await;
-    let secret = chain::key::SecretKey::from_seed([1; 32]);
-    let suite = chain::suite::Suite::Ed25519Sha256;
+    let secret = SecretKey::from_seed([1; 32]);
+    let suite = Suite::Ed25519Sha256;
     let signed = |height: u64, voter: [u8; 32]| {
         let kind = VoteKind::Prevote;
         let signature = chain::certificate::sign_vote(&secret, &chain(), suite, kind, height, 0, None);
@@ -177,10 +187,10 @@ async fn a_stream_that_was_replaced_takes_nothing_with_it_when_it_ends() {
 async fn a_polka_counts_when_a_quorum_has_signed_it() {
     let (switch, _ends) = switch();
     let _stream = switch.connected(key(1), Opened::ByThem).await;
-    let secret = chain::key::SecretKey::from_seed([1; 32]);
-    let (suite, block_id) = (chain::suite::Suite::Ed25519Sha256, BlockId::from(Hash::of(b"block")));
-    let polka = |height: u64, signers: &[&chain::key::SecretKey]| {
-        let signature = |signer: &&chain::key::SecretKey| KeySignature {
+    let secret = SecretKey::from_seed([1; 32]);
+    let (suite, block_id) = (Suite::Ed25519Sha256, BlockId::from(Hash::of(b"block")));
+    let polka = |height: u64, signers: &[&SecretKey]| {
+        let signature = |signer: &&SecretKey| KeySignature {
             validator: *signer.public().as_bytes(),
             signature: chain::certificate::sign_vote(
                 signer,
@@ -196,13 +206,59 @@ async fn a_polka_counts_when_a_quorum_has_signed_it() {
         let polka = PolkaCertificate { height, round: 2, block_id, signatures };
         frame(1, FrameContent::Liveness(LivenessMessage::Polka(polka)))
     };
-    let stranger = chain::key::SecretKey::from_seed([2; 32]);
-    for wrong in [polka(7, &[]), polka(7, &[&stranger]), polka(7, &[&secret, &stranger]), polka(8, &[&secret])] {
-        switch.received(key(1), wrong).await.unwrap();
+    let stranger = SecretKey::from_seed([2; 32]);
+    for wrong in [polka(7, &[]), polka(7, &[&stranger]), polka(7, &[&secret, &stranger])] {
+        assert!(matches!(switch.received(key(1), wrong).await, Err(Refused::NotSigned)));
+        assert!(!switch.has_polka(2, &block_id));
+    }
+    for other in [polka(8, &[&stranger]), polka(8, &[&secret])] {
+        switch.received(key(1), other).await.unwrap();
         assert!(!switch.has_polka(2, &block_id));
     }
     switch.received(key(1), polka(7, &[&secret])).await.unwrap();
     assert!(switch.has_polka(2, &block_id) && !switch.has_polka(1, &block_id));
     switch.started(Scope { height: 8, validators: set() });
     assert!(!switch.has_polka(2, &block_id), "it was of height 7");
+}
+
+#[tokio::test]
+async fn what_no_validator_has_signed_is_passed_on_to_nobody() {
+    let (switch, mut ends) = switch();
+    let (mut other, _in) = switch.connected(key(2), Opened::ByThem).await.unwrap();
+    let _liar = switch.connected(key(1), Opened::ByThem).await.unwrap();
+    let forged = |height: u64, voter: [u8; 32]| {
+        let (kind, signature) = (VoteKind::Precommit, Signature::from_bytes([3; 64]));
+        said(Vote { kind, height, round: 0, block_id: None, voter, signature })
+    };
+    let member = *validator().public().as_bytes();
+    for voter in [member, [9; 32]] {
+        let refused = switch.received(key(1), frame(3, forged(7, voter))).await;
+        assert!(matches!(refused, Err(Refused::NotSigned)), "of this height everybody knows who validates it");
+        switch.received(key(1), frame(3, forged(8, voter))).await.unwrap();
+    }
+    assert_eq!(sent(&mut other), 0);
+    while let Ok(event) = ends.events.try_recv() {
+        assert!(!matches!(event, Inbound::Frame(..)), "the engine hears nothing of it");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_was_given_up_on_while_it_began_is_not_open() {
+    let (switch, mut ends) = switch();
+    // Nobody reads, so that who connects must wait.
+    for number in 0..EVENTS_MAX {
+        let place = u8::try_from(number % 200).unwrap();
+        let event = Inbound::Down(key(place));
+        switch.events.try_send(event).unwrap();
+    }
+    let begun = futures_util::FutureExt::now_or_never(switch.connected(key(1), Opened::ByThem));
+    assert!(begun.is_none(), "it waits, and is given up on");
+    while ends.events.try_recv().is_ok() {}
+    loop {
+        let Some(Inbound::Down(peer)) = ends.events.recv().await else { panic!("it only goes") };
+        if peer == key(1) {
+            break;
+        }
+    }
+    assert!(switch.neighbours().is_empty());
 }

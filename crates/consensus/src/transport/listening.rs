@@ -1,6 +1,8 @@
 //! The peer door: connections of other nodes.
 
+use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +11,8 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -24,8 +27,10 @@ use super::{MESSAGE_BYTES_MAX, WINDOW_BYTES, outgoing, tls};
 use crate::link::{Incoming, Opened};
 use crate::switch::Switch;
 
-/// Connections that may be in their handshake at once: anybody can begin one.
+/// Connections that may be in their handshake at once, in all and from one address: anybody can begin one. The oldest makes
+/// room for a new one, so that silent ones keep nobody out; an honest handshake takes milliseconds.
 const HANDSHAKES_MAX: usize = 64;
+const HANDSHAKES_AN_ADDRESS_MAX: usize = 8;
 
 /// How long a handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
@@ -109,13 +114,8 @@ async fn accept(
     ready: mpsc::Sender<Connection>,
     stop: CancellationToken,
 ) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let mut handshakes = Handshakes::default();
     loop {
-        let permit = tokio::select! {
-            () = stop.cancelled() => return,
-            permit = Arc::clone(&handshakes).acquire_owned() => permit,
-        };
-        let Ok(permit) = permit else { return };
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
@@ -130,7 +130,9 @@ async fn accept(
             }
         };
         let (acceptor, ready) = (acceptor.clone(), ready.clone());
-        tokio::spawn(async move {
+        let done = CancellationToken::new();
+        let over = done.clone().drop_guard();
+        let task = tokio::spawn(async move {
             drop(stream.set_nodelay(true));
             let stream = match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => stream,
@@ -141,11 +143,41 @@ async fn accept(
                 Err(_) => return,
             };
             // What waits behind is no handshake any more.
-            drop(permit);
+            drop(over);
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let Some(key) = certificate.and_then(tls::key_of) else { return };
             drop(ready.send(Connection { stream, caller: Caller(key) }).await);
         });
+        handshakes.add(Handshake { from: from.ip(), done, task: task.abort_handle() });
+    }
+}
+
+/// A connection that has not proved its key yet.
+struct Handshake {
+    from: IpAddr,
+    /// Cancelled when it has, or has failed.
+    done: CancellationToken,
+    task: AbortHandle,
+}
+
+/// Those under way, the oldest first.
+#[derive(Default)]
+struct Handshakes(VecDeque<Handshake>);
+
+impl Handshakes {
+    /// Adds one, and ends the oldest when there are too many: of its address, or of all.
+    fn add(&mut self, handshake: Handshake) {
+        self.0.retain(|other| !other.done.is_cancelled());
+        let of_address = self.0.iter().filter(|other| other.from == handshake.from).count();
+        let oldest = if of_address >= HANDSHAKES_AN_ADDRESS_MAX {
+            self.0.iter().position(|other| other.from == handshake.from)
+        } else {
+            (self.0.len() >= HANDSHAKES_MAX).then_some(0)
+        };
+        if let Some(ended) = oldest.and_then(|place| self.0.remove(place)) {
+            ended.task.abort();
+        }
+        self.0.push_back(handshake);
     }
 }
 

@@ -26,7 +26,7 @@ impl Court<'_> {
         let mut points: BTreeMap<AdmittedKey, Arc<PreparedKey>> = BTreeMap::new();
         let mut jobs = Vec::with_capacity(statements.len());
         for &parsed in statements {
-            let key = self.judge_key(parsed.statement())?.ok();
+            let key = self.judge_key(parsed.statement(), parsed.signers())?.ok();
             if let Some(key) = key
                 && !points.contains_key(&key)
             {

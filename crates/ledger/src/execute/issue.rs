@@ -134,7 +134,12 @@ impl Executor<'_> {
     }
 
     fn next_of(&self, series: &str) -> Result<u64, Fault> {
-        Ok(read::<CounterRecord>(&self.state, &StateKey::counter(series))?.map_or(1, |counter| counter.next))
+        self.next_number(&StateKey::counter(series))
+    }
+
+    /// What a counter says, from 1 on.
+    pub(super) fn next_number(&self, counter: &StateKey) -> Result<u64, Fault> {
+        Ok(read::<CounterRecord>(&self.state, counter)?.map_or(1, |counter| counter.next))
     }
 
     fn record(&self, seller: &Organisation, document: &Document) -> Result<InvoiceRecord, Fault> {

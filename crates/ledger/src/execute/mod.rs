@@ -7,6 +7,7 @@
 //! Deterministic: the same parent state, time and statements give the same outcomes and writes on
 //! every node, for ever.
 
+mod evidence;
 mod filing;
 mod invoices;
 mod issue;
@@ -103,6 +104,8 @@ enum Change {
     Invoice(Box<invoices::Rewrite>),
     /// A month is filed.
     File(Box<filing::FilingChange>),
+    /// An equivocation is written down.
+    Evidence(Box<evidence::EvidenceChange>),
 }
 
 /// An accepted event, before it has its leaf.
@@ -193,7 +196,7 @@ impl<'v> Executor<'v> {
         let decision = if actor.standing == OrganisationStanding::Suspended {
             Err(Refusal::new(Reason::Suspended, "an active organisation", actor.id.to_string()))
         } else {
-            self.decide(actor, event)?
+            self.decide(parsed, actor, event)?
         };
         let (result, change) = match decision {
             Ok(accepted) => (Ok(accepted.record), accepted.change),
@@ -207,11 +210,12 @@ impl<'v> Executor<'v> {
             Change::Issue(issuing) => self.apply_issue(*issuing, parsed.statement().id(), leaf)?,
             Change::Invoice(rewrite) => self.apply_rewrite(*rewrite, parsed.statement().id(), leaf)?,
             Change::File(filing) => self.apply_filing(*filing, parsed.statement().id(), leaf)?,
+            Change::Evidence(change) => self.apply_evidence(*change, parsed.statement().id(), leaf)?,
         }
         Ok(answer)
     }
 
-    fn decide(&self, actor: &Organisation, event: &Event) -> Decision {
+    fn decide(&self, parsed: &Parsed, actor: &Organisation, event: &Event) -> Decision {
         match event {
             Event::Issue(issue) => self.decide_issue(actor, issue),
             Event::Transfer(transfer) => self.decide_transfer(actor, transfer),
@@ -221,10 +225,11 @@ impl<'v> Executor<'v> {
             Event::Close(close) => self.decide_close(actor, close),
             Event::Void(void) => self.decide_void(actor, void),
             Event::File(file) => self.decide_file(actor, file),
+            Event::Evidence(evidence) => self.decide_evidence(actor, &parsed.statement().header().chain, evidence),
         }
     }
 
-    /// What an outcome is about: an invoice, a reference that became none, a month.
+    /// What an outcome is about: an invoice, a reference that became none, a month, an equivocation.
     fn subject(actor: &Organisation, event: &Event, result: &Result<Record, Refusal>) -> String {
         match event {
             Event::Issue(issue) => match result {
@@ -238,6 +243,7 @@ impl<'v> Executor<'v> {
             Event::Close(close) => close.invoice.to_string(),
             Event::Void(void) => void.invoice.to_string(),
             Event::File(file) => format!("filing:{}/{}", file.seller, file.period),
+            Event::Evidence(evidence) => evidence::subject(evidence),
         }
     }
 
@@ -299,7 +305,8 @@ impl<'v> Executor<'v> {
             | Event::Unlock(_)
             | Event::Close(_)
             | Event::Void(_)
-            | Event::File(_) => answer.subject.clone(),
+            | Event::File(_)
+            | Event::Evidence(_) => answer.subject.clone(),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Reading a statement depends on its bytes alone. Its signature depends on a key, and its documents
 //! on parameters and a day: those of genesis are taken here, and what was found holds when the state
-//! still says the same at its turn (`Verified` names what it holds for). Otherwise it is done again.
+//! still says the same at its turn (`Verified` names what it holds for). Otherwise it is done again: so it is for
+//! evidence signed with a receipt key, of which there is little.
 
 use std::collections::BTreeMap;
 

@@ -35,6 +35,7 @@ fn life(text: &mut String) -> Ledger {
         (PLATFORM_A, Mode::Each, vec![claim_event("renew", id, "c", 1), claim_event("unlock", id, "c", 1)]),
         (PLATFORM_B, Mode::Each, vec![lock(id, "d"), claim_event("close", id, "d", 2)]),
         (SELLER, Mode::Each, vec![void("144032609110-00000003"), file("2026-10", 0, "0.00", "0.00")]),
+        (BUREAU, Mode::Each, vec![evidence(&double_vote(&ledger.chain, 1)), evidence(&double_vote(&ledger.chain, 1))]),
     ];
     for (actor, mode, events) in script {
         let statement = ledger.statement(actor, mode, &events);

@@ -1,6 +1,7 @@
 //! Tests of the rules, event by event.
 
 mod admission;
+mod evidence;
 mod filing;
 mod golden;
 mod issue;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::{ConsensusView, Finality, Health, PeerStatusView, format_ms};
+use api::{ConsensusView, Finality, Health, NodeIdentity, PeerStatusView, format_ms};
 use chain::hash::StatementId;
 use chain::identity::OrganisationId;
 use chain::key::SecretKey;
@@ -17,6 +17,7 @@ use replica::replica::{Committed, Dropped, Fault, Replica, Tip};
 use tokio::sync::mpsc;
 
 use super::ending::{End, Ended};
+use super::evidence::{self, Seen};
 use super::parts::Together;
 use crate::clock::NodeClock;
 use crate::config::Config;
@@ -64,6 +65,8 @@ impl<S: Store> Clone for Around<S> {
 struct NodeHost<S: Store> {
     around: Around<S>,
     coverage: Coverage<S>,
+    /// Where equivocations go; nowhere on a node that may not report them.
+    seen: Option<Seen>,
 }
 
 impl<S: Store> Host for NodeHost<S> {
@@ -103,8 +106,13 @@ impl<S: Store> Host for NodeHost<S> {
     }
 
     fn equivocated(&self, equivocation: Equivocation) {
-        let Equivocation { first, second } = equivocation;
+        let Equivocation { first, second } = &equivocation;
         tracing::error!(?first, ?second, "a validator signed two things that exclude each other");
+        if let Some(seen) = &self.seen
+            && let Some(proof) = equivocation.proof(&self.around.query.tip().validators)
+        {
+            seen.tell(proof);
+        }
     }
 }
 
@@ -112,7 +120,7 @@ impl<S: Store> Host for NodeHost<S> {
 pub(super) async fn start<S: Store>(
     replica: Replica<S>,
     around: Around<S>,
-    key: Option<SecretKey>,
+    (key, identity): (Option<SecretKey>, Arc<NodeIdentity>),
     suite: Suite,
     together: Together,
     end: End,
@@ -124,10 +132,19 @@ pub(super) async fn start<S: Store>(
     let own =
         key.as_ref().and_then(|key| validators.get(&key.public())).map(|validator| validator.organisation.clone());
     let allowed: std::collections::BTreeSet<_> = listed.keys().copied().collect();
+    let reporter = evidence::reporter(&around, &identity)
+        .map_err(|fault| Failure::new(Exit::Fault, anyhow::Error::new(fault).context("read who may report")))?;
+    let (seen, reports) = match reporter {
+        Some(reporter) => {
+            let (seen, reports) = evidence::channel();
+            (Some(seen), Some((reporter, reports)))
+        }
+        None => (None, None),
+    };
     let parts = consensus::Parts {
         suite,
         mempool: Arc::clone(&around.mempool),
-        host: NodeHost { around: around.clone(), coverage: Coverage::new(around.query.clone()) },
+        host: NodeHost { around: around.clone(), coverage: Coverage::new(around.query.clone()), seen },
         key,
         peer: *secret.public().as_bytes(),
         directory,
@@ -141,7 +158,10 @@ pub(super) async fn start<S: Store>(
         Failure::new(exit, anyhow::Error::new(error).context("start consensus"))
     })?;
     tokio::spawn(take_in(shared, around.clone(), Arc::clone(&consensus)));
-    let look = Look { around, listed, validators, own, caught_up: false };
+    if let Some((reporter, reports)) = reports {
+        tokio::spawn(evidence::report(reporter, reports, Arc::clone(&around.clock), Arc::clone(&consensus)));
+    }
+    let look = Look { behind_since: Behind::now(&around), around, listed, validators, own, caught_up: false };
     tokio::spawn(look.run(Arc::clone(&consensus)));
     Ok(consensus)
 }
@@ -194,6 +214,21 @@ struct Look<S: Store> {
     /// Whose vote is cast here.
     own: Option<OrganisationId>,
     caught_up: bool,
+    behind_since: Behind,
+}
+
+/// Since when a node has been behind the others, and where it stood then.
+struct Behind {
+    since: Instant,
+    height: u64,
+    events: u64,
+}
+
+impl Behind {
+    fn now<S: Store>(around: &Around<S>) -> Self {
+        let tip = around.query.tip();
+        Self { since: Instant::now(), height: tip.progress.height, events: tip.progress.log_size }
+    }
 }
 
 impl<S: Store> Look<S> {
@@ -211,7 +246,8 @@ impl<S: Store> Look<S> {
         let highest = self.believable_tip(&peers);
         let behind = highest.saturating_sub(standing.tip_height);
         // Before it has seen enough of the others, a node cannot know how far they are.
-        self.caught_up = if self.caught_up { behind <= BEHIND_MAX } else { no_quorum.is_none() && behind == 0 };
+        let caught_up = if self.caught_up { behind <= BEHIND_MAX } else { no_quorum.is_none() && behind == 0 };
+        self.note_catching_up(caught_up);
         self.around.health.caught_up(self.caught_up);
         let for_ms = u64::try_from(standing.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         let proposer = standing.proposer.and_then(|key| {
@@ -237,6 +273,24 @@ impl<S: Store> Look<S> {
             peers: peers.iter().map(|peer| self.peer(peer)).collect(),
         };
         self.around.health.consensus(view, no_quorum);
+    }
+
+    /// Says how long it took to catch up, and from where.
+    fn note_catching_up(&mut self, caught_up: bool) {
+        let before = std::mem::replace(&mut self.caught_up, caught_up);
+        if before == caught_up {
+            return;
+        }
+        let now = Behind::now(&self.around);
+        let from = std::mem::replace(&mut self.behind_since, now);
+        if caught_up {
+            let Behind { height, events, .. } = self.behind_since;
+            let (blocks, events) = (height.saturating_sub(from.height), events.saturating_sub(from.events));
+            let ms = u64::try_from(from.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(height, blocks, events, ms, "caught up with the others");
+        } else {
+            tracing::warn!(height = self.behind_since.height, "fell behind the others");
+        }
     }
 
     /// The highest block that more than a third of the voting power claims to have: one honest validator among them at

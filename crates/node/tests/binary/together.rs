@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Run, Talking, eventually, free_ports, issue, run};
 
+/// Four nodes, and room for one more.
+const PROCESSES: u16 = 5;
+
 struct Consortium {
     directory: PathBuf,
     chain: String,
@@ -17,8 +20,8 @@ struct Consortium {
 
 impl Consortium {
     fn start(directory: &Path) -> Self {
-        let ports = free_ports(8);
-        let (http, peers) = (ports.to_string(), (ports + 4).to_string());
+        let ports = free_ports(10);
+        let (http, peers) = (ports.to_string(), (ports + PROCESSES).to_string());
         let home = directory.join("consortium");
         let init = ["init", "--format", "json", "--local", "4", "--http-port", &http, "--peer-port", &peers];
         let made = run(init.map(OsStr::new).into_iter().chain([home.as_os_str()])).ended(0).json();
@@ -38,6 +41,33 @@ impl Consortium {
         let mut node = Talking::start(arguments.chain([config]));
         node.until("the node serves at");
         node
+    }
+
+    /// Changes the configuration of a node that does not run.
+    fn configure(&self, place: usize, change: impl FnOnce(&mut toml::Table)) {
+        let path = &self.configurations[place];
+        let mut table: toml::Table =
+            std::fs::read_to_string(path).expect("init wrote it").parse().expect("init writes TOML");
+        change(&mut table);
+        std::fs::write(path, table.to_string()).expect("the directory can be written");
+    }
+
+    /// A second home with the keys of a node, and nothing of what the first has decided.
+    fn twin_of(&mut self, place: usize) {
+        let home = self.configurations[place].parent().expect("a file is in a directory");
+        let twin = home.with_file_name("twin");
+        std::fs::create_dir_all(twin.join("keys/hosted")).expect("the directory can be written");
+        for folder in ["", "keys", "keys/hosted"] {
+            for file in std::fs::read_dir(home.join(folder)).into_iter().flatten() {
+                let path = file.expect("the directory can be read").path();
+                if path.is_file() {
+                    let name = path.file_name().expect("a file has a name");
+                    std::fs::copy(&path, twin.join(folder).join(name)).expect("the file can be copied");
+                }
+            }
+        }
+        self.configurations.push(twin.join("node.toml"));
+        self.nodes.push(None);
     }
 
     fn kill(&mut self, place: usize) {
@@ -150,4 +180,63 @@ fn four_processes_agree_and_kill_9_of_one_of_two_and_of_all_loses_nothing() {
         let verify = ["verify", "--level", "replay", "--genesis"].map(OsStr::new).into_iter();
         run(verify.chain([genesis.as_os_str(), archive.as_os_str()])).ended(0);
     }
+}
+
+/// Leaves those of the nodes it knows that stand on these ports, and sets its own ports.
+fn among(table: &mut toml::Table, own: Option<(u16, u16)>, known: &[u16]) {
+    let peers = table["peers"].as_table_mut().expect("init writes peers");
+    peers["nodes"].as_array_mut().expect("init writes nodes").retain(|peer| {
+        let address = peer["address"].as_str().expect("a node has an address");
+        known.iter().any(|port| address.ends_with(&format!(":{port}")))
+    });
+    if let Some((http, listen)) = own {
+        peers.insert("listen".to_owned(), format!("127.0.0.1:{listen}").into());
+        let door = table["http"].as_table_mut().expect("init writes the door");
+        door.insert("listen".to_owned(), format!("127.0.0.1:{http}").into());
+    }
+}
+
+#[test]
+fn two_processes_with_the_keys_of_one_agency_are_found_out_and_stand_on_the_ledger() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut consortium = Consortium::start(directory.path());
+    consortium.until_ready(&[0, 1, 2, 3]);
+    for place in 0..4 {
+        consortium.kill(place);
+    }
+    // The central bank runs twice: the tax bureau and the police know one process, the customs the other.
+    consortium.twin_of(3);
+    let http = consortium.http_port;
+    let peer = |place: u16| http + PROCESSES + place;
+    consortium.configure(2, |table| {
+        let twin = format!("127.0.0.1:{}", peer(4)).into();
+        let nodes = table["peers"]["nodes"].as_array_mut().unwrap();
+        let bank = nodes.iter_mut().find(|node| node["address"].as_str().unwrap().ends_with(&peer(3).to_string()));
+        bank.unwrap().as_table_mut().unwrap().insert("address".to_owned(), twin);
+    });
+    consortium.configure(3, |table| among(table, None, &[peer(0), peer(1)]));
+    consortium.configure(4, |table| among(table, Some((http + 4, peer(4))), &[peer(2)]));
+    for place in 0..5 {
+        let beats = [("heartbeat-ms", 500), ("checkpoint-heartbeat-ms", 500)];
+        let blocks: toml::Table = beats.into_iter().map(|(key, ms)| (key.to_owned(), ms.into())).collect();
+        consortium.configure(place, |table| drop(table.insert("blocks".to_owned(), blocks.into())));
+        consortium.run_again(place);
+    }
+    for place in [0, 1, 2] {
+        eventually("evidence", || {
+            let evidence = consortium.status(place)["evidence"].clone();
+            let newest = evidence.pointer("/newest/0/validator");
+            if newest == Some(&json!("central-bank")) { Ok(()) } else { Err(evidence.to_string()) }
+        });
+    }
+    let text = run(["status", "--url", &consortium.url(0)]).ended(0).stdout;
+    assert!(text.contains("evidence.newest.0.validator: central-bank"), "{text}");
+    consortium.kill(4);
+    assert_eq!(consortium.nodes[0].take().unwrap().stop().code(), Some(0));
+    let archive = directory.path().join("archive");
+    let export = ["export", "--data"].map(OsStr::new).into_iter();
+    run(export.chain([consortium.directory.as_os_str(), OsStr::new("--out"), archive.as_os_str()])).ended(0);
+    let genesis = consortium.directory.join("genesis.json");
+    let verify = ["verify", "--level", "replay", "--genesis"].map(OsStr::new).into_iter();
+    run(verify.chain([genesis.as_os_str(), archive.as_os_str()])).ended(0);
 }
