@@ -41,6 +41,9 @@ use crate::{fault, private};
 
 const OPERATION: &str = "checking a database before opening it";
 
+/// Bytes of sled's settings file.
+const SETTINGS_BYTES: u64 = 64;
+
 /// Length of the frame's head and of its checksum.
 const HEAD_BYTES: usize = 8;
 const CHECKSUM_BYTES: usize = 4;
@@ -48,6 +51,7 @@ const CHECKSUM_BYTES: usize = 4;
 /// Checks the metadata of the sled database in `directory`, and closes the trap of the lone
 /// snapshot. A directory that is not there yet is fine.
 pub(crate) fn prepare(directory: &Path) -> Result<(), StoreFault> {
+    forget_unfinished(directory).map_err(|error| fault::io(OPERATION, error))?;
     let metadata = directory.join("metadata");
     let (snapshots, logs) = match list(&metadata) {
         Ok(found) => found,
@@ -71,6 +75,35 @@ pub(crate) fn prepare(directory: &Path) -> Result<(), StoreFault> {
             .map_err(|error| fault::io(OPERATION, error))?;
     }
     Ok(())
+}
+
+/// Removes a database whose making was cut: sled's settings are durable before the first opening answers, and are never
+/// written again. Only if it holds nothing: else they were damaged, and sled says so.
+fn forget_unfinished(directory: &Path) -> io::Result<()> {
+    let whole = match fs::metadata(directory.join("durability_cookie")) {
+        Ok(settings) => settings.len() >= SETTINGS_BYTES,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let holds_something = |name: &str, prefix: &str| -> io::Result<bool> {
+        let entries = match fs::read_dir(directory.join(name)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(prefix) && entry.metadata()?.len() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    if whole || holds_something("slabs", "")? || holds_something("metadata", "log_")? {
+        return Ok(());
+    }
+    tracing::info!(database = %directory.display(), "its making was cut before it held anything; it is made again");
+    fs::remove_dir_all(directory)
 }
 
 /// The name sled gives its metadata files.
@@ -222,5 +255,33 @@ mod tests {
         outcome.unwrap();
         let log = directory.path().join("metadata/log_000000000000000b");
         assert_eq!(fs::read(log).unwrap(), Vec::<u8>::new());
+    }
+
+    #[test]
+    fn a_database_whose_making_was_cut_is_made_again_unless_it_holds_something() {
+        for settings in [0, 63] {
+            let (directory, outcome) =
+                check(&[("snapshot_0000000000000001", vec![1, 2]), ("log_0000000000000002", Vec::new())]);
+            assert!(outcome.is_err(), "half a snapshot, and no sign that nothing was written yet");
+            let directory = directory.path();
+            fs::create_dir(directory.join("slabs")).unwrap();
+            fs::write(directory.join("slabs/1024"), []).unwrap();
+            fs::write(directory.join("durability_cookie"), vec![0; settings]).unwrap();
+            prepare(directory).unwrap();
+            assert!(!directory.exists(), "{settings} bytes of settings");
+        }
+        for (file, bytes) in [("slabs/1024", vec![1]), ("metadata/log_0000000000000002", frame(b"flushed"))] {
+            let (directory, _) = check(&[("snapshot_0000000000000001", frame(b""))]);
+            let directory = directory.path();
+            fs::create_dir(directory.join("slabs")).unwrap();
+            fs::write(directory.join("durability_cookie"), []).unwrap();
+            fs::write(directory.join(file), bytes).unwrap();
+            prepare(directory).unwrap();
+            assert!(directory.join(file).exists(), "sled is to say that its settings are damaged");
+        }
+        let whole = tempfile::tempdir().unwrap();
+        fs::write(whole.path().join("durability_cookie"), [0; 64]).unwrap();
+        prepare(whole.path()).unwrap();
+        assert!(whole.path().exists());
     }
 }
