@@ -83,6 +83,8 @@ pub struct PeerView {
     pub connected: bool,
     /// The height of its newest block, as it said; 0 before it said so.
     pub tip_height: u64,
+    /// Whether it has said so since it was connected.
+    pub told: bool,
     /// When it was heard of last, or since when it is waited for.
     pub heard: Instant,
     /// Frames that were dropped because it reads too slowly.
@@ -93,6 +95,7 @@ pub struct PeerView {
 struct Peer {
     links: BTreeMap<Opened, Link>,
     tip_height: u64,
+    told: bool,
     neighbours: BTreeSet<KeyBytes>,
     heard: Instant,
     dropped: AtomicU64,
@@ -231,6 +234,7 @@ impl Switch {
             if peer.links.get(&opened).is_some_and(|link| link.id == id) {
                 peer.links.remove(&opened);
                 peer.heard = self.clock.now();
+                peer.told &= !peer.links.is_empty();
                 peer.links.is_empty()
             } else {
                 false
@@ -272,6 +276,7 @@ impl Switch {
             key: *key,
             connected: !peer.links.is_empty(),
             tip_height: peer.tip_height,
+            told: peer.told,
             heard: peer.heard,
             dropped: peer.dropped.load(Ordering::Relaxed),
         };
@@ -379,6 +384,7 @@ impl Switch {
         peer.heard = self.clock.now();
         if let FrameContent::Status(PeerStatus { tip_height, neighbours, .. }) = content {
             let news = std::mem::replace(&mut peer.tip_height, *tip_height) != *tip_height;
+            peer.told = true;
             peer.neighbours = neighbours.iter().copied().collect();
             drop(peers);
             if news {
@@ -422,6 +428,7 @@ impl Peer {
         Self {
             links: BTreeMap::new(),
             tip_height: 0,
+            told: false,
             neighbours: BTreeSet::new(),
             heard: now,
             dropped: AtomicU64::new(0),

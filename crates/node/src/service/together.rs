@@ -245,8 +245,8 @@ impl<S: Store> Look<S> {
         let no_quorum = self.no_quorum(&peers);
         let highest = self.believable_tip(&peers);
         let behind = highest.saturating_sub(standing.tip_height);
-        // Before it has seen enough of the others, a node cannot know how far they are.
-        let caught_up = if self.caught_up { behind <= BEHIND_MAX } else { no_quorum.is_none() && behind == 0 };
+        // Before enough of the others have said how far they are, a node cannot know it.
+        let caught_up = if self.caught_up { behind <= BEHIND_MAX } else { self.is_told(&peers) && behind == 0 };
         self.note_catching_up(caught_up);
         self.around.health.caught_up(self.caught_up);
         let for_ms = u64::try_from(standing.since.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -324,23 +324,34 @@ impl<S: Store> Look<S> {
         }
     }
 
-    /// Why no block can be decided, when too little of the voting power is in reach.
-    ///
-    /// Only those count that are connected with this node: that others pass votes on is seen when blocks come.
-    fn no_quorum(&self, peers: &[PeerView]) -> Option<String> {
-        let connected = |organisation: &OrganisationId| {
-            peers.iter().any(|peer| peer.connected && self.listed.get(&peer.key) == Some(organisation))
-        };
+    /// The power of those validators that are here or meet a condition, and the names of the others.
+    fn in_reach(&self, peers: &[PeerView], condition: impl Fn(&PeerView) -> bool) -> (u64, Vec<&str>) {
         let own = self.own.as_ref();
+        let meets = |organisation: &OrganisationId| {
+            peers.iter().any(|peer| condition(peer) && self.listed.get(&peer.key) == Some(organisation))
+        };
         let (here, missing): (Vec<_>, Vec<_>) = self
             .validators
             .validators()
             .iter()
-            .partition(|validator| own == Some(&validator.organisation) || connected(&validator.organisation));
-        let power: u64 = here.iter().map(|validator| validator.power).sum();
+            .partition(|validator| own == Some(&validator.organisation) || meets(&validator.organisation));
+        let power = here.iter().map(|validator| validator.power).sum();
+        (power, missing.iter().map(|validator| validator.organisation.as_str()).collect())
+    }
+
+    /// Whether so many have said how far they are that they could decide a block.
+    fn is_told(&self, peers: &[PeerView]) -> bool {
+        let (power, _) = self.in_reach(peers, |peer| peer.connected && peer.told);
+        power >= self.validators.quorum_power()
+    }
+
+    /// Why no block can be decided, when too little of the voting power is in reach.
+    ///
+    /// Only those count that are connected with this node: that others pass votes on is seen when blocks come.
+    fn no_quorum(&self, peers: &[PeerView]) -> Option<String> {
+        let (power, missing) = self.in_reach(peers, |peer| peer.connected);
         let needed = self.validators.quorum_power();
         (power < needed).then(|| {
-            let missing: Vec<_> = missing.iter().map(|validator| validator.organisation.as_str()).collect();
             format!(
                 "{power} of {} votes are in reach and {needed} are needed; not connected: {}",
                 self.validators.total_power(),
