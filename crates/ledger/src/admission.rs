@@ -451,7 +451,8 @@ impl<'v> Court<'v> {
         let latest_ms = self.time_ms.saturating_add(self.rules.parameters.limits.nonce_window_ms());
         match expires_ms {
             Some(expires_ms) if expires_ms < self.time_ms => {
-                let expected = format!("at least {}", self.time_ms.div_euclid(1_000));
+                // The first whole second that is not past.
+                let expected = format!("at least {}", self.time_ms.saturating_add(999).div_euclid(1_000));
                 Err(Rejection::new(EXPIRED, "exp", expected, header.expires_at.to_string()))
             }
             Some(expires_ms) if expires_ms <= latest_ms => self.judge_size(parsed),
