@@ -2,7 +2,7 @@
 //!
 //! Malachite does not authenticate parts. Here the first part is the signed proposal itself, so nobody but the
 //! validator whose turn it is can make others collect anything; a part is taken only in its place; and each neighbour's
-//! parts are put together by themselves, with a limit of their own.
+//! parts are put together by themselves, with a limit for each proposer's.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! The switch: frames in, frames out, and what of them is passed on.
 //!
-//! Every node passes on what it sees for the first time, so that a connected graph is enough. It spares the neighbours
+//! Every node passes on what it sees for the first time, so that a connected graph is enough: votes and certificates here,
+//! once their signatures are verified; statements and whole blocks by those who judge them. It spares the neighbours
 //! who are connected with the origin themselves, as they say in their statuses: in a full mesh nothing is sent twice.
 //! Queues to a peer are limited; what does not fit is dropped for that peer alone, which catches up by asking for blocks.
 

@@ -47,11 +47,6 @@ impl PreparedKey {
         Self { key, uses: AtomicU32::new(0), table: OnceLock::new() }
     }
 
-    /// The key.
-    pub const fn key(&self) -> &PublicKey {
-        &self.key
-    }
-
     /// Verifies a signature: the same verdict as [`PublicKey::verify_strict`] for every key, message and signature.
     ///
     /// # Errors
