@@ -6,6 +6,7 @@
 //!
 //! There is no public "sign these bytes": each purpose has a named function in its own module.
 
+mod multiples;
 mod prepared;
 
 #[cfg(test)]

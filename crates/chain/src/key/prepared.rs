@@ -8,28 +8,34 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 
-use curve25519_dalek::constants::ED25519_BASEPOINT_TABLE;
-use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsBasepointTable};
+use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::{BasepointTable, IsIdentity};
+use curve25519_dalek::traits::{Identity, IsIdentity};
 use sha2::{Digest, Sha512};
 
+use super::multiples::Multiples;
 use super::{KeyError, PublicKey, Signature, SignatureInvalid};
 
-/// After how many signatures a key gets its table. Making one costs about as much as it saves on so many.
+/// After how many signatures a key gets its table. Making one costs as much as it saves on some twenty.
 const USES_MIN: u32 = 64;
 
-/// Keys of one generation. At most two generations are kept: 512 keys, some 16 MiB when all have tables.
-const GENERATION_MAX: usize = 256;
+/// Keys of one generation. At most two generations are kept: 256 keys, some 54 MiB when all have tables.
+const GENERATION_MAX: usize = 128;
+
+/// Multiples of a key's negative, 215 KiB: half of the additions of a signature, in a table that many keys can have.
+type KeyTable = Multiples<6>;
+
+/// Multiples of the base point, 660 KiB, once for all keys.
+static BASE: LazyLock<Multiples<8>> = LazyLock::new(|| Multiples::of(&ED25519_BASEPOINT_POINT));
 
 /// A key that was admitted, read, with a table once it was used often. Verdicts never depend on the table.
 pub struct PreparedKey {
     key: PublicKey,
     uses: AtomicU32,
-    /// Multiples of the key's negative, 30 KiB.
-    table: OnceLock<Box<EdwardsBasepointTable>>,
+    table: OnceLock<KeyTable>,
 }
 
 impl std::fmt::Debug for PreparedKey {
@@ -74,16 +80,11 @@ impl PreparedKey {
     fn make_table(&self) {
         // An admitted key is a point; should it not be, it is judged without a table.
         if let Some(point) = CompressedEdwardsY(*self.key.as_bytes()).decompress() {
-            let _ = self.table.set(Box::new(EdwardsBasepointTable::create(&-point)));
+            let _ = self.table.set(Multiples::of(&-point));
         }
     }
 
-    fn verify_by(
-        &self,
-        table: &EdwardsBasepointTable,
-        message: &[u8],
-        signature: &Signature,
-    ) -> Result<(), SignatureInvalid> {
+    fn verify_by(&self, table: &KeyTable, message: &[u8], signature: &Signature) -> Result<(), SignatureInvalid> {
         let (r, s) = signature.as_bytes().split_at(32);
         let s: [u8; 32] = s.try_into().map_err(|_| SignatureInvalid)?;
         let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(s)).ok_or(SignatureInvalid)?;
@@ -92,7 +93,7 @@ impl PreparedKey {
         hasher.update(self.key.as_bytes());
         hasher.update(message);
         let challenge = Scalar::from_bytes_mod_order_wide(&hasher.finalize().into());
-        let expected = ED25519_BASEPOINT_TABLE * &s + table * &challenge;
+        let expected = table.add_times(BASE.add_times(EdwardsPoint::identity(), &s), &challenge);
         // Equal bytes say that R is this very point in its one spelling. It has no torsion component, because neither
         // B nor an admitted key has one, so of the points of small order it can only be the neutral one.
         if expected.is_identity() || expected.compress().as_bytes() != r {
