@@ -27,6 +27,9 @@ const ALL_REFUSED: &str = "statement.all-refused";
 /// Refusals are counted by the hour of block time.
 const HOUR_S: i64 = 60 * 60;
 
+/// Events of a statement that are told of without a thread that may block.
+const EVENTS_AT_ONCE_MAX: usize = 8;
+
 /// The code of a reference used for another document.
 const REFERENCE_REUSED: &str = "issue.reference-reused";
 
@@ -56,9 +59,18 @@ impl<S: Store> Service<S> {
 
     /// A decided statement with its outcomes.
     pub(crate) fn decided_statement(&self, id: &StatementId) -> Result<Option<DecidedStatement>, Problem> {
-        let Some(events) = self.events_of(id)? else {
-            return Ok(None);
-        };
+        self.events_of(id)?.map_or(Ok(None), |events| self.decided_by(id, &events))
+    }
+
+    /// A statement that one of the newest blocks decided, of few events and all of them accepted: telling what became of
+    /// it reads nothing from the store.
+    pub(crate) fn just_accepted(&self, id: &StatementId) -> Result<Option<DecidedStatement>, Problem> {
+        let accepted = |events: &Vec<EventView>| events.iter().all(|event| event.outcome.code == ACCEPTED);
+        let events = self.query().just_decided(id, EVENTS_AT_ONCE_MAX).filter(accepted);
+        events.map_or(Ok(None), |events| self.decided_by(id, &events))
+    }
+
+    fn decided_by(&self, id: &StatementId, events: &[EventView]) -> Result<Option<DecidedStatement>, Problem> {
         let Some(first) = events.first() else { return Ok(None) };
         let outcomes = events.iter().map(|event| self.outcome(event)).collect::<Result<Vec<_>, _>>()?;
         let view = StatementView {

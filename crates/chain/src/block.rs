@@ -117,8 +117,14 @@ impl Header {
 ///
 /// Changing this forks the chain.
 pub fn statements_root<S: AsRef<[u8]>>(statements: &[S]) -> Hash {
-    let leaves: Vec<Hash> = statements.iter().map(|statement| merkle::leaf_hash(statement.as_ref())).collect();
-    merkle::root(&leaves)
+    let hashes: Vec<Hash> = statements.iter().map(|statement| statement_hash(statement.as_ref())).collect();
+    merkle::root(&hashes)
+}
+
+/// The hash of a statement's whole bytes, signature and all, as it stands under the root of a block's statements: the
+/// leaf hash of RFC 9162.
+pub fn statement_hash(bytes: &[u8]) -> Hash {
+    merkle::leaf_hash(bytes)
 }
 
 /// A block as it is proposed: a header and what it commits to, before anything was executed.
@@ -136,6 +142,16 @@ impl Block {
     /// Checks what the block says about itself: limits, statement count and root, and that the
     /// next validator set is carried exactly when it changes.
     pub fn check_shape(&self) -> Result<(), BlockError> {
+        self.check_shape_by(&self.statement_hashes())
+    }
+
+    /// The hash of each statement, in order: [`statement_hash`].
+    pub fn statement_hashes(&self) -> Vec<Hash> {
+        self.statements.iter().map(|statement| statement_hash(statement)).collect()
+    }
+
+    /// As [`Block::check_shape`], when the caller has [`Block::statement_hashes`] already.
+    pub fn check_shape_by(&self, statement_hashes: &[Hash]) -> Result<(), BlockError> {
         let found = self.statements.len();
         if found > STATEMENTS_MAX {
             return Err(BlockError::TooManyStatements { found, statements_max: STATEMENTS_MAX });
@@ -148,7 +164,7 @@ impl Block {
         if usize::try_from(expected) != Ok(found) {
             return Err(BlockError::StatementCount { expected, found });
         }
-        let root = statements_root(&self.statements);
+        let root = merkle::root(statement_hashes);
         if root != self.header.statements_root {
             return Err(BlockError::StatementsRoot { expected: self.header.statements_root, found: root });
         }

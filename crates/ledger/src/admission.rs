@@ -19,7 +19,8 @@ use invoice::violation::Violation;
 use serde::Deserialize;
 
 use crate::event::Event;
-use crate::organisation::{AdmittedKey, Organisation, Purpose};
+use crate::organisation::{AdmittedKey, Purpose};
+use crate::organisations::Organisations;
 use crate::parameters::Parameters;
 use crate::record::{RefusalBudgetRecord, refusal_hour};
 use crate::state::{Fault, Nonce, StateKey, View, decode, read};
@@ -293,6 +294,7 @@ pub struct Court<'v> {
     rules: Arc<InForce>,
     /// Keys that sign often, as they are remembered beyond this sitting.
     keys: Arc<PreparedKeys>,
+    organisations: Organisations,
     /// Nonces used earlier in the same block: live, though not in the view yet.
     used: BTreeSet<(OrganisationId, statement::Nonce)>,
 }
@@ -330,7 +332,16 @@ impl<'v> Court<'v> {
         keys: Arc<PreparedKeys>,
     ) -> Result<Self, Fault> {
         let date = Date::from_unix_ms(time_ms).map_err(|error| Fault::Read(error.into()))?;
-        Ok(Self { view, chain, time_ms, date, rules, keys, used: BTreeSet::new() })
+        Ok(Self {
+            view,
+            chain,
+            time_ms,
+            date,
+            rules,
+            keys,
+            organisations: Organisations::default(),
+            used: BTreeSet::new(),
+        })
     }
 
     /// The parameters in force.
@@ -481,18 +492,21 @@ impl<'v> Court<'v> {
     /// The key that a statement names: one of the organisation, active, and for one of these purposes.
     fn judge_key(&self, statement: &Statement, signers: &[Purpose]) -> Result<Result<AdmittedKey, Rejection>, Fault> {
         let header = statement.header();
-        let kid = format!("{}/{}", header.organisation, header.key);
-        let Some(organisation) = read::<Organisation>(self.view, &StateKey::organisation(&header.organisation))? else {
-            return Ok(Err(Rejection::new(UNKNOWN_KEY, "kid", "an organisation on the ledger", kid)));
+        let reject = |code, expected: &str| {
+            let kid = format!("{}/{}", header.organisation, header.key);
+            Ok(Err(Rejection::new(code, "kid", expected, kid)))
+        };
+        let Some(organisation) = self.organisations.get(self.view, &header.organisation)? else {
+            return reject(UNKNOWN_KEY, "an organisation on the ledger");
         };
         let Some(key) = organisation.key(&header.key) else {
-            return Ok(Err(Rejection::new(UNKNOWN_KEY, "kid", "a key of the organisation", kid)));
+            return reject(UNKNOWN_KEY, "a key of the organisation");
         };
         if !signers.iter().any(|purpose| key.purposes.contains(purpose)) {
-            return Ok(Err(Rejection::new(KEY_PURPOSE, "kid", "a key that signs statements", kid)));
+            return reject(KEY_PURPOSE, "a key that signs statements");
         }
         if !key.active {
-            return Ok(Err(Rejection::new(KEY_INACTIVE, "kid", "an active key", kid)));
+            return reject(KEY_INACTIVE, "an active key");
         }
         Ok(Ok(key.public))
     }

@@ -18,6 +18,7 @@ pub mod genesis;
 pub mod introduction;
 pub mod leb128;
 pub mod organisation;
+mod organisations;
 pub mod outcome;
 pub mod parallel;
 pub mod parameters;

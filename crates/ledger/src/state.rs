@@ -54,7 +54,9 @@ pub struct StateKey(Vec<u8>);
 
 impl StateKey {
     fn new(kind: Kind, parts: &[&[u8]]) -> Self {
-        let mut bytes = vec![kind as u8];
+        let length = parts.iter().map(|part| part.len() + 1).sum::<usize>() + 1;
+        let mut bytes = Vec::with_capacity(length);
+        bytes.push(kind as u8);
         for (index, part) in parts.iter().enumerate() {
             if index > 0 {
                 // No id contains a zero byte, so the parts stay apart.
@@ -219,11 +221,21 @@ pub struct Nonce {
 pub trait View {
     /// A record, as stored.
     fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, Fault>;
+    /// Shows a record, as stored, if there is one: for views that need not copy it.
+    fn show(&self, key: &StateKey, to: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
+        if let Some(stored) = self.get(key)? {
+            to(&stored);
+        }
+        Ok(())
+    }
     /// A nonce that was used, live or not.
     fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault>;
 }
 
 const CREATOR_BYTES: usize = 32;
+
+/// Most records are no longer than this.
+const USUAL_BYTES: usize = 480;
 
 /// Decodes a stored record.
 ///
@@ -242,7 +254,9 @@ pub fn decode<T: BorshDeserialize>(key: &StateKey, stored: &[u8]) -> Result<T, F
 /// # Errors
 /// A fault of the view.
 pub fn read<T: BorshDeserialize>(view: &(impl View + ?Sized), key: &StateKey) -> Result<Option<T>, Fault> {
-    view.get(key)?.map(|stored| decode(key, &stored)).transpose()
+    let mut found = None;
+    view.show(key, &mut |stored| found = Some(decode(key, stored)))?;
+    found.transpose()
 }
 
 /// Reads a record that every state has.
@@ -255,7 +269,8 @@ pub fn require<T: BorshDeserialize>(view: &(impl View + ?Sized), key: &StateKey)
 
 /// Encodes a record with its creator.
 pub fn encode<T: BorshSerialize>(creator: &Hash, record: &T) -> Vec<u8> {
-    let mut stored = creator.as_bytes().to_vec();
+    let mut stored = Vec::with_capacity(CREATOR_BYTES + USUAL_BYTES);
+    stored.extend_from_slice(creator.as_bytes());
     borsh::to_writer(&mut stored, record).expect("writing to a vector cannot fail");
     stored
 }
@@ -295,6 +310,11 @@ impl<'v> Overlay<'v> {
         Self { base, writes: Writes::new(), fetched: RefCell::default(), undo: Vec::new() }
     }
 
+    /// The view below: the parent's state, of a block.
+    pub const fn below(&self) -> &'v dyn View {
+        self.base
+    }
+
     /// Starts a unit of writes that [`Overlay::roll_back`] takes back.
     pub fn begin(&mut self) {
         self.undo.clear();
@@ -315,14 +335,25 @@ impl<'v> Overlay<'v> {
     /// # Errors
     /// A fault of the view below.
     pub fn put<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) -> Result<(), Fault> {
-        let creator = match self.get(&key)? {
-            Some(stored) => stored.first_chunk::<CREATOR_BYTES>().map_or(*creator, |bytes| Hash::from_bytes(*bytes)),
-            None => *creator,
-        };
-        let stored = encode(&creator, record);
-        let before = self.writes.insert(key.clone(), stored);
-        self.undo.push((key, before));
+        let mut creator = *creator;
+        self.show(&key, &mut |stored| {
+            if let Some(bytes) = stored.first_chunk::<CREATOR_BYTES>() {
+                creator = Hash::from_bytes(*bytes);
+            }
+        })?;
+        self.write(key, &creator, record);
         Ok(())
+    }
+
+    /// Writes a record whose key nothing can have been written under before, as with a number just assigned: looking
+    /// for what is not there is dear.
+    pub fn put_new<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) {
+        self.write(key, creator, record);
+    }
+
+    fn write<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) {
+        let before = self.writes.insert(key.clone(), encode(creator, record));
+        self.undo.push((key, before));
     }
 
     /// The writes.
@@ -333,15 +364,24 @@ impl<'v> Overlay<'v> {
 
 impl View for Overlay<'_> {
     fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, Fault> {
+        let mut found = None;
+        self.show(key, &mut |stored| found = Some(stored.to_vec()))?;
+        Ok(found)
+    }
+
+    fn show(&self, key: &StateKey, to: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
         if let Some(value) = self.writes.get(key) {
-            return Ok(Some(value.clone()));
+            to(value);
+            return Ok(());
         }
         if let Some(value) = self.fetched.borrow().get(key) {
-            return Ok(value.clone());
+            value.iter().for_each(|stored| to(stored));
+            return Ok(());
         }
         let value = self.base.get(key)?;
-        self.fetched.borrow_mut().insert(key.clone(), value.clone());
-        Ok(value)
+        value.iter().for_each(|stored| to(stored));
+        self.fetched.borrow_mut().insert(key.clone(), value);
+        Ok(())
     }
 
     fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault> {

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use chain::block::statement_hash;
 use chain::hash::{Hash, StatementId};
 use chain::identity::OrganisationId;
 use ledger::admission::{Parsed, Verified};
@@ -186,7 +187,7 @@ impl Mempool {
     /// Why it was not.
     pub fn insert(&self, entry: Entry) -> Result<Inserted, Full> {
         // Hashed before the lock is taken: statements may be large.
-        let hash = Hash::of(entry.parsed.statement().bytes());
+        let hash = statement_hash(entry.parsed.statement().bytes());
         let inserted = self.inner().insert(&self.limits, hash, entry)?;
         if inserted == Inserted::Queued {
             (self.wake)();
@@ -194,10 +195,10 @@ impl Mempool {
         Ok(inserted)
     }
 
-    /// What waits of statements given by the hashes of their bytes, signature and all.
-    pub fn waiting(&self, hashes: impl Iterator<Item = Hash>) -> Vec<Option<Arc<Entry>>> {
+    /// What waits of statements given by their hashes: [`statement_hash`].
+    pub fn waiting(&self, hashes: &[Hash]) -> Vec<Option<Arc<Entry>>> {
         let inner = self.inner();
-        hashes.map(|hash| inner.by_bytes.get(&hash).cloned()).collect()
+        hashes.iter().map(|hash| inner.by_bytes.get(hash).cloned()).collect()
     }
 
     /// Statements for a block, fairly ordered: one of each organisation in turn, until `bytes_max`

@@ -316,12 +316,17 @@ impl<S: Store> Query<S> {
         Ok(Some(StatementView { id: *id, height, first_leaf, events }))
     }
 
+    /// The events of a statement of at most so many, in order, when one of the newest blocks decided it; from memory.
+    pub fn just_decided(&self, id: &StatementId, events_max: usize) -> Option<Vec<EventView>> {
+        self.recent.events_of(id, events_max)
+    }
+
     /// The events of a decided statement, in order, and what became of them.
     ///
     /// # Errors
     /// A fault of ours.
     pub fn events_of(&self, id: &StatementId) -> Result<Option<Vec<EventView>>, Fault> {
-        if let Some(events) = self.recent.events_of(id) {
+        if let Some(events) = self.just_decided(id, usize::MAX) {
             return Ok(Some(events));
         }
         let Some(stands) = self.statement(id)? else {

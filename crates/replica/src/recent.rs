@@ -91,10 +91,12 @@ impl Recent {
         blocks.truncate(kept);
     }
 
-    /// The events of a statement, in order, when it was decided by one of these blocks.
-    pub(crate) fn events_of(&self, id: &StatementId) -> Option<Vec<EventView>> {
+    /// The events of a statement, in order, when it was decided by one of these blocks and has at most so many.
+    pub(crate) fn events_of(&self, id: &StatementId, events_max: usize) -> Option<Vec<EventView>> {
         let blocks: Vec<_> =
             self.0.lock().expect("nothing panics while it holds the newest blocks").iter().cloned().collect();
-        blocks.iter().find_map(|block| block.statements.get(id).map(|decided| block.events(decided)))
+        let (block, decided) =
+            blocks.iter().find_map(|block| block.statements.get(id).map(|decided| (block, decided)))?;
+        (decided.outcomes.len() <= events_max).then(|| block.events(decided))
     }
 }

@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use crate::attachments::read_attachments;
 use crate::call::{Call, JOSE, JSON, read_json};
 use crate::finality::Verdict;
-use crate::outcomes::{Findings, pending};
+use crate::outcomes::{DecidedStatement, Findings, pending};
 use crate::problem::{Problem, cut};
 use crate::routes::request_events::Events;
 use crate::schema;
@@ -124,7 +124,11 @@ pub(crate) async fn submit<S: Store>(State(service): State<Arc<Service<S>>>, cal
     }
     match submitted {
         Submitted::Pending(id) => Ok(pending(&id)),
-        Submitted::Decided { id, fresh } => service.run(&name, move |service| answer(service, &id, fresh)).await,
+        Submitted::Decided { id, fresh } => match service.just_accepted(&id)? {
+            // Handing over to a thread that may block costs more than this answer.
+            Some(decided) => answer(&service, decided, fresh),
+            None => service.run(&name, move |service| answer_from_ledger(service, &id, fresh)).await,
+        },
     }
 }
 
@@ -136,8 +140,12 @@ fn read_submission(media_type: &str, body: &Bytes) -> Result<(Bytes, Vec<String>
     Ok((statement.into(), attachments))
 }
 
-fn answer<S: Store>(service: &Service<S>, id: &StatementId, fresh: bool) -> Result<Response, Problem> {
+fn answer_from_ledger<S: Store>(service: &Service<S>, id: &StatementId, fresh: bool) -> Result<Response, Problem> {
     let decided = service.decided_statement(id)?.ok_or_else(|| Problem::new("statement.unknown"))?;
+    answer(service, decided, fresh)
+}
+
+fn answer<S: Store>(service: &Service<S>, decided: DecidedStatement, fresh: bool) -> Result<Response, Problem> {
     if let Some(problem) = service.wholly_refused(&decided)? {
         return Err(problem);
     }

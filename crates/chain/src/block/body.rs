@@ -64,6 +64,11 @@ impl Body {
     /// each within its limits.
     pub fn check_shape(&self) -> Result<(), BlockError> {
         self.block.check_shape()?;
+        self.check_outcomes()
+    }
+
+    /// Checks that each statement has its outcomes, each within its limits.
+    pub fn check_outcomes(&self) -> Result<(), BlockError> {
         let statements = self.block.statements.len();
         if self.outcomes.len() != statements {
             return Err(BlockError::OutcomeLists { statements, found: self.outcomes.len() });

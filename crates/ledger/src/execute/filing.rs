@@ -39,7 +39,7 @@ impl Executor<'_> {
         if let Some(filed) = read::<FilingRecord>(&self.state, &StateKey::filing(&seller.id, file.period))? {
             return filed_before(&filed, file.invoices, &declared);
         }
-        let party = Party::Taxpayer(seller.taxpayer_id);
+        let party = Party::Taxpayer(seller.taxpayer_id.clone());
         let key = StateKey::accumulator(file.period, Side::Seller, &party);
         let month = read::<AccumulatorRecord>(&self.state, &key)?.unwrap_or_default();
         let Some(held) = month.output() else {
@@ -60,7 +60,7 @@ impl Executor<'_> {
         };
         Ok(Ok(Accepted {
             record: Record::Filed { period: file.period, invoices: month.invoices, chain: month.chain },
-            change: Change::File(Box::new(FilingChange { seller: seller.id, period: file.period, record })),
+            change: Change::File(Box::new(FilingChange { seller: seller.id.clone(), period: file.period, record })),
         }))
     }
 

@@ -47,7 +47,7 @@ impl Executor<'_> {
                     let expected = "an organisation on the ledger";
                     return refuse(Refusal::new(Reason::OrganisationUnknown, expected, id.to_string()));
                 };
-                Party::Taxpayer(organisation.taxpayer_id)
+                Party::Taxpayer(organisation.taxpayer_id.clone())
             }
             Recipient::Person(id) => Party::Person(id.clone()),
         };
@@ -185,7 +185,7 @@ impl Executor<'_> {
                 if let Some(platform) = platform
                     && let Some(organisation) = self.organisation(&platform)?
                 {
-                    let party = Party::Taxpayer(organisation.taxpayer_id);
+                    let party = Party::Taxpayer(organisation.taxpayer_id.clone());
                     let invoice = id;
                     self.involvements.push(Involvement { party, side: Side::Platform, invoice, leaf: leaf.index });
                 }

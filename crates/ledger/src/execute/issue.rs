@@ -1,5 +1,7 @@
 //! Issue: number, record, reference, and the months of seller and buyer.
 
+use std::sync::Arc;
+
 use chain::hash::{Hash, StatementId};
 use chain::identity::OrganisationId;
 use invoice::date::Period;
@@ -66,7 +68,7 @@ impl Executor<'_> {
 
     /// The seller that the document names, when the actor may issue for it. What is registered under a
     /// taxpayer id is told only to those who may.
-    fn seller(&self, actor: &Organisation, document: &Document) -> Result<Result<Organisation, Refusal>, Fault> {
+    fn seller(&self, actor: &Organisation, document: &Document) -> Result<Result<Arc<Organisation>, Refusal>, Fault> {
         let taxpayer = &document.seller.taxpayer_id;
         let refused = |reason, expected: &str| Ok(Err(Refusal::new(reason, expected, taxpayer.to_string())));
         let id = read::<OrganisationId>(&self.state, &StateKey::taxpayer(taxpayer))?;
@@ -202,6 +204,7 @@ impl Executor<'_> {
             let (party, invoice) = (party.clone(), id);
             self.involvements.push(Involvement { party, side, invoice, leaf: leaf.index });
         }
-        self.state.put(StateKey::invoice(&id), &by.hash(), &record)
+        self.state.put_new(StateKey::invoice(&id), &by.hash(), &record);
+        Ok(())
     }
 }

@@ -13,6 +13,8 @@ mod invoices;
 mod issue;
 mod reimbursement;
 
+use std::sync::Arc;
+
 use chain::block::{Leaf, Outcome};
 use chain::hash::{Hash, StatementId};
 use chain::identity::OrganisationId;
@@ -23,6 +25,7 @@ use invoice::id::InvoiceId;
 use crate::admission::Parsed;
 use crate::event::Event;
 use crate::organisation::{Mandate, Organisation, Role, Scope, Standing as OrganisationStanding};
+use crate::organisations::Organisations;
 use crate::outcome::{Answer, Record};
 use crate::parameters::Parameters;
 use crate::party::{Party, Side};
@@ -89,6 +92,7 @@ pub struct Executor<'v> {
     state: Overlay<'v>,
     context: Context,
     parameters: Parameters,
+    organisations: Organisations,
     leaves: Vec<NewLeaf>,
     outcomes: Vec<Vec<Outcome>>,
     involvements: Vec<Involvement>,
@@ -144,6 +148,7 @@ impl<'v> Executor<'v> {
             parameters: require(view, &StateKey::parameters())?,
             state: Overlay::new(view),
             context,
+            organisations: Organisations::default(),
             leaves: Vec::new(),
             outcomes: Vec::new(),
             involvements: Vec::new(),
@@ -187,9 +192,10 @@ impl<'v> Executor<'v> {
         }
     }
 
-    fn actor(&self, parsed: &Parsed) -> Result<Organisation, Fault> {
+    fn actor(&self, parsed: &Parsed) -> Result<Arc<Organisation>, Fault> {
+        let id = &parsed.statement().header().organisation;
         // Admission found the key, so the organisation is there.
-        require(&self.state, &StateKey::organisation(&parsed.statement().header().organisation))
+        self.organisation(id)?.ok_or_else(|| Fault::Missing { key: StateKey::organisation(id).to_string() })
     }
 
     fn event(&mut self, parsed: &Parsed, actor: &Organisation, index: usize, event: &Event) -> Result<Answer, Fault> {
@@ -324,8 +330,8 @@ impl<'v> Executor<'v> {
         self.state.put(key, &by.hash(), &RefusalBudgetRecord { hour, refused })
     }
 
-    fn organisation(&self, id: &OrganisationId) -> Result<Option<Organisation>, Fault> {
-        read(&self.state, &StateKey::organisation(id))
+    fn organisation(&self, id: &OrganisationId) -> Result<Option<Arc<Organisation>>, Fault> {
+        self.organisations.get(self.state.below(), id)
     }
 
     /// The organisation behind a party, when it is on the ledger.

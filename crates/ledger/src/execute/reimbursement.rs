@@ -36,7 +36,7 @@ impl Executor<'_> {
         }
         // Who holds a lock may be told to a platform with this enterprise's mandate only if the
         // enterprise has to do with the invoice.
-        if record.holder != Party::Taxpayer(enterprise.taxpayer_id) {
+        if record.holder != Party::Taxpayer(enterprise.taxpayer_id.clone()) {
             let found = enterprise.id.to_string();
             return refuse(Refusal::new(Reason::NotHolder, "the enterprise that holds the invoice", found));
         }
@@ -48,7 +48,7 @@ impl Executor<'_> {
         permit!(self.hold(&mut record, &actor.id, until_ms));
         record.claim = Claim::Locked(LockRecord {
             platform: actor.id.clone(),
-            enterprise: enterprise.id,
+            enterprise: enterprise.id.clone(),
             claim: lock.claim.clone(),
             token,
             since_ms: now,

@@ -57,10 +57,11 @@ impl<S: Store> Replica<S> {
 
     fn examine(&self, block: &Block, mempool: &Mempool) -> Result<Result<Checked, Invalid>, Fault> {
         let header = &block.header;
-        if let Err(invalid) = self.examine_header(block) {
+        let hashes = block.statement_hashes();
+        if let Err(invalid) = self.examine_header(block, &hashes) {
             return Ok(Err(invalid));
         }
-        let (parsed, waiting) = match self.read_known(block, mempool) {
+        let (parsed, waiting) = match self.read_known(block, &hashes, mempool) {
             Ok(read) => read,
             Err(invalid) => return Ok(Err(invalid)),
         };
@@ -90,19 +91,25 @@ impl<S: Store> Replica<S> {
         }
         let executed = executor.finish();
         let parsed: Vec<&Parsed> = parsed.iter().collect();
-        let checked = self.assemble(&place, &header.proposer, &parsed, executed);
+        // The root was held against these very bytes above.
+        let checked = self.assemble(&place, &header.proposer, &parsed, header.statements_root, executed);
         if let Some(invalid) = differing(&checked.body.block.header, header) {
             return Ok(Err(invalid));
         }
-        Ok(match checked.body.check_shape() {
+        Ok(match checked.body.check_outcomes() {
             Ok(()) => Ok(checked),
             Err(error) => Err(Invalid::new("outcomes", &"outcomes within their limits", &error)),
         })
     }
 
     /// Reads a block's statements; with those that wait here, byte for byte, comes what was verified of them.
-    fn read_known(&self, block: &Block, mempool: &Mempool) -> Result<(Vec<Parsed>, Vec<Option<Verified>>), Invalid> {
-        let waiting = mempool.waiting(block.statements.iter().map(|bytes| Hash::of(bytes)));
+    fn read_known(
+        &self,
+        block: &Block,
+        hashes: &[Hash],
+        mempool: &Mempool,
+    ) -> Result<(Vec<Parsed>, Vec<Option<Verified>>), Invalid> {
+        let waiting = mempool.waiting(hashes);
         let read = map(&*self.workers, &waiting, |index, waiting| match waiting {
             Some(entry) => Ok((entry.parsed.clone(), Some(entry.verified.clone()))),
             None => read(&block.statements[index]).map(|parsed| (parsed, None)),
@@ -124,7 +131,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// What can be told from the header alone and the parent.
-    fn examine_header(&self, block: &Block) -> Result<(), Invalid> {
+    fn examine_header(&self, block: &Block, statement_hashes: &[Hash]) -> Result<(), Invalid> {
         let header = &block.header;
         let parent = &self.tip.progress;
         let expect = |what, fits: bool, expected: String, found: String| {
@@ -143,7 +150,7 @@ impl<S: Store> Replica<S> {
         let max = self.tip.parameters().limits.block_bytes_max;
         let fits = u32::try_from(bytes).is_ok_and(|bytes| bytes <= max);
         expect("bytes of statements", fits, format!("at most {max}"), bytes.to_string())?;
-        block.check_shape().map_err(|error| Invalid::new("shape", &"a well-formed block", &error))
+        block.check_shape_by(statement_hashes).map_err(|error| Invalid::new("shape", &"a well-formed block", &error))
     }
 
     /// Executes a decided block again, without judging its statements: it was certified, and its
@@ -152,7 +159,8 @@ impl<S: Store> Replica<S> {
         let DecidedBlock { body, parsed } = decided;
         let header = &body.block.header;
         let damaged = |what: String| Fault::Ledger { height: header.height, what };
-        self.examine_header(&body.block).map_err(|invalid| damaged(invalid.to_string()))?;
+        self.examine_header(&body.block, &body.block.statement_hashes())
+            .map_err(|invalid| damaged(invalid.to_string()))?;
         let place = self.place(header.time_ms)?;
         let view = StoreView(&*self.store);
         let mut executor = Executor::new(&view, self.context(&place)?)?;
@@ -160,7 +168,8 @@ impl<S: Store> Replica<S> {
             executor.execute(parsed)?;
         }
         let parsed: Vec<&Parsed> = parsed.iter().collect();
-        let checked = self.assemble(&place, &header.proposer, &parsed, executor.finish());
+        let root = header.statements_root;
+        let checked = self.assemble(&place, &header.proposer, &parsed, root, executor.finish());
         match differing(&checked.body.block.header, header) {
             None => Ok(checked),
             Some(Invalid { what, expected, found }) => {

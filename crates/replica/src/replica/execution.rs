@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use chain::block::{Block, Body, Header, StateCheckpoint, statements_root};
+use chain::block::{Block, Body, Header, StateCheckpoint};
+use chain::hash::Hash;
 use chain::key::PublicKey;
 use ledger::admission::{Court, Parsed};
 use ledger::execute::{Context, Executed};
@@ -49,12 +50,13 @@ impl<S: Store> Replica<S> {
             .map_err(|error| Fault::Ledger { height: place.height, what: error.to_string() })
     }
 
-    /// Forms block, body and progress from what was executed.
+    /// Forms block, body and progress from what was executed. `statements_root` is that of these statements.
     pub(super) fn assemble(
         &self,
         place: &Place,
         proposer: &PublicKey,
         parsed: &[&Parsed],
+        statements_root: Hash,
         executed: Executed,
     ) -> Checked {
         let Place { height, time_ms, schedule, state_checkpoint } = *place;
@@ -72,7 +74,7 @@ impl<S: Store> Replica<S> {
             parent: self.tip.progress.id,
             time_ms,
             proposer: *proposer,
-            statements_root: statements_root(&statements),
+            statements_root,
             statement_count: u32::try_from(statements.len()).expect("a block has fewer than 2^32 statements"),
             log_root: edge.root(),
             log_size: edge.size(),

@@ -3,8 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use chain::hash::StatementId;
+use chain::block::statement_hash;
+use chain::hash::{Hash, StatementId};
 use chain::key::PublicKey;
+use chain::merkle;
 use ledger::admission::{Court, Parsed, Verdict};
 use ledger::execute::Executor;
 
@@ -76,9 +78,11 @@ impl<S: Store> Replica<S> {
         }
         let executed = executor.finish();
         let parsed: Vec<&Parsed> = chosen.iter().map(|entry: &Arc<Entry>| &entry.parsed).collect();
-        let checked = self.assemble(&place, proposer, &parsed, executed);
+        let hashes: Vec<Hash> = parsed.iter().map(|parsed| statement_hash(parsed.statement().bytes())).collect();
+        let checked = self.assemble(&place, proposer, &parsed, merkle::root(&hashes), executed);
         let height = place.height;
-        checked.body.check_shape().map_err(|error| Fault::Ledger { height, what: error.to_string() })?;
+        let shape = checked.body.block.check_shape_by(&hashes).and_then(|()| checked.body.check_outcomes());
+        shape.map_err(|error| Fault::Ledger { height, what: error.to_string() })?;
         Ok(Ok(checked))
     }
 }

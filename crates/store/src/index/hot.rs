@@ -18,7 +18,7 @@ const HALF_BYTES_MAX: usize = 2 * 1024 * 1024;
 const ROW_BYTES: usize = 100;
 
 /// Rows of the database by their keys; `None` for those it does not have.
-type Rows = HashMap<Vec<u8>, Option<Vec<u8>>>;
+type Rows = HashMap<Vec<u8>, Option<Vec<u8>>, ahash::RandomState>;
 
 /// Rows asked for lately: those of the younger half and, until it is full, of the older.
 #[derive(Debug, Default)]

@@ -6,10 +6,9 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::ops::Bound;
 
+use ahash::RandomState;
 use hashbrown::HashTable;
 use replica::port::{Direction, FrozenWrite, IndexWrites, KeyRange, Table};
 
@@ -138,6 +137,7 @@ struct Place {
 pub(super) struct Memtable {
     runs: Vec<Run>,
     newest: HashTable<Place>,
+    /// Keyed at random, because clients choose parts of the keys; every row is hashed several times.
     hasher: RandomState,
 }
 
