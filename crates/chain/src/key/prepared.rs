@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
-use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::{Identity, IsIdentity};
+use curve25519_dalek::traits::IsIdentity;
 use sha2::{Digest, Sha512};
 
-use super::multiples::Multiples;
+use super::multiples::{Multiples, Summands};
 use super::{KeyError, PublicKey, Signature, SignatureInvalid};
 
 /// After how many signatures a key gets its table. Making one costs as much as it saves on some twenty.
@@ -93,7 +93,10 @@ impl PreparedKey {
         hasher.update(self.key.as_bytes());
         hasher.update(message);
         let challenge = Scalar::from_bytes_mod_order_wide(&hasher.finalize().into());
-        let expected = table.add_times(BASE.add_times(EdwardsPoint::identity(), &s), &challenge);
+        let mut summands = Summands::for_two();
+        BASE.of_scalar(&s, &mut summands);
+        table.of_scalar(&challenge, &mut summands);
+        let expected = summands.sum();
         // Equal bytes say that R is this very point in its one spelling. It has no torsion component, because neither
         // B nor an admitted key has one, so of the points of small order it can only be the neutral one.
         if expected.is_identity() || expected.compress().as_bytes() != r {
