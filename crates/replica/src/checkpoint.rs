@@ -9,6 +9,7 @@ use ledger::state::{Fault as StateFault, StateKey};
 use ledger::tree::{self, Change, Nodes, VERSIONS_KEPT};
 
 use crate::index::{self, NonceRow, Progress};
+use crate::list;
 use crate::port::{CheckpointJob, CheckpointOutput, CheckpointView, Direction, IndexWrites, Store, StoreFault, Table};
 use crate::replica::Fault;
 
@@ -99,10 +100,9 @@ fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
     let newest = view.previous(Table::TreeNode, NEWEST)?;
     let newest: Option<(u64, chain::hash::Hash)> =
         newest.map(|bytes| borsh::from_slice(&bytes)).transpose().map_err(|error| damaged(&error))?;
-    let changes: Vec<Change> = view
-        .frozen(Table::State)
-        .filter_map(|(key, value)| Some(Change::new(&StateKey::from_bytes(key.to_vec()), value?)))
-        .collect();
+    let rows = view.frozen(Table::State).filter_map(|(key, row)| Some((StateKey::from_bytes(key.to_vec()), row?)));
+    let changes = rows.map(|(key, row)| Ok(Change::new(&key, list::record(row)?)));
+    let changes = changes.collect::<Result<Vec<Change>, StoreFault>>()?;
     let mut writes = IndexWrites::new();
     let (version, root) = match newest {
         // Nothing changed: the tree stands, and so does its version.

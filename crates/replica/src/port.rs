@@ -90,9 +90,11 @@ pub enum Table {
     Nonce,
     /// Which nonces stop being live when, under (time, first leaf).
     NonceExpiry,
-    /// The leaves of one subject, under (subject, leaf index).
-    SubjectLeaf,
-    /// The invoices of one party, under (party, side, leaf index).
+    /// Where lists of leaves end that no state record stands beside, under the list's name.
+    ListHead,
+    /// Leaves in the middle of long lists, under (list, leaf index).
+    ListMilestone,
+    /// Invoices that parties came to, under the index of the last of some leaves.
     PartyInvoice,
     /// Rows of the state tree. Written by checkpoints alone.
     TreeNode,
@@ -104,7 +106,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of their prefixes.
-    pub const ALL: [Table; 12] = [
+    pub const ALL: [Table; 13] = [
         Table::State,
         Table::LogTile,
         Table::Leaf,
@@ -112,7 +114,8 @@ impl Table {
         Table::Height,
         Table::Nonce,
         Table::NonceExpiry,
-        Table::SubjectLeaf,
+        Table::ListHead,
+        Table::ListMilestone,
         Table::PartyInvoice,
         Table::TreeNode,
         Table::TreeStale,
