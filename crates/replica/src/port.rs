@@ -98,15 +98,13 @@ pub enum Table {
     PartyInvoice,
     /// Rows of the state tree. Written by checkpoints alone.
     TreeNode,
-    /// Which tree nodes a checkpoint made stale, under (checkpoint, node). Written by checkpoints alone.
-    TreeStale,
     /// Single records of the replica about the index itself.
     Meta,
 }
 
 impl Table {
     /// Every table, in the order of their prefixes.
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 12] = [
         Table::State,
         Table::LogTile,
         Table::Leaf,
@@ -118,7 +116,6 @@ impl Table {
         Table::ListMilestone,
         Table::PartyInvoice,
         Table::TreeNode,
-        Table::TreeStale,
         Table::Meta,
     ];
 }
@@ -180,8 +177,6 @@ pub type FrozenWrite<'f> = (&'f [u8], Option<&'f [u8]>);
 pub trait CheckpointView {
     /// A value as of the *previous* checkpoint: below everything this checkpoint writes.
     fn previous(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault>;
-    /// Rows as of the previous checkpoint.
-    fn previous_rows(&self, table: Table, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault>;
     /// The writes of a table that this checkpoint makes durable, in no order.
     fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = FrozenWrite<'_>> + '_>;
 }
@@ -191,7 +186,7 @@ pub trait CheckpointView {
 pub struct CheckpointOutput {
     /// The root of the state tree.
     pub root: Hash,
-    /// Rows to write with the checkpoint; only [`Table::TreeNode`] and [`Table::TreeStale`].
+    /// Rows to write with the checkpoint; only [`Table::TreeNode`].
     pub writes: IndexWrites,
 }
 

@@ -6,8 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use replica::port::{
-    CheckpointJob, CheckpointMark, CheckpointOutput, CheckpointView, Direction, FrozenWrite, IndexKey, KeyRange, Row,
-    StoreFault, Table,
+    CheckpointJob, CheckpointMark, CheckpointOutput, CheckpointView, FrozenWrite, IndexKey, StoreFault, Table,
 };
 
 use super::Shared;
@@ -139,13 +138,6 @@ struct View<'a> {
 impl CheckpointView for View<'_> {
     fn previous(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
         self.shared.read(table, key)
-    }
-
-    fn previous_rows(&self, table: Table, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        self.shared.read_rows(table, &range, Direction::Forward, limit)
     }
 
     fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = FrozenWrite<'_>> + '_> {
@@ -374,10 +366,10 @@ fn lap(since: &mut Instant) -> u64 {
 
 /// Frozen and computed writes in the order of the tree.
 fn tree_writes<'a>(frozen: &'a Memtable, output: &'a CheckpointOutput) -> Result<Vec<TreeWrite<'a>>, StoreFault> {
-    let outside = |(table, _): &&IndexKey| *table != Table::TreeNode && *table != Table::TreeStale;
+    let outside = |(table, _): &&IndexKey| *table != Table::TreeNode;
     if let Some((table, _)) = output.writes.keys().find(outside) {
         let place = "output of a checkpoint's computation";
-        return Err(fault::damaged(place, "rows of TreeNode and TreeStale", format!("a row of {table:?}")));
+        return Err(fault::damaged(place, "rows of TreeNode", format!("a row of {table:?}")));
     }
     let mut writes = Vec::with_capacity(frozen.len() + output.writes.len());
     // Tables are in the order of their prefixes.

@@ -43,8 +43,7 @@ fn prefix(table: Table) -> u8 {
         Table::ListMilestone => 8,
         Table::PartyInvoice => 9,
         Table::TreeNode => 10,
-        Table::TreeStale => 11,
-        Table::Meta => 12,
+        Table::Meta => 11,
     };
     TABLES + position
 }
