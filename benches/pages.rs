@@ -2,7 +2,7 @@
 //!
 //! sled says how many pages a flush wrote, and not whose they were. [`Counted`] stands before a store and keeps the
 //! keys of the index in pages as sled does: at most 64 rows, a full one is cut in the middle. What a checkpoint writes
-//! is then counted by table: rows, and the distinct pages they fall on. It holds every key in memory, so speed and
+//! is then counted by table, and state by kind of record: rows, and the distinct pages they fall on. It holds every key in memory, so speed and
 //! memory are measured without it.
 
 use std::collections::BTreeMap;
@@ -77,11 +77,14 @@ impl Pages {
     }
 }
 
+/// Rows that are counted together: those of a table; of state, those of a kind.
+pub type Group = (Table, Option<u8>);
+
 /// A store whose checkpoints are counted.
 #[derive(Debug)]
 pub struct Counted<S> {
     store: S,
-    tables: Arc<Mutex<BTreeMap<Table, Pages>>>,
+    tables: Arc<Mutex<BTreeMap<Group, Pages>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -95,11 +98,11 @@ impl<S> Counted<S> {
     }
 
     /// What was written of each table since this was asked last.
-    pub fn take(&self) -> Vec<(Table, Written)> {
+    pub fn take(&self) -> Vec<(Group, Written)> {
         let mut tables = lock(&self.tables);
-        let taken = tables.iter_mut().map(|(table, pages)| {
+        let taken = tables.iter_mut().map(|(group, pages)| {
             let held = u64::try_from(pages.pages.len()).expect("pages in memory");
-            (*table, Written { held, ..std::mem::take(&mut pages.written) })
+            (*group, Written { held, ..std::mem::take(&mut pages.written) })
         });
         taken.collect()
     }
@@ -161,11 +164,15 @@ impl<S: Store> Store for Counted<S> {
                 let computed = output.writes.iter().filter(|((other, _), _)| *other == table);
                 let computed = computed.map(|((_, key), value)| (key.as_slice(), value.is_some()));
                 let frozen = view.frozen(table).map(|(key, value)| (key, value.is_some()));
-                // In the order in which the store writes them.
                 let rows: BTreeMap<&[u8], bool> = frozen.chain(computed).collect();
-                let pages = tables.entry(table).or_default();
-                for (key, put) in rows {
-                    pages.write(number + 1, key, put);
+                // As the store does: about every other row first, so that pages fill up.
+                let (one, other): (Vec<_>, Vec<_>) = rows.into_iter().enumerate().partition(|(place, _)| {
+                    let place = place % (PAGE_ROWS - 2);
+                    place.is_multiple_of(2) || place == PAGE_ROWS - 3
+                });
+                for (_, (key, put)) in one.into_iter().chain(other) {
+                    let kind = key.first().copied().filter(|_| table == Table::State);
+                    tables.entry((table, kind)).or_default().write(number + 1, key, put);
                 }
             }
             Ok(output)

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use benches::Cores;
-use benches::pages::{Counted, Written};
+use benches::pages::{Counted, Group, Written};
 use chain::block::{Block, Body};
 use chain::certificate::{CommitCertificate, sign_precommit};
 use chain::hash::StatementId;
@@ -345,11 +345,15 @@ fn print_tables(store: &dyn Store, events: u64) {
 }
 
 /// What checkpoints wrote of each table since the last time, and what it holds, in pages.
-fn print_pages(tables: &[(Table, Written)]) {
+fn print_pages(tables: &[(Group, Written)]) {
     let (rows, pages) = tables.iter().fold((0, 0), |sums, (_, one)| (sums.0 + one.rows, sums.1 + one.pages));
     println!("  {:<14} {rows:>10} rows {pages:>9} pages", "all tables");
-    for (table, Written { rows, pages, held }) in tables {
-        println!("  {:<14} {rows:>10} rows {pages:>9} pages, of {held} it has", format!("{table:?}"));
+    if rows == 0 {
+        return;
+    }
+    for ((table, kind), Written { rows, pages, held }) in tables {
+        let name = kind.map_or(format!("{table:?}"), |kind| format!("{table:?} {kind}"));
+        println!("  {name:<14} {rows:>10} rows {pages:>9} pages, of {held} it has");
     }
 }
 
