@@ -139,6 +139,8 @@ pub(crate) struct Invoices<'s, S: ?Sized> {
     /// Only leaves below this, in that month.
     below: Option<u64>,
     next: Option<u64>,
+    /// The row read last: who comes to many invoices finds several in one.
+    group: Vec<Given>,
 }
 
 impl<'s, S: Store + ?Sized> Invoices<'s, S> {
@@ -157,7 +159,7 @@ impl<'s, S: Store + ?Sized> Invoices<'s, S> {
             // What is older stands in no later month.
             month = month_of(found.block.time_ms)?;
         }
-        Ok(Self { store, party, side, month: Some(month), oldest, below, next: None })
+        Ok(Self { store, party, side, month: Some(month), oldest, below, next: None, group: Vec::new() })
     }
 
     /// The next leaf, and what it gave.
@@ -168,8 +170,8 @@ impl<'s, S: Store + ?Sized> Invoices<'s, S> {
         while self.next.is_none() {
             let Some(month) = self.month.filter(|month| *month >= self.oldest) else { return Ok(None) };
             let list = List::of_party(month, self.side, self.party);
-            let before = |leaf| Ok(self.given(leaf)?.1);
-            self.next = list::newest(self.store, &list, self.below, before)?;
+            let below = self.below;
+            self.next = list::newest(self.store, &list, below, |leaf| Ok(self.given(leaf)?.1))?;
             // Block time begins long after the calendar does, so there is always a month before.
             (self.month, self.below) = (Period::from_unix_ms(month.start_ms() - 1).ok(), None);
         }
@@ -180,18 +182,22 @@ impl<'s, S: Store + ?Sized> Invoices<'s, S> {
     }
 
     /// What a leaf of the list gave, and the leaf before it.
-    fn given(&self, leaf: u64) -> Result<(InvoiceId, Option<u64>), StoreFault> {
-        let range = (Bound::Included(leaf.to_be_bytes().to_vec()), Bound::Unbounded);
-        let rows = self.store.scan(Table::PartyInvoice, range, Direction::Forward, 1)?;
-        let found = || {
-            let group = decode(&rows.first()?.1)?;
-            let given = group.into_iter().find(|given| given.leaf == leaf)?;
-            Some((given.invoice, list::before(leaf, *given.distances.get(&self.side)?)?))
-        };
-        found().ok_or_else(|| StoreFault::Damaged {
+    fn given(&mut self, leaf: u64) -> Result<(InvoiceId, Option<u64>), StoreFault> {
+        let place = |group: &[Given]| group.iter().position(|given| given.leaf == leaf);
+        if place(&self.group).is_none() {
+            let range = (Bound::Included(leaf.to_be_bytes().to_vec()), Bound::Unbounded);
+            let rows = self.store.scan(Table::PartyInvoice, range, Direction::Forward, 1)?;
+            self.group = rows.first().and_then(|(_, row)| decode(row)).unwrap_or_default();
+        }
+        let given = place(&self.group).and_then(|place| self.group.get(place));
+        let found = given.and_then(|given| {
+            let distance = given.distances.get(&self.side)?;
+            Some((given.invoice, list::before(leaf, *distance)?))
+        });
+        found.ok_or_else(|| StoreFault::Damaged {
             place: format!("a row of {:?}", Table::PartyInvoice),
             expected: format!("what leaf {leaf} gave a {:?}", self.side),
-            found: rows.first().map_or("no row".to_owned(), |(_, row)| format!("{} other bytes", row.len())),
+            found: "something else".to_owned(),
         })
     }
 }

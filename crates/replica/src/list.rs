@@ -255,7 +255,7 @@ fn milestone<S: Store + ?Sized>(store: &S, list: &List, from: Bound<u64>, to: u6
 fn walk(
     from: u64,
     wanted: impl Fn(u64) -> bool,
-    before: impl Fn(u64) -> Result<Option<u64>, StoreFault>,
+    mut before: impl FnMut(u64) -> Result<Option<u64>, StoreFault>,
 ) -> Result<(Vec<u64>, Option<u64>), StoreFault> {
     let (mut leaves, mut next) = (Vec::new(), Some(from));
     while let Some(leaf) = next.filter(|leaf| wanted(*leaf)) {
@@ -277,7 +277,7 @@ pub(crate) fn oldest_first<S: Store + ?Sized>(
     list: &List,
     after: Option<u64>,
     limit: usize,
-    before: impl Fn(u64) -> Result<Option<u64>, StoreFault>,
+    mut before: impl FnMut(u64) -> Result<Option<u64>, StoreFault>,
 ) -> Result<Vec<u64>, StoreFault> {
     let (mut found, mut after) = (Vec::new(), after);
     // Milestones behind this head, of blocks that come meanwhile, are not looked at.
@@ -285,7 +285,7 @@ pub(crate) fn oldest_first<S: Store + ?Sized>(
     while found.len() < limit && after.is_none_or(|after| after < head.newest) {
         let from = after.map_or(Bound::Included(0), Bound::Excluded);
         let end = milestone(store, list, from, head.newest)?.unwrap_or(head.newest);
-        let (mut leaves, _) = walk(end, |leaf| after.is_none_or(|after| leaf > after), &before)?;
+        let (mut leaves, _) = walk(end, |leaf| after.is_none_or(|after| leaf > after), &mut before)?;
         leaves.reverse();
         found.append(&mut leaves);
         after = Some(end);
@@ -302,7 +302,7 @@ pub(crate) fn newest<S: Store + ?Sized>(
     store: &S,
     list: &List,
     below: Option<u64>,
-    before: impl Fn(u64) -> Result<Option<u64>, StoreFault>,
+    before: impl FnMut(u64) -> Result<Option<u64>, StoreFault>,
 ) -> Result<Option<u64>, StoreFault> {
     let Some(head) = heads_of(store, &list.row)?.0[list.slot] else { return Ok(None) };
     let Some(below) = below.filter(|below| *below <= head.newest) else { return Ok(Some(head.newest)) };
