@@ -181,7 +181,7 @@ impl BlockRows<'_> {
         let (mut rows, mut lists) = (IndexWrites::new(), Growth::new(store));
         let header = &self.body.block.header;
         let leaves = (self.first_leaf()..).zip(&self.executed.leaves);
-        let distances = leaves.map(|(index, leaf)| lists.add(List::of_subject(&leaf.subject), index));
+        let distances = leaves.map(|(index, leaf)| lists.add(&List::of_subject(&leaf.subject), index));
         let distances = distances.collect::<Result<Vec<u64>, _>>()?;
         self.statement_rows(&distances, &mut rows);
         involvement::rows(header, &self.executed.involvements, &mut lists, &mut rows)?;

@@ -117,7 +117,7 @@ pub(crate) fn rows<S: Store + ?Sized>(
         let Some(Involvement { invoice, leaf, .. }) = given.first() else { continue };
         let mut distances = BTreeMap::new();
         for Involvement { party, side, .. } in given {
-            distances.insert(*side, lists.add(List::of_party(month, *side, party), *leaf)?);
+            distances.insert(*side, lists.add(&List::of_party(month, *side, party), *leaf)?);
         }
         leaves.push(Given { leaf: *leaf, invoice: *invoice, distances });
     }
@@ -190,15 +190,13 @@ impl<'s, S: Store + ?Sized> Invoices<'s, S> {
             self.group = rows.first().and_then(|(_, row)| decode(row)).unwrap_or_default();
         }
         let given = place(&self.group).and_then(|place| self.group.get(place));
-        let found = given.and_then(|given| {
-            let distance = given.distances.get(&self.side)?;
-            Some((given.invoice, list::before(leaf, *distance)?))
-        });
-        found.ok_or_else(|| StoreFault::Damaged {
+        let found = given.and_then(|given| Some((given.invoice, *given.distances.get(&self.side)?)));
+        let (invoice, distance) = found.ok_or_else(|| StoreFault::Damaged {
             place: format!("a row of {:?}", Table::PartyInvoice),
             expected: format!("what leaf {leaf} gave a {:?}", self.side),
             found: "something else".to_owned(),
-        })
+        })?;
+        Ok((invoice, list::before(leaf, distance)?))
     }
 }
 

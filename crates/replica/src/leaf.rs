@@ -123,9 +123,8 @@ pub(crate) fn find<S: Store + ?Sized>(store: &S, leaf: u64) -> Result<Option<Fou
 
 /// The leaf before one that is about the same subject.
 pub(crate) fn before<S: Store + ?Sized>(store: &S, leaf: u64) -> Result<Option<u64>, StoreFault> {
-    let place = place(store, leaf)?;
-    let before = place.and_then(|(_, place)| list::before(leaf, place.distance));
-    before.ok_or_else(|| damaged(leaf, "a row that names the leaf before of its subject", "none"))
+    let (_, place) = place(store, leaf)?.ok_or_else(|| damaged(leaf, "a row of leaves that holds it", "none"))?;
+    list::before(leaf, place.distance)
 }
 
 /// The height of a leaf, and where it stands in the block there.

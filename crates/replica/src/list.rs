@@ -192,7 +192,7 @@ impl<'s, S: Store + ?Sized> Growth<'s, S> {
     ///
     /// # Errors
     /// A fault of the store; damage when the list has a leaf that is not older.
-    pub(crate) fn add(&mut self, list: List, leaf: u64) -> Result<u64, StoreFault> {
+    pub(crate) fn add(&mut self, list: &List, leaf: u64) -> Result<u64, StoreFault> {
         if !self.heads.contains_key(&list.row) {
             let heads = heads_of(self.store, &list.row)?;
             self.heads.insert(list.row.clone(), heads);
@@ -238,9 +238,15 @@ fn may_have_heads(key: &[u8]) -> bool {
     [Kind::Invoice, Kind::Accumulator].iter().any(|kind| key.first() == Some(&(*kind as u8)))
 }
 
-/// The leaf that stands so far before one, `Some(None)` for the first of a list; `None` when there can be none so far back.
-pub(crate) fn before(leaf: u64, distance: u64) -> Option<Option<u64>> {
-    if distance == 0 { Some(None) } else { leaf.checked_sub(distance).map(Some) }
+/// The leaf that stands so far before one; `None` for the first of a list, whose distance is 0.
+///
+/// # Errors
+/// [`StoreFault::Damaged`] when there can be none so far back.
+pub(crate) fn before(leaf: u64, distance: u64) -> Result<Option<u64>, StoreFault> {
+    let before = leaf.checked_sub(distance).ok_or_else(|| {
+        damaged("the row of a leaf in a list", format!("leaf {leaf}, and {distance} before it the one before"))
+    })?;
+    Ok(Some(before).filter(|_| distance != 0))
 }
 
 /// The first milestone in a range of a list's leaves.
@@ -346,7 +352,7 @@ mod tests {
         let (names, mut growth, mut rows) = (lists(), Growth::new(store), IndexWrites::new());
         for (leaf, members) in (from..).zip(&block.0) {
             for member in members.iter().collect::<BTreeSet<_>>() {
-                distances.insert((*member, leaf), growth.add(names[*member].clone(), leaf).unwrap());
+                distances.insert((*member, leaf), growth.add(&names[*member], leaf).unwrap());
             }
         }
         let record = height.to_be_bytes().to_vec();
@@ -379,7 +385,7 @@ mod tests {
                 let steps = std::cell::Cell::new(0);
                 let before = |leaf| {
                     steps.set(steps.get() + 1);
-                    Ok(super::before(leaf, distances[&(member, leaf)]).unwrap())
+                    super::before(leaf, distances[&(member, leaf)])
                 };
                 for after in [None, Some(cut)] {
                     let expected = expected.iter().filter(|leaf| after.is_none_or(|after| **leaf > after));
@@ -403,16 +409,16 @@ mod tests {
         for row in [&[][..], &[4], &[1], &[1, 5], &[1, 5, 1, 0]] {
             store.reset_index().unwrap();
             store.apply(0, [((Table::ListHead, list.row.clone()), Some(row.to_vec()))].into()).unwrap();
-            let fault = Growth::new(&store).add(list.clone(), 9).unwrap_err();
+            let fault = Growth::new(&store).add(&list, 9).unwrap_err();
             assert!(matches!(fault, StoreFault::Damaged { .. }), "{row:?}: {fault}");
         }
         store.reset_index().unwrap();
         store.apply(0, [((Table::ListHead, list.row.clone()), Some(vec![1, 99, 70]))].into()).unwrap();
-        assert!(Growth::new(&store).add(list.clone(), 99).is_err(), "a leaf comes once");
-        assert_eq!(Growth::new(&store).add(list.clone(), 100).unwrap(), 1);
+        assert!(Growth::new(&store).add(&list, 99).is_err(), "a leaf comes once");
+        assert_eq!(Growth::new(&store).add(&list, 100).unwrap(), 1);
         let endless = |leaf: u64| Ok(Some(leaf - 1));
         assert!(oldest_first(&store, &list, None, 9, endless).is_err(), "a milestone is missing");
         assert!(record(&[]).is_err());
-        assert_eq!(before(7, 8), None);
+        assert!(before(7, 8).is_err());
     }
 }
