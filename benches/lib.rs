@@ -1,6 +1,8 @@
 //! What the benches share: a node on a store in memory, and statements for it. Speed is measured
 //! here and never asserted; the machine is shared, so compare ratios.
 
+pub mod pages;
+
 use std::sync::Arc;
 
 use chain::statement::Mode;

@@ -1,6 +1,6 @@
 //! Drives a replica on sled to a million events and prints how speed, memory and disk develop.
 //!
-//! `million DIRECTORY [--events N] [--block N] [--rate N] [--flat] [--rebuild] [--tables]`
+//! `million DIRECTORY [--events N] [--block N] [--rate N] [--flat] [--rebuild] [--tables] [--pages]`
 //!
 //! The statements are the invented life of invoices (crate `workload`: 5,000 sellers, issue to close),
 //! made between the blocks, each step some blocks after the one before; their signatures count as
@@ -8,7 +8,8 @@
 //! `--rate` events came a second (default 10,000); they do, unless `--flat` lets one block follow the
 //! other at once. What the inventing of invoices takes of memory is part of what is printed.
 //! At the end the store is opened again, and with `--rebuild` its index is thrown away and rebuilt.
-//! What the store says of its checkpoints goes to stderr. With `--tables` it also prints what each table of the index holds.
+//! What the store says of its checkpoints goes to stderr. With `--tables` it also prints what each table of the index
+//! holds; with `--pages` what checkpoints wrote of each in the last tenth, from keys kept in memory (see `benches::pages`).
 //! Speed is measured here and never asserted.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use benches::Cores;
+use benches::pages::{Counted, Group, Written};
 use chain::block::{Block, Body};
 use chain::certificate::{CommitCertificate, sign_precommit};
 use chain::hash::StatementId;
@@ -28,6 +30,7 @@ use chain::identity::{ChainId, OrganisationId};
 use chain::suite::Suite;
 use invoice::Date;
 use ledger::admission::{Parsed, Verified};
+use replica::index::Progress;
 use replica::mempool::Entry;
 use replica::port::{Direction, Store, Table};
 use replica::query::Admission;
@@ -55,6 +58,7 @@ struct Arguments {
     flat: bool,
     rebuild: bool,
     tables: bool,
+    pages: bool,
 }
 
 impl Arguments {
@@ -69,6 +73,7 @@ impl Arguments {
             flat: false,
             rebuild: false,
             tables: false,
+            pages: false,
         };
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a number");
@@ -79,6 +84,7 @@ impl Arguments {
                 "--flat" => arguments.flat = true,
                 "--rebuild" => arguments.rebuild = true,
                 "--tables" => arguments.tables = true,
+                "--pages" => arguments.pages = true,
                 other => panic!("what is {other}?"),
             }
         }
@@ -107,7 +113,7 @@ impl Author {
     }
 
     /// Puts the statements of a block into the mempool.
-    fn fill(&mut self, node: &Node<SledStore>, events: usize) {
+    fn fill<S: Store>(&mut self, node: &Node<S>, events: usize) {
         if self.answers.len() >= STEP_BLOCKS {
             for (ticket, answers) in self.answers.pop_front().unwrap_or_default() {
                 self.life.answered(ticket, &answers);
@@ -123,7 +129,7 @@ impl Author {
     }
 
     /// A statement as the mempool holds it, its signature taken for verified.
-    fn entry(&mut self, node: &Node<SledStore>, made: &Made) -> Entry {
+    fn entry<S: Store>(&mut self, node: &Node<S>, made: &Made) -> Entry {
         let Some(verified) = self.seen.get(&made.organisation) else {
             let Admission::Admitted(entry) = node.query.admit(&made.bytes, node.now_ms).expect("admissible") else {
                 panic!("decided before");
@@ -137,7 +143,7 @@ impl Author {
     }
 
     /// Takes in what came of a block; returns how many events were accepted.
-    fn answered(&mut self, node: &Node<SledStore>, committed: &Committed) -> usize {
+    fn answered<S: Store>(&mut self, node: &Node<S>, committed: &Committed) -> usize {
         let body = node.replica.store().body(&committed.id).expect("readable").expect("kept");
         let body = Body::decode(&body).expect("a body");
         let mut answers = Vec::new();
@@ -173,7 +179,6 @@ fn main() {
     tracing_subscriber::fmt().with_env_filter("store=info").with_writer(std::io::stderr).init();
     let directory = &arguments.directory;
     let consortium = Arc::new(Consortium::new(1, Shape::default()));
-    let mut node = start(&consortium, directory);
     println!(
         "{} cores; {} events in blocks of {}, {} a second{}",
         std::thread::available_parallelism().map_or(0, usize::from),
@@ -200,13 +205,11 @@ fn main() {
         "index",
         "all"
     );
-    load(&arguments, &consortium, &mut node);
-    println!("RSS {} MiB without the invented lives", memory().0);
-    let closing = Instant::now();
-    node.replica.store().close().expect("closes");
-    println!("close {:.2} s", closing.elapsed().as_secs_f64());
-    let progress = node.replica.tip().progress.clone();
-    drop(node);
+    let progress = if arguments.pages {
+        loaded(&arguments, &consortium, Counted::new(open(directory)), |store| print_pages(&store.take()))
+    } else {
+        loaded(&arguments, &consortium, open(directory), |_| {})
+    };
     let reopening = Instant::now();
     let node = start(&consortium, directory);
     println!("reopen {:.2} s, RSS {} MiB", reopening.elapsed().as_secs_f64(), memory().0);
@@ -233,13 +236,31 @@ fn main() {
     }
 }
 
-fn start(consortium: &Consortium, directory: &Path) -> Node<SledStore> {
-    let genesis = consortium.genesis(NOON - DAY, |_| {}).expect("a genesis");
-    let store = Arc::new(SledStore::open(&Options::new(directory)).expect("opens"));
-    Node::start_with(genesis, store, Arc::new(Cores))
+fn open(directory: &Path) -> SledStore {
+    SledStore::open(&Options::new(directory)).expect("opens")
 }
 
-fn load(arguments: &Arguments, consortium: &Arc<Consortium>, node: &mut Node<SledStore>) {
+fn start(consortium: &Consortium, directory: &Path) -> Node<SledStore> {
+    start_on(consortium, open(directory))
+}
+
+fn start_on<S: Store>(consortium: &Consortium, store: S) -> Node<S> {
+    let genesis = consortium.genesis(NOON - DAY, |_| {}).expect("a genesis");
+    Node::start_with(genesis, Arc::new(store), Arc::new(Cores))
+}
+
+/// Loads a store and closes it; returns where the chain stood. `tenth` is called after each tenth of the load.
+fn loaded<S: Store>(arguments: &Arguments, consortium: &Arc<Consortium>, store: S, tenth: impl Fn(&S)) -> Progress {
+    let mut node = start_on(consortium, store);
+    load(arguments, consortium, &mut node, tenth);
+    println!("RSS {} MiB without the invented lives", memory().0);
+    let closing = Instant::now();
+    node.replica.store().close().expect("closes");
+    println!("close {:.2} s", closing.elapsed().as_secs_f64());
+    node.replica.tip().progress.clone()
+}
+
+fn load<S: Store>(arguments: &Arguments, consortium: &Arc<Consortium>, node: &mut Node<S>, tenth: impl Fn(&S)) {
     let chain = node.chain();
     let mut author = Author::new(Arc::clone(consortium), chain.clone());
     let consensus = consortium.secret(TAX_BUREAU, "consensus-1").public();
@@ -274,6 +295,7 @@ fn load(arguments: &Arguments, consortium: &Arc<Consortium>, node: &mut Node<Sle
         if part.events >= arguments.events / PARTS {
             let cpu = process_cpu();
             report(&arguments.directory, done, &mut part, (cpu - part_cpu).saturating_sub(other_cpu));
+            tenth(node.replica.store());
             (part, other_cpu, part_cpu) = (Part::default(), Duration::ZERO, cpu);
         }
     }
@@ -319,6 +341,19 @@ fn print_tables(store: &dyn Store, events: u64) {
         let each = |number: f64| number / events as f64;
         let (keys, values) = (each(keys as f64), each(values as f64));
         println!("{:<14} {rows:>10} {:>7.2} {keys:>8.1} {values:>8.1}", format!("{table:?}"), each(rows as f64));
+    }
+}
+
+/// What checkpoints wrote of each table since the last time, and what it holds, in pages.
+fn print_pages(tables: &[(Group, Written)]) {
+    let (rows, pages) = tables.iter().fold((0, 0), |sums, (_, one)| (sums.0 + one.rows, sums.1 + one.pages));
+    println!("  {:<14} {rows:>10} rows {pages:>9} pages", "all tables");
+    if rows == 0 {
+        return;
+    }
+    for ((table, kind), Written { rows, pages, held }) in tables {
+        let name = kind.map_or(format!("{table:?}"), |kind| format!("{table:?} {kind}"));
+        println!("  {name:<14} {rows:>10} rows {pages:>9} pages, of {held} it has");
     }
 }
 

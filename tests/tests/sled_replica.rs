@@ -4,6 +4,7 @@ use std::io::{Error, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
+use chain::hash::Hash;
 use chain::statement::Mode;
 use store::{Options, SledStore};
 use tests::consortium::{CHECKPOINT_MS, Node, genesis};
@@ -54,6 +55,39 @@ fn what_was_acknowledged_survives_a_kill_at_any_height() {
         assert_eq!(again.query.invoice(&invoice).unwrap(), node.query.invoice(&invoice).unwrap());
         again.query.receipt(round).unwrap().unwrap().verify(&again.genesis).unwrap();
     }
+}
+
+/// Writes the evidence of the newest checkpoint as a version would whose rows had another form.
+fn age(directory: &Path) {
+    let path = directory.join("index-evidence");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let content = bytes.len() - 32;
+    assert!(bytes.starts_with(b"einvidx6"));
+    bytes[7] = b'4';
+    let digest = *Hash::of(&bytes[..content]).as_bytes();
+    bytes[content..].copy_from_slice(&digest);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn an_index_of_an_older_form_is_rebuilt_from_the_ledger() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = Node::start(genesis(|_| {}), open(directory.path()));
+    let id = node.decide("shop", Mode::Each, &[issue("a")]).remove(0).1;
+    node.now_ms += CHECKPOINT_MS;
+    assert_eq!(node.event("platform-a", &lock(&id, "c")), "accepted");
+    let progress = node.replica.tip().progress.clone();
+    replica::port::Store::close(&**node.replica.store()).unwrap();
+    drop(node);
+    let store = open(directory.path());
+    assert!(replica::port::Store::index_tip(&*store).unwrap().is_some(), "it is sound before");
+    drop(store);
+    age(directory.path());
+    let store = open(directory.path());
+    assert_eq!(replica::port::Store::index_tip(&*store).unwrap(), None);
+    let again = Node::start(genesis(|_| {}), store);
+    assert_eq!(again.replica.tip().progress, progress);
+    assert_eq!(again.query.subject_leaves(&id, None, 9).unwrap(), [0, 1]);
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! the record from the state as of the same checkpoint.
 //!
 //! This module computes; where nodes are kept is the caller's. What is kept is rows: an inner
-//! node together with the leaves right under it.
+//! node together with the leaves right under it. Only the newest version is kept: a row takes the place of the one
+//! that the node had before, and none is ever removed.
 
 mod row;
 
@@ -17,10 +18,6 @@ use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue, Version};
 
 use crate::state::{Fault, StateKey};
 use row::Leaves;
-
-/// How many versions of the tree are kept: the newest, and the one that headers carry while it is
-/// computed. A version keeps the nodes that the next one replaced.
-pub const VERSIONS_KEPT: u64 = 2;
 
 /// Parts of an update: changes whose key hashes begin with the same four bits. They meet in the root
 /// alone, so that one after the other writes what all at once would, in a fraction of the memory.
@@ -37,10 +34,8 @@ pub trait Nodes {
 pub struct TreeUpdate {
     /// The root of the new version.
     pub root: Hash,
-    /// New rows, with their keys, in order of keys.
+    /// Rows that are new or take the place of older ones, with their keys, in order of keys.
     pub nodes: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Keys of rows that no version from this one on reaches.
-    pub stale: Vec<Vec<u8>>,
 }
 
 /// The tree as jmt sees it while one part after the other is taken in.
@@ -53,9 +48,9 @@ struct Reader<'n> {
 }
 
 impl Reader<'_> {
-    fn row(&self, key: &[u8]) -> Result<Option<Node>, Fault> {
+    fn row(&self, key: &[u8], version: Version) -> Result<Option<Node>, Fault> {
         let Some(bytes) = self.nodes.node(key)? else { return Ok(None) };
-        let node = row::decode(key, &bytes, &mut self.leaves.borrow_mut());
+        let node = row::decode(key, version, &bytes, &mut self.leaves.borrow_mut());
         node.map(Some).ok_or_else(|| Fault::Tree { reason: format!("node {} is damaged", key.escape_ascii()) })
     }
 }
@@ -68,7 +63,7 @@ impl TreeReader for Reader<'_> {
         if let Some(leaf) = self.leaves.borrow().at(key.nibble_path()) {
             return Ok(Some(leaf.into()));
         }
-        Ok(self.row(&row::key(key))?)
+        Ok(self.row(&row::key(key.nibble_path()), key.version())?)
     }
 
     fn get_value_option(&self, _max_version: Version, _key: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
@@ -114,14 +109,14 @@ fn fault(error: impl std::fmt::Display) -> Fault {
 pub fn update(nodes: &dyn Nodes, version: u64, mut changes: Vec<Change>) -> Result<TreeUpdate, Fault> {
     let mut reader = Reader { nodes, root: None, leaves: RefCell::default() };
     if let Some(before) = version.checked_sub(1) {
-        reader.root = reader.row(&row::root_key(before * PARTS))?;
+        reader.root = reader.row(row::ROOT_KEY, before * PARTS)?;
         if reader.root.is_none() {
             // jmt would begin an empty tree here without a word.
             return Err(Fault::Tree { reason: format!("the root of version {before} is missing") });
         }
     }
     changes.sort_unstable_by_key(|change| change.key);
-    let mut update = TreeUpdate { root: Hash::from_bytes([0; 32]), nodes: Vec::new(), stale: Vec::new() };
+    let mut update = TreeUpdate { root: Hash::from_bytes([0; 32]), nodes: Vec::new() };
     let mut part = version * PARTS;
     let nibble = |change: &Change| change.key.0[0] >> 4;
     for changes in changes.chunk_by(|one, next| nibble(one) == nibble(next)) {
@@ -130,10 +125,9 @@ pub fn update(nodes: &dyn Nodes, version: u64, mut changes: Vec<Change>) -> Resu
     }
     let root = reader.root.as_ref().filter(|_| part > version * PARTS);
     let root = root.ok_or_else(|| Fault::Tree { reason: format!("version {version} would change nothing") })?;
-    let row = encode(row::root_key(version * PARTS), root, &reader.leaves.borrow())?;
+    let row = encode(row::ROOT_KEY.to_vec(), version * PARTS, root, &reader.leaves.borrow())?;
     update.nodes.push(row);
     update.nodes.sort_unstable();
-    update.stale.extend(version.checked_sub(1).map(|before| row::root_key(before * PARTS)));
     Ok(update)
 }
 
@@ -152,8 +146,6 @@ fn take_in(
     let leaves = reader.leaves.get_mut();
     // Leaves are part of the rows above them, and roots of parts never become rows.
     let is_row = |key: &NodeKey| !key.nibble_path().is_empty();
-    let stale = batch.stale_node_index_batch.iter().map(|index| &index.node_key);
-    update.stale.extend(stale.filter(|key| is_row(key) && leaves.at(key.nibble_path()).is_none()).map(row::key));
     for (key, node) in batch.node_batch.nodes() {
         if let Node::Leaf(leaf) = node {
             leaves.put(key.nibble_path().num_nibbles(), leaf);
@@ -161,7 +153,7 @@ fn take_in(
     }
     for (key, node) in batch.node_batch.nodes().iter().filter(|(key, _)| is_row(key)) {
         if let Node::Internal(_) = node {
-            update.nodes.push(encode(row::key(key), node, leaves)?);
+            update.nodes.push(encode(row::key(key.nibble_path()), key.version(), node, leaves)?);
         }
     }
     let root = batch.node_batch.nodes().iter().find(|(key, _)| key.nibble_path().is_empty());
@@ -170,8 +162,8 @@ fn take_in(
     Ok(())
 }
 
-fn encode(key: Vec<u8>, node: &Node, leaves: &Leaves) -> Result<(Vec<u8>, Vec<u8>), Fault> {
-    let row = row::encode(&key, node, leaves);
+fn encode(key: Vec<u8>, version: Version, node: &Node, leaves: &Leaves) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+    let row = row::encode(&key, version, node, leaves);
     let row = row.ok_or_else(|| Fault::Tree { reason: format!("node {} has no row", key.escape_ascii()) })?;
     Ok((key, row))
 }
@@ -181,6 +173,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::leb128;
 
     #[derive(Default)]
     struct Memory(BTreeMap<Vec<u8>, Vec<u8>>);
@@ -213,13 +206,10 @@ mod tests {
             let version = u64::try_from(version).unwrap();
             let step = update(&in_steps, version, part).unwrap();
             in_steps.0.extend(step.nodes);
-            // Stale nodes may go: the newest version never needs them.
-            for stale in &step.stale {
-                in_steps.0.remove(stale);
-            }
             root = Some(step.root);
         }
         assert_eq!(root, Some(whole.root));
+        assert!(in_steps.0.keys().eq(at_once.0.keys()), "the same nodes, of other versions");
     }
 
     /// A tree in jmt's own form, in memory.
@@ -241,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_not_stale_are_the_inner_nodes_of_the_tree_and_its_root_is_jmt_s() {
+    fn rows_are_the_inner_nodes_of_the_newest_tree_and_its_root_is_jmt_s() {
         let (mut rows, mut whole) = (Memory::default(), Whole::default());
         for version in 0..14_u32 {
             // One record first, then new ones beside old ones that change, more of them with each version.
@@ -257,20 +247,15 @@ mod tests {
             assert_eq!(ours.root, Hash::from_bytes(root.0), "version {version}");
 
             rows.0.extend(ours.nodes);
-            for stale in &ours.stale {
-                assert!(rows.0.remove(stale).is_some(), "version {version}: stale, and not there: {stale:?}");
-            }
             whole.0.extend(batch.node_batch.nodes().clone());
             for stale in &batch.stale_node_index_batch {
                 whole.0.remove(&stale.node_key);
             }
-            // Without versions: a root, and paths of inner nodes.
-            let path = |key: &[u8]| key[..key.len() - 6].to_vec();
-            let ours: BTreeSet<_> = rows.0.keys().map(|key| path(key)).collect();
+            // A root, and paths of inner nodes.
+            let ours: BTreeSet<_> = rows.0.keys().cloned().collect();
             let inner =
                 whole.0.iter().filter(|(key, node)| key.nibble_path().is_empty() || matches!(node, Node::Internal(_)));
-            assert_eq!(ours, inner.map(|(key, _)| path(&row::key(key))).collect(), "version {version}");
-            assert_eq!(rows.0.len(), ours.len());
+            assert_eq!(ours, inner.map(|(key, _)| row::key(key.nibble_path())).collect(), "version {version}");
         }
     }
 
@@ -280,13 +265,15 @@ mod tests {
         let update = update(&Memory::default(), 0, changes(records.iter().map(|(key, value)| (key, value)))).unwrap();
         for (key, value) in &update.nodes {
             let mut leaves = Leaves::default();
-            let node = row::decode(key, value, &mut leaves).unwrap();
-            assert_eq!(row::encode(key, &node, &leaves).as_ref(), Some(value));
+            let version = leb128::take(&mut value.as_slice()).unwrap();
+            let node = row::decode(key, version, value, &mut leaves).unwrap();
+            assert_eq!(row::encode(key, version, &node, &leaves).as_ref(), Some(value));
             for length in 0..value.len() {
-                assert_eq!(row::decode(key, &value[..length], &mut leaves), None, "{length} bytes");
+                assert_eq!(row::decode(key, version, &value[..length], &mut leaves), None, "{length} bytes");
             }
-            assert_eq!(row::decode(key, &[value.as_slice(), &[0]].concat(), &mut leaves), None);
-            assert_eq!(row::decode(&key[1..], value, &mut leaves), None);
+            assert_eq!(row::decode(key, version, &[value.as_slice(), &[0]].concat(), &mut leaves), None);
+            assert_eq!(row::decode(key, version + 1, value, &mut leaves), None, "a row of another version");
+            assert_eq!(row::decode(&key[1..], version, value, &mut leaves), None);
         }
     }
 

@@ -6,25 +6,18 @@ use std::ops::Bound;
 
 use chain::block::StateCheckpoint;
 use ledger::state::{Fault as StateFault, StateKey};
-use ledger::tree::{self, Change, Nodes, VERSIONS_KEPT};
+use ledger::tree::{self, Change, Nodes};
 
 use crate::index::{self, NonceRow, Progress};
+use crate::list;
 use crate::port::{CheckpointJob, CheckpointOutput, CheckpointView, Direction, IndexWrites, Store, StoreFault, Table};
 use crate::replica::Fault;
 
-/// The key of the tree's newest version and root. Node keys begin with a version, which never
-/// comes near this.
+/// The key of the tree's newest version and root. Of the nodes only the root's key is one byte, and that is 0.
 const NEWEST: &[u8] = &[0xff];
 
 /// Rows of expired nonces removed with one block at most: some 25,000 nonces, more than a block adds.
 const EXPIRED_ROWS_MAX: usize = 400;
-
-/// Keys of stale nodes that share a row of [`Table::TreeStale`] at most.
-const STALE_A_ROW: usize = 64;
-
-/// Rows of stale nodes removed with one checkpoint at most: two million nodes, more than one checkpoint
-/// adds in the long run.
-const PRUNED_ROWS_MAX: usize = 2_000_000 / STALE_A_ROW;
 
 /// Starts the checkpoint of the due block just applied.
 pub(crate) fn begin<S: Store + ?Sized>(store: &S, progress: &Progress) -> Result<(), StoreFault> {
@@ -94,15 +87,14 @@ fn damaged(found: &dyn Display) -> StoreFault {
     }
 }
 
-/// Computes the tree's next version and what may be forgotten.
+/// Computes the tree's next version. Its rows take the place of the last one's: nobody asks for an older one.
 fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
     let newest = view.previous(Table::TreeNode, NEWEST)?;
     let newest: Option<(u64, chain::hash::Hash)> =
         newest.map(|bytes| borsh::from_slice(&bytes)).transpose().map_err(|error| damaged(&error))?;
-    let changes: Vec<Change> = view
-        .frozen(Table::State)
-        .filter_map(|(key, value)| Some(Change::new(&StateKey::from_bytes(key.to_vec()), value?)))
-        .collect();
+    let rows = view.frozen(Table::State).filter_map(|(key, row)| Some((StateKey::from_bytes(key.to_vec()), row?)));
+    let changes = rows.map(|(key, row)| Ok(Change::new(&key, list::record(row)?)));
+    let changes = changes.collect::<Result<Vec<Change>, StoreFault>>()?;
     let mut writes = IndexWrites::new();
     let (version, root) = match newest {
         // Nothing changed: the tree stands, and so does its version.
@@ -113,33 +105,12 @@ fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
             for (key, node) in update.nodes {
                 writes.insert((Table::TreeNode, key), Some(node));
             }
-            for (number, keys) in (0_u32..).zip(update.stale.chunks(STALE_A_ROW)) {
-                let stale = [version.to_be_bytes().as_slice(), &number.to_be_bytes()].concat();
-                writes.insert((Table::TreeStale, stale), Some(index::encode(&keys)));
-            }
             (version, update.root)
         }
     };
-    prune(view, version, &mut writes)?;
     let record = borsh::to_vec(&(version, root)).expect("writing to a vector cannot fail");
     writes.insert((Table::TreeNode, NEWEST.to_vec()), Some(record));
     Ok(CheckpointOutput { root, writes })
-}
-
-/// Removes nodes that only versions older than the kept ones reach.
-fn prune(view: &dyn CheckpointView, version: u64, writes: &mut IndexWrites) -> Result<(), StoreFault> {
-    let Some(oldest_kept) = version.checked_sub(VERSIONS_KEPT - 1) else {
-        return Ok(());
-    };
-    // A node that became stale with version v is needed by v−1 and older.
-    let end = Bound::Excluded((oldest_kept + 1).to_be_bytes().to_vec());
-    for (key, row) in view.previous_rows(Table::TreeStale, (Bound::Unbounded, end), PRUNED_ROWS_MAX)? {
-        for node in index::decode::<Vec<Vec<u8>>>(Table::TreeStale, &row)? {
-            writes.insert((Table::TreeNode, node), None);
-        }
-        writes.insert((Table::TreeStale, key), None);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use chain::equivocation::Equivocation;
 use ledger::record::{CounterRecord, EvidenceRecord};
 use ledger::state::{Kind, StateKey, decode, read};
 
+use crate::list;
 use crate::port::{Direction, Store, Table};
 use crate::query::Query;
 use crate::replica::Fault;
@@ -42,8 +43,8 @@ impl<S: Store> Query<S> {
         let prefix = Kind::Evidence as u8;
         let range = (Bound::Included(vec![prefix]), Bound::Excluded(vec![prefix + 1]));
         let rows = self.store().scan(Table::State, range, Direction::Backward, limit)?;
-        let newest = rows.into_iter().map(|(key, value)| decode(&StateKey::from_bytes(key), &value));
-        Ok(Evidence { count, newest: newest.collect::<Result<_, _>>()? })
+        let newest = rows.into_iter().map(|(key, row)| Ok(decode(&StateKey::from_bytes(key), list::record(&row)?)?));
+        Ok(Evidence { count, newest: newest.collect::<Result<_, Fault>>()? })
     }
 
     /// What the ledger holds of this equivocation, whichever two things prove it.

@@ -5,15 +5,16 @@
 //!
 //! | Table | Key | Value |
 //! | --- | --- | --- |
-//! | `State` | kind ‖ id | creator ‖ record |
+//! | `State` | kind ‖ id | heads of lists ‖ creator ‖ record: see `list` |
 //! | `LogTile` | level (1) ‖ tile (8) | up to 64 hashes |
-//! | `Leaf` | index of the last leaf of a group (8) | where the group's leaves stand: see `leaf` |
+//! | `Leaf` | index of the last leaf of a group (8) | where the group's leaves stand, and the events before: see `leaf` |
 //! | `Statement` | statement id (32) | [`StatementRow`] |
 //! | `Height` | height (8) | [`HeightRow`] |
 //! | `Nonce` | organisation ‖ 0 ‖ nonce | [`NonceRow`] |
 //! | `NonceExpiry` | end, ms (8) ‖ first leaf (8) | the keys of nonces that end then |
-//! | `SubjectLeaf` | subject ‖ 0 ‖ leaf index (8) | empty |
-//! | `PartyInvoice` | party ‖ 0 ‖ side (1) ‖ leaf index (8) | invoice id |
+//! | `ListHead` | kind ‖ id, or 0 ‖ subject | heads of lists: see `list` |
+//! | `ListMilestone` | kind ‖ id, or 0 ‖ subject, ‖ 0 ‖ list (1) ‖ leaf index (8) | empty |
+//! | `PartyInvoice` | index of the last leaf of a group (8) | the invoices its leaves gave parties: see `involvement` |
 //! | `Meta` | `progress` | [`Progress`] |
 //! | `Meta` | `set` ‖ height (8) | empty: the block at that height changed the validator set |
 
@@ -23,12 +24,13 @@ use chain::hash::Hash;
 use chain::identity::OrganisationId;
 use chain::statement::Statement;
 use chain::tile::TileId;
-use ledger::execute::{Executed, Involvement};
-use ledger::party::{Party, Side};
+use ledger::execute::Executed;
 use ledger::schedule::Schedule;
 
+use crate::involvement;
 use crate::leaf::{self, GROUP_LEAVES, LeafPlace};
-use crate::port::{IndexWrites, StoreFault, Table};
+use crate::list::{Growth, List};
+use crate::port::{IndexWrites, Store, StoreFault, Table};
 
 /// Where a statement stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -129,22 +131,6 @@ pub fn nonce_expiry(key: &[u8]) -> Result<i64, StoreFault> {
     })
 }
 
-/// The prefix of a subject's leaves.
-pub fn subject_prefix(subject: &str) -> Vec<u8> {
-    [subject.as_bytes(), &[0]].concat()
-}
-
-/// The prefix of a party's invoices on one side.
-pub fn party_prefix(party: &Party, side: Side) -> Vec<u8> {
-    [party.key().as_bytes(), &[0, side as u8]].concat()
-}
-
-/// A prefix followed by a leaf index.
-pub fn with_leaf(mut prefix: Vec<u8>, leaf: u64) -> Vec<u8> {
-    prefix.extend_from_slice(&leaf.to_be_bytes());
-    prefix
-}
-
 /// The leaf index at the end of a key.
 pub fn leaf_of(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
@@ -187,21 +173,19 @@ pub struct BlockRows<'b> {
 }
 
 impl BlockRows<'_> {
-    /// The rows.
-    pub fn rows(self) -> IndexWrites {
-        let mut rows = IndexWrites::new();
-        for (key, value) in &self.executed.writes {
-            rows.insert((Table::State, key.as_bytes().to_vec()), Some(value.clone()));
-        }
-        self.statement_rows(&mut rows);
-        let first_leaf = self.first_leaf();
-        for (index, leaf) in (first_leaf..).zip(&self.executed.leaves) {
-            rows.insert((Table::SubjectLeaf, with_leaf(subject_prefix(&leaf.subject), index)), Some(Vec::new()));
-        }
-        for Involvement { party, side, invoice, leaf } in &self.executed.involvements {
-            rows.insert((Table::PartyInvoice, with_leaf(party_prefix(party, *side), *leaf)), Some(encode(invoice)));
-        }
+    /// The rows, on top of what the store holds of the blocks before.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn rows<S: Store + ?Sized>(self, store: &S) -> Result<IndexWrites, StoreFault> {
+        let (mut rows, mut lists) = (IndexWrites::new(), Growth::new(store));
         let header = &self.body.block.header;
+        let leaves = (self.first_leaf()..).zip(&self.executed.leaves);
+        let distances = leaves.map(|(index, leaf)| lists.add(&List::of_subject(&leaf.subject), index));
+        let distances = distances.collect::<Result<Vec<u64>, _>>()?;
+        self.statement_rows(&distances, &mut rows);
+        involvement::rows(header, &self.executed.involvements, &mut lists, &mut rows)?;
+        lists.finish(&self.executed.writes, &mut rows)?;
         let height = HeightRow { id: self.progress.id, time_ms: header.time_ms, log_size: header.log_size };
         rows.insert((Table::Height, header.height.to_be_bytes().to_vec()), Some(encode(&height)));
         if self.body.block.next_validators.is_some() {
@@ -211,7 +195,7 @@ impl BlockRows<'_> {
         for (tile, hashes) in self.tiles {
             rows.insert((Table::LogTile, tile_key(tile)), Some(hashes));
         }
-        rows
+        Ok(rows)
     }
 
     fn first_leaf(&self) -> u64 {
@@ -219,12 +203,14 @@ impl BlockRows<'_> {
         self.body.block.header.log_size - count
     }
 
-    fn statement_rows(&self, rows: &mut IndexWrites) {
+    /// Rows of statements, nonces and leaves; `distances` says for each leaf how far the subject's last one is.
+    fn statement_rows(&self, distances: &[u64], rows: &mut IndexWrites) {
         let header = &self.body.block.header;
         let live_until_ms = header.time_ms + self.nonce_window_ms;
         let first_leaf = self.first_leaf();
         let mut leaf = first_leaf;
-        let (mut leaves, mut nonces) = (Vec::new(), Vec::new());
+        let (mut leaves, mut nonces) = (Vec::with_capacity(distances.len()), Vec::new());
+        let mut distances = distances.iter();
         for (statement, place) in self.statements.iter().zip(self.body.layout()) {
             let events = u32::try_from(place.outcomes.len()).expect("a statement has at most 1,000 events");
             let row = StatementRow { height: header.height, first_leaf: leaf, events };
@@ -234,7 +220,15 @@ impl BlockRows<'_> {
             rows.insert((Table::Nonce, key), Some(encode(&NonceRow { first_leaf: leaf, live_until_ms })));
             for (event, (outcome_offset, outcome_len)) in (0..).zip(place.outcomes) {
                 let (statement_offset, statement_len) = (place.offset, place.len);
-                leaves.push(LeafPlace { event, statement_offset, statement_len, outcome_offset, outcome_len });
+                let distance = *distances.next().expect("an outcome for each leaf");
+                leaves.push(LeafPlace {
+                    event,
+                    statement_offset,
+                    statement_len,
+                    outcome_offset,
+                    outcome_len,
+                    distance,
+                });
             }
             leaf += u64::from(events);
         }

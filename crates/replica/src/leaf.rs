@@ -1,5 +1,5 @@
 //! Where leaves stand: rows of the index that name, for leaves next to each other, the places of
-//! statement and outcome in the block's body.
+//! statement and outcome in the block's body, and how far back the leaf before of the same subject is.
 //!
 //! A row holds at most [`GROUP_LEAVES`] leaves of one block, under the index of the last, so that
 //! looking for the first row from a leaf on finds the leaf's own. Places are written as distances
@@ -9,6 +9,7 @@
 //! height | count | first event
 //! then per leaf: 0, or 1 and the statement: gap | length      (the first leaf names it in any case)
 //!                the outcome: gap | length
+//!                distance to the leaf before of the same subject, 0 for none: see `list`
 //! ```
 //!
 //! All are LEB128 numbers. Events count up until the next statement.
@@ -19,6 +20,7 @@ use chain::statement::Statement;
 use ledger::leb128;
 
 use crate::index::{self, HeightRow};
+use crate::list;
 use crate::port::{Direction, Store, StoreFault, Table};
 
 /// Leaves of one row at most.
@@ -37,11 +39,13 @@ pub(crate) struct LeafPlace {
     pub(crate) outcome_offset: u32,
     /// How many bytes it has.
     pub(crate) outcome_len: u32,
+    /// How far before it the leaf before of the same subject is; 0 when it is the first.
+    pub(crate) distance: u64,
 }
 
 /// Encodes a row: at most [`GROUP_LEAVES`] leaves of one block, in order and without gaps.
 pub(crate) fn encode(height: u64, leaves: &[LeafPlace]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(8 + 6 * leaves.len());
+    let mut row = Vec::with_capacity(8 + 9 * leaves.len());
     let mut put = |number: u64| leb128::put(&mut row, number);
     put(height);
     put(u64::try_from(leaves.len()).expect("a row has few leaves"));
@@ -58,6 +62,7 @@ pub(crate) fn encode(height: u64, leaves: &[LeafPlace]) -> Vec<u8> {
         put(u64::from(leaf.outcome_offset - outcome_end));
         put(u64::from(leaf.outcome_len));
         outcome_end = leaf.outcome_offset + leaf.outcome_len;
+        put(leaf.distance);
     }
     row
 }
@@ -78,7 +83,8 @@ fn decode(row: &[u8]) -> Option<(u64, Vec<LeafPlace>)> {
         let outcome_offset = outcome_end.checked_add(reader.small()?)?;
         let outcome_len = reader.small()?;
         outcome_end = outcome_offset.checked_add(outcome_len)?;
-        leaves.push(LeafPlace { event, statement_offset, statement_len, outcome_offset, outcome_len });
+        let distance = reader.number()?;
+        leaves.push(LeafPlace { event, statement_offset, statement_len, outcome_offset, outcome_len, distance });
         event = event.checked_add(1)?;
     }
     reader.0.is_empty().then_some((height, leaves))
@@ -109,6 +115,20 @@ pub(crate) struct Found {
 
 /// Finds a leaf; `None` when the log is not that long.
 pub(crate) fn find<S: Store + ?Sized>(store: &S, leaf: u64) -> Result<Option<Found>, StoreFault> {
+    let Some((height, place)) = place(store, leaf)? else { return Ok(None) };
+    let block = store.get(Table::Height, &height.to_be_bytes())?;
+    let block = block.ok_or_else(|| damaged(leaf, "a row of its height", "none"))?;
+    Ok(Some(Found { height, block: index::decode(Table::Height, &block)?, place }))
+}
+
+/// The leaf before one that is about the same subject.
+pub(crate) fn before<S: Store + ?Sized>(store: &S, leaf: u64) -> Result<Option<u64>, StoreFault> {
+    let (_, place) = place(store, leaf)?.ok_or_else(|| damaged(leaf, "a row of leaves that holds it", "none"))?;
+    list::before(leaf, place.distance)
+}
+
+/// The height of a leaf, and where it stands in the block there.
+fn place<S: Store + ?Sized>(store: &S, leaf: u64) -> Result<Option<(u64, LeafPlace)>, StoreFault> {
     let range = (Bound::Included(leaf.to_be_bytes().to_vec()), Bound::Unbounded);
     let rows = store.scan(Table::Leaf, range, Direction::Forward, 1)?;
     let Some((key, row)) = rows.into_iter().next() else {
@@ -120,10 +140,7 @@ pub(crate) fn find<S: Store + ?Sized>(store: &S, leaf: u64) -> Result<Option<Fou
         let place = leaves.len().checked_sub(1)?.checked_sub(from_last)?;
         Some((height, *leaves.get(place)?))
     };
-    let (height, place) = found().ok_or_else(|| damaged(leaf, "a row of leaves that holds it", "another row"))?;
-    let block = store.get(Table::Height, &height.to_be_bytes())?;
-    let block = block.ok_or_else(|| damaged(leaf, "a row of its height", "none"))?;
-    Ok(Some(Found { height, block: index::decode(Table::Height, &block)?, place }))
+    found().map(Some).ok_or_else(|| damaged(leaf, "a row of leaves that holds it", "another row"))
 }
 
 impl Found {
@@ -166,14 +183,15 @@ mod tests {
             statement_len: statement.1,
             outcome_offset: outcome.0,
             outcome_len: outcome.1,
+            distance: u64::from(statement.0) << event,
         }
     }
 
     #[test]
     fn places_come_back_also_when_a_row_begins_inside_a_statement() {
         let leaves = [
-            place(64, (300, 90_000), (200_000, 80)),
-            place(65, (300, 90_000), (200_080, 0)),
+            place(43, (300, 90_000), (200_000, 80)),
+            place(44, (300, 90_000), (200_080, 0)),
             place(0, (90_304, 700), (200_084, 300)),
             place(0, (91_008, 1), (200_384, u32::MAX - 200_384)),
         ];

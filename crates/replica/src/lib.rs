@@ -8,7 +8,9 @@
 mod checkpoint;
 pub mod evidence;
 pub mod index;
+mod involvement;
 mod leaf;
+mod list;
 pub mod memory;
 pub mod mempool;
 pub mod port;

@@ -57,10 +57,6 @@ impl CheckpointView for View<'_> {
         Ok(self.durable.get(&(table, key.to_vec())).cloned())
     }
 
-    fn previous_rows(&self, table: Table, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault> {
-        Ok(scan(self.durable, table, &range, Direction::Forward, limit))
-    }
-
     fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = FrozenWrite<'_>> + '_> {
         let rows = self.frozen.iter().filter(move |((other, _), _)| *other == table);
         Box::new(rows.map(|((_, key), value)| (key.as_slice(), value.as_deref())))

@@ -90,14 +90,14 @@ pub enum Table {
     Nonce,
     /// Which nonces stop being live when, under (time, first leaf).
     NonceExpiry,
-    /// The leaves of one subject, under (subject, leaf index).
-    SubjectLeaf,
-    /// The invoices of one party, under (party, side, leaf index).
+    /// Where lists of leaves end that no state record stands beside, under the list's name.
+    ListHead,
+    /// Leaves in the middle of long lists, under (list, leaf index).
+    ListMilestone,
+    /// Invoices that parties came to, under the index of the last of some leaves.
     PartyInvoice,
     /// Rows of the state tree. Written by checkpoints alone.
     TreeNode,
-    /// Which tree nodes a checkpoint made stale, under (checkpoint, node). Written by checkpoints alone.
-    TreeStale,
     /// Single records of the replica about the index itself.
     Meta,
 }
@@ -112,10 +112,10 @@ impl Table {
         Table::Height,
         Table::Nonce,
         Table::NonceExpiry,
-        Table::SubjectLeaf,
+        Table::ListHead,
+        Table::ListMilestone,
         Table::PartyInvoice,
         Table::TreeNode,
-        Table::TreeStale,
         Table::Meta,
     ];
 }
@@ -177,8 +177,6 @@ pub type FrozenWrite<'f> = (&'f [u8], Option<&'f [u8]>);
 pub trait CheckpointView {
     /// A value as of the *previous* checkpoint: below everything this checkpoint writes.
     fn previous(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault>;
-    /// Rows as of the previous checkpoint.
-    fn previous_rows(&self, table: Table, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault>;
     /// The writes of a table that this checkpoint makes durable, in no order.
     fn frozen(&self, table: Table) -> Box<dyn Iterator<Item = FrozenWrite<'_>> + '_>;
 }
@@ -188,7 +186,7 @@ pub trait CheckpointView {
 pub struct CheckpointOutput {
     /// The root of the state tree.
     pub root: Hash,
-    /// Rows to write with the checkpoint; only [`Table::TreeNode`] and [`Table::TreeStale`].
+    /// Rows to write with the checkpoint; only [`Table::TreeNode`].
     pub writes: IndexWrites,
 }
 

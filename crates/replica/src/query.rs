@@ -25,7 +25,9 @@ use ledger::record::{AccumulatorRecord, FilingRecord, InvoiceRecord};
 use ledger::state::{StateKey, read};
 
 use crate::index::{self, HeightRow, StatementRow};
+use crate::involvement::Invoices;
 use crate::leaf;
+use crate::list::{self, List};
 use crate::mempool::Entry;
 use crate::port::{Direction, Store, StoreFault, Table};
 use crate::recent::Recent;
@@ -409,14 +411,8 @@ impl<S: Store> Query<S> {
     /// # Errors
     /// A fault of ours.
     pub fn subject_leaves(&self, subject: &str, after: Option<u64>, limit: usize) -> Result<Vec<u64>, Fault> {
-        let prefix = index::subject_prefix(subject);
-        let start = match after {
-            Some(leaf) => Bound::Excluded(index::with_leaf(prefix.clone(), leaf)),
-            None => Bound::Included(index::with_leaf(prefix.clone(), 0)),
-        };
-        let end = Bound::Included(index::with_leaf(prefix, u64::MAX));
-        let rows = self.store.scan(Table::SubjectLeaf, (start, end), Direction::Forward, limit)?;
-        Ok(rows.iter().filter_map(|(key, _)| index::leaf_of(key)).collect())
+        let (store, list) = (&*self.store, List::of_subject(subject));
+        Ok(list::oldest_first(store, &list, after, limit, |leaf| leaf::before(store, leaf))?)
     }
 
     /// Invoices of a party on one side, newest first, that `keep` keeps.
@@ -431,21 +427,18 @@ impl<S: Store> Query<S> {
         limit: usize,
         keep: impl Fn(&InvoiceId, &InvoiceRecord) -> bool,
     ) -> Result<InvoicePage, Fault> {
-        let prefix = index::party_prefix(party, side);
-        let start = Bound::Included(index::with_leaf(prefix.clone(), 0));
-        let end = match cursor.and_then(index::leaf_of) {
-            Some(leaf) => Bound::Excluded(index::with_leaf(prefix, leaf)),
-            None => Bound::Included(index::with_leaf(prefix, u64::MAX)),
-        };
-        let rows = self.store.scan(Table::PartyInvoice, (start, end), Direction::Backward, SCANNED_MAX)?;
+        let months = (self.genesis.body().time_ms, self.tip().progress.time_ms);
+        let below = cursor.and_then(index::leaf_of);
+        let mut invoices = Invoices::below(&*self.store, (party, side), below, months)?;
         let mut page = InvoicePage { rows: Vec::new(), next: None };
-        let whole = rows.len() < SCANNED_MAX;
-        for (key, value) in rows {
-            let cursor = index::leaf_of(&key).map(|leaf| leaf.to_be_bytes().to_vec());
+        for _ in 0..SCANNED_MAX {
+            let Some((leaf, id)) = invoices.next()? else {
+                page.next = None;
+                return Ok(page);
+            };
             if page.rows.len() == limit {
                 return Ok(page);
             }
-            let id: InvoiceId = index::decode(Table::PartyInvoice, &value)?;
             // A party may have come to an invoice more than once: as holder twice, say.
             if let Some(record) = self.invoice(&id)?
                 && keep(&id, &record)
@@ -453,10 +446,7 @@ impl<S: Store> Query<S> {
             {
                 page.rows.push((id, record));
             }
-            page.next = cursor;
-        }
-        if whole {
-            page.next = None;
+            page.next = Some(leaf.to_be_bytes().to_vec());
         }
         Ok(page)
     }
@@ -492,7 +482,7 @@ impl<S: Store> Query<S> {
                 expected: "an invoice id".to_owned(),
                 found: "something else".to_owned(),
             })?;
-            let record: InvoiceRecord = ledger::state::decode(&key, &value)?;
+            let record: InvoiceRecord = ledger::state::decode(&key, list::record(&value)?)?;
             if keep(&id, &record) {
                 page.rows.push((id, record));
             }

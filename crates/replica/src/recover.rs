@@ -18,6 +18,7 @@ use ledger::schedule::Schedule;
 
 use crate::checkpoint;
 use crate::index::{self, HeightRow, PROGRESS, Progress};
+use crate::list;
 use crate::port::{IndexWrites, Store, StoreFault, Table};
 use crate::replica::{DecidedBlock, Fault, Replica, identity, tip_from};
 use crate::view::StoreTiles;
@@ -179,7 +180,7 @@ fn plant_genesis<S: Store>(genesis: &Genesis, store: &S) -> Result<Progress, Fau
     };
     let mut rows = IndexWrites::new();
     for (key, value) in ledger.state(genesis) {
-        rows.insert((Table::State, key.into_bytes()), Some(value));
+        rows.insert((Table::State, key.into_bytes()), Some(list::state_row(&value)));
     }
     let row = HeightRow { id: progress.id, time_ms, log_size: 0 };
     rows.insert((Table::Height, 0_u64.to_be_bytes().to_vec()), Some(index::encode(&row)));

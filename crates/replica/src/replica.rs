@@ -334,7 +334,7 @@ impl<S: Store> Replica<S> {
         };
         let set_or_rules = [StateKey::validators(), StateKey::parameters()];
         let changed = set_or_rules.iter().any(|key| executed.writes.contains_key(key));
-        let mut rows = rows.rows();
+        let mut rows = rows.rows(&*self.store)?;
         // Looking in the store for what is not there would be most of what an empty block costs.
         if self.nonces_end_ms < progress.time_ms {
             self.nonces_end_ms = checkpoint::expire_nonces(&*self.store, progress.time_ms, &mut rows)?;

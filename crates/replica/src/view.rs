@@ -6,6 +6,7 @@ use ledger::state::{Fault, Nonce, StateKey, View};
 
 use crate::index::{self, NonceRow};
 use crate::leaf;
+use crate::list;
 use crate::port::{Store, StoreFault, Table};
 
 /// A store, seen as state.
@@ -17,7 +18,8 @@ fn read_fault(fault: StoreFault) -> Fault {
 
 impl<S: Store + ?Sized> View for StoreView<'_, S> {
     fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, Fault> {
-        self.0.get(Table::State, key.as_bytes()).map_err(read_fault)
+        let row = self.0.get(Table::State, key.as_bytes()).map_err(read_fault)?;
+        row.map(list::into_record).transpose().map_err(read_fault)
     }
 
     fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault> {

@@ -30,8 +30,8 @@ use replica::port::{Direction, Row, StoreFault};
 
 use crate::{fault, metadata};
 
-/// Rows of a page. Fixed for the life of a database.
-const FANOUT: usize = 64;
+/// Rows at which a page is cut in the middle. Fixed for the life of a database.
+pub(crate) const FANOUT: usize = 64;
 
 /// Boxed, for it is 20 KiB large and handed from one to the other.
 type Db = Box<sled::Db<FANOUT>>;

@@ -353,9 +353,6 @@ fn a_checkpoint_sees_the_one_before_and_what_it_freezes<S: Subject>() {
     let compute = |view: &dyn replica::port::CheckpointView| {
         assert_eq!(view.previous(Table::State, b"a")?, Some(b"before".to_vec()));
         assert_eq!(view.previous(Table::State, b"b")?, None);
-        let rows = view.previous_rows(Table::State, EVERYTHING, 9)?;
-        assert_eq!(rows, vec![(b"a".to_vec(), b"before".to_vec())]);
-        assert_eq!(view.previous_rows(Table::State, EVERYTHING, 0)?, Vec::new());
         let frozen = |table| view.frozen(table).collect::<Vec<_>>();
         assert_eq!(frozen(Table::State), [(b"a".as_slice(), Some(b"now".as_slice()))]);
         assert_eq!(frozen(Table::Leaf), []);

@@ -106,9 +106,6 @@ impl<'s> Kept<'s> {
         for (key, node) in update.nodes {
             self.space.put(prefixed(NODE, &key), Some(node))?;
         }
-        for stale in &update.stale {
-            self.space.put(prefixed(NODE, stale), None)?;
-        }
         self.tree = Some((version, update.root));
         Ok(())
     }

@@ -4,16 +4,18 @@
 //! it: as rows of their own they would treble the number of rows.
 //!
 //! ```text
-//! key:   the path, two nibbles a byte | nibbles of the path (1) | version (6)
-//! value: 00                                        no node: an empty tree
+//! key:   the path, two nibbles a byte | nibbles of the path (1)
+//! value: version (LEB128), then
+//!        00                                        no node: an empty tree
 //!        01 | key hash (32) | value hash (32)      the only leaf, which is the root then
 //!        02 | which children are leaves (2) | which are inner nodes (2)
 //!           | then each child in order, a leaf as: key hash without the bytes of the path | value hash (32),
 //!             an inner node as: hash (32) | how much older it is (LEB128) | leaves below it (LEB128)
 //! ```
 //!
-//! The path comes first, so that a row stands beside those of the nodes above and below it, and beside the
-//! one it makes stale: an update reads, writes and removes in the same few pages.
+//! A node's row takes the place of the one it had in the version before: an update reads and writes in the
+//! same few pages, and removes nothing, for records are never deleted. The version that a row was written with
+//! is what the row above it says, or the tree is damaged.
 //!
 //! Numbers are big-endian unless LEB128. A leaf's hash is computed when it is read. jmt keeps the
 //! inside of a node to itself, so that rows are made from its borsh encoding, and nodes from rows by
@@ -21,14 +23,12 @@
 
 use std::collections::BTreeMap;
 
-use jmt::storage::{LeafNode, NibblePath, Node, NodeKey};
+use jmt::storage::{LeafNode, NibblePath, Node};
 use jmt::{KeyHash, ValueHash};
 
 use super::PARTS;
 use crate::leb128;
 
-/// Bytes of a version: at ten checkpoints a second they last for 55,000 years.
-const VERSION_BYTES: usize = 6;
 const CHILDREN: usize = 16;
 const HASH_BYTES: usize = 32;
 
@@ -37,19 +37,15 @@ const LEAF: u8 = 1;
 const INNER: u8 = 2;
 
 /// The key of a node's row.
-pub(super) fn key(key: &NodeKey) -> Vec<u8> {
-    let path = key.nibble_path();
-    let mut bytes = Vec::with_capacity(path.num_nibbles().div_ceil(2) + 1 + VERSION_BYTES);
+pub(super) fn key(path: &NibblePath) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(path.num_nibbles().div_ceil(2) + 1);
     bytes.extend_from_slice(&packed(path)[..path.num_nibbles().div_ceil(2)]);
     bytes.push(u8::try_from(path.num_nibbles()).expect("a path has at most 64 nibbles"));
-    bytes.extend_from_slice(&key.version().to_be_bytes()[8 - VERSION_BYTES..]);
     bytes
 }
 
-/// The key of a version's root.
-pub(super) fn root_key(version: u64) -> Vec<u8> {
-    [&[0], &version.to_be_bytes()[8 - VERSION_BYTES..]].concat()
-}
+/// The key of the root.
+pub(super) const ROOT_KEY: &[u8] = &[0];
 
 /// A path, two nibbles a byte, filled up with zeros.
 fn packed(path: &NibblePath) -> [u8; HASH_BYTES] {
@@ -61,7 +57,7 @@ fn packed(path: &NibblePath) -> [u8; HASH_BYTES] {
     bytes
 }
 
-/// What a key says.
+/// What a key and a version say.
 struct Place {
     /// Children are no younger than this.
     youngest: u64,
@@ -70,12 +66,10 @@ struct Place {
 }
 
 impl Place {
-    fn read(key: &[u8]) -> Option<Self> {
-        let (rest, version) = key.split_last_chunk::<VERSION_BYTES>()?;
-        let (nibbles, rest) = rest.split_last()?;
+    fn read(key: &[u8], version: u64) -> Option<Self> {
+        let (nibbles, rest) = key.split_last()?;
         let (nibbles, mut path) = (usize::from(*nibbles), [0; HASH_BYTES]);
         path.get_mut(..rest.len()).filter(|_| rest.len() == nibbles.div_ceil(2))?.copy_from_slice(rest);
-        let version = version.iter().fold(0, |version, byte| version << 8 | u64::from(*byte));
         // A root is kept under the first version of its parts, and has children of each.
         let youngest = if nibbles == 0 { version.checked_add(PARTS)? } else { version };
         Some(Self { youngest, nibbles, path })
@@ -119,13 +113,15 @@ impl Leaves {
 }
 
 /// Makes a row of a node. The leaves right under it must be among `leaves`.
-pub(super) fn encode(key: &[u8], node: &Node, leaves: &Leaves) -> Option<Vec<u8>> {
-    let place = Place::read(key)?;
+pub(super) fn encode(key: &[u8], version: u64, node: &Node, leaves: &Leaves) -> Option<Vec<u8>> {
+    let place = Place::read(key, version)?;
+    let mut row = Vec::with_capacity(8);
+    leb128::put(&mut row, version);
     let borsh = borsh::to_vec(node).ok()?;
     let mut borsh = Reader(&borsh);
     match node {
-        Node::Null => return Some(vec![EMPTY]),
-        Node::Leaf(leaf) => return Some([&[LEAF], borsh::to_vec(leaf).ok()?.as_slice()].concat()),
+        Node::Null => return Some([row.as_slice(), &[EMPTY]].concat()),
+        Node::Leaf(leaf) => return Some([row.as_slice(), &[LEAF], borsh::to_vec(leaf).ok()?.as_slice()].concat()),
         Node::Internal(_) => borsh.bytes(1)?,
     };
     let (mut leaf_bits, mut inner_bits, mut children) = (0_u16, 0_u16, Vec::with_capacity(16 * 72));
@@ -145,13 +141,16 @@ pub(super) fn encode(key: &[u8], node: &Node, leaves: &Leaves) -> Option<Vec<u8>
             leb128::put(&mut children, borsh.number()?);
         }
     }
-    Some([&[INNER], leaf_bits.to_be_bytes().as_slice(), &inner_bits.to_be_bytes(), &children].concat())
+    Some([row.as_slice(), &[INNER], &leaf_bits.to_be_bytes(), &inner_bits.to_be_bytes(), &children].concat())
 }
 
-/// Makes a node of a row, and takes the leaves right under it in.
-pub(super) fn decode(key: &[u8], row: &[u8], leaves: &mut Leaves) -> Option<Node> {
-    let place = Place::read(key)?;
+/// Makes a node of a row, and takes the leaves right under it in. `None` also for a row of another version.
+pub(super) fn decode(key: &[u8], version: u64, row: &[u8], leaves: &mut Leaves) -> Option<Node> {
+    let place = Place::read(key, version)?;
     let mut row = Reader(row);
+    if row.leb128()? != version {
+        return None;
+    }
     match row.byte()? {
         EMPTY => return row.0.is_empty().then_some(Node::Null),
         LEAF => {

@@ -6,7 +6,7 @@
 //! rows of the checkpoint what stood there before and what will stand there after:
 //!
 //! ```text
-//! "einvidx4" | number (8) | rows of the checkpoint (8) | rows of evidence (4)
+//! "einvidx6" | number (8) | rows of the checkpoint (8) | rows of evidence (4)
 //! then per row: key length (4) | key | before | after     before, after = 0 or 1 | CRC-32 (4)
 //! SHA-256 of all before (32)
 //! ```
@@ -33,9 +33,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{fault, private};
 
-/// Its number counts up whenever rows of the index change their form: an index of another form is
-/// emptied and rebuilt.
-const MAGIC: &[u8; 8] = b"einvidx4";
+/// Begins every evidence, in front of the form of the rows.
+const NAME: &[u8; 7] = b"einvidx";
+/// Counts up whenever rows of the index change their form: an index of another form is emptied and rebuilt.
+const FORM: u8 = b'6';
 const OPERATION: &str = "writing the evidence of a checkpoint";
 
 /// The longest evidence that is read, in bytes: far more than 65,536 rows with long keys.
@@ -79,7 +80,8 @@ pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
 impl Evidence {
     /// The bytes of the file.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
+        let mut bytes = NAME.to_vec();
+        bytes.push(FORM);
         bytes.extend_from_slice(&self.number.to_be_bytes());
         bytes.extend_from_slice(&self.rows.to_be_bytes());
         bytes.extend_from_slice(&length(self.sample.len()));
@@ -102,7 +104,7 @@ impl Evidence {
         if digest(content) != *expected {
             return None;
         }
-        let mut reader = Reader(content.strip_prefix(MAGIC)?);
+        let mut reader = Reader(content.strip_prefix(NAME)?.strip_prefix(&[FORM])?);
         let (number, rows) = (reader.number()?, reader.number()?);
         let count = reader.length()?;
         let mut sample = Vec::new();
@@ -116,6 +118,14 @@ impl Evidence {
         }
         reader.0.is_empty().then_some(Self { number, rows, sample })
     }
+}
+
+/// Says that bytes are the evidence of an index whose rows have another form than this version's, if they are.
+pub(super) fn of_another_form(bytes: &[u8]) -> Option<String> {
+    let (content, expected) = bytes.split_last_chunk::<32>()?;
+    let form = content.strip_prefix(NAME)?.first().filter(|form| **form != FORM)?;
+    let (found, ours) = (form.escape_ascii(), FORM.escape_ascii());
+    (digest(content) == *expected).then(|| format!("its rows have form {found}, and this version writes form {ours}"))
 }
 
 /// Puts the evidence of the next checkpoint in place of the last one's. Durable when this returns.
@@ -192,6 +202,20 @@ mod tests {
     #[test]
     fn evidence_comes_back() {
         assert_eq!(Evidence::decode(&evidence().encode()), Some(evidence()));
+    }
+
+    #[test]
+    fn evidence_of_another_form_is_known_as_such() {
+        let mut bytes = evidence().encode();
+        assert_eq!(of_another_form(&bytes), None);
+        bytes[NAME.len()] = b'4';
+        assert_eq!(of_another_form(&bytes), None, "its digest is wrong");
+        let content = bytes.len() - 32;
+        let digest = digest(&bytes[..content]);
+        bytes[content..].copy_from_slice(&digest);
+        assert_eq!(Evidence::decode(&bytes), None);
+        let expected = "its rows have form 4, and this version writes form 6";
+        assert_eq!(of_another_form(&bytes).as_deref(), Some(expected));
     }
 
     #[test]

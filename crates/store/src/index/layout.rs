@@ -39,10 +39,10 @@ fn prefix(table: Table) -> u8 {
         Table::Height => 4,
         Table::Nonce => 5,
         Table::NonceExpiry => 6,
-        Table::SubjectLeaf => 7,
-        Table::PartyInvoice => 8,
-        Table::TreeNode => 9,
-        Table::TreeStale => 10,
+        Table::ListHead => 7,
+        Table::ListMilestone => 8,
+        Table::PartyInvoice => 9,
+        Table::TreeNode => 10,
         Table::Meta => 11,
     };
     TABLES + position

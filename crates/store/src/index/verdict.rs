@@ -50,6 +50,9 @@ fn weigh(database: &Database, directory: &Path) -> Result<Verdict, StoreFault> {
         },
         (Some(_), None) | (None, Some(_)) => return Ok(doubt("one mark of the checkpoint is missing")),
     };
+    if let Some(form) = bytes.as_deref().and_then(evidence::of_another_form) {
+        return Ok(doubt(&form));
+    }
     let Some(evidence) = evidence else {
         let everything = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
         let is_empty = database.rows(place, everything, Direction::Forward, 1)?.is_empty();
