@@ -13,16 +13,19 @@ mod item;
 mod ring;
 mod subscription;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use chain::identity::OrganisationId;
 use replica::port::Store;
+use replica::query::EventView;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use cursor::Cursor;
+pub(crate) use item::Delivery;
 pub(crate) use subscription::{Filter, Next, Reader, Subscription};
 
 use crate::options::Options;
@@ -35,8 +38,11 @@ use ring::{Ahead, Ring};
 /// Events given at once at most.
 const ITEMS_MAX: usize = 64;
 
-/// Events of the ledger looked at in one turn.
-const SCANNED_MAX: usize = 512;
+/// Events of the ledger read, and looked at in one turn.
+const CHUNK_EVENTS_MAX: usize = 512;
+
+/// Such chunks kept. Each may hold statements of a block of 4 MiB.
+const CHUNKS_MAX: usize = 8;
 
 /// Events decoded together at the tip.
 const BATCH_EVENTS_MAX: usize = 1_000;
@@ -53,9 +59,14 @@ const BEHIND_MAX: u64 = 4;
 /// How long to wait after a read that failed. The driver meets the same fault, and stops the node.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// Events next to each other in the log.
+type Chunk = Arc<Vec<EventView>>;
+
 /// The events of the ledger for those who follow it.
 pub(crate) struct Feed {
     ring: RwLock<Ring>,
+    /// Events read from the ledger last, for those who are behind: they come back for the next ones.
+    chunks: Mutex<VecDeque<Chunk>>,
     /// The size of the log up to which the ring has come.
     news: watch::Sender<u64>,
     shares: Arc<Shares<OrganisationId>>,
@@ -69,6 +80,7 @@ impl Feed {
         let own_max = options.subscriptions_an_organisation_max.max(1);
         Arc::new(Self {
             ring: RwLock::new(Ring::new(options.subscription_lag_events_max)),
+            chunks: Mutex::default(),
             news: watch::channel(0).0,
             shares: Shares::new(options.subscriptions_max.max(1), own_max),
             pumping: AtomicBool::new(false),
@@ -97,6 +109,26 @@ impl Feed {
 
     fn ring_mut(&self) -> RwLockWriteGuard<'_, Ring> {
         self.ring.write().expect("nothing panics while it holds the ring")
+    }
+
+    /// Events of the ledger among which that of a leaf is, unless the log ends there.
+    fn chunk<S: Store>(&self, service: &Service<S>, leaf: u64) -> Result<Chunk, Problem> {
+        let holds = |chunk: &&Chunk| match (chunk.first(), chunk.last()) {
+            (Some(first), Some(last)) => (first.leaf..=last.leaf).contains(&leaf),
+            _ => false,
+        };
+        if let Some(chunk) = self.chunks().iter().find(holds) {
+            return Ok(Arc::clone(chunk));
+        }
+        let chunk = Arc::new(service.query().events_from(leaf, CHUNK_EVENTS_MAX)?);
+        let mut chunks = self.chunks();
+        chunks.push_front(Arc::clone(&chunk));
+        chunks.truncate(CHUNKS_MAX);
+        Ok(chunk)
+    }
+
+    fn chunks(&self) -> MutexGuard<'_, VecDeque<Chunk>> {
+        self.chunks.lock().expect("nothing panics while it holds the chunks")
     }
 
     /// What lies from a position on, and how far that position is behind.
@@ -153,6 +185,7 @@ async fn pump<S: Store>(service: Arc<Service<S>>) {
             // Nobody follows: nothing is decoded for nobody, and nothing kept.
             let next = feed.ring().next();
             feed.ring_mut().begin(next);
+            feed.chunks().clear();
             idle = true;
         } else {
             match fill(&service, &mut idle).await {

@@ -95,10 +95,6 @@ impl Metrics {
         registry.register("subscription_lag_seconds", help, subscription_lag.clone());
         Self {
             registry,
-            subscriptions,
-            subscription_items,
-            subscriptions_lagging,
-            subscription_lag,
             requests,
             seconds,
             connections,
@@ -110,6 +106,10 @@ impl Metrics {
             mempool_statements,
             mempool_bytes,
             ready,
+            subscriptions,
+            subscription_items,
+            subscriptions_lagging,
+            subscription_lag,
         }
     }
 

@@ -18,4 +18,5 @@ mod retries;
 mod room;
 mod server;
 mod signed;
+mod thousand;
 mod visibility;

@@ -71,9 +71,9 @@ impl Item {
         })
     }
 
-    /// How much an organisation sees of it; `None` when it does not see it.
-    pub(crate) fn sight(&self, of: &OrganisationId) -> Option<Sight> {
-        self.audience.get(of).copied()
+    /// Who sees it.
+    pub(crate) fn audience(&self) -> &Audience {
+        &self.audience
     }
 
     fn rendered(&self, sight: Sight) -> &Rendered {
@@ -104,7 +104,7 @@ impl Delivery {
         &self.item.rendered(self.sight).row
     }
 
-    /// The same as a CloudEvent (CloudEvents 1.0, JSON format).
+    /// The same in the JSON format of `CloudEvents` 1.0.
     pub(crate) fn json(&self) -> Vec<u8> {
         let (item, row) = (&self.item, self.row());
         let event = CloudEvent {
@@ -132,7 +132,7 @@ impl Delivery {
     }
 }
 
-/// The type of a CloudEvent: what happened to what, whether it was refused or repeated, and the version of its data.
+/// The type of an event in `CloudEvents`: what happened to what, whether it was refused or repeated, and the version of its data.
 pub(crate) fn event_type(kind: &str, code: &str) -> String {
     let (thing, done) = match kind {
         "issue" => ("invoice", "issued"),

@@ -9,14 +9,15 @@ use chain::identity::{KeyId, OrganisationId};
 use chain::login::LoginError;
 use ledger::organisation::{Organisation, Role};
 use replica::port::Store;
+use replica::query::EventView;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::audience::Sight;
+use super::audience::{Audience, Looker, Sight};
 use super::cursor::Cursor;
 use super::item::{Batch, Delivery, Item};
 use super::ring::Ahead;
-use super::{BOOKMARK_EVENTS, ITEMS_MAX, KEEP_ALIVE, SCANNED_MAX};
+use super::{BOOKMARK_EVENTS, ITEMS_MAX, KEEP_ALIVE};
 use crate::auth::{self, Caller};
 use crate::problem::Problem;
 use crate::service::Service;
@@ -56,8 +57,8 @@ impl Reader {
         if self.everything { None } else { Some(&self.organisation) }
     }
 
-    fn sight(&self, item: &Item) -> Option<Sight> {
-        if self.everything { Some(Sight::Whole) } else { item.sight(&self.organisation) }
+    fn sight(&self, audience: &Audience) -> Option<Sight> {
+        if self.everything { Some(Sight::Whole) } else { audience.get(&self.organisation).copied() }
     }
 
     /// Looks again whether the login still holds: a key may have been revoked, a role taken away.
@@ -89,9 +90,17 @@ pub(crate) struct Filter {
 
 impl Filter {
     fn takes(&self, item: &Item) -> bool {
-        (self.kinds.is_empty() || self.kinds.contains(&item.kind))
+        self.takes_kind(item.kind)
             && self.invoice.as_ref().is_none_or(|invoice| *invoice == item.subject)
-            && self.organisation.as_ref().is_none_or(|organisation| item.sight(organisation).is_some())
+            && self.takes_audience(item.audience())
+    }
+
+    fn takes_kind(&self, kind: &str) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
+    fn takes_audience(&self, audience: &Audience) -> bool {
+        self.organisation.as_ref().is_none_or(|organisation| audience.contains_key(organisation))
     }
 }
 
@@ -232,7 +241,7 @@ impl<S: Store> Subscription<S> {
         let of = organisation.as_ref().or(self.reader.of());
         for batch in batches {
             for item in batch.from(self.position, of) {
-                if let Some(sight) = self.reader.sight(item)
+                if let Some(sight) = self.reader.sight(item.audience())
                     && self.filter.takes(item)
                 {
                     if found.is_empty() {
@@ -269,6 +278,41 @@ impl<S: Store> Drop for Subscription<S> {
     }
 }
 
+/// Looks through the ledger for one reader.
+struct Search<'s, S: Store> {
+    service: &'s Service<S>,
+    reader: &'s Reader,
+    filter: &'s Filter,
+    looker: Looker<'s, S>,
+    found: Vec<Delivery>,
+}
+
+impl<'s, S: Store> Search<'s, S> {
+    fn new(service: &'s Service<S>, reader: &'s Reader, filter: &'s Filter) -> Self {
+        Self { service, reader, filter, looker: Looker::new(service), found: Vec::new() }
+    }
+
+    /// Whether as much was found as is given at once.
+    fn is_full(&self) -> bool {
+        self.found.len() >= ITEMS_MAX
+    }
+
+    /// Looks at an event; only what the reader gets is rendered.
+    fn look(&mut self, event: &EventView) -> Result<(), Problem> {
+        if !self.filter.takes_kind(event.kind()?) {
+            return Ok(());
+        }
+        let audience = self.looker.audience(event)?;
+        if let Some(sight) = self.reader.sight(&audience)
+            && self.filter.takes_audience(&audience)
+        {
+            let item = Item::new(self.service, event, audience)?;
+            self.found.push(Delivery::new(&Arc::new(item), sight));
+        }
+        Ok(())
+    }
+}
+
 /// Reads the ledger from a leaf on; gives what was found, and the leaf where to go on.
 fn scan_all<S: Store>(
     service: &Service<S>,
@@ -276,19 +320,16 @@ fn scan_all<S: Store>(
     filter: &Filter,
     from: u64,
 ) -> Result<(Vec<Delivery>, u64), Problem> {
-    let Some(batch) = Batch::read(service, from, SCANNED_MAX)? else { return Ok((Vec::new(), from)) };
-    let mut found = Vec::new();
-    for item in batch.from(from, reader.of()) {
-        if let Some(sight) = reader.sight(item)
-            && filter.takes(item)
-        {
-            found.push(Delivery::new(item, sight));
-            if found.len() == ITEMS_MAX {
-                return Ok((found, item.leaf.saturating_add(1)));
-            }
+    let mut search = Search::new(service, reader, filter);
+    let mut position = from;
+    for event in service.feed.chunk(service, from)?.iter().skip_while(|event| event.leaf < from) {
+        search.look(event)?;
+        position = event.leaf.saturating_add(1);
+        if search.is_full() {
+            break;
         }
     }
-    Ok((found, batch.next))
+    Ok((search.found, position))
 }
 
 /// The same of one invoice, which has an index of its own.
@@ -303,20 +344,16 @@ fn scan_invoice<S: Store>(
     let end = service.query().tip().progress.log_size;
     let leaves = service.query().subject_leaves(invoice, from.checked_sub(1), INVOICE_LEAVES_MAX)?;
     let whole = leaves.len() < INVOICE_LEAVES_MAX;
-    let (mut found, mut position) = (Vec::new(), from);
+    let mut search = Search::new(service, reader, filter);
+    let mut position = from;
     for leaf in leaves.into_iter().take_while(|leaf| *leaf < end) {
         position = leaf.saturating_add(1);
-        let Some(batch) = Batch::read(service, leaf, 1)? else { continue };
-        for item in batch.from(leaf, reader.of()) {
-            if let Some(sight) = reader.sight(item)
-                && filter.takes(item)
-            {
-                found.push(Delivery::new(item, sight));
-            }
+        for event in service.query().events_from(leaf, 1)? {
+            search.look(&event)?;
         }
-        if found.len() == ITEMS_MAX {
-            return Ok((found, position));
+        if search.is_full() {
+            return Ok((search.found, position));
         }
     }
-    Ok((found, if whole { end } else { position }))
+    Ok((search.found, if whole { end } else { position }))
 }

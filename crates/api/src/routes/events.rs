@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::access::{SEEING, parse_id};
 use crate::auth::Caller;
 use crate::call::{Call, Params, single};
-use crate::feed::{Cursor, Filter, Next, Reader, Subscription};
+use crate::feed::{Cursor, Delivery, Filter, Next, Reader, Subscription};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::views::CloudEvent;
@@ -39,7 +39,7 @@ const RETRY_MS: u64 = 1_000;
 /// Follow the ledger
 ///
 /// Every event that the caller may see, in the order of the log, as server-sent events (WHATWG HTML §9.2) without end:
-/// `id` is a cursor, `data` a CloudEvent. Begins now, or behind a cursor. Whoever comes back with the last id, here or at
+/// `id` is a cursor, `data` a `CloudEvent`. Begins now, or behind a cursor. Whoever comes back with the last id, here or at
 /// another node of the chain, gets every event once. Now and then an `id` comes without data, at least every 15 seconds:
 /// it says how far the caller was served, and that the stream lives. Before the node ends a stream it sends an event of
 /// type `end` with a code: `node.stopping`, `events.lagging` (too far behind), or one about the login, which is looked at
@@ -124,7 +124,7 @@ async fn frame<S: Store>(subscription: &mut Subscription<S>, first: bool) -> Opt
     Some(match subscription.next().await? {
         Next::Items(items) => match &items[..] {
             [one] => one.frame(),
-            many => many.iter().flat_map(|item| item.frame()).collect(),
+            many => many.iter().flat_map(Delivery::frame).collect(),
         },
         // An event without data is none: it moves the cursor of the client, and that is all.
         Next::Bookmark(cursor) if first => format!("retry: {RETRY_MS}\nid: {cursor}\n\n").into(),

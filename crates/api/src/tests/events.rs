@@ -6,7 +6,7 @@ use chain::statement::Mode;
 use serde_json::{Value, json};
 
 use super::consortium::{ORGANISATIONS, document};
-use super::follower::{Follower, leaves};
+use super::follower::{Follower, Moved, leaves};
 use super::node::{Node, Setup};
 use super::server::eventually;
 use crate::Options;
@@ -87,7 +87,7 @@ fn every_event_comes_once_however_often_the_stream_is_cut_and_on_whichever_node(
     let node = Node::start();
     let other = Node::start_with(Setup { follows: Some(node.query.clone()), ..Setup::default() });
     let mut last = Follower::start(&node, "shop", "");
-    assert!(last.moved().unwrap().is_none(), "where it begins is said before anything happens");
+    assert_eq!(last.moved(), Moved::Id, "where it begins is said before anything happens");
     let (mut seen, mut id) = (Vec::new(), last.last_id);
     for round in 0..12_u64 {
         many(&node, &format!("round-{round}"), 3);
@@ -203,7 +203,7 @@ fn who_sees_nothing_is_told_how_far_it_has_come() {
     let mut nobody = Follower::start(&node, "stranger", "?after=start");
     let mut sizes = Vec::new();
     while sizes.last().is_none_or(|size| *size < 2_000) {
-        assert_eq!(nobody.moved(), Some(None));
+        assert_eq!(nobody.moved(), Moved::Id);
         let (_, size) = nobody.last_id.split_once(".l").unwrap();
         sizes.push(size.parse::<u64>().unwrap());
     }

@@ -26,6 +26,17 @@ impl Event {
     }
 }
 
+/// What a block of lines did.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Moved {
+    /// It moved the id, and that was all.
+    Id,
+    /// It dispatched an event.
+    Event(Event),
+    /// There was none: the stream has ended.
+    End,
+}
+
 /// A stream of events.
 pub(crate) struct Follower {
     stream: BufReader<TcpStream>,
@@ -91,9 +102,9 @@ impl Follower {
         }
     }
 
-    /// Reads until the id moved, or an event was dispatched: that event.
-    pub(crate) fn moved(&mut self) -> Option<Option<Event>> {
-        let block = self.block()?;
+    /// Reads a block of lines.
+    pub(crate) fn moved(&mut self) -> Moved {
+        let Some(block) = self.block() else { return Moved::End };
         let (mut kind, mut data) = ("message".to_owned(), None);
         for line in block.lines() {
             match line.split_once(": ").unwrap_or_else(|| panic!("no field: {line}")) {
@@ -104,14 +115,16 @@ impl Follower {
                 other => panic!("{other:?}"),
             }
         }
-        Some(data.map(|data| Event { kind, id: self.last_id.clone(), data }))
+        data.map_or(Moved::Id, |data| Moved::Event(Event { kind, id: self.last_id.clone(), data }))
     }
 
     /// The next event; `None` when the stream has ended.
     pub(crate) fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.moved()? {
-                return Some(event);
+            match self.moved() {
+                Moved::Id => {}
+                Moved::Event(event) => return Some(event),
+                Moved::End => return None,
             }
         }
     }

@@ -1,14 +1,14 @@
-//! CloudEvents 1.0 in the JSON format: an event of the ledger as those who follow it get it.
+//! `CloudEvents` 1.0 in the JSON format: an event of the ledger as those who follow it get it.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::EventRow;
 
-/// An event of the ledger as a CloudEvent (CloudEvents 1.0, JSON format).
+/// An event of the ledger in the JSON format of `CloudEvents` 1.0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CloudEvent {
-    /// The version of CloudEvents.
+    /// The version of `CloudEvents`.
     #[schema(example = "1.0")]
     pub specversion: &'static str,
     /// The cursor behind the event: the same on every node, unique in its chain, and where to go on.
