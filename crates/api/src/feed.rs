@@ -9,6 +9,7 @@
 
 mod audience;
 mod cursor;
+mod filter;
 mod item;
 mod ring;
 mod subscription;
@@ -25,8 +26,9 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use cursor::Cursor;
+pub(crate) use filter::Filter;
 pub(crate) use item::Delivery;
-pub(crate) use subscription::{Filter, Next, Reader, Subscription};
+pub(crate) use subscription::{Next, Reader, Subscription};
 
 use crate::options::Options;
 use crate::problem::Problem;

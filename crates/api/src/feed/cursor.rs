@@ -14,11 +14,16 @@
 use std::fmt;
 
 use chain::identity::ChainId;
+use replica::port::Store;
 
 use crate::problem::Problem;
+use crate::service::Service;
 
 /// Hex digits of the genesis hash.
 const TAG_DIGITS: usize = 16;
+
+/// The cursor of those who want everything there is.
+const START: &str = "start";
 
 /// The kind of positions in the log.
 const LOG: char = 'l';
@@ -34,6 +39,18 @@ impl Cursor {
     /// Behind the first `size` leaves of a chain.
     pub(crate) fn new(chain: &ChainId, size: u64) -> Self {
         Self { tag: tag(chain), size }
+    }
+
+    /// Reads where somebody wants to begin on this node: a cursor, or [`START`].
+    ///
+    /// # Errors
+    /// Those of [`Cursor::read`].
+    pub(crate) fn read_here<S: Store>(text: &str, service: &Service<S>) -> Result<Self, Problem> {
+        let chain = service.query().chain();
+        if text == START {
+            return Ok(Self::new(chain, 0));
+        }
+        Self::read(text, chain, service.query().tip().progress.log_size)
     }
 
     /// How many leaves lie before it.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::audience::{Audience, Looker, Sight};
 use super::cursor::Cursor;
+use super::filter::Filter;
 use super::item::{Batch, Delivery, Item};
 use super::ring::Ahead;
 use super::{BOOKMARK_EVENTS, ITEMS_MAX, KEEP_ALIVE};
@@ -74,33 +75,6 @@ impl Reader {
         let is = |role| Organisation::is(&organisation, role);
         self.everything = is(Role::Agency) || is(Role::Auditor);
         Ok(())
-    }
-}
-
-/// Which events are asked for. Everything that is set must hold.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Filter {
-    /// Kinds of events; all when empty.
-    pub(crate) kinds: Vec<&'static str>,
-    /// Events about this invoice.
-    pub(crate) invoice: Option<String>,
-    /// Events that this organisation may see too.
-    pub(crate) organisation: Option<OrganisationId>,
-}
-
-impl Filter {
-    fn takes(&self, item: &Item) -> bool {
-        self.takes_kind(item.kind)
-            && self.invoice.as_ref().is_none_or(|invoice| *invoice == item.subject)
-            && self.takes_audience(item.audience())
-    }
-
-    fn takes_kind(&self, kind: &str) -> bool {
-        self.kinds.is_empty() || self.kinds.contains(&kind)
-    }
-
-    fn takes_audience(&self, audience: &Audience) -> bool {
-        self.organisation.as_ref().is_none_or(|organisation| audience.contains_key(organisation))
     }
 }
 

@@ -5,17 +5,13 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
-use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use chain::identity::OrganisationId;
-use ledger::event::Event;
 use replica::port::Store;
 use serde::Serialize;
 
-use crate::access::{SEEING, parse_id};
-use crate::auth::Caller;
-use crate::call::{Call, Params, single};
+use crate::call::{Call, single};
 use crate::feed::{Cursor, Delivery, Filter, Next, Reader, Subscription};
 use crate::problem::Problem;
 use crate::service::Service;
@@ -29,9 +25,6 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Says to proxies that they must not wait for more before they pass on what they have.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-
-/// The cursor of those who want everything there is.
-const START: &str = "start";
 
 /// When a client that was cut off is to come back, ms.
 const RETRY_MS: u64 = 1_000;
@@ -61,8 +54,11 @@ const RETRY_MS: u64 = 1_000;
 pub(crate) async fn follow<S: Store>(State(service): State<Arc<Service<S>>>, call: Call) -> Result<Response, Problem> {
     let asked = service.read_as(call, |service, caller, call| {
         let params = call.query(&PARAMETERS)?;
-        let filter = filter(service, caller, &params)?;
-        Ok((Reader::from(caller), filter, after(service, call.headers(), &params)?))
+        let [kind, invoice, organisation] = ["kind", "invoice", "organisation"].map(|name| params.text(name));
+        let filter = Filter::read(service, caller, kind, invoice, organisation)?;
+        let last = single(call.headers(), &LAST_EVENT_ID)?.filter(|last| !last.is_empty());
+        let after = last.or(params.text("after")).map(|text| Cursor::read_here(text, service)).transpose()?;
+        Ok((Reader::from(caller), filter, after))
     });
     let (reader, filter, after) = asked.await?;
     let subscription = service.subscribe(reader, filter, after.as_ref())?;
@@ -75,48 +71,6 @@ pub(crate) async fn follow<S: Store>(State(service): State<Arc<Service<S>>>, cal
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     Ok(response)
-}
-
-fn after<S: Store>(service: &Service<S>, headers: &HeaderMap, params: &Params) -> Result<Option<Cursor>, Problem> {
-    let last = single(headers, &LAST_EVENT_ID)?.filter(|last| !last.is_empty());
-    let chain = service.query().chain();
-    match last.or(params.text("after")) {
-        None => Ok(None),
-        Some(START) => Ok(Some(Cursor::new(chain, 0))),
-        Some(text) => Cursor::read(text, chain, service.query().tip().progress.log_size).map(Some),
-    }
-}
-
-fn filter<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Result<Filter, Problem> {
-    let mut filter = Filter::default();
-    if let Some(text) = params.text("kind") {
-        filter.kinds = kinds(text)?;
-    }
-    if let Some(text) = params.text("invoice") {
-        let id = parse_id(text)?;
-        service.visible(caller, &id)?;
-        filter.invoice = Some(id.to_string());
-    }
-    if let Some(text) = params.text("organisation") {
-        let unknown = || Problem::new("organisation.unknown");
-        let id = OrganisationId::new(text).map_err(|_| unknown())?;
-        service.query().organisation(&id)?.ok_or_else(unknown)?;
-        if !service.sees_for(caller, &id, &SEEING)? {
-            return Err(unknown());
-        }
-        filter.organisation = Some(id);
-    }
-    Ok(filter)
-}
-
-/// Kinds of events, with commas between them.
-fn kinds(text: &str) -> Result<Vec<&'static str>, Problem> {
-    let kind = |name: &str| {
-        let known = Event::KINDS.into_iter().find(|kind| *kind == name);
-        let expected = || format!("one or more of: {}", Event::KINDS.join(", "));
-        known.ok_or_else(|| Problem::new("request.query").at("kind", expected(), name))
-    };
-    text.split(',').map(kind).collect()
 }
 
 /// What comes next, as it is written; `None` behind the end.

@@ -105,6 +105,33 @@ fn every_event_comes_once_however_often_the_stream_is_cut_and_on_whichever_node(
 }
 
 #[test]
+fn read_in_a_row_the_ledger_is_what_it_is_one_by_one() {
+    let node = Node::start();
+    // More blocks than are kept in memory.
+    for round in 0..12 {
+        many(&node, &format!("round-{round}"), 3);
+    }
+    let names = |events: Vec<replica::query::EventView>| -> Vec<_> {
+        events
+            .iter()
+            .map(|event| (event.leaf, event.height, event.index, event.statement.id(), event.outcome.clone()))
+            .collect()
+    };
+    let one = |leaf: u64| node.query.event(leaf).unwrap().unwrap();
+    for leaf in 0..36 {
+        for limit in 0..=4 {
+            let found = names(node.query.events_from(leaf, limit).unwrap());
+            let height = one(leaf).height;
+            let expected = (leaf..36).map(one).take_while(|event| event.height == height).take(limit);
+            assert_eq!(found, names(expected.collect()), "{limit} from {leaf}");
+        }
+    }
+    assert!(node.query.events_from(36, 1).unwrap().is_empty());
+    let all = Follower::start(&node, "auditor", "?after=start").take(36);
+    assert_eq!(leaves(&all), (0..36).collect::<Vec<_>>());
+}
+
+#[test]
 fn filters_leave_out_the_rest_and_nothing_else() {
     let node = Node::start();
     let [one, two] = lives(&node);
