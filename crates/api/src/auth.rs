@@ -8,9 +8,9 @@ use std::sync::Mutex;
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
-use chain::identity::OrganisationId;
+use chain::identity::{KeyId, OrganisationId};
 use chain::login::{LoginError, LoginToken};
-use ledger::organisation::{Organisation, Purpose, Role};
+use ledger::organisation::{Key, Organisation, Purpose, Role};
 use replica::port::Store;
 
 use crate::problem::Problem;
@@ -28,6 +28,16 @@ impl Caller {
     /// The caller's id.
     pub(crate) fn id(&self) -> &OrganisationId {
         &self.organisation.id
+    }
+
+    /// The key that the caller's token is signed with.
+    pub(crate) fn key(&self) -> &KeyId {
+        self.token.key()
+    }
+
+    /// Until when the caller's token holds, unix seconds.
+    pub(crate) fn expires_at(&self) -> u64 {
+        self.token.expires_at()
     }
 
     /// In whose name the caller's work is done.
@@ -57,13 +67,7 @@ impl<S: Store> Service<S> {
         };
         let unknown = || Problem::new("auth.unknown-key");
         let organisation = self.query().organisation(token.organisation())?.ok_or_else(unknown)?;
-        let key = organisation.key(token.key()).ok_or_else(unknown)?;
-        if !key.purposes.contains(&Purpose::Login) {
-            return Err(Problem::new("auth.key-purpose"));
-        }
-        if !key.active {
-            return Err(Problem::new("auth.key-inactive"));
-        }
+        let key = login_key(&organisation, token.key())?;
         let now_s = self.now_s();
         if known.is_some_and(|known| known.by(key)) {
             let expires_at = token.expires_at();
@@ -90,6 +94,18 @@ impl<S: Store> Service<S> {
     }
 }
 
+/// The key of an organisation, if it may log in with it.
+pub(crate) fn login_key<'o>(organisation: &'o Organisation, id: &KeyId) -> Result<&'o Key, Problem> {
+    let key = organisation.key(id).ok_or_else(|| Problem::new("auth.unknown-key"))?;
+    if !key.purposes.contains(&Purpose::Login) {
+        return Err(Problem::new("auth.key-purpose"));
+    }
+    if !key.active {
+        return Err(Problem::new("auth.key-inactive"));
+    }
+    Ok(key)
+}
+
 /// The text of the one bearer token, if there is an Authorization header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
@@ -102,7 +118,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if scheme.eq_ignore_ascii_case("Bearer") { Ok(Some(token)) } else { Err(malformed()) }
 }
 
-fn rejected(error: &LoginError) -> Problem {
+pub(crate) fn rejected(error: &LoginError) -> Problem {
     Problem::new(error.code()).at("Authorization", "a token that holds", error.to_string())
 }
 

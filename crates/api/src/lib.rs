@@ -19,6 +19,7 @@ mod claims;
 mod connections;
 mod cursor;
 mod docs;
+mod feed;
 mod finality;
 mod health;
 mod hosted;

@@ -17,6 +17,7 @@ use crate::attachments::UnderWay;
 use crate::auth::{Caller, TokenIds};
 use crate::call::Call;
 use crate::connections::Connections;
+use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::quota::Quotas;
@@ -40,6 +41,7 @@ pub(crate) struct Service<S: Store> {
     pub(crate) bodies: Arc<Shares<IpAddr>>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) dry_runs: Arc<Shares<IpAddr>>,
+    pub(crate) feed: Arc<Feed>,
     turns: Arc<Turns>,
     /// The log checkpoint signed last, and of which height it is.
     note: Mutex<Option<(u64, Bytes)>>,
@@ -66,6 +68,7 @@ impl<S: Store> Service<S> {
             bodies: Shares::new(app.options.bodies_bytes_max, app.options.bodies_bytes_an_address_max),
             connections: Connections::new(&app.options),
             dry_runs: halves(app.options.dry_runs_at_once_max),
+            feed: Feed::new(&app.options),
             turns: Turns::new(app.options.reads_max),
             note: Mutex::default(),
             evidence: Mutex::default(),
