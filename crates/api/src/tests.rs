@@ -7,6 +7,7 @@ mod consortium;
 mod crowd;
 mod dry_runs;
 mod evidence;
+mod grpc;
 mod layers;
 mod lifecycle;
 mod logins;

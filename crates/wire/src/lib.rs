@@ -58,6 +58,11 @@ pub fn encode_message(message: &impl prost::Message) -> Vec<u8> {
     message.encode_to_vec()
 }
 
+/// The message that bytes hold which stand for no value of the pure floors, under its name for errors.
+pub fn decode_message<M: prost::Message + Default>(name: &'static str, bytes: &[u8]) -> Result<M, Error> {
+    M::decode(bytes).map_err(|source| Error::NotProtobuf { message: name, source })
+}
+
 /// A message as one of any kind, under its full name, such as `einvoice.v1.Refusal`.
 pub fn any(name: &str, message: &impl prost::Message) -> prost_types::Any {
     prost_types::Any { type_url: format!("type.googleapis.com/{name}"), value: message.encode_to_vec() }

@@ -184,7 +184,9 @@ fn rendered(mut response: Response, id: &str) -> (Response, Code) {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         return refused(&problem, id);
     }
-    match response.extensions_mut().remove::<Status>() {
+    // A method that is unknown has no more than the header.
+    let status = response.extensions_mut().remove::<Status>().or_else(|| Status::from_header_map(response.headers()));
+    match status {
         Some(status) if status.code() == Code::Ok => (response, Code::Ok),
         Some(status) if status.details().is_empty() => refused(&status::foreign(&status), id),
         Some(status) => (response, status.code()),

@@ -1,0 +1,9 @@
+//! The gRPC door, over real connections.
+
+mod abuse;
+mod calls;
+mod client;
+mod deadlines;
+mod logins;
+mod raw;
+mod refusals;
