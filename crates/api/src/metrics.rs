@@ -159,6 +159,7 @@ mod tests {
     fn the_names_of_metrics_do_not_move() {
         let metrics = Metrics::new();
         metrics.answered(200, std::time::Duration::from_millis(3));
+        metrics.answered_call(Code::Ok, std::time::Duration::from_millis(3));
         let reading =
             Reading { height: 7, log_size: 9, bodies_bytes: 4, mempool_statements: 1, mempool_bytes: 2, ready: true };
         let text = metrics.text(&reading);
