@@ -33,12 +33,8 @@ impl Local {
         let mut configs = vec![consortium.config.clone()];
         configs.extend(consortium.others.iter().cloned());
         for (place, config) in (0_u16..).zip(&mut configs) {
-            let beside = |first: SocketAddr| {
-                let port = if first.port() == 0 { 0 } else { first.port().saturating_add(place) };
-                SocketAddr::new(first.ip(), port)
-            };
-            config.http.listen = beside(listen);
-            config.grpc.listen = grpc.map(beside);
+            config.http.listen = beside(listen, place);
+            config.grpc.listen = grpc.map(|first| beside(first, place));
         }
         if let [config] = configs.as_mut_slice() {
             let first = Service::start(std::mem::take(config), Kind::Development, output)?;
@@ -83,6 +79,12 @@ impl Local {
             service.until_it_takes_writes();
         }
     }
+}
+
+/// So many ports after an address, or anywhere as before.
+fn beside(first: SocketAddr, place: u16) -> SocketAddr {
+    let port = if first.port() == 0 { 0 } else { first.port().saturating_add(place) };
+    SocketAddr::new(first.ip(), port)
 }
 
 fn stop_all(services: Vec<Service>) -> Result<Exit, Failure> {

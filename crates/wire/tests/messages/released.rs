@@ -38,9 +38,11 @@ fn of_message(surface: &mut Surface, within: &str, message: &DescriptorProto) {
             Label::Optional if field.proto3_optional() => "optional",
             Label::Optional => "singular",
         };
-        let kind = match field.r#type() {
-            Type::Message | Type::Enum | Type::Group => field.type_name().trim_start_matches('.').to_owned(),
-            scalar => scalar.as_str_name().trim_start_matches("TYPE_").to_ascii_lowercase(),
+        let of = field.r#type();
+        let kind = if matches!(of, Type::Message | Type::Enum | Type::Group) {
+            field.type_name().trim_start_matches('.').to_owned()
+        } else {
+            of.as_str_name().trim_start_matches("TYPE_").to_ascii_lowercase()
         };
         let oneof = field.oneof_index.filter(|_| !field.proto3_optional());
         let oneof = oneof.and_then(|index| message.oneof_decl.get(usize::try_from(index).ok()?));
@@ -90,7 +92,8 @@ fn breaks(released: &Surface, now: &Surface) -> Vec<String> {
 }
 
 fn text(surface: &Surface) -> String {
-    surface.iter().map(|(place, said)| format!("{}\n", format!("{place}: {said}").trim_end())).collect()
+    let lines = surface.iter().map(|(place, said)| format!("{place}: {said}").trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
 fn read(text: &str) -> Surface {

@@ -1,6 +1,5 @@
 //! A client of the gRPC door, and what it reads out of a status.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -31,12 +30,12 @@ pub(crate) struct Client<'n> {
 pub(crate) struct Refused {
     pub(crate) code: Code,
     pub(crate) reason: String,
-    pub(crate) facts: HashMap<String, String>,
+    pub(crate) facts: Box<str>,
     pub(crate) retry: Option<Duration>,
     pub(crate) fields: Vec<String>,
-    pub(crate) request_id: String,
-    pub(crate) refusal: Option<Refusal>,
-    pub(crate) undecided: Option<Undecided>,
+    pub(crate) request_id: Box<str>,
+    pub(crate) refusal: Option<Box<Refusal>>,
+    pub(crate) undecided: Option<Box<Undecided>>,
 }
 
 impl Refused {
@@ -61,12 +60,13 @@ impl From<Status> for Refused {
         Self {
             code: status.code(),
             reason: info.reason.clone(),
-            facts: info.metadata.clone(),
+            facts: format!("{:?}", info.metadata).into(),
             retry: details.retry_info().and_then(|retry| retry.retry_delay),
             fields: fields.into_iter().map(|violation| violation.field).collect(),
-            request_id: details.request_info().map(|info| info.request_id.clone()).unwrap_or_default(),
-            refusal: own("einvoice.v1.Refusal").map(|bytes| wire::decode_message("Refusal", &bytes).unwrap()),
-            undecided: own("einvoice.v1.Undecided").map(|bytes| wire::decode_message("Undecided", &bytes).unwrap()),
+            request_id: details.request_info().map(|info| info.request_id.as_str().into()).unwrap_or_default(),
+            refusal: own("einvoice.v1.Refusal").map(|bytes| Box::new(wire::decode_message("Refusal", &bytes).unwrap())),
+            undecided: own("einvoice.v1.Undecided")
+                .map(|bytes| Box::new(wire::decode_message("Undecided", &bytes).unwrap())),
         }
     }
 }

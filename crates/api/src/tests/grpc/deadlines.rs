@@ -106,7 +106,7 @@ fn a_call_that_is_given_up_is_decided_all_the_same() {
             let headers = [("authorization", token.as_str())];
             let _ = raw.send(&path("Lock"), &headers, framed(&message)).await;
         });
-        while node.app.mempool.len() == 0 {
+        while node.app.mempool.is_empty() {
             tokio::task::yield_now().await;
         }
         // With the call its connection goes too.
