@@ -14,10 +14,13 @@ use crate::problem::Problem;
 use crate::service::Service;
 
 /// Scopes that let one see what the mandate's giver sees.
-const SEEING: [Scope; 4] = [Scope::Issue, Scope::Lock, Scope::File, Scope::Read];
+pub(crate) const SEEING: [Scope; 4] = [Scope::Issue, Scope::Lock, Scope::File, Scope::Read];
 
 /// Scopes that let one see personal data.
 const PERSONAL: [Scope; 2] = [Scope::Issue, Scope::Read];
+
+/// Scopes that let one see an organisation's months.
+pub(crate) const SEEING_MONTHS: [Scope; 2] = [Scope::File, Scope::Read];
 
 /// The problem of an invoice that is unknown, or none of the caller's business.
 pub(crate) fn unknown_invoice(id: impl std::fmt::Display) -> Problem {
@@ -79,7 +82,7 @@ impl<S: Store> Service<S> {
 
     /// Whether the caller may see the months of a seller.
     pub(crate) fn sees_months(&self, caller: &Caller, seller: &OrganisationId) -> Result<bool, Problem> {
-        self.sees_for(caller, seller, &[Scope::File, Scope::Read])
+        self.sees_for(caller, seller, &SEEING_MONTHS)
     }
 
     /// Whether the caller may see the list of an organisation's invoices on one side: a mandate opens the side it is
@@ -93,7 +96,13 @@ impl<S: Store> Service<S> {
         self.sees_for(caller, of, scopes)
     }
 
-    fn sees_for(&self, caller: &Caller, organisation: &OrganisationId, scopes: &[Scope]) -> Result<bool, Problem> {
+    /// Whether the caller may see something of an organisation: its own, or under a mandate with one of the scopes.
+    pub(crate) fn sees_for(
+        &self,
+        caller: &Caller,
+        organisation: &OrganisationId,
+        scopes: &[Scope],
+    ) -> Result<bool, Problem> {
         Ok(caller.sees_everything()
             || caller.id() == organisation
             || self.query().mandated(organisation, caller.id(), scopes)?)

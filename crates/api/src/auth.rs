@@ -8,10 +8,10 @@ use std::sync::Mutex;
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
-use chain::identity::OrganisationId;
+use chain::identity::{KeyId, OrganisationId};
 use chain::jws::KeyReference;
 use chain::login::{LoginError, LoginToken};
-use ledger::organisation::{Organisation, Purpose, Role};
+use ledger::organisation::{Key, Organisation, Purpose, Role};
 use replica::port::Store;
 
 use crate::problem::Problem;
@@ -31,13 +31,29 @@ enum Proof {
     /// A login token that holds.
     Token(Box<LoginToken>),
     /// A login key, in the handshake of the very connection that the request came on.
-    Connection,
+    Connection(KeyId),
 }
 
 impl Caller {
     /// The caller's id.
     pub(crate) fn id(&self) -> &OrganisationId {
         &self.organisation.id
+    }
+
+    /// The key that the caller has proved: its token is signed with it, or its connection was opened with it.
+    pub(crate) fn key(&self) -> &KeyId {
+        match &self.proof {
+            Proof::Token(token) => token.key(),
+            Proof::Connection(key) => key,
+        }
+    }
+
+    /// Until when the caller's proof holds, unix seconds: a token's life, or as long as the key is active.
+    pub(crate) fn expires_at(&self) -> u64 {
+        match &self.proof {
+            Proof::Token(token) => token.expires_at(),
+            Proof::Connection(_) => u64::MAX,
+        }
     }
 
     /// In whose name the caller's work is done.
@@ -67,13 +83,7 @@ impl<S: Store> Service<S> {
         };
         let unknown = || Problem::new("auth.unknown-key");
         let organisation = self.query().organisation(token.organisation())?.ok_or_else(unknown)?;
-        let key = organisation.key(token.key()).ok_or_else(unknown)?;
-        if !key.purposes.contains(&Purpose::Login) {
-            return Err(Problem::new("auth.key-purpose"));
-        }
-        if !key.active {
-            return Err(Problem::new("auth.key-inactive"));
-        }
+        let key = login_key(&organisation, token.key())?;
         let now_s = self.now_s();
         if known.is_some_and(|known| known.by(key)) {
             let expires_at = token.expires_at();
@@ -92,14 +102,10 @@ impl<S: Store> Service<S> {
     pub(crate) fn login_by_connection(&self, named: &KeyReference, proved: &[u8; 32]) -> Result<Caller, Problem> {
         let unknown = || Problem::new("auth.unknown-key");
         let organisation = self.query().organisation(&named.organisation)?.ok_or_else(unknown)?;
-        let key = organisation.key(&named.key).filter(|key| key.public.as_bytes() == proved).ok_or_else(unknown)?;
-        if !key.purposes.contains(&Purpose::Login) {
-            return Err(Problem::new("auth.key-purpose"));
+        if login_key(&organisation, &named.key)?.public.as_bytes() != proved {
+            return Err(unknown());
         }
-        if !key.active {
-            return Err(Problem::new("auth.key-inactive"));
-        }
-        Ok(Caller { organisation, proof: Proof::Connection })
+        Ok(Caller { organisation, proof: Proof::Connection(named.key.clone()) })
     }
 
     /// Holds a write's token against the request and the body it must cover, and uses the token up. Who has proved a key
@@ -116,6 +122,18 @@ impl<S: Store> Service<S> {
     }
 }
 
+/// The key of an organisation, if it may log in with it.
+pub(crate) fn login_key<'o>(organisation: &'o Organisation, id: &KeyId) -> Result<&'o Key, Problem> {
+    let key = organisation.key(id).ok_or_else(|| Problem::new("auth.unknown-key"))?;
+    if !key.purposes.contains(&Purpose::Login) {
+        return Err(Problem::new("auth.key-purpose"));
+    }
+    if !key.active {
+        return Err(Problem::new("auth.key-inactive"));
+    }
+    Ok(key)
+}
+
 /// The text of the one bearer token, if there is an Authorization header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
@@ -128,7 +146,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if scheme.eq_ignore_ascii_case("Bearer") { Ok(Some(token)) } else { Err(malformed()) }
 }
 
-fn rejected(error: &LoginError) -> Problem {
+pub(crate) fn rejected(error: &LoginError) -> Problem {
     Problem::new(error.code()).at("Authorization", "a token that holds", error.to_string())
 }
 

@@ -116,6 +116,36 @@ pub const CODES: &[CodeEntry] = &[
         "Check the leaf index; log in as a party to the invoice.",
     ),
     entry(
+        "events.beyond-tip",
+        Kind::Unavailable,
+        "The cursor names a position that this node has not come to yet.",
+        "Try again in a moment, or ask the node that gave the cursor.",
+    ),
+    entry(
+        "events.cursor",
+        Kind::Malformed,
+        "The cursor is not one that a stream of events gave out.",
+        "Send the id of the last event exactly as it came, or leave it out to begin now.",
+    ),
+    entry(
+        "events.lagging",
+        Kind::Unavailable,
+        "The client takes events more slowly than they happen and is too far behind.",
+        "Go on from the id of the last event; filter more, or take events from the connection before working on them.",
+    ),
+    entry(
+        "events.other-chain",
+        Kind::Malformed,
+        "The cursor belongs to another chain.",
+        "Send a cursor of this chain, or leave it out to begin now.",
+    ),
+    entry(
+        "events.subscriptions",
+        Kind::Limit,
+        "The organisation follows the ledger as often as it may at once.",
+        "Close a stream that is no longer needed; one can carry events for many readers.",
+    ),
+    entry(
         "hosted.key-missing",
         Kind::Forbidden,
         "This node holds no statement key of the caller.",

@@ -60,6 +60,8 @@ struct Inner {
 /// Where requests wait for their statements.
 pub struct Finality {
     waiters: Arc<Semaphore>,
+    /// The height that was committed last in this process.
+    height: watch::Sender<u64>,
     inner: Mutex<Inner>,
 }
 
@@ -73,7 +75,8 @@ impl std::fmt::Debug for Finality {
 impl Finality {
     /// Room for `max_waiters` requests that wait at once.
     pub fn new(max_waiters: usize) -> Self {
-        Self { waiters: Arc::new(Semaphore::new(max_waiters.min(Semaphore::MAX_PERMITS))), inner: Mutex::default() }
+        let waiters = Arc::new(Semaphore::new(max_waiters.min(Semaphore::MAX_PERMITS)));
+        Self { waiters, height: watch::channel(0).0, inner: Mutex::default() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -86,6 +89,13 @@ impl Finality {
         for id in &committed.statements {
             inner.tell(id, Verdict::Decided);
         }
+        drop(inner);
+        self.height.send_replace(committed.height);
+    }
+
+    /// Says when a block was committed: for those who follow the ledger as a whole.
+    pub(crate) fn heights(&self) -> watch::Receiver<u64> {
+        self.height.subscribe()
     }
 
     /// Tells those who wait that statements left the mempool without a block.

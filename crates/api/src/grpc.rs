@@ -12,6 +12,7 @@ mod layer;
 mod ledger;
 mod reimbursement;
 mod status;
+mod subscribe;
 mod writes;
 
 use std::sync::Arc;

@@ -20,6 +20,7 @@ mod connections;
 mod cursor;
 mod docs;
 mod drafting;
+mod feed;
 mod finality;
 mod grpc;
 mod health;

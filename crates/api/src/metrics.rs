@@ -47,6 +47,10 @@ pub(crate) struct Metrics {
     mempool_statements: Gauge<u64, AtomicU64>,
     mempool_bytes: Gauge<u64, AtomicU64>,
     ready: Gauge,
+    pub(crate) subscriptions: Gauge,
+    pub(crate) subscription_items: Counter,
+    pub(crate) subscriptions_lagging: Counter,
+    pub(crate) subscription_lag: Histogram,
 }
 
 /// What is read off the node when somebody asks.
@@ -87,6 +91,14 @@ impl Metrics {
         registry.register("mempool_statements", "Statements that wait", mempool_statements.clone());
         registry.register("mempool_bytes", "Bytes of statements that wait", mempool_bytes.clone());
         registry.register("ready", "Whether the node is ready for work", ready.clone());
+        let (subscriptions, subscription_lag) = (Gauge::default(), Histogram::new(SECONDS));
+        let (subscription_items, subscriptions_lagging) = (Counter::default(), Counter::default());
+        registry.register("subscriptions", "Subscriptions to events open", subscriptions.clone());
+        registry.register("subscription_items", "Events given to subscriptions", subscription_items.clone());
+        let help = "Subscriptions ended because they lay too far behind";
+        registry.register("subscriptions_lagging", help, subscriptions_lagging.clone());
+        let help = "Time from when a committed event was known to follow until a subscription took it";
+        registry.register("subscription_lag_seconds", help, subscription_lag.clone());
         Self {
             registry,
             requests,
@@ -102,6 +114,10 @@ impl Metrics {
             mempool_statements,
             mempool_bytes,
             ready,
+            subscriptions,
+            subscription_items,
+            subscriptions_lagging,
+            subscription_lag,
         }
     }
 
@@ -180,6 +196,10 @@ mod tests {
                 "einvoice_api_mempool_statements gauge",
                 "einvoice_api_mempool_bytes gauge",
                 "einvoice_api_ready gauge",
+                "einvoice_api_subscriptions gauge",
+                "einvoice_api_subscription_items counter",
+                "einvoice_api_subscriptions_lagging counter",
+                "einvoice_api_subscription_lag_seconds histogram",
             ]
         );
         assert!(text.contains("einvoice_api_requests_total{class=\"Ok\"} 1"), "{text}");

@@ -8,7 +8,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::problem::{PROBLEM_JSON, ProblemBody};
 use crate::routes::{
-    archive, filings, invoices, issue, ledger_reads, lists, node_routes, reimbursements, statements, verifications,
+    archive, events, filings, invoices, issue, ledger_reads, lists, node_routes, reimbursements, statements,
+    verifications,
 };
 use crate::schema;
 
@@ -29,6 +30,7 @@ pub fn openapi() -> Description {
         (name = "reimbursements", description = "Locks and closes, with keys that this node holds for the platform."),
         (name = "filings", description = "A seller's months."),
         (name = "verifications", description = "The public check."),
+        (name = "events", description = "The events of the ledger, as they happen."),
         (name = "chain", description = "Receipts, blocks, checkpoints, organisations, the archive."),
         (name = "node", description = "This node."),
     ),
@@ -37,7 +39,7 @@ pub fn openapi() -> Description {
         issue::issue, lists::list, invoices::show, invoices::events, invoices::receipt, invoices::attachment,
         invoices::erase_attachment, invoices::transfer, invoices::act,
         reimbursements::lock, reimbursements::renew, reimbursements::unlock, reimbursements::close,
-        filings::file, filings::show, verifications::verify,
+        events::follow, filings::file, filings::show, verifications::verify,
         ledger_reads::receipt, ledger_reads::block, ledger_reads::checkpoint, ledger_reads::organisation, archive::archive,
         node_routes::limits, node_routes::status, node_routes::livez, node_routes::readyz, node_routes::metrics,
         node_routes::advance_clock,

@@ -45,6 +45,13 @@ pub struct Options {
     /// Dry runs (`:prepare` and `:validate`) under way at once: they need no login and much work. One address may have
     /// half of them.
     pub dry_runs_at_once_max: usize,
+    /// Subscriptions to the events of the ledger at once. Each holds a connection that makes room for nobody.
+    pub subscriptions_max: usize,
+    /// Those of one organisation.
+    pub subscriptions_an_organisation_max: usize,
+    /// Events that a subscription which had come to the tip may lie behind it. So many are kept in memory, while anybody
+    /// follows: some 2 KiB each.
+    pub subscription_lag_events_max: u64,
     /// Login tokens remembered as verified, so that those who read much are verified once.
     pub verified_tokens_max: usize,
     /// Ids of login tokens remembered, because each is good for one write.
@@ -96,11 +103,12 @@ impl Options {
         self.connections_max.saturating_add(self.grpc.calls_an_organisation_max.saturating_mul(2))
     }
 
-    /// How many threads may block at once for the door: each read has one, and each archive that is being written. A
+    /// How many threads may block at once for the door: each read has one, each archive that is being written, and
+    /// what is read for all who follow the ledger. A
     /// thread that lets the next one take its turn is not always idle yet when that one needs a thread, hence a few more.
     #[must_use]
     pub const fn blocking_threads_max(&self) -> usize {
-        self.reads_max + crate::routes::archive::archives_max() + 8
+        self.reads_max + crate::routes::archive::archives_max() + 9
     }
 }
 
@@ -127,6 +135,9 @@ impl Default for Options {
             drain_ms: 15_000,
             reads_max: 32,
             dry_runs_at_once_max: 4,
+            subscriptions_max: 512,
+            subscriptions_an_organisation_max: 16,
+            subscription_lag_events_max: 10_000,
             verified_tokens_max: 10_000,
             token_ids_max: 200_000,
             stall_ms: 180_000,

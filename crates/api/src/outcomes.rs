@@ -19,7 +19,7 @@ use crate::call::header_value;
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::time::format_ms;
-use crate::views::{LeafView, OutcomeView, RecordView, RefusalView, StatementState, StatementView};
+use crate::views::{EventRow, LeafView, OutcomeView, RecordView, RefusalView, StatementState, StatementView};
 
 /// The code of an event that only went down with another.
 const ALL_REFUSED: &str = "statement.all-refused";
@@ -108,6 +108,25 @@ impl<S: Store> Service<S> {
             | Record::Reported { .. } => {}
         }
         Ok(view)
+    }
+
+    /// An event with all that became of it, for those who may see all of it.
+    pub(crate) fn event_row(&self, event: &EventView) -> Result<EventRow, Problem> {
+        let outcome = self.outcome(event)?;
+        Ok(EventRow {
+            leaf_index: event.leaf,
+            leaf_hash: Some(outcome.leaf_hash),
+            kind: outcome.kind,
+            code: outcome.code,
+            organisation: event.statement.header().organisation.to_string(),
+            statement: Some(event.statement.id().to_string()),
+            height: event.height,
+            time: format_ms(event.time_ms),
+            record: outcome.record,
+            original: outcome.original,
+            refusal: outcome.refusal,
+            receipt: Some(outcome.receipt),
+        })
     }
 
     fn original_record(&self, original: LeafRef) -> Result<Option<RecordView>, Problem> {

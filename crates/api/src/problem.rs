@@ -152,6 +152,11 @@ impl Problem {
         &self.body.code
     }
 
+    /// What the code means, and what can be done about it.
+    pub(crate) fn texts(&self) -> (&str, &str) {
+        (&self.body.title, &self.body.detail)
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

@@ -35,7 +35,7 @@ impl<S: Store> Service<S> {
             };
             // The receipt carries the event's hash, from which the id of a claim can be found by trying.
             return match claim_of(&event.event()?) {
-                Some((claim, enterprise)) => Ok(sees_claim(caller, event, claim, enterprise, &record)),
+                Some((claim, enterprise)) => Ok(sees_claim(caller.id(), event, claim, enterprise, &record)),
                 None => self.sees(caller, &record),
             };
         }

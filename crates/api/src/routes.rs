@@ -1,6 +1,7 @@
 //! The routes: paths to handlers. Handlers extract, convert, call and convert.
 
 pub(crate) mod archive;
+pub(crate) mod events;
 pub(crate) mod filings;
 pub(crate) mod invoices;
 pub(crate) mod issue;
@@ -45,6 +46,7 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/v1/blocks/{height}", get(ledger_reads::block::<S>))
         .route("/v1/checkpoints/latest", get(ledger_reads::checkpoint::<S>))
         .route("/v1/organisations/{id}", get(ledger_reads::organisation::<S>))
+        .route("/v1/events", get(events::follow::<S>))
         .route("/v1/archive", get(archive::archive::<S>))
         .route("/v1/verifications", post(verifications::verify::<S>))
         .route("/v1/limits", get(node_routes::limits::<S>))

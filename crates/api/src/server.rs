@@ -186,6 +186,8 @@ impl<S: Store> Door<S> {
             }
         }
         drop(listener);
+        // Streams of events never end by themselves.
+        self.service.feed.close();
         let open = tasks.len();
         let drain = Duration::from_millis(self.options().drain_ms);
         let drained = tokio::time::timeout(drain, self.graceful.shutdown()).await.is_ok();

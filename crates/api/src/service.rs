@@ -17,6 +17,7 @@ use crate::attachments::UnderWay;
 use crate::auth::{Caller, TokenIds};
 use crate::call::Call;
 use crate::connections::Connections;
+use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::quota::{CallQuotas, Quotas};
@@ -42,6 +43,7 @@ pub(crate) struct Service<S: Store> {
     pub(crate) dry_runs: Arc<Shares<IpAddr>>,
     pub(crate) grpc_connections: Arc<Connections>,
     pub(crate) calls: CallQuotas,
+    pub(crate) feed: Arc<Feed>,
     turns: Arc<Turns>,
     /// The log checkpoint signed last, and of which height it is.
     note: Mutex<Option<(u64, Bytes)>>,
@@ -73,6 +75,7 @@ impl<S: Store> Service<S> {
             ),
             calls: CallQuotas::new(&app.options.grpc),
             dry_runs: halves(app.options.dry_runs_at_once_max),
+            feed: Feed::new(&app.options),
             turns: Turns::new(app.options.reads_max),
             note: Mutex::default(),
             evidence: Mutex::default(),

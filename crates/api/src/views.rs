@@ -4,6 +4,7 @@
 //! RFC 3339 strings in UTC with milliseconds, hashes lowercase hex.
 
 mod chain_views;
+mod cloud_event;
 mod invoice_view;
 mod outcome;
 mod statement;
@@ -12,6 +13,7 @@ pub use chain_views::{
     BlockView, CommitView, ConsensusView, DirectoryKey, DirectoryView, EquivocationView, EvidenceView, HealthView,
     LimitsView, PeerStatusView, StatusView,
 };
+pub use cloud_event::CloudEvent;
 pub use invoice_view::{
     EventPage, EventRow, FiledView, FilingView, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView,
     TotalsView,

@@ -134,6 +134,12 @@ pub(crate) struct HttpConfig {
     pub(crate) bodies_bytes_max: usize,
     /// Those of one address at most (IPv6: of one /64).
     pub(crate) bodies_bytes_an_address_max: usize,
+    /// Streams of events at most. Each holds a connection that makes room for nobody.
+    pub(crate) subscriptions_max: usize,
+    /// Those of one organisation at most.
+    pub(crate) subscriptions_an_organisation_max: usize,
+    /// Events that a stream may lie behind before its client is told to begin again; so many are kept in memory.
+    pub(crate) subscription_lag_events_max: u64,
 }
 
 impl Default for HttpConfig {
@@ -151,6 +157,9 @@ impl Default for HttpConfig {
             connections_an_address_max: 256,
             bodies_bytes_max: 64 * 1024 * 1024,
             bodies_bytes_an_address_max: 16 * 1024 * 1024,
+            subscriptions_max: 512,
+            subscriptions_an_organisation_max: 16,
+            subscription_lag_events_max: 10_000,
         }
     }
 }
@@ -407,6 +416,9 @@ impl Config {
             ("http.body-bytes-max", self.http.body_bytes_max == 0),
             ("http.page-rows-max", self.http.page_rows_max == 0),
             ("http.connections-max", self.http.connections_max == 0),
+            ("http.subscriptions-max", self.http.subscriptions_max == 0),
+            ("http.subscriptions-an-organisation-max", self.http.subscriptions_an_organisation_max == 0),
+            ("http.subscription-lag-events-max", self.http.subscription_lag_events_max == 0),
             ("http.connections-an-address-max", self.http.connections_an_address_max == 0),
             ("http.bodies-bytes-max", self.http.bodies_bytes_max < self.http.body_bytes_max),
             ("http.bodies-bytes-an-address-max", self.http.bodies_bytes_an_address_max < self.http.body_bytes_max),
@@ -474,6 +486,9 @@ impl Config {
             connections_an_address_max: self.http.connections_an_address_max,
             bodies_bytes_max: self.http.bodies_bytes_max,
             bodies_bytes_an_address_max: self.http.bodies_bytes_an_address_max,
+            subscriptions_max: self.http.subscriptions_max,
+            subscriptions_an_organisation_max: self.http.subscriptions_an_organisation_max,
+            subscription_lag_events_max: self.http.subscription_lag_events_max,
             drain_ms: self.shutdown.drain_ms_max,
             // Three heartbeats without a block are too many.
             stall_ms: self.blocks.heartbeat_ms.saturating_mul(3),

@@ -3,6 +3,8 @@
 //! What is read together is immutable (leaves, bodies, tiles) or one row, so no snapshot is needed.
 //! Every list has a limit and a cursor.
 
+mod stream;
+
 use std::ops::Bound;
 use std::sync::Arc;
 

@@ -34,6 +34,7 @@ pub(crate) struct Decided {
 pub(crate) struct RecentBlock {
     height: u64,
     time_ms: i64,
+    first_leaf: u64,
     bytes: usize,
     statements: BTreeMap<StatementId, Decided>,
 }
@@ -54,7 +55,29 @@ impl RecentBlock {
             leaf += u64::try_from(outcomes.len()).expect("a statement has at most 1,000 events");
             (statement.id(), Decided { statement, first_leaf, outcomes })
         });
-        Self { height, time_ms, bytes, statements: decided.collect() }
+        Self { height, time_ms, first_leaf, bytes, statements: decided.collect() }
+    }
+
+    /// Events from a leaf of this block on; `None` when it is another block's.
+    fn events_from(&self, leaf: u64, limit: usize) -> Option<Vec<EventView>> {
+        let end = |decided: &Decided| {
+            decided.first_leaf + u64::try_from(decided.outcomes.len()).expect("a statement has at most 1,000 events")
+        };
+        let last = self.statements.values().map(end).max()?;
+        if !(self.first_leaf..last).contains(&leaf) {
+            return None;
+        }
+        let mut decided: Vec<&Decided> = self.statements.values().filter(|decided| end(decided) > leaf).collect();
+        decided.sort_unstable_by_key(|decided| decided.first_leaf);
+        let mut events = Vec::new();
+        for decided in decided {
+            let wanted = self.events(decided).into_iter().filter(|event| event.leaf >= leaf);
+            events.extend(wanted.take(limit - events.len()));
+            if events.len() >= limit {
+                break;
+            }
+        }
+        Some(events)
     }
 
     fn events(&self, decided: &Decided) -> Vec<EventView> {
@@ -96,5 +119,12 @@ impl Recent {
         let blocks: Vec<_> =
             self.0.lock().expect("nothing panics while it holds the newest blocks").iter().cloned().collect();
         blocks.iter().find_map(|block| block.statements.get(id).map(|decided| block.events(decided)))
+    }
+
+    /// Events from a leaf on, of the block that holds it, when it is one of these.
+    pub(crate) fn events_from(&self, leaf: u64, limit: usize) -> Option<Vec<EventView>> {
+        let blocks: Vec<_> =
+            self.0.lock().expect("nothing panics while it holds the newest blocks").iter().cloned().collect();
+        blocks.iter().find_map(|block| block.events_from(leaf, limit))
     }
 }

@@ -7,18 +7,19 @@ use replica::port::Store;
 use wire::generated::event_outcome::Record;
 use wire::generated::{
     Claim, ClaimStatus, ClosedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty, InvoiceValidity, IssuedRecord,
-    LeafReference, LeaseRecord, PreparedStatement, RefusalReason, ReportedRecord, StandingEvent, StatementResult,
-    StatementState, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
+    LeafReference, LeaseRecord, LedgerEvent, PreparedStatement, RefusalReason, ReportedRecord, StandingEvent,
+    StatementResult, StatementState, SubscribeResponse, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
 };
 
 use crate::auth::Caller;
+use crate::feed::{Delivery, event_type};
 use crate::invoice_state::reimbursement;
 use crate::outcomes::DecidedStatement;
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::time::parse_ms;
 use crate::views::{
-    InvoiceView, LeafView, OutcomeView, PartyView, Prepared, RecordView, ReimbursementView, StandingView,
+    InvoiceView, LeafView, OutcomeView, PartyView, Prepared, RecordView, RefusalView, ReimbursementView, StandingView,
 };
 
 fn ms(text: &str) -> i64 {
@@ -53,11 +54,40 @@ pub(crate) fn outcome(view: &OutcomeView) -> EventOutcome {
         leaf_hash: view.leaf_hash.clone(),
         record: view.record.as_ref().map(record),
         original: view.original.as_ref().map(leaf),
-        refusal: view.refusal.as_ref().map(|refusal| RefusalReason {
-            expected: refusal.expected.clone(),
-            found: refusal.found.clone(),
-            standing: refusal.standing.as_ref().map(standing),
-        }),
+        refusal: view.refusal.as_ref().map(refusal),
+    }
+}
+
+/// An event of the feed, as its reader sees it.
+pub(crate) fn delivery(delivery: &Delivery) -> SubscribeResponse {
+    let (item, row) = (&delivery.item, delivery.row());
+    let outcome = EventOutcome {
+        event_index: 0,
+        kind: row.kind.clone(),
+        code: row.code.clone(),
+        subject: item.subject.clone(),
+        leaf_index: row.leaf_index,
+        leaf_hash: row.leaf_hash.clone().unwrap_or_default(),
+        record: row.record.as_ref().map(record),
+        original: row.original.as_ref().map(leaf),
+        refusal: row.refusal.as_ref().map(refusal),
+    };
+    let event = LedgerEvent {
+        r#type: event_type(item.kind, &row.code),
+        organisation: row.organisation.clone(),
+        height: row.height,
+        time_ms: ms(&row.time),
+        statement_id: row.statement.clone().unwrap_or_default(),
+        outcome: Some(outcome),
+    };
+    SubscribeResponse { cursor: item.cursor.to_string(), event: Some(event) }
+}
+
+fn refusal(view: &RefusalView) -> RefusalReason {
+    RefusalReason {
+        expected: view.expected.clone(),
+        found: view.found.clone(),
+        standing: view.standing.as_ref().map(standing),
     }
 }
 

@@ -37,6 +37,9 @@ const MEDIA_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
 /// Paths of calls with one message each way. The others (health, reflection) may go on for ever.
 const OWN_PATHS: &str = "/einvoice.v1.";
 
+/// The one of them whose answer has no end.
+const SUBSCRIBE: &str = "/einvoice.v1.LedgerService/Subscribe";
+
 /// Bytes before a message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 
@@ -106,6 +109,7 @@ async fn admitted<S: Store>(state: State<S>, request: Request, next: Next, id: &
         response.extensions_mut().insert(Endless);
         return Ok(response);
     }
+    let follows = call.parts.uri.path() == SUBSCRIBE;
     let context = Context {
         id: id.to_owned(),
         path: call.parts.uri.path().to_owned(),
@@ -125,8 +129,12 @@ async fn admitted<S: Store>(state: State<S>, request: Request, next: Next, id: &
         request.extensions_mut().insert(context);
         Ok::<_, Problem>(next.run(request).await)
     };
-    let answered = tokio::time::timeout_at(until, answered).await;
+    let mut answered = tokio::time::timeout_at(until, answered).await;
     drop(share);
+    if follows && let Ok(Ok(response)) = &mut answered {
+        // Subscriptions are counted by the feed.
+        response.extensions_mut().insert(Endless);
+    }
     answered.unwrap_or_else(|_| Err(overdue(asked.is_some_and(|asked| asked <= longest), entered.get())))
 }
 

@@ -9,10 +9,12 @@ use wire::generated::ledger_service_server::LedgerService;
 use wire::generated::{
     GetInvoiceRequest, GetInvoiceResponse, GetReceiptRequest, GetReceiptResponse, ListInvoicesRequest,
     ListInvoicesResponse, PrepareRequest, PrepareResponse, StatementMode, SubmitRequest, SubmitResponse,
+    SubscribeRequest,
 };
 
 use super::events::{required, wrong};
 use super::reimbursement::{said, wanted};
+use super::subscribe::Events;
 use super::writes::{Form, Purpose, Writing};
 use super::{Handlers, convert, events};
 use crate::access::parse_id;
@@ -30,6 +32,8 @@ const ROW_BYTES: usize = 1_024;
 
 #[tonic::async_trait]
 impl<S: Store> LedgerService for Handlers<S> {
+    type SubscribeStream = Events;
+
     async fn prepare(&self, request: Request<PrepareRequest>) -> Result<Response<PrepareResponse>, Status> {
         self.read(request, |service, _, message| {
             check_count(message.events.len())?;
@@ -121,6 +125,10 @@ impl<S: Store> LedgerService for Handlers<S> {
             }
         })
         .await
+    }
+
+    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Events>, Status> {
+        self.follow(request).await
     }
 
     async fn get_receipt(&self, request: Request<GetReceiptRequest>) -> Result<Response<GetReceiptResponse>, Status> {

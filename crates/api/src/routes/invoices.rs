@@ -8,9 +8,11 @@ use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chain::hash::Hash;
-use ledger::event::{Event, Recipient, Transfer, Void, VoidReason};
+use chain::identity::OrganisationId;
+use ledger::event::{ClaimId, Event, Recipient, Transfer, Void, VoidReason};
 use ledger::record::InvoiceRecord;
 use replica::port::Store;
+use replica::query::EventView;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -24,8 +26,7 @@ use crate::hosted::Shows;
 use crate::problem::Problem;
 use crate::schema;
 use crate::service::Service;
-use crate::time::format_ms;
-use crate::views::{EventPage, EventResult, EventRow, InvoiceView, RecordView, RefusalView, StatementView};
+use crate::views::{EventPage, EventResult, EventRow, InvoiceView, StatementView};
 
 /// Events of a page at most: each may stand in a statement of 2 MiB.
 pub(crate) const EVENTS_PAGE_MAX: usize = 100;
@@ -161,32 +162,17 @@ impl<S: Store> Reader<'_, S> {
         if claim.is_some() && !self.sees_lock {
             return Ok(None);
         }
-        let outcome = self.service.outcome(&event)?;
-        let mut row = EventRow {
-            leaf_index: leaf,
-            leaf_hash: Some(outcome.leaf_hash),
-            kind: outcome.kind,
-            code: outcome.code,
-            organisation: event.statement.header().organisation.to_string(),
-            statement: Some(event.statement.id().to_string()),
-            height: event.height,
-            time: format_ms(event.time_ms),
-            record: outcome.record,
-            original: outcome.original,
-            refusal: outcome.refusal,
-            receipt: Some(outcome.receipt),
-        };
-        match claim {
-            Some((claim, enterprise)) if !sees_claim(self.caller, &event, claim, enterprise, self.record) => {
-                row.record = row.record.map(RecordView::without_token);
-                (row.leaf_hash, row.statement, row.receipt) = (None, None, None);
-                (row.original, row.refusal) = (None, None);
-            }
+        let row = self.service.event_row(&event)?;
+        Ok(Some(match claim {
+            Some((claim, enterprise)) if !self.sees_claim(&event, claim, enterprise) => row.without_claim(),
             // A lock in the way of another event is a lock all the same.
-            None if !self.sees_lock => row.refusal = row.refusal.map(RefusalView::without_standing),
-            Some(_) | None => {}
-        }
-        Ok(Some(row))
+            None if !self.sees_lock => row.without_standing(),
+            Some(_) | None => row,
+        }))
+    }
+
+    fn sees_claim(&self, event: &EventView, claim: &ClaimId, enterprise: Option<&OrganisationId>) -> bool {
+        self.caller.sees_everything() || sees_claim(self.caller.id(), event, claim, enterprise, self.record)
     }
 }
 

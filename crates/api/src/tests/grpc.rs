@@ -4,6 +4,7 @@ mod abuse;
 mod calls;
 mod client;
 mod deadlines;
+mod feed;
 mod logins;
 mod raw;
 mod refusals;

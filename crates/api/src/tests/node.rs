@@ -14,7 +14,7 @@ use chain::suite::Suite;
 use replica::memory::MemoryStore;
 use replica::mempool::{Limits, Mempool};
 use replica::query::Query;
-use replica::replica::Replica;
+use replica::replica::{Check, Replica};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -52,12 +52,14 @@ pub(crate) struct Setup {
     pub(crate) tls: Option<Tls>,
     pub(crate) grpc_tls: Option<Tls>,
     pub(crate) dev: bool,
+    /// The node whose blocks it takes over; it makes none of its own.
+    pub(crate) follows: Option<Query<MemoryStore>>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let options = Options { verifications_a_minute: 1_000, ..Options::default() };
-        Self { options, mempool: Limits::default(), tls: None, grpc_tls: None, dev: true }
+        Self { options, mempool: Limits::default(), tls: None, grpc_tls: None, dev: true, follows: None }
     }
 }
 
@@ -78,6 +80,7 @@ pub(crate) struct Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        self.app.health.stopping();
         self.shutdown.cancel();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -129,7 +132,10 @@ impl Node {
         app.health.committed(0, NOON);
         let gate = Arc::new(Mutex::new(()));
         let (driven, driver_gate) = (Arc::clone(&app), Arc::clone(&gate));
-        thread::spawn(move || drive(replica, &driven, &woken, &driver_gate));
+        match setup.follows {
+            None => thread::spawn(move || drive(replica, &driven, &woken, &driver_gate)),
+            Some(other) => thread::spawn(move || follow(replica, &driven, &other)),
+        };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -277,6 +283,22 @@ fn drive(mut replica: Replica<MemoryStore>, app: &App<MemoryStore>, woken: &mpsc
             app.health.committed(committed.height, app.clock.now_ms());
             app.finality.committed(&committed);
         }
+    }
+}
+
+/// Takes over the blocks of another node, as soon as it has them, until the door closes.
+fn follow(mut replica: Replica<MemoryStore>, app: &App<MemoryStore>, other: &Query<MemoryStore>) {
+    while !app.health.readiness().stopping {
+        let next = replica.tip().progress.height + 1;
+        if other.tip().progress.height < next {
+            thread::yield_now();
+            continue;
+        }
+        let Some(block) = other.committed_block(next).unwrap() else { continue };
+        assert_eq!(replica.check(&block.body.block, None, &app.mempool).unwrap(), Check::Valid);
+        let committed = replica.commit(&block.certificate).unwrap();
+        app.health.committed(committed.height, app.clock.now_ms());
+        app.finality.committed(&committed);
     }
 }
 

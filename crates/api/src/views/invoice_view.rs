@@ -168,6 +168,22 @@ pub struct EventRow {
     pub receipt: Option<String>,
 }
 
+impl EventRow {
+    /// What those see to whom the claim is no business: that there is one. Hashes that cover its id count as the id.
+    pub(crate) fn without_claim(mut self) -> Self {
+        self.record = self.record.map(RecordView::without_token);
+        (self.leaf_hash, self.statement, self.receipt) = (None, None, None);
+        (self.original, self.refusal) = (None, None);
+        self
+    }
+
+    /// Without who stood in the way of it.
+    pub(crate) fn without_standing(mut self) -> Self {
+        self.refusal = self.refusal.map(RefusalView::without_standing);
+        self
+    }
+}
+
 /// A page of events, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EventPage {

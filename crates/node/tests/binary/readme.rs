@@ -48,6 +48,7 @@ fn every_command_of_the_readme_works_as_it_stands() {
         "reimbursement.already-locked",
         "\nclosed\n",
         "outcomes.0.code: repeated",
+        "cn.einvoice.invoice.closed.v1",
         "level       replay",
         "level       log",
         "complete     a node starts on it",

@@ -1,0 +1,114 @@
+//! Who sees an event, all at once: an event is looked at once, however many follow the ledger.
+//!
+//! It says the same as `/v1/invoices/{id}/events` and `/v1/receipts/{leaf}` say to each caller, of the state as it stands
+//! now; a test holds the three against each other. Agencies and auditors see all of everything and are not listed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chain::identity::OrganisationId;
+use invoice::InvoiceId;
+use ledger::organisation::{Mandate, Scope};
+use ledger::outcome::Record;
+use ledger::record::{Claim, InvoiceRecord};
+use replica::port::Store;
+use replica::query::EventView;
+
+use crate::access::{SEEING, SEEING_MONTHS};
+use crate::claims::{SEEING_LOCKS, claim_of, sees_claim};
+use crate::problem::Problem;
+use crate::service::Service;
+
+/// How much of an event somebody sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sight {
+    /// Without what is between others.
+    Part,
+    /// All of it.
+    Whole,
+}
+
+/// Who sees an event, and how much.
+pub(crate) type Audience = BTreeMap<OrganisationId, Sight>;
+
+/// Looks at events for those who see them. Mandates are read once for all events that are looked at together.
+pub(crate) struct Looker<'l, S: Store> {
+    service: &'l Service<S>,
+    now_ms: i64,
+    mandates: BTreeMap<OrganisationId, Vec<Mandate>>,
+}
+
+impl<'l, S: Store> Looker<'l, S> {
+    pub(crate) fn new(service: &'l Service<S>) -> Self {
+        Self { service, now_ms: service.query().tip().progress.time_ms, mandates: BTreeMap::new() }
+    }
+
+    /// Who sees an event.
+    pub(crate) fn audience(&mut self, event: &EventView) -> Result<Audience, Problem> {
+        let mut audience = Audience::new();
+        // What one signed is no secret to one, whatever became of it.
+        audience.insert(event.statement.header().organisation.clone(), Sight::Whole);
+        let subject = &event.outcome.subject;
+        if let Ok(id) = subject.parse::<InvoiceId>() {
+            if let Some(record) = self.service.query().invoice(&id)? {
+                self.of_invoice(event, &record, &mut audience)?;
+            }
+        } else if let Some((seller, _)) = subject.strip_prefix("filing:").and_then(|rest| rest.split_once('/'))
+            && let Ok(seller) = OrganisationId::new(seller)
+        {
+            let mandated = self.mandated(&seller, &SEEING_MONTHS)?;
+            audience.extend(mandated.into_iter().map(|id| (id, Sight::Whole)));
+            audience.insert(seller, Sight::Whole);
+        }
+        Ok(audience)
+    }
+
+    fn of_invoice(&mut self, event: &EventView, record: &InvoiceRecord, to: &mut Audience) -> Result<(), Problem> {
+        let query = self.service.query();
+        let (buyer, holder) = (query.organisation_of(&record.buyer)?, query.organisation_of(&record.holder)?);
+        let claimants = match &record.claim {
+            Claim::Open => Vec::new(),
+            Claim::Locked(lock) => vec![&lock.platform, &lock.enterprise],
+            Claim::Closed(closed) => vec![&closed.platform, &closed.enterprise],
+        };
+        let mut see_locks: BTreeSet<OrganisationId> = claimants.into_iter().cloned().collect();
+        let mut see = see_locks.clone();
+        if let Some(holder) = &holder {
+            see_locks.extend(self.mandated(holder, &SEEING_LOCKS)?);
+            see_locks.insert(holder.clone());
+        }
+        for party in [Some(&record.seller), buyer.as_ref(), holder.as_ref()].into_iter().flatten() {
+            see.extend(self.mandated(party, &SEEING)?);
+            see.insert(party.clone());
+        }
+        let signed = event.event()?;
+        if let Some((claim, enterprise)) = claim_of(&signed) {
+            // When a lock began is told by its very place between the other events.
+            for id in see.intersection(&see_locks).chain(enterprise) {
+                let whole = sees_claim(id, event, claim, enterprise, record);
+                to.entry(id.clone()).or_insert(if whole { Sight::Whole } else { Sight::Part });
+            }
+            return Ok(());
+        }
+        let standing = names_standing(event)?;
+        for id in see {
+            // A lock in the way of another event is a lock all the same.
+            let whole = !standing || see_locks.contains(&id);
+            to.entry(id).or_insert(if whole { Sight::Whole } else { Sight::Part });
+        }
+        Ok(())
+    }
+
+    /// Who may act for an organisation in any of the scopes now.
+    fn mandated(&mut self, from: &OrganisationId, scopes: &[Scope]) -> Result<Vec<OrganisationId>, Problem> {
+        if !self.mandates.contains_key(from) {
+            self.mandates.insert(from.clone(), self.service.query().mandates_of(from)?);
+        }
+        let allowed = |mandate: &&Mandate| scopes.iter().any(|scope| mandate.allows(*scope, self.now_ms));
+        Ok(self.mandates[from].iter().filter(allowed).map(|mandate| mandate.to.clone()).collect())
+    }
+}
+
+/// Whether an event was refused because of another that stands.
+fn names_standing(event: &EventView) -> Result<bool, Problem> {
+    Ok(matches!(event.record()?, Record::Refused(refused) if refused.standing.is_some()))
+}

@@ -1,0 +1,229 @@
+//! Items: events as those who follow the ledger get them, decoded and rendered once for all.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
+use chain::identity::{ChainId, OrganisationId};
+use ledger::outcome::{ACCEPTED, REPEATED};
+use replica::port::Store;
+use replica::query::EventView;
+use tokio::time::Instant;
+
+use super::audience::{Audience, Looker, Sight};
+use super::cursor::Cursor;
+use crate::claims::claim_of;
+use crate::problem::Problem;
+use crate::service::Service;
+use crate::views::{CloudEvent, EventRow};
+
+/// One event, as different readers see it.
+#[derive(Debug)]
+pub(crate) struct Item {
+    /// Its leaf in the log.
+    pub(crate) leaf: u64,
+    /// The position behind it.
+    pub(crate) cursor: Cursor,
+    /// What kind of event.
+    pub(crate) kind: &'static str,
+    /// What it is about: an invoice's id, `reference:…`, `filing:…` or `evidence:…`.
+    pub(crate) subject: String,
+    chain: ChainId,
+    whole: Rendered,
+    /// Only where somebody sees a part.
+    part: Option<Rendered>,
+    audience: Audience,
+}
+
+#[derive(Debug)]
+struct Rendered {
+    row: EventRow,
+    frame: OnceLock<Bytes>,
+}
+
+impl Rendered {
+    fn new(row: EventRow) -> Self {
+        Self { row, frame: OnceLock::new() }
+    }
+}
+
+impl Item {
+    /// An event and those who see it.
+    pub(crate) fn new<S: Store>(service: &Service<S>, event: &EventView, audience: Audience) -> Result<Self, Problem> {
+        let row = service.event_row(event)?;
+        let part = if audience.values().any(|sight| *sight == Sight::Part) {
+            let claim = claim_of(&event.event()?).is_some();
+            let row = row.clone();
+            Some(Rendered::new(if claim { row.without_claim() } else { row.without_standing() }))
+        } else {
+            None
+        };
+        let chain = service.query().chain().clone();
+        Ok(Self {
+            leaf: event.leaf,
+            cursor: Cursor::new(&chain, event.leaf.saturating_add(1)),
+            kind: event.kind()?,
+            subject: event.outcome.subject.clone(),
+            chain,
+            whole: Rendered::new(row),
+            part,
+            audience,
+        })
+    }
+
+    /// Who sees it.
+    pub(crate) fn audience(&self) -> &Audience {
+        &self.audience
+    }
+
+    fn rendered(&self, sight: Sight) -> &Rendered {
+        match sight {
+            Sight::Whole => &self.whole,
+            // Without a rendering of its own a part is never given.
+            Sight::Part => self.part.as_ref().unwrap_or(&self.whole),
+        }
+    }
+}
+
+/// An item for one reader.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    /// The item.
+    pub(crate) item: Arc<Item>,
+    /// How much the reader sees of it.
+    sight: Sight,
+}
+
+impl Delivery {
+    pub(crate) fn new(item: &Arc<Item>, sight: Sight) -> Self {
+        Self { item: Arc::clone(item), sight }
+    }
+
+    /// The event, as the reader sees it.
+    pub(crate) fn row(&self) -> &EventRow {
+        &self.item.rendered(self.sight).row
+    }
+
+    /// The same in the JSON format of `CloudEvents` 1.0.
+    pub(crate) fn json(&self) -> Vec<u8> {
+        let (item, row) = (&self.item, self.row());
+        let event = CloudEvent {
+            specversion: "1.0",
+            id: item.cursor.to_string(),
+            source: item.chain.to_string(),
+            kind: event_type(item.kind, &row.code),
+            subject: item.subject.clone(),
+            time: row.time.clone(),
+            datacontenttype: "application/json",
+            data: row.clone(),
+        };
+        serde_json::to_vec(&event).expect("strings and numbers always serialise")
+    }
+
+    /// The same as a server-sent event, rendered once for all.
+    pub(crate) fn frame(&self) -> Bytes {
+        let render = || {
+            let mut frame = format!("id: {}\ndata: ", self.item.cursor).into_bytes();
+            frame.extend_from_slice(&self.json());
+            frame.extend_from_slice(b"\n\n");
+            frame.into()
+        };
+        self.item.rendered(self.sight).frame.get_or_init(render).clone()
+    }
+}
+
+/// The type of an event in `CloudEvents`: what happened to what, whether it was refused or repeated, and the version of its data.
+pub(crate) fn event_type(kind: &str, code: &str) -> String {
+    let (thing, done) = match kind {
+        "issue" => ("invoice", "issued"),
+        "transfer" => ("invoice", "transferred"),
+        "lock" => ("invoice", "locked"),
+        "renew" => ("invoice", "renewed"),
+        "unlock" => ("invoice", "unlocked"),
+        "close" => ("invoice", "closed"),
+        "void" => ("invoice", "voided"),
+        "file" => ("filing", "filed"),
+        _ => ("evidence", "reported"),
+    };
+    match code {
+        ACCEPTED => format!("cn.einvoice.{thing}.{done}.v1"),
+        REPEATED => format!("cn.einvoice.{thing}.{kind}-repeated.v1"),
+        _ => format!("cn.einvoice.{thing}.{kind}-refused.v1"),
+    }
+}
+
+/// Events next to each other in the log.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The leaf of the first.
+    pub(crate) first: u64,
+    /// The leaf behind the last.
+    pub(crate) next: u64,
+    /// Since when they are known here.
+    pub(crate) since: Instant,
+    items: Vec<Arc<Item>>,
+    /// Which of them each organisation sees: most readers see few of a block.
+    seen: BTreeMap<OrganisationId, Vec<usize>>,
+}
+
+impl Batch {
+    /// The batch of the events from a leaf on, at most `limit`; `None` where the log ends.
+    pub(crate) fn read<S: Store>(service: &Service<S>, first: u64, limit: usize) -> Result<Option<Self>, Problem> {
+        let since = Instant::now();
+        let events = service.query().events_from(first, limit)?;
+        let Some(last) = events.last() else { return Ok(None) };
+        let next = last.leaf.saturating_add(1);
+        let mut looker = Looker::new(service);
+        let (mut items, mut seen) = (Vec::with_capacity(events.len()), BTreeMap::<_, Vec<_>>::new());
+        for event in &events {
+            let audience = looker.audience(event)?;
+            for id in audience.keys() {
+                seen.entry(id.clone()).or_default().push(items.len());
+            }
+            items.push(Arc::new(Item::new(service, event, audience)?));
+        }
+        Ok(Some(Self { first, next, since, items, seen }))
+    }
+
+    /// Its items from a leaf on that an organisation sees; all of them for those who see everything.
+    pub(crate) fn from(&self, leaf: u64, of: Option<&OrganisationId>) -> Box<dyn Iterator<Item = &Arc<Item>> + '_> {
+        match of {
+            None => {
+                let skipped = self.items.partition_point(|item| item.leaf < leaf);
+                Box::new(self.items[skipped..].iter())
+            }
+            Some(of) => {
+                let places = self.seen.get(of).map(Vec::as_slice).unwrap_or_default();
+                Box::new(places.iter().map(|place| &self.items[*place]).filter(move |item| item.leaf >= leaf))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::event::Event;
+
+    use super::*;
+
+    #[test]
+    fn the_types_of_events_do_not_move() {
+        let types = Event::KINDS.map(|kind| event_type(kind, ACCEPTED));
+        assert_eq!(
+            types,
+            [
+                "cn.einvoice.invoice.issued.v1",
+                "cn.einvoice.invoice.transferred.v1",
+                "cn.einvoice.invoice.locked.v1",
+                "cn.einvoice.invoice.renewed.v1",
+                "cn.einvoice.invoice.unlocked.v1",
+                "cn.einvoice.invoice.closed.v1",
+                "cn.einvoice.invoice.voided.v1",
+                "cn.einvoice.filing.filed.v1",
+                "cn.einvoice.evidence.reported.v1",
+            ]
+        );
+        assert_eq!(event_type("lock", "reimbursement.already-locked"), "cn.einvoice.invoice.lock-refused.v1");
+        assert_eq!(event_type("file", REPEATED), "cn.einvoice.filing.file-repeated.v1");
+    }
+}
