@@ -19,8 +19,11 @@ USER 10001:10001
 WORKDIR /node
 ENV EINVOICE_HTTP_LISTEN=0.0.0.0:8443 \
     EINVOICE_HTTP_TLS_CERTIFICATE=/node/tls/certificate.pem \
-    EINVOICE_HTTP_TLS_KEY=/node/tls/key.pem
-EXPOSE 8443 7101
+    EINVOICE_HTTP_TLS_KEY=/node/tls/key.pem \
+    EINVOICE_GRPC_LISTEN=0.0.0.0:9443 \
+    EINVOICE_GRPC_TLS_CERTIFICATE=/node/tls/certificate.pem \
+    EINVOICE_GRPC_TLS_KEY=/node/tls/key.pem
+EXPOSE 8443 9443 7101
 # Not only alive: caught up, in reach of a quorum, and with room on the disk. For a certificate that is not self-signed or
 # does not name localhost, say in --url and --ca what it can be verified with.
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=3 \

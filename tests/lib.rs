@@ -6,6 +6,7 @@ pub mod consortium;
 pub mod events;
 pub mod fuzzing;
 pub mod network;
+pub mod platform;
 pub mod simulation;
 pub mod trap;
 pub mod trial;

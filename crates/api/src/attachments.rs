@@ -28,7 +28,7 @@ use crate::service::Service;
 use crate::turns::Name;
 
 /// Attachments beside a statement at most: one for each event.
-const ATTACHMENTS_MAX: usize = 1_000;
+pub(crate) const ATTACHMENTS_MAX: usize = 1_000;
 
 /// Reads attachments from base64url, and checks them.
 pub(crate) fn read_attachments(texts: &[String]) -> Result<Vec<(Hash, Vec<u8>)>, Problem> {

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
 use chain::identity::{KeyId, OrganisationId};
+use chain::jws::KeyReference;
 use chain::login::{LoginError, LoginToken};
 use ledger::organisation::{Key, Organisation, Purpose, Role};
 use replica::port::Store;
@@ -17,11 +18,20 @@ use crate::problem::Problem;
 use crate::service::Service;
 use crate::turns::Name;
 
-/// Somebody who has shown a login token that holds.
+/// Somebody who has shown who it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) organisation: Organisation,
-    token: LoginToken,
+    proof: Proof,
+}
+
+/// What a caller has shown.
+#[derive(Clone, Debug)]
+enum Proof {
+    /// A login token that holds.
+    Token(Box<LoginToken>),
+    /// A login key, in the handshake of the very connection that the request came on.
+    Connection(KeyId),
 }
 
 impl Caller {
@@ -30,14 +40,20 @@ impl Caller {
         &self.organisation.id
     }
 
-    /// The key that the caller's token is signed with.
+    /// The key that the caller has proved: its token is signed with it, or its connection was opened with it.
     pub(crate) fn key(&self) -> &KeyId {
-        self.token.key()
+        match &self.proof {
+            Proof::Token(token) => token.key(),
+            Proof::Connection(key) => key,
+        }
     }
 
-    /// Until when the caller's token holds, unix seconds.
+    /// Until when the caller's proof holds, unix seconds: a token's life, or as long as the key is active.
     pub(crate) fn expires_at(&self) -> u64 {
-        self.token.expires_at()
+        match &self.proof {
+            Proof::Token(token) => token.expires_at(),
+            Proof::Connection(_) => u64::MAX,
+        }
     }
 
     /// In whose name the caller's work is done.
@@ -79,18 +95,30 @@ impl<S: Store> Service<S> {
             token.verify(&public, &self.app.identity.id, now_s).map_err(|error| rejected(&error))?;
             self.verified_tokens.remember(text, &token, key);
         }
-        Ok(Some(Caller { organisation, token }))
+        Ok(Some(Caller { organisation, proof: Proof::Token(Box::new(token)) }))
     }
 
-    /// Holds a write's token against the request and the body it must cover, and uses the token up.
+    /// The caller whose login key was proved by the connection's handshake, as it says itself: organisation and key.
+    pub(crate) fn login_by_connection(&self, named: &KeyReference, proved: &[u8; 32]) -> Result<Caller, Problem> {
+        let unknown = || Problem::new("auth.unknown-key");
+        let organisation = self.query().organisation(&named.organisation)?.ok_or_else(unknown)?;
+        if login_key(&organisation, &named.key)?.public.as_bytes() != proved {
+            return Err(unknown());
+        }
+        Ok(Caller { organisation, proof: Proof::Connection(named.key.clone()) })
+    }
+
+    /// Holds a write's token against the request and the body it must cover, and uses the token up. Who has proved a key
+    /// on the connection needs none: nobody else can write on it.
     pub(crate) fn cover(&self, caller: &Caller, method: &Method, path: &str, body: &[u8]) -> Result<(), Problem> {
+        let Proof::Token(token) = &caller.proof else { return Ok(()) };
         let request = format!("{method} {path}");
-        let jti = caller.token.verify_write(&request, body).map_err(|error| rejected(&error))?;
-        if caller.token.issued_at() < self.started_s {
+        let jti = token.verify_write(&request, body).map_err(|error| rejected(&error))?;
+        if token.issued_at() < self.started_s {
             // Ids used up before this process began are forgotten, so no older token is taken.
             return Err(Problem::new("auth.token-too-old"));
         }
-        self.token_ids.spend(caller.id(), jti.as_str(), caller.token.expires_at(), self.now_s())
+        self.token_ids.spend(caller.id(), jti.as_str(), token.expires_at(), self.now_s())
     }
 }
 

@@ -1,10 +1,11 @@
-//! The one table from codes to HTTP: every code of every room, its status and what to do about it.
+//! The one table from codes to HTTP and gRPC: every code of every room, its status and what to do about it.
 //!
 //! Each room lists its own codes; the kinds decide the status, and the few exceptions stand in
-//! [`status`]. The golden list in `tests/golden/codes.txt` and the page `/docs/errors` come from here.
+//! [`status`] and [`grpc_status`]. The golden list in `tests/golden/codes.txt` and the page `/docs/errors` come from here.
 
 use axum::http::StatusCode;
 use chain::catalogue::{CodeEntry, Kind};
+use tonic::Code;
 
 const fn entry(code: &'static str, kind: Kind, summary: &'static str, cure: &'static str) -> CodeEntry {
     CodeEntry { code, kind, summary, cure }
@@ -217,16 +218,34 @@ pub const CODES: &[CodeEntry] = &[
         "Ask another node, and tell the operator.",
     ),
     entry(
+        "organisation.calls-full",
+        Kind::Limit,
+        "As many calls of the organisation, or of an address that has not shown who it is, are under way as one may have.",
+        "Try again after the time in RetryInfo; wait for answers before you send more.",
+    ),
+    entry(
+        "organisation.rate",
+        Kind::Limit,
+        "The organisation, or an address that has not shown who it is, makes more calls in a second than one may.",
+        "Try again after the time in RetryInfo; ask about many invoices in one call.",
+    ),
+    entry(
         "request.cursor",
         Kind::Malformed,
         "The cursor is not one that this list handed out.",
         "Start without a cursor; keep the filters while you page.",
     ),
     entry(
+        "request.deadline",
+        Kind::Unavailable,
+        "The caller's deadline passed before the answer was complete.",
+        "Give the call more time. The detail `Undecided` says whether a statement may still be decided; the same statement or idempotency key is safe.",
+    ),
+    entry(
         "request.encoding",
         Kind::Malformed,
-        "The body has a content encoding that is not accepted.",
-        "Send the body as it is, without Content-Encoding.",
+        "The body has an encoding that is not accepted.",
+        "Over REST send the body as it is, without Content-Encoding. Over gRPC use gzip or nothing, and nothing for a write whose token covers it.",
     ),
     entry(
         "request.header",
@@ -278,6 +297,12 @@ pub const CODES: &[CodeEntry] = &[
         Kind::Malformed,
         "The body is larger than the limit.",
         "Keep within the limit that GET /v1/limits states; split statements.",
+    ),
+    entry(
+        "statement.other-call",
+        Kind::Malformed,
+        "The statement does not say what this call is for.",
+        "Send one event of the call's kind, or locks with mode `all` to BatchLock; Submit takes every statement.",
     ),
     entry(
         "statement.quarantined",
@@ -345,5 +370,52 @@ pub fn status(code: &str, kind: Kind) -> StatusCode {
             Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Fault => StatusCode::INTERNAL_SERVER_ERROR,
         },
+    }
+}
+
+/// The gRPC status of a code: by its kind, with few exceptions.
+pub fn grpc_status(code: &str, kind: Kind) -> Code {
+    match code {
+        "request.path" | "request.method" | "request.encoding" => Code::Unimplemented,
+        "request.deadline" | "request.timeout" => Code::DeadlineExceeded,
+        // There is something only so much of, and it is in use.
+        "mempool.full" | "node.bodies-full" | "node.busy" | "node.disk-full" => Code::ResourceExhausted,
+        // What must never be called again unchanged is not what clients try again by themselves.
+        "request.too-large" | "statement.too-large" | "statement.too-much-work" => Code::InvalidArgument,
+        "issue.numbers-exhausted" | "filing.sum-overflow" => Code::FailedPrecondition,
+        _ => match kind {
+            Kind::Malformed | Kind::Violation => Code::InvalidArgument,
+            Kind::Unauthenticated => Code::Unauthenticated,
+            Kind::Forbidden => Code::PermissionDenied,
+            Kind::NotFound => Code::NotFound,
+            Kind::Conflict => Code::AlreadyExists,
+            Kind::Lifecycle => Code::FailedPrecondition,
+            Kind::Limit => Code::ResourceExhausted,
+            Kind::Unavailable => Code::Unavailable,
+            Kind::Fault => Code::Internal,
+        },
+    }
+}
+
+/// The name of a gRPC status, as its documentation spells it.
+pub fn grpc_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }

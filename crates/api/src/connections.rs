@@ -18,8 +18,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::options::Options;
-
 /// The network an address counts for: one holder of IPv6 has 2^64 addresses.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -63,7 +61,9 @@ struct Open {
     known: bool,
     /// Whether somebody has listened to it.
     heard: bool,
-    /// Since when it has waited for its peer; `None` while its request is worked on, and until it is heard.
+    /// How many of its requests are worked on.
+    at_work: usize,
+    /// Since when it has waited for its peer; `None` while a request is worked on, and until it is heard.
     waits_since: Option<u64>,
     pushed_out: CancellationToken,
 }
@@ -97,8 +97,9 @@ pub(crate) enum Refused {
 }
 
 impl Connections {
-    pub(crate) fn new(options: &Options) -> Arc<Self> {
-        let (max, address_max) = (options.connections_max.max(1), options.connections_an_address_max.max(1));
+    /// So many in all, and of one address.
+    pub(crate) fn new(max: usize, address_max: usize) -> Arc<Self> {
+        let (max, address_max) = (max.max(1), address_max.max(1));
         let inner = Mutex::new(Inner { few: (address_max / CROWD_PART).max(1), ..Inner::default() });
         Arc::new(Self { max, address_max, inner, changed: Notify::new() })
     }
@@ -123,7 +124,8 @@ impl Connections {
         };
         let id = inner.tick();
         let token = CancellationToken::new();
-        let open = Open { network, known: false, heard: false, waits_since: None, pushed_out: token.clone() };
+        let open =
+            Open { network, known: false, heard: false, at_work: 0, waits_since: None, pushed_out: token.clone() };
         inner.open.insert(id, open);
         inner.change(network, |network| {
             network.open += 1;
@@ -247,16 +249,24 @@ impl Place {
         self.connections.changed.notify_one();
     }
 
-    /// Says that a request is worked on from now on. `false` when the connection was pushed out just before.
+    /// Says that one more request is worked on from now on. `false` when the connection was pushed out just before.
     pub(crate) fn works(&self) -> bool {
-        self.connections.inner().set(self.id, |open| (open.heard, open.waits_since) = (true, None))
+        self.connections.inner().set(self.id, |open| {
+            open.at_work += 1;
+            (open.heard, open.waits_since) = (true, None);
+        })
     }
 
-    /// Says that it is the peer's turn from now on.
+    /// Says that for one request it is the peer's turn from now on.
     pub(crate) fn waits(&self) {
         let mut inner = self.connections.inner();
         let stamp = inner.tick();
-        inner.set(self.id, |open| open.waits_since = Some(stamp));
+        inner.set(self.id, |open| {
+            open.at_work = open.at_work.saturating_sub(1);
+            if open.at_work == 0 {
+                open.waits_since = Some(stamp);
+            }
+        });
         drop(inner);
         self.connections.changed.notify_one();
     }
@@ -284,8 +294,7 @@ mod tests {
     use super::*;
 
     fn connections(all: usize, address: usize) -> Arc<Connections> {
-        let options = Options { connections_max: all, connections_an_address_max: address, ..Options::default() };
-        Connections::new(&options)
+        Connections::new(all, address)
     }
 
     fn admit(connections: &Arc<Connections>, address: &str) -> Result<Place, Refused> {
@@ -324,6 +333,18 @@ mod tests {
         drop((busy, other, served));
         let inner = connections.inner();
         assert!(inner.open.is_empty() && inner.networks.is_empty() && inner.first.is_empty());
+    }
+
+    #[test]
+    fn of_many_requests_on_one_connection_the_last_decides() {
+        let connections = connections(1, 1);
+        let place = admit(&connections, "10.0.0.1").unwrap();
+        assert!(place.works() && place.works());
+        place.waits();
+        assert_eq!(admit(&connections, "10.0.0.2").err(), Some(Refused::Full), "one is still worked on");
+        place.waits();
+        drop(admit(&connections, "10.0.0.2").unwrap());
+        assert_eq!(gone(&[&place]), [true]);
     }
 
     #[test]

@@ -208,14 +208,15 @@ fn kind(schema: &Value) -> String {
 }
 
 fn render_errors() -> String {
-    let mut page = "<p>Every code the node answers with, its HTTP status, and what to do about it. A code never changes its \
+    let mut page = "<p>Every code the node answers with, its HTTP and gRPC status, and what to do about it. A code never changes its \
                     meaning. Refusals by state (409, 403, 404) of a statement that was submitted are on the ledger too; what \
                     is rejected at the door is not, and leaves the nonce free.</p><table>"
         .to_owned();
     for entry in catalogue::entries() {
         let (code, status) = (entry.code, catalogue::status(entry.code, entry.kind).as_u16());
+        let grpc = catalogue::grpc_name(catalogue::grpc_status(entry.code, entry.kind));
         let (summary, cure) = (text(entry.summary), text(entry.cure));
-        put!(page, "<tr id=\"{code}\"><td><code>{code}</code><td>{status}<td>{summary}<br>{cure}</tr>");
+        put!(page, "<tr id=\"{code}\"><td><code>{code}</code><td>{status}<br>{grpc}<td>{summary}<br>{cure}</tr>");
     }
     put!(
         page,

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use filter::Filter;
-pub(crate) use item::Delivery;
+pub(crate) use item::{Delivery, event_type};
 pub(crate) use subscription::{Next, Reader, Subscription};
 
 use crate::options::Options;

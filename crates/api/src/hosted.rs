@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use chain::hash::{Hash, StatementId};
+use chain::identity::OrganisationId;
 use chain::statement::{Draft, Mode, Nonce, StatementHeader, payload};
 use invoice::{Attachment, Document, InvoiceId, Personal};
 use ledger::event::Event;
@@ -84,17 +85,28 @@ impl<S: Store> Service<S> {
     }
 
     fn signed(&self, write: &Write, event: &Event) -> Result<Vec<u8>, Problem> {
-        let held = self.hosted_key(write.caller.id())?;
-        let event = serde_json::to_string(event).map_err(|error| Problem::fault(&error))?;
+        self.sign_hosted(write.caller.id(), &write.nonce, Mode::Each, std::slice::from_ref(event))
+    }
+
+    /// Signs events with an organisation's hosted key.
+    pub(crate) fn sign_hosted(
+        &self,
+        of: &OrganisationId,
+        nonce: &Nonce,
+        mode: Mode,
+        events: &[Event],
+    ) -> Result<Vec<u8>, Problem> {
+        let held = self.hosted_key(of)?;
+        let events: Vec<String> = events.iter().map(Event::to_json).collect();
         let now_s = u64::try_from(self.now_ms().div_euclid(1_000)).unwrap_or(0);
         let header = StatementHeader {
             organisation: held.organisation.clone(),
             key: held.key.clone(),
             chain: self.query().chain().clone(),
-            nonce: write.nonce.clone(),
+            nonce: nonce.clone(),
             expires_at: now_s.saturating_add(EXPIRES_AFTER_S),
         };
-        Ok(Draft::new(header, payload(Mode::Each, &[event])).sign(&held.secret))
+        Ok(Draft::new(header, payload(mode, &events)).sign(&held.secret))
     }
 
     fn answer_write(&self, caller: &Caller, id: &StatementId, fresh: bool, shows: Shows) -> Result<Response, Problem> {

@@ -128,7 +128,7 @@ pub(crate) fn status(status: Reimbursement) -> &'static str {
 
 /// What for is only for the platform and the enterprise; who and since when, for those who could claim it themselves
 /// (`sees_lock`); the status, for all who see the invoice.
-fn reimbursement(caller: &Caller, claim: &Claim, now_ms: i64, sees_lock: bool) -> ReimbursementView {
+pub(crate) fn reimbursement(caller: &Caller, claim: &Claim, now_ms: i64, sees_lock: bool) -> ReimbursementView {
     let mut view = ReimbursementView {
         status: status(claim.at(now_ms)).to_owned(),
         since: None,

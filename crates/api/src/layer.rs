@@ -45,7 +45,7 @@ pub(crate) async fn finish<S: Store>(State(service): State<Arc<Service<S>>>, req
 }
 
 /// The request id that the client brings, if it is harmless in logs and headers.
-fn own_id(request: &Request) -> Option<String> {
+pub(crate) fn own_id(request: &Request) -> Option<String> {
     let text = request.headers().get(&X_REQUEST_ID)?.to_str().ok()?;
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     ((1..=64).contains(&text.len()) && text.bytes().all(harmless)).then(|| text.to_owned())

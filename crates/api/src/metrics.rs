@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use tonic::Code;
 
 /// Upper bounds of the histogram of answer times, seconds.
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0];
@@ -35,6 +36,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<ByClass, Counter>,
     seconds: Histogram,
+    calls: Family<ByClass, Counter>,
+    call_seconds: Histogram,
     pub(crate) connections: Gauge,
     pub(crate) pushed_out: Counter,
     pub(crate) refused: Counter,
@@ -65,12 +68,15 @@ impl Metrics {
         let mut registry = Registry::with_prefix("einvoice_api");
         let requests = Family::<ByClass, Counter>::default();
         let seconds = Histogram::new(SECONDS);
+        let (calls, call_seconds) = (Family::<ByClass, Counter>::default(), Histogram::new(SECONDS));
         let (connections, ready) = (Gauge::default(), Gauge::default());
         let (pushed_out, refused) = (Counter::default(), Counter::default());
         let (bodies_bytes, height, log_size) = (Gauge::default(), Gauge::default(), Gauge::default());
         let (mempool_statements, mempool_bytes) = (Gauge::default(), Gauge::default());
         registry.register("requests", "Requests answered", requests.clone());
         registry.register("request_seconds", "Time until an answer began", seconds.clone());
+        registry.register("grpc_calls", "Calls over gRPC answered", calls.clone());
+        registry.register("grpc_call_seconds", "Time until the answer of a call over gRPC began", call_seconds.clone());
         registry.register("connections", "Connections open", connections.clone());
         let help = "Connections closed for others while they waited for their peers";
         registry.register("connections_pushed_out", help, pushed_out.clone());
@@ -97,6 +103,8 @@ impl Metrics {
             registry,
             requests,
             seconds,
+            calls,
+            call_seconds,
             connections,
             pushed_out,
             refused,
@@ -125,6 +133,26 @@ impl Metrics {
         self.seconds.observe(elapsed.as_secs_f64());
     }
 
+    /// Counts an answer over gRPC.
+    pub(crate) fn answered_call(&self, code: Code, elapsed: std::time::Duration) {
+        let class = match code {
+            Code::Ok => Class::Ok,
+            Code::ResourceExhausted | Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Class::Later,
+            Code::Internal | Code::Unknown | Code::DataLoss => Class::Fault,
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unimplemented
+            | Code::Unauthenticated => Class::Caller,
+        };
+        self.calls.get_or_create(&ByClass { class }).inc();
+        self.call_seconds.observe(elapsed.as_secs_f64());
+    }
+
     /// The text of all metrics.
     pub(crate) fn text(&self, reading: &Reading) -> String {
         self.height.set(reading.height);
@@ -147,6 +175,7 @@ mod tests {
     fn the_names_of_metrics_do_not_move() {
         let metrics = Metrics::new();
         metrics.answered(200, std::time::Duration::from_millis(3));
+        metrics.answered_call(Code::Ok, std::time::Duration::from_millis(3));
         let reading =
             Reading { height: 7, log_size: 9, bodies_bytes: 4, mempool_statements: 1, mempool_bytes: 2, ready: true };
         let text = metrics.text(&reading);
@@ -156,6 +185,8 @@ mod tests {
             [
                 "einvoice_api_requests counter",
                 "einvoice_api_request_seconds histogram",
+                "einvoice_api_grpc_calls counter",
+                "einvoice_api_grpc_call_seconds histogram",
                 "einvoice_api_connections gauge",
                 "einvoice_api_connections_pushed_out counter",
                 "einvoice_api_connections_refused counter",

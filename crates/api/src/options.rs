@@ -58,9 +58,51 @@ pub struct Options {
     pub token_ids_max: usize,
     /// How old the last block may be before the node calls itself not ready.
     pub stall_ms: u64,
+    /// The gRPC door's own.
+    pub grpc: GrpcOptions,
+}
+
+/// The limits of the gRPC door; those of bodies, pages, waits and turns it shares with the REST door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcOptions {
+    /// Connections open at once.
+    pub connections_max: usize,
+    /// Connections of one address (IPv6: of one /64) open at once. A load balancer in front has one address: give it all.
+    pub connections_an_address_max: usize,
+    /// Calls under way at once on one connection.
+    pub calls_a_connection_max: u32,
+    /// Calls under way at once of one organisation, or of one address that has not shown who it is.
+    pub calls_an_organisation_max: usize,
+    /// Calls that one organisation, or one such address, may begin in a second.
+    pub calls_a_second_max: u32,
+    /// Invoices of a batch.
+    pub batch_max: usize,
+    /// How often a silent peer is asked whether it is there, and how long it may take to answer.
+    pub keep_alive_ms: u64,
+}
+
+impl Default for GrpcOptions {
+    fn default() -> Self {
+        Self {
+            connections_max: 512,
+            connections_an_address_max: 128,
+            calls_a_connection_max: 256,
+            calls_an_organisation_max: 1_024,
+            calls_a_second_max: 20_000,
+            batch_max: 1_000,
+            keep_alive_ms: 20_000,
+        }
+    }
 }
 
 impl Options {
+    /// How many requests may wait for finality at once: one a connection of REST, and as many calls over gRPC as two
+    /// organisations may have under way.
+    #[must_use]
+    pub const fn waits_max(&self) -> usize {
+        self.connections_max.saturating_add(self.grpc.calls_an_organisation_max.saturating_mul(2))
+    }
+
     /// How many threads may block at once for the door: each read has one, each archive that is being written, and
     /// what is read for all who follow the ledger. A
     /// thread that lets the next one take its turn is not always idle yet when that one needs a thread, hence a few more.
@@ -99,6 +141,7 @@ impl Default for Options {
             verified_tokens_max: 10_000,
             token_ids_max: 200_000,
             stall_ms: 180_000,
+            grpc: GrpcOptions::default(),
         }
     }
 }

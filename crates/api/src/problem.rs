@@ -94,6 +94,8 @@ pub(crate) fn cut(mut text: String) -> String {
 pub struct Problem {
     body: Box<ProblemBody>,
     retry_after_s: Option<u64>,
+    /// Of a write that ran out of time: whether its statement may still be decided.
+    undecided: Option<bool>,
 }
 
 impl Problem {
@@ -119,7 +121,30 @@ impl Problem {
             code,
             ..ProblemBody::default()
         };
-        Self { body: Box::new(body), retry_after_s }
+        Self { body: Box::new(body), retry_after_s, undecided: None }
+    }
+
+    /// What it says.
+    pub(crate) fn body(&self) -> &ProblemBody {
+        &self.body
+    }
+
+    /// After how many seconds to try again, if that helps.
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+    }
+
+    /// Of a write that ran out of time: whether its statement may still be decided.
+    pub(crate) fn may_still_be_decided(&self) -> Option<bool> {
+        self.undecided
+    }
+
+    /// Says of a write that ran out of time whether its statement may still be decided.
+    #[must_use]
+    pub(crate) fn undecided(mut self, statement: Option<String>, may_still_be_decided: bool) -> Self {
+        self.body.statement = statement;
+        self.undecided = Some(may_still_be_decided);
+        self
     }
 
     /// The stable code.

@@ -1,15 +1,18 @@
-//! Quotas of the public check: per address and minute, and per invoice and day.
+//! Quotas: of the public check per address and minute, and per invoice and day; of calls per organisation and second.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::connections::network;
-use crate::options::Options;
+use crate::options::{GrpcOptions, Options};
+use crate::problem::Problem;
 use crate::service::keyed_hash;
+use crate::shares::{Share, Shares};
+use crate::turns::Name;
 
 /// Addresses remembered; beyond, those that have been quiet are forgotten, and then the door closes.
 const ADDRESSES_MAX: usize = 100_000;
@@ -100,9 +103,73 @@ impl Quotas {
     }
 }
 
+/// Calls of the gRPC door: how many one may begin in a second, and how many may be under way.
+pub(crate) struct CallQuotas {
+    begun: DefaultKeyedRateLimiter<Name>,
+    clock: DefaultClock,
+    a_second_max: u32,
+    under_way: Arc<Shares<Name>>,
+}
+
+impl CallQuotas {
+    pub(crate) fn new(options: &GrpcOptions) -> Self {
+        let a_second = NonZeroU32::new(options.calls_a_second_max).unwrap_or(NonZeroU32::MIN);
+        // What there is in all is bounded by connections, each with so many calls.
+        let all = options.connections_max.saturating_mul(usize::try_from(options.calls_a_connection_max).unwrap_or(1));
+        Self {
+            begun: RateLimiter::keyed(Quota::per_second(a_second)),
+            clock: DefaultClock::default(),
+            a_second_max: a_second.get(),
+            under_way: Shares::new(all.max(1), options.calls_an_organisation_max.max(1)),
+        }
+    }
+
+    /// Begins a call in somebody's name. It is under way until the share is dropped.
+    pub(crate) fn begin(&self, name: &Name) -> Result<Share<Name>, Problem> {
+        if self.begun.len() >= ADDRESSES_MAX {
+            self.begun.retain_recent();
+            if self.begun.len() >= ADDRESSES_MAX {
+                return Err(self.too_many(1));
+            }
+        }
+        self.begun
+            .check_key(name)
+            .map_err(|until| self.too_many(until.wait_time_from(self.clock.now()).as_secs().saturating_add(1)))?;
+        self.under_way.take(name.clone(), 1).map_err(|_| {
+            let expected = format!("at most {} calls at once", self.under_way.one_max());
+            Problem::new("organisation.calls-full").at("", expected, "more")
+        })
+    }
+
+    fn too_many(&self, retry_s: u64) -> Problem {
+        let expected = format!("at most {} calls a second", self.a_second_max);
+        Problem::new("organisation.rate").at("", expected, "more").retry_after(retry_s)
+    }
+
+    /// How many are under way.
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.taken()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_has_its_calls_a_second_and_at_once_and_others_theirs() {
+        let options = GrpcOptions { calls_a_second_max: 3, calls_an_organisation_max: 2, ..GrpcOptions::default() };
+        let calls = CallQuotas::new(&options);
+        let name = |last: u8| Name::Address(IpAddr::from([10, 0, 0, last]));
+        let code = |begun: Result<Share<Name>, Problem>| begun.map(|_| ()).unwrap_err().code().to_owned();
+        let held = [calls.begin(&name(1)).unwrap(), calls.begin(&name(1)).unwrap()];
+        assert_eq!(code(calls.begin(&name(1))), "organisation.calls-full");
+        assert_eq!(code(calls.begin(&name(1))), "organisation.rate");
+        drop(calls.begin(&name(2)).unwrap());
+        drop(held);
+        assert_eq!(calls.under_way(), 0);
+    }
 
     #[test]
     fn an_invoice_has_five_mismatches_a_day() {

@@ -1,4 +1,5 @@
-//! Listening: the accept loop with its limits, TLS, and an orderly end.
+//! Listening: the accept loop with its limits, TLS, and an orderly end. Both doors have it: REST speaks HTTP/1.1 behind
+//! it, gRPC HTTP/2.
 
 use std::convert::Infallible;
 use std::io;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use replica::port::Store;
 use socket2::SockRef;
@@ -24,12 +25,13 @@ use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::call::Peer;
-use crate::connections::{Place, Refused};
+use crate::connections::{Connections, Place, Refused};
+use crate::grpc;
 use crate::options::Options;
 use crate::routes;
 use crate::service::Service;
 use crate::stream::Impatient;
-use crate::tls::{self, Tls, TlsError};
+use crate::tls::{self, PeerKey, Tls, TlsError};
 
 /// Bytes of a request's head. Also what each connection may buffer of what comes in, so it counts once for every
 /// connection there may be.
@@ -66,45 +68,94 @@ pub enum ServeError {
     Listen(#[from] io::Error),
 }
 
-/// Serves the door until `shutdown`, then lets requests under way finish, within a limit.
+/// Bytes that a caller of gRPC may send ahead, on one call and on all calls of a connection.
+const CALL_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Bytes of answers that a connection of gRPC keeps for each call while its peer takes nothing.
+const CALL_ANSWER_BYTES: usize = 256 * 1024;
+
+/// Calls of a connection that were given up by the peer and are not dealt with yet. More, and the connection ends.
+const GIVEN_UP_MAX: usize = 64;
+
+/// Where a door listens, and behind which certificate.
+pub struct Listening {
+    /// The socket.
+    pub listener: std::net::TcpListener,
+    /// Certificate and key; without them it opens on loopback alone.
+    pub tls: Option<Tls>,
+}
+
+/// Which door it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// HTTP/1.1.
+    Rest,
+    /// HTTP/2.
+    Grpc,
+}
+
+/// Serves the doors until `shutdown`, then lets requests under way finish, within a limit.
 ///
 /// # Errors
-/// When the door does not open: without TLS it does so on loopback alone.
+/// When a door does not open: without TLS it does so on loopback alone.
 pub async fn serve<S: Store>(
     app: Arc<App<S>>,
-    listener: std::net::TcpListener,
-    tls: Option<Tls>,
+    rest: Listening,
+    grpc: Option<Listening>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let address = listener.local_addr()?;
-    if tls.is_none() && !address.ip().to_canonical().is_loopback() {
-        return Err(ServeError::Insecure { address });
-    }
-    let acceptor = tls.as_ref().map(tls::acceptor).transpose()?;
-    let socket = SockRef::from(&listener);
-    // Connections take over what their listener has.
-    socket.set_send_buffer_size(SYSTEM_BYTES)?;
-    socket.set_recv_buffer_size(SYSTEM_BYTES)?;
-    // It listens already; once more sets how many may wait.
-    socket.listen(BACKLOG)?;
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
     let service = Arc::new(Service::new(app));
-    let router = routes::router(Arc::clone(&service));
-    tracing::info!(%address, tls = acceptor.is_some(), "the door is open");
-    let door = Door { service, router, acceptor, graceful: GracefulShutdown::new() };
-    door.run(listener, &shutdown).await;
+    let (listener, door) = Door::open(&service, rest, Speech::Rest, &shutdown)?;
+    let rest = door.run(listener, &shutdown);
+    let Some(grpc) = grpc else {
+        rest.await;
+        return Ok(());
+    };
+    let (listener, door) = Door::open(&service, grpc, Speech::Grpc, &shutdown)?;
+    tokio::join!(rest, door.run(listener, &shutdown));
     Ok(())
 }
 
 struct Door<S: Store> {
     service: Arc<Service<S>>,
+    speech: Speech,
+    connections: Arc<Connections>,
     router: Router,
     acceptor: Option<TlsAcceptor>,
     graceful: GracefulShutdown,
 }
 
 impl<S: Store> Door<S> {
+    fn open(
+        service: &Arc<Service<S>>,
+        Listening { listener, tls }: Listening,
+        speech: Speech,
+        shutdown: &CancellationToken,
+    ) -> Result<(TcpListener, Self), ServeError> {
+        let address = listener.local_addr()?;
+        if tls.is_none() && !address.ip().to_canonical().is_loopback() {
+            return Err(ServeError::Insecure { address });
+        }
+        let acceptor = tls.as_ref().map(|tls| tls::acceptor(tls, speech)).transpose()?;
+        let socket = SockRef::from(&listener);
+        // Connections take over what their listener has.
+        socket.set_send_buffer_size(SYSTEM_BYTES)?;
+        socket.set_recv_buffer_size(SYSTEM_BYTES)?;
+        // It listens already; once more sets how many may wait.
+        socket.listen(BACKLOG)?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let (router, connections) = match speech {
+            Speech::Rest => (routes::router(Arc::clone(service)), &service.connections),
+            Speech::Grpc => (grpc::router(Arc::clone(service), shutdown), &service.grpc_connections),
+        };
+        tracing::info!(%address, tls = acceptor.is_some(), ?speech, "the door is open");
+        let (service, connections) = (Arc::clone(service), Arc::clone(connections));
+        let graceful = GracefulShutdown::new();
+        Ok((listener, Self { service, speech, connections, router, acceptor, graceful }))
+    }
+
     fn options(&self) -> &Options {
         &self.service.app.options
     }
@@ -140,13 +191,13 @@ impl<S: Store> Door<S> {
         let open = tasks.len();
         let drain = Duration::from_millis(self.options().drain_ms);
         let drained = tokio::time::timeout(drain, self.graceful.shutdown()).await.is_ok();
-        tracing::info!(open, drained, "the door is closed");
+        tracing::info!(open, drained, speech = ?self.speech, "the door is closed");
         // Dropping the set ends what is still under way.
     }
 
     /// A place for a connection, as soon as there is one; `None` when its address has enough of them.
     async fn place(&self, peer: SocketAddr) -> Option<Arc<Place>> {
-        let (connections, metrics) = (&self.service.connections, &self.service.metrics);
+        let (connections, metrics) = (&self.connections, &self.service.metrics);
         loop {
             match connections.admit(peer.ip()) {
                 Ok((place, pushed_out)) => {
@@ -173,11 +224,13 @@ impl<S: Store> Door<S> {
         place: Arc<Place>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (acceptor, watcher) = (self.acceptor.clone(), self.graceful.watcher());
-        let (service, router) = (Arc::clone(&self.service), self.router.clone());
+        let service = Arc::clone(&self.service);
+        let served =
+            Served { router: self.router.clone(), speech: self.speech, peer, place: Arc::clone(&place), key: None };
         async move {
             let open = service.metrics.connections.inc();
             tracing::debug!(%peer, open, "a connection began");
-            let speaking = shake_hands_and_speak(&service, stream, peer, acceptor, router, Arc::clone(&place), watcher);
+            let speaking = shake_hands_and_speak(&service.app.options, stream, acceptor, served, watcher);
             // Listens once, lets the system say what has come in, and listens again.
             let heard = async {
                 tokio::task::yield_now().await;
@@ -195,60 +248,117 @@ impl<S: Store> Door<S> {
     }
 }
 
-async fn shake_hands_and_speak<S: Store>(
-    service: &Service<S>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
+/// What a connection is served with.
+#[derive(Clone)]
+struct Served {
     router: Router,
+    speech: Speech,
+    peer: SocketAddr,
     place: Arc<Place>,
-    watcher: Watcher,
-) {
-    let options = &service.app.options;
-    // Answers are small and somebody waits for them.
-    let _ = stream.set_nodelay(true);
-    let patience = Duration::from_millis(options.write_stall_timeout_ms);
-    let stream = Impatient::new(stream, patience, options.answer_bytes_a_second_min);
-    match acceptor {
-        None => speak(stream, peer, router, options, place, watcher).await,
-        Some(acceptor) => {
-            let limit = Duration::from_millis(options.handshake_timeout_ms);
-            match tokio::time::timeout(limit, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => speak(stream, peer, router, options, place, watcher).await,
-                Ok(Err(error)) => tracing::debug!(%peer, error = %error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
-            }
+    /// The key that the peer proved in the handshake.
+    key: Option<Arc<PeerKey>>,
+}
+
+impl Served {
+    async fn answer(
+        self,
+        request: hyper::Request<hyper::body::Incoming>,
+    ) -> Result<hyper::Response<Answer>, Infallible> {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(self.peer));
+        request.extensions_mut().insert(Arc::clone(&self.place));
+        if let Some(key) = self.key {
+            request.extensions_mut().insert(key);
         }
+        if !self.place.works() {
+            // The connection is being closed for another.
+            std::future::pending::<()>().await;
+        }
+        // From here on, also when the peer gives the call up.
+        let at_work = AtWork(self.place);
+        let response = self.router.oneshot(request).await?;
+        // An answer that has no end keeps nobody else out.
+        let at_work = response.extensions().get::<Endless>().is_none().then_some(at_work);
+        Ok(response.map(|body| Answer { body, at_work }))
     }
 }
 
-/// Speaks HTTP/1.1 on a connection until it ends.
-async fn speak<I>(stream: I, peer: SocketAddr, router: Router, options: &Options, place: Arc<Place>, watcher: Watcher)
+/// Marks an answer that goes on until one of both ends stops.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Endless;
+
+async fn shake_hands_and_speak(
+    options: &Options,
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    mut served: Served,
+    watcher: Watcher,
+) {
+    let peer = served.peer;
+    // Answers are small and somebody waits for them.
+    let _ = stream.set_nodelay(true);
+    let patience = Duration::from_millis(options.write_stall_timeout_ms);
+    let limit = Duration::from_millis(options.handshake_timeout_ms);
+    let Some(acceptor) = acceptor else {
+        // HTTP/2 begins with bytes of the client; one that sends none is gone.
+        if served.speech == Speech::Grpc
+            && !matches!(tokio::time::timeout(limit, stream.peek(&mut [0])).await, Ok(Ok(1)))
+        {
+            tracing::debug!(%peer, "a connection said nothing");
+            return;
+        }
+        let stream = Impatient::new(stream, patience, options.answer_bytes_a_second_min);
+        return speak(stream, options, served, watcher).await;
+    };
+    let stream = Impatient::new(stream, patience, options.answer_bytes_a_second_min);
+    match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let chain = stream.get_ref().1.peer_certificates();
+            served.key = chain.and_then(<[_]>::first).and_then(tls::key_of).map(Arc::new);
+            speak(stream, options, served, watcher).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%peer, error = %error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    }
+}
+
+/// Speaks on a connection until it ends.
+async fn speak<I>(stream: I, options: &Options, served: Served, watcher: Watcher)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(Arc::clone(&place));
-        let (router, place) = (router.clone(), Arc::clone(&place));
-        async move {
-            if !place.works() {
-                // The connection is being closed for another.
-                std::future::pending::<()>().await;
-            }
-            let response = router.oneshot(request).await?;
-            Ok::<_, Infallible>(response.map(|body| Answer { body, at_work: AtWork(place) }))
+    let (peer, speech) = (served.peer, served.speech);
+    let service = hyper::service::service_fn(move |request| served.clone().answer(request));
+    let stream = TokioIo::new(stream);
+    let ended = match speech {
+        Speech::Rest => {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                // Runs while the next request's head is awaited too, so it also ends idle connections.
+                .header_read_timeout(Duration::from_millis(options.header_read_timeout_ms))
+                .max_headers(HEADERS_MAX)
+                .max_buf_size(HEAD_BYTES_MAX)
+                .serve_connection(stream, service);
+            watcher.watch(connection).await
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Runs while the next request's head is awaited too, so it also ends idle connections.
-        .header_read_timeout(Duration::from_millis(options.header_read_timeout_ms))
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
+        Speech::Grpc => {
+            let keep_alive = Duration::from_millis(options.grpc.keep_alive_ms);
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(keep_alive)
+                .keep_alive_timeout(keep_alive)
+                .max_concurrent_streams(options.grpc.calls_a_connection_max)
+                .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+                .max_pending_accept_reset_streams(GIVEN_UP_MAX)
+                .max_local_error_reset_streams(GIVEN_UP_MAX)
+                .initial_stream_window_size(CALL_WINDOW_BYTES)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .max_send_buf_size(CALL_ANSWER_BYTES)
+                .serve_connection(stream, service);
+            watcher.watch(connection).await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%peer, error = %error, "a connection ended");
     }
 }
@@ -266,7 +376,7 @@ impl Drop for AtWork {
 struct Answer {
     body: Body,
     #[expect(dead_code, reason = "it is there for when it is dropped")]
-    at_work: AtWork,
+    at_work: Option<AtWork>,
 }
 
 impl hyper::body::Body for Answer {

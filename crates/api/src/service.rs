@@ -20,7 +20,7 @@ use crate::connections::Connections;
 use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::quota::Quotas;
+use crate::quota::{CallQuotas, Quotas};
 use crate::shares::Shares;
 use crate::tokens::VerifiedTokens;
 use crate::turns::{Name, Turns};
@@ -41,6 +41,8 @@ pub(crate) struct Service<S: Store> {
     pub(crate) bodies: Arc<Shares<IpAddr>>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) dry_runs: Arc<Shares<IpAddr>>,
+    pub(crate) grpc_connections: Arc<Connections>,
+    pub(crate) calls: CallQuotas,
     pub(crate) feed: Arc<Feed>,
     turns: Arc<Turns>,
     /// The log checkpoint signed last, and of which height it is.
@@ -66,7 +68,12 @@ impl<S: Store> Service<S> {
             verified_tokens: VerifiedTokens::new(app.options.verified_tokens_max),
             archives: halves(crate::routes::archive::archives_max()),
             bodies: Shares::new(app.options.bodies_bytes_max, app.options.bodies_bytes_an_address_max),
-            connections: Connections::new(&app.options),
+            connections: Connections::new(app.options.connections_max, app.options.connections_an_address_max),
+            grpc_connections: Connections::new(
+                app.options.grpc.connections_max,
+                app.options.grpc.connections_an_address_max,
+            ),
+            calls: CallQuotas::new(&app.options.grpc),
             dry_runs: halves(app.options.dry_runs_at_once_max),
             feed: Feed::new(&app.options),
             turns: Turns::new(app.options.reads_max),

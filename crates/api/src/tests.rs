@@ -9,6 +9,7 @@ mod dry_runs;
 mod events;
 mod evidence;
 mod follower;
+mod grpc;
 mod layers;
 mod lifecycle;
 mod logins;

@@ -1,13 +1,22 @@
 //! TLS through rustls and ring.
+//!
+//! Over gRPC a client may show a certificate. Of it nothing but the key is read: no authority, no name and no date is
+//! looked at, and whose the key is, the ledger says with every call.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use chain::identity::OrganisationId;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::server::{NoServerSessionStorage, ParsedCertificate};
+use tokio_rustls::rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
 use zeroize::Zeroizing;
+
+use crate::server::Speech;
 
 /// The certificate chain and key of the door.
 #[derive(Clone)]
@@ -32,18 +41,94 @@ pub enum TlsError {
     Pair(#[source] tokio_rustls::rustls::Error),
 }
 
-/// An acceptor of TLS 1.2 and 1.3 connections that speak HTTP/1.1.
-pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, TlsError> {
+/// An Ed25519 public key in a certificate begins so, and its 32 bytes follow (RFC 8410 §4).
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// A key that the peer of a connection has proved in the handshake.
+#[derive(Debug)]
+pub(crate) struct PeerKey {
+    /// The public key's bytes.
+    pub(crate) bytes: [u8; 32],
+    /// Whose it was found to be by a call before. For taking turns, not for access.
+    pub(crate) of: OnceLock<OrganisationId>,
+}
+
+/// The key that a certificate is about; `None` for other keys than Ed25519's.
+pub(crate) fn key_of(certificate: &CertificateDer<'_>) -> Option<PeerKey> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let spki = parsed.subject_public_key_info();
+    let bytes = spki.as_ref().strip_prefix(&SPKI_PREFIX)?.try_into().ok()?;
+    Some(PeerKey { bytes, of: OnceLock::new() })
+}
+
+/// Takes every certificate whose key its owner proves, and none at all too.
+#[derive(Debug)]
+struct AnyKey(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyKey {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// An acceptor of TLS 1.2 and 1.3 connections of a door.
+pub(crate) fn acceptor(tls: &Tls, speech: Speech) -> Result<TlsAcceptor, TlsError> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&tls.certificate_pem)
         .collect::<Result<_, _>>()
         .map_err(TlsError::Certificate)?;
     let key = PrivateKeyDer::from_pem_slice(&tls.key_pem).map_err(TlsError::Key)?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Pair)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
         .map_err(TlsError::Pair)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let builder = match speech {
+        Speech::Rest => builder.with_no_client_auth(),
+        Speech::Grpc => builder.with_client_cert_verifier(Arc::new(AnyKey(provider))),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(TlsError::Pair)?;
+    match speech {
+        Speech::Rest => config.alpn_protocols = vec![b"http/1.1".to_vec()],
+        Speech::Grpc => {
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            // A session that is resumed would skip the proof of the key.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+    }
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 const SWEEP_FROM: usize = 256;
 
 /// In whose name work is done.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Name {
     /// The node's own.
     Node,

@@ -27,7 +27,8 @@ fn every_code_has_its_status() {
     let mut list = String::new();
     for entry in catalogue::entries() {
         let status = catalogue::status(entry.code, entry.kind).as_u16();
-        writeln!(list, "{} {status} {:?}", entry.code, entry.kind).unwrap();
+        let grpc = catalogue::grpc_name(catalogue::grpc_status(entry.code, entry.kind));
+        writeln!(list, "{} {status} {grpc} {:?}", entry.code, entry.kind).unwrap();
     }
     check("codes.txt", &list);
     let mut rules: Vec<&str> = RULES.iter().map(|rule| rule.code).collect();

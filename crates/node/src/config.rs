@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) keys: KeysConfig,
     /// The REST door.
     pub(crate) http: HttpConfig,
+    /// The gRPC door.
+    pub(crate) grpc: GrpcConfig,
     /// Statements that wait.
     pub(crate) mempool: MempoolConfig,
     /// The other nodes.
@@ -158,6 +160,61 @@ impl Default for HttpConfig {
             subscriptions_max: 512,
             subscriptions_an_organisation_max: 16,
             subscription_lag_events_max: 10_000,
+        }
+    }
+}
+
+/// The gRPC door.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct GrpcConfig {
+    /// Where it listens; there is no such door without. An address that is not loopback needs TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The certificate chain, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The certificate's key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Open connections at most.
+    pub(crate) connections_max: usize,
+    /// Those of one address at most (IPv6: of one /64).
+    pub(crate) connections_an_address_max: usize,
+    /// Calls under way on one connection at most.
+    pub(crate) calls_a_connection_max: u32,
+    /// Calls of one organisation under way at most.
+    pub(crate) calls_an_organisation_max: usize,
+    /// Calls that one organisation may begin in a second.
+    pub(crate) calls_a_second_max: u32,
+    /// Invoices of one batch at most.
+    pub(crate) batch_max: usize,
+    /// How often a silent client is asked whether it is there, and how long it may take to answer, ms.
+    pub(crate) keep_alive_ms: u64,
+}
+
+impl Default for GrpcConfig {
+    fn default() -> Self {
+        let api::GrpcOptions {
+            connections_max,
+            connections_an_address_max,
+            calls_a_connection_max,
+            calls_an_organisation_max,
+            calls_a_second_max,
+            batch_max,
+            keep_alive_ms,
+        } = api::GrpcOptions::default();
+        Self {
+            listen: None,
+            tls_certificate: None,
+            tls_key: None,
+            connections_max,
+            connections_an_address_max,
+            calls_a_connection_max,
+            calls_an_organisation_max,
+            calls_a_second_max,
+            batch_max,
+            keep_alive_ms,
         }
     }
 }
@@ -337,6 +394,18 @@ impl Config {
         if !self.http.listen.ip().is_loopback() && self.http.tls_key.is_none() {
             bail!("http.listen: {} is not loopback, which needs tls-certificate and tls-key", self.http.listen);
         }
+        if self.grpc.tls_certificate.is_some() != self.grpc.tls_key.is_some() {
+            bail!("grpc: expected tls-certificate and tls-key together, found one of them");
+        }
+        if let Some(listen) = self.grpc.listen
+            && !listen.ip().is_loopback()
+            && self.grpc.tls_key.is_none()
+        {
+            bail!("grpc.listen: {listen} is not loopback, which needs tls-certificate and tls-key");
+        }
+        if !(1..=1_000).contains(&self.grpc.batch_max) {
+            bail!("grpc.batch-max: expected 1 to 1000, as a statement may have events, found {}", self.grpc.batch_max);
+        }
         if !(1..=100).contains(&self.mempool.organisation_percent_max) {
             bail!(
                 "mempool.organisation-percent-max: expected 1 to 100, found {}",
@@ -354,6 +423,12 @@ impl Config {
             ("http.bodies-bytes-max", self.http.bodies_bytes_max < self.http.body_bytes_max),
             ("http.bodies-bytes-an-address-max", self.http.bodies_bytes_an_address_max < self.http.body_bytes_max),
             ("http.verifications-a-minute", self.http.verifications_a_minute == 0),
+            ("grpc.connections-max", self.grpc.connections_max == 0),
+            ("grpc.connections-an-address-max", self.grpc.connections_an_address_max == 0),
+            ("grpc.calls-a-connection-max", self.grpc.calls_a_connection_max == 0),
+            ("grpc.calls-an-organisation-max", self.grpc.calls_an_organisation_max == 0),
+            ("grpc.calls-a-second-max", self.grpc.calls_a_second_max == 0),
+            ("grpc.keep-alive-ms", self.grpc.keep_alive_ms < 1_000),
             ("mempool.statements-max", self.mempool.statements_max < 100),
             ("mempool.bytes-max", self.mempool.bytes_max < 100),
             ("consensus.propose-ms", self.consensus.propose_ms < 100),
@@ -393,7 +468,13 @@ impl Config {
         }
     }
 
-    /// What the REST door needs of it.
+    /// How many connections of clients may be open, at all doors together.
+    pub(crate) fn connections_max(&self) -> usize {
+        let grpc = if self.grpc.listen.is_some() { self.grpc.connections_max } else { 0 };
+        self.http.connections_max.saturating_add(grpc)
+    }
+
+    /// What the doors need of it.
     pub(crate) fn api_options(&self) -> api::Options {
         api::Options {
             body_bytes_max: self.http.body_bytes_max,
@@ -411,6 +492,15 @@ impl Config {
             drain_ms: self.shutdown.drain_ms_max,
             // Three heartbeats without a block are too many.
             stall_ms: self.blocks.heartbeat_ms.saturating_mul(3),
+            grpc: api::GrpcOptions {
+                connections_max: self.grpc.connections_max,
+                connections_an_address_max: self.grpc.connections_an_address_max,
+                calls_a_connection_max: self.grpc.calls_a_connection_max,
+                calls_an_organisation_max: self.grpc.calls_an_organisation_max,
+                calls_a_second_max: self.grpc.calls_a_second_max,
+                batch_max: self.grpc.batch_max,
+                keep_alive_ms: self.grpc.keep_alive_ms,
+            },
             ..api::Options::default()
         }
     }

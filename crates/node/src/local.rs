@@ -22,13 +22,19 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// Starts them: the first listens at this address, the others beside it, or anywhere for port 0.
-    pub(crate) fn start(consortium: &Consortium, listen: SocketAddr, output: &Output) -> Result<Self, Failure> {
+    /// Starts them: the REST door of the first listens at this address, and its gRPC door at that; the others' beside
+    /// them, or anywhere for port 0.
+    pub(crate) fn start(
+        consortium: &Consortium,
+        listen: SocketAddr,
+        grpc: Option<SocketAddr>,
+        output: &Output,
+    ) -> Result<Self, Failure> {
         let mut configs = vec![consortium.config.clone()];
         configs.extend(consortium.others.iter().cloned());
         for (place, config) in (0_u16..).zip(&mut configs) {
-            let port = if listen.port() == 0 { 0 } else { listen.port().saturating_add(place) };
-            config.http.listen = SocketAddr::new(listen.ip(), port);
+            config.http.listen = beside(listen, place);
+            config.grpc.listen = grpc.map(|first| beside(first, place));
         }
         if let [config] = configs.as_mut_slice() {
             let first = Service::start(std::mem::take(config), Kind::Development, output)?;
@@ -73,6 +79,12 @@ impl Local {
             service.until_it_takes_writes();
         }
     }
+}
+
+/// So many ports after an address, or anywhere as before.
+fn beside(first: SocketAddr, place: u16) -> SocketAddr {
+    let port = if first.port() == 0 { 0 } else { first.port().saturating_add(place) };
+    SocketAddr::new(first.ip(), port)
 }
 
 fn stop_all(services: Vec<Service>) -> Result<Exit, Failure> {

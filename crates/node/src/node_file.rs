@@ -17,6 +17,8 @@ pub(crate) struct NodeFile {
     pub(crate) observer: bool,
     /// Where the REST door listens, when not where all do.
     pub(crate) http: Option<SocketAddr>,
+    /// Where the gRPC door listens, if there is one.
+    pub(crate) grpc: Option<SocketAddr>,
     /// Where other nodes call it.
     pub(crate) peers: Option<SocketAddr>,
     /// The nodes that it calls: whose they are, their address and peer key.
@@ -37,6 +39,9 @@ impl NodeFile {
         }
         if let Some(http) = self.http {
             let _ = write!(toml, "\n[http]\nlisten = \"{http}\"\n");
+        }
+        if let Some(grpc) = self.grpc {
+            let _ = write!(toml, "\n[grpc]\nlisten = \"{grpc}\"\n");
         }
         if let Some(peers) = self.peers {
             let _ = write!(toml, "\n[peers]\nlisten = \"{peers}\"\n");

@@ -72,13 +72,15 @@ pub(crate) struct PlannedMandate {
 pub(crate) struct Ports {
     /// REST.
     pub(crate) http: u16,
+    /// gRPC; no such door when absent.
+    pub(crate) grpc: Option<u16>,
     /// Other nodes.
     pub(crate) peers: u16,
 }
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { http: 8_080, peers: 7_101 }
+        Self { http: 8_080, grpc: None, peers: 7_101 }
     }
 }
 

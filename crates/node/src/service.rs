@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use api::{App, DevControl, Finality, Health};
+use api::{App, DevControl, Finality, Health, Listening};
 use replica::mempool::Mempool;
 use replica::query::Query;
 use store::SledStore;
@@ -61,6 +61,7 @@ pub(crate) struct Given {
 pub(crate) struct Service {
     config: Config,
     address: SocketAddr,
+    grpc_address: Option<SocketAddr>,
     store: Arc<SledStore>,
     clock: Arc<NodeClock>,
     health: Arc<Health>,
@@ -102,12 +103,11 @@ impl Service {
     /// The same, for one of several nodes in this process.
     pub(crate) fn start_among(config: Config, kind: Kind, given: Given, output: &Output) -> Result<Self, Failure> {
         let Given { clock, peer_door } = given;
-        let Parts { genesis, consensus, together, identity, hosted, tls } = Parts::load(&config, peer_door)?;
-        open_files::for_connections(config.http.connections_max)?;
-        let listener = TcpListener::bind(config.http.listen)
-            .with_context(|| format!("listen on {}", config.http.listen))
-            .or_exit(Exit::Usage)?;
-        let address = listener.local_addr().context("read the address it listens on")?;
+        let Parts { genesis, consensus, together, identity, hosted, tls, grpc_tls } = Parts::load(&config, peer_door)?;
+        open_files::for_connections(config.connections_max())?;
+        let (address, rest) = listen(config.http.listen, tls)?;
+        let grpc = config.grpc.listen.map(|at| listen(at, grpc_tls)).transpose()?;
+        let (grpc_address, grpc) = grpc.unzip();
         let store = Arc::new(open_store(&config)?);
         let replica = recover(&genesis, &store, output)?;
         let clock = clock.unwrap_or_else(|| {
@@ -127,7 +127,7 @@ impl Service {
         let app = App {
             query: Query::new(&replica, Arc::clone(&genesis)),
             mempool: Arc::new(Mempool::new(config.mempool_limits(), move || waker.work())),
-            finality: Arc::new(Finality::new(config.http.connections_max)),
+            finality: Arc::new(Finality::new(config.api_options().waits_max())),
             clock: Arc::clone(&clock) as Arc<dyn api::Clock>,
             identity: Arc::new(identity),
             hosted,
@@ -167,17 +167,23 @@ impl Service {
                 return Err(Failure::text(Exit::Usage, "follow a chain: the configuration names no other node"));
             }
         }
-        let door = api::serve(Arc::new(app), listener, tls, shutdown.clone());
+        let door = api::serve(Arc::new(app), rest, grpc, shutdown.clone());
         // Nobody listens only when the process ends anyway.
         runtime.spawn(async move { drop(report.send(Ended::Door(door.await))) });
         tracing::info!(node = config.node.id, %address, chain = %genesis.chain_id(), "the node serves");
-        Ok(Self { config, address, store, clock, health, motor, shutdown, ended, runtime })
+        Ok(Self { config, address, grpc_address, store, clock, health, motor, shutdown, ended, runtime })
     }
 
     /// Where the REST door is.
     pub(crate) fn url(&self) -> String {
         let scheme = if self.config.http.tls_key.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
+    }
+
+    /// Where the gRPC door is, if there is one.
+    pub(crate) fn grpc_url(&self) -> Option<String> {
+        let scheme = if self.config.grpc.tls_key.is_some() { "https" } else { "http" };
+        self.grpc_address.map(|address| format!("{scheme}://{address}"))
     }
 
     /// Who it is.
@@ -222,7 +228,7 @@ impl Service {
         // The door keeps to the limit by itself, and gets a moment more to say so.
         endings.wait(&self.ended, limits.drain_ms_max.saturating_add(MOMENT_MS), |endings| endings.door);
         let (elapsed, limit_ms) = (elapsed_ms(started), limits.drain_ms_max);
-        tracing::info!(elapsed_ms = elapsed, limit_ms, drained = endings.door, "the REST door is closed");
+        tracing::info!(elapsed_ms = elapsed, limit_ms, drained = endings.door, "the doors are closed");
         self.motor.stop();
         endings.wait(&self.ended, limits.driver_ms_max.saturating_add(MOMENT_MS), |endings| endings.driver);
         if !endings.driver {
@@ -236,6 +242,13 @@ impl Service {
             None => closed.map(|()| Exit::Done),
         }
     }
+}
+
+/// Opens a door's socket. Gives the address it got.
+fn listen(at: SocketAddr, tls: Option<api::Tls>) -> Result<(SocketAddr, Listening), Failure> {
+    let listener = TcpListener::bind(at).with_context(|| format!("listen on {at}")).or_exit(Exit::Usage)?;
+    let address = listener.local_addr().context("read the address it listens on")?;
+    Ok((address, Listening { listener, tls }))
 }
 
 fn dev_control(clock: &Arc<NodeClock>, motor: &Arc<Motor>) -> Arc<dyn DevControl> {

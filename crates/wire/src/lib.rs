@@ -31,6 +31,9 @@ pub mod generated {
     include!(concat!(env!("OUT_DIR"), "/einvoice.v1.rs"));
 }
 
+/// The services for clients, described: an encoded `google.protobuf.FileDescriptorSet` with everything it imports.
+pub const CLIENT_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/clients.binpb"));
+
 /// A value of the pure floors that has a message.
 pub trait Portable: Sized + TryFrom<Self::Message, Error = Error> {
     /// The message; it can carry any such value.
@@ -48,6 +51,21 @@ pub trait Portable: Sized + TryFrom<Self::Message, Error = Error> {
 /// stands once, such as a chain id in text, fits into the rest.
 const fn message_bytes_max(encoded_bytes_max: usize) -> usize {
     encoded_bytes_max + encoded_bytes_max / 8 + 1024
+}
+
+/// The bytes of a message that stands for no value of the pure floors.
+pub fn encode_message(message: &impl prost::Message) -> Vec<u8> {
+    message.encode_to_vec()
+}
+
+/// The message that bytes hold which stand for no value of the pure floors, under its name for errors.
+pub fn decode_message<M: prost::Message + Default>(name: &'static str, bytes: &[u8]) -> Result<M, Error> {
+    M::decode(bytes).map_err(|source| Error::NotProtobuf { message: name, source })
+}
+
+/// A message as one of any kind, under its full name, such as `einvoice.v1.Refusal`.
+pub fn any(name: &str, message: &impl prost::Message) -> prost_types::Any {
+    prost_types::Any { type_url: format!("type.googleapis.com/{name}"), value: message.encode_to_vec() }
 }
 
 /// A value as the bytes of its message.

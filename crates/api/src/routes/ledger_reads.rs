@@ -11,13 +11,9 @@ use axum::response::{IntoResponse, Response};
 use chain::checkpoint::Checkpoint;
 use chain::encoding::encode_base64url;
 use chain::identity::OrganisationId;
-use invoice::InvoiceId;
 use replica::port::Store;
-use replica::query::EventView;
 
-use crate::auth::Caller;
 use crate::call::Call;
-use crate::claims::{claim_of, sees_claim};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::time::format_ms;
@@ -25,8 +21,8 @@ use crate::views::{BlockView, CommitView, DirectoryKey, DirectoryView};
 
 /// The receipt of a leaf, as an answer.
 pub(crate) fn receipt_of<S: Store>(service: &Service<S>, leaf: u64) -> Result<Response, Problem> {
-    let receipt = service.query().receipt(leaf)?.ok_or_else(|| Problem::new("event.unknown"))?;
-    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], receipt.to_json()).into_response())
+    let receipt = service.receipt_json(leaf)?;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], receipt).into_response())
 }
 
 /// The receipt of an event
@@ -49,35 +45,10 @@ pub(crate) async fn receipt<S: Store>(
         .read_as(call, move |service, caller, _| {
             let unknown = || Problem::new("event.unknown");
             let leaf: u64 = leaf.parse().map_err(|_| unknown())?;
-            let event = service.query().event(leaf)?.ok_or_else(unknown)?;
-            if !sees_event(service, caller, &event)? {
-                return Err(unknown());
-            }
+            service.must_see_event(caller, leaf)?;
             receipt_of(service, leaf)
         })
         .await
-}
-
-fn sees_event<S: Store>(service: &Service<S>, caller: &Caller, event: &EventView) -> Result<bool, Problem> {
-    if caller.sees_everything() || event.statement.header().organisation == *caller.id() {
-        return Ok(true);
-    }
-    let subject = &event.outcome.subject;
-    if let Ok(id) = subject.parse::<InvoiceId>() {
-        let Some(record) = service.query().invoice(&id)? else {
-            return Ok(false);
-        };
-        // The receipt carries the event's hash, from which the id of a claim can be found by trying.
-        return match claim_of(&event.event()?) {
-            Some((claim, enterprise)) => Ok(sees_claim(caller.id(), event, claim, enterprise, &record)),
-            None => service.sees(caller, &record),
-        };
-    }
-    let seller = subject.strip_prefix("filing:").and_then(|rest| rest.split_once('/'));
-    match seller.and_then(|(seller, _)| OrganisationId::new(seller).ok()) {
-        Some(seller) => service.sees_months(caller, &seller),
-        None => Ok(false),
-    }
 }
 
 /// A block

@@ -7,6 +7,8 @@ use ledger::admission::Rejection;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::drafting::check_count;
+
 /// Events as they were sent.
 #[derive(Debug)]
 pub(crate) struct Events {
@@ -19,17 +21,7 @@ pub(crate) struct Events {
 impl Events {
     /// Whether there are as many as a statement may have, and one at least.
     pub(crate) fn check_count(&self) -> Result<(), Rejection> {
-        let max = Limits::default().events_max;
-        if (1..=max).contains(&self.count) {
-            return Ok(());
-        }
-        Err(Rejection {
-            code: "statement.events",
-            path: "/events".to_owned(),
-            expected: format!("1 to {max} events"),
-            found: format!("{} events", self.count),
-            violations: Vec::new(),
-        })
+        check_count(self.count)
     }
 }
 

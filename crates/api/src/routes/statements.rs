@@ -1,6 +1,5 @@
 //! `/v1/statements`: statements that their authors signed.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -8,36 +7,27 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chain::encoding::decode_base64url;
 use chain::hash::StatementId;
 use chain::identity::{KeyId, OrganisationId};
-use chain::key::Signature;
-use chain::statement::{Draft, Limits, Mode, Nonce, Statement, StatementHeader, payload};
-use ledger::admission::{DOCUMENT_INVALID, EVENT_MALFORMED, Parsed, Rejection};
+use chain::statement::{Limits, Mode, Nonce, Statement};
+use ledger::admission::{DOCUMENT_INVALID, EVENT_MALFORMED, Rejection};
 use ledger::outcome::ACCEPTED;
 use replica::port::Store;
-use replica::query::AdmitError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::attachments::read_attachments;
 use crate::call::{Call, JOSE, JSON, read_json};
+use crate::drafting::{Wanted, admission, drafted, prepared, room_for_dry_run, unsigned, unsubmittable};
 use crate::finality::Verdict;
 use crate::outcomes::{DecidedStatement, Findings, pending};
 use crate::problem::{Problem, cut};
 use crate::routes::request_events::Events;
 use crate::schema;
-use crate::service::{Service, keyed_hash};
-use crate::shares::{Full, Share};
+use crate::service::Service;
 use crate::submit::{Submission, Submitted};
 use crate::views::{Prepared, StatementState, StatementView, ValidationView, ViolationView};
-
-/// For how long a prepared statement may be signed and sent, when nothing else is asked for. Seconds.
-pub(crate) const PREPARED_FOR_S: u64 = 3_600;
-
-/// The code of a signature that does not hold: a statement that is yet to be signed has none.
-const SIGNATURE: &str = "statement.signature";
 
 /// A signed statement with its attachments.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -91,6 +81,23 @@ enum ValidateRequest {
 enum RequestMode {
     All,
     Each,
+}
+
+impl PrepareRequest {
+    fn wanted(self) -> Wanted {
+        let mode = match self.mode {
+            RequestMode::All => Mode::All,
+            RequestMode::Each => Mode::Each,
+        };
+        Wanted {
+            organisation: self.organisation,
+            key: self.key,
+            nonce: self.nonce,
+            expires_at: self.exp,
+            mode,
+            events: self.events.kept.iter().map(|event| event.get().to_owned()).collect(),
+        }
+    }
 }
 
 /// Submit a signed statement
@@ -167,7 +174,12 @@ pub(crate) async fn prepare<S: Store>(
     State(service): State<Arc<Service<S>>>,
     call: Call,
 ) -> Result<Json<Prepared>, Problem> {
-    dry_run(&service, call, &[JSON], |service, _, body| prepared(service, read_json(body)?)).await
+    let prepare = |service: &Service<S>, _: &str, body: &Bytes| {
+        let request: PrepareRequest = read_json(body)?;
+        request.events.check_count()?;
+        prepared(service, request.wanted())
+    };
+    dry_run(&service, call, &[JSON], prepare).await
 }
 
 /// Makes a dry run. Nobody logs in for it, so that many at once could keep the node from its work.
@@ -185,95 +197,6 @@ async fn dry_run<S: Store, T: Send + 'static>(
         work(service, media_type, &body).map(Json)
     };
     service.run(&name, work).await
-}
-
-/// Room for one dry run of a network.
-pub(crate) fn room_for_dry_run<S: Store>(service: &Service<S>, network: IpAddr) -> Result<Share<IpAddr>, Problem> {
-    service.dry_runs.take(network, 1).map_err(|full| {
-        let expected = match full {
-            Full::All => format!("at most {} dry runs at once", service.dry_runs.max()),
-            Full::One => format!("at most {} dry runs of an address at once", service.dry_runs.one_max()),
-        };
-        Problem::new("node.busy").at("", expected, "more")
-    })
-}
-
-fn prepared<S: Store>(service: &Service<S>, request: PrepareRequest) -> Result<Prepared, Problem> {
-    request.events.check_count()?;
-    let draft = drafted(service, request)?;
-    let unsigned = unsigned(&draft);
-    // What could not be submitted is not worth signing.
-    if let Some(rejection) = unsubmittable(service, &unsigned)? {
-        return Err(service.rejected(&unsigned, rejection));
-    }
-    let statement = Statement::parse(unsigned, &Limits::default()).map_err(Rejection::from)?;
-    let findings = service.examine_events(statement.events());
-    if !findings.violations.is_empty() {
-        let problem = Problem::new("document.invalid").violations(&findings.violations);
-        return Err(problem.with(|body| body.truncated = findings.truncated));
-    }
-    let part = |index: usize| {
-        let segment = draft.signing_input().split('.').nth(index).unwrap_or_default();
-        decode_base64url(segment).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
-    };
-    Ok(Prepared {
-        signing_input: draft.signing_input().to_owned(),
-        header: part(0),
-        payload: part(1),
-        statement_id: statement.id().to_string(),
-    })
-}
-
-fn drafted<S: Store>(service: &Service<S>, request: PrepareRequest) -> Result<Draft, Problem> {
-    let mode = match request.mode {
-        RequestMode::All => Mode::All,
-        RequestMode::Each => Mode::Each,
-    };
-    let events: Vec<&str> = request.events.kept.iter().map(|event| event.get()).collect();
-    let payload = payload(mode, &events);
-    let now_s = u64::try_from(service.now_ms().div_euclid(1_000)).unwrap_or(0);
-    let nonce = match request.nonce {
-        Some(nonce) => nonce,
-        None => chosen_nonce(service, &request.organisation, &payload)?,
-    };
-    let header = StatementHeader {
-        organisation: request.organisation,
-        key: request.key,
-        chain: service.query().chain().clone(),
-        nonce,
-        expires_at: request.exp.unwrap_or(now_s.saturating_add(PREPARED_FOR_S)),
-    };
-    Ok(Draft::new(header, payload))
-}
-
-/// A draft as a statement, under an empty signature.
-fn unsigned(draft: &Draft) -> Vec<u8> {
-    draft.with_signature(&Signature::from_bytes([0; 64]))
-}
-
-/// Why a statement could not be submitted even if it were signed. Documents are not looked at.
-fn unsubmittable<S: Store>(service: &Service<S>, unsigned: &[u8]) -> Result<Option<Rejection>, Problem> {
-    // The form first, by itself: admission tells nobody about it whose signature it cannot verify.
-    if let Err(rejection) = Parsed::read(unsigned) {
-        return Ok(Some(rejection));
-    }
-    Ok(admission(service, unsigned)?.filter(|rejection| rejection.code != SIGNATURE))
-}
-
-/// Why admission would reject a statement here and now.
-fn admission<S: Store>(service: &Service<S>, statement: &[u8]) -> Result<Option<Rejection>, Problem> {
-    match service.query().admit(statement, service.app.clock.now_ms()) {
-        Ok(_) => Ok(None),
-        Err(AdmitError::Rejected(rejection)) => Ok(Some(*rejection)),
-        Err(AdmitError::Fault(fault)) => Err(fault.into()),
-    }
-}
-
-fn chosen_nonce<S: Store>(service: &Service<S>, of: &OrganisationId, payload: &[u8]) -> Result<Nonce, Problem> {
-    let (secret, now) = (&*service.app.identity.salt_secret, service.app.clock.now_ms().to_be_bytes());
-    let parts: [&[u8]; 5] = [b"einvoice-prepared-nonce-1", of.as_str().as_bytes(), &[0], &now, payload];
-    let hash = keyed_hash(secret, &parts);
-    Nonce::new(hex::encode(&hash[..16])).map_err(|error| Problem::fault(&error))
 }
 
 /// Try a statement without submitting it
@@ -298,7 +221,7 @@ fn validated<S: Store>(service: &Service<S>, media_type: &str, body: &Bytes) -> 
         if let Err(rejection) = request.events.check_count() {
             return Ok(verdict(Findings::default(), Some(rejection)));
         }
-        let unsigned = unsigned(&drafted(service, request)?);
+        let unsigned = unsigned(&drafted(service, request.wanted())?);
         let rejection = unsubmittable(service, &unsigned)?;
         return Ok(verdict(examined(service, unsigned), rejection));
     }

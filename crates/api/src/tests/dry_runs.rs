@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::{Answer, send};
 use super::consortium::{document, secret};
 use super::node::Node;
-use crate::routes::statements::room_for_dry_run;
+use crate::drafting::room_for_dry_run;
 
 const PREPARE: &str = "/v1/statements:prepare";
 const VALIDATE: &str = "/v1/statements:validate";

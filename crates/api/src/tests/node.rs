@@ -23,7 +23,9 @@ use zeroize::Zeroizing;
 
 use super::client::{Answer, send};
 use super::consortium::{NOON, ORGANISATIONS, genesis, organisation, secret};
-use crate::{App, Clock, DevControl, Finality, Health, HostedKey, NodeIdentity, Options, ServeError, Tls, serve};
+use crate::{
+    App, Clock, DevControl, Finality, Health, HostedKey, Listening, NodeIdentity, Options, ServeError, Tls, serve,
+};
 
 /// The `aud` of login tokens.
 pub(crate) const NODE: &str = "tax-bureau-1";
@@ -48,6 +50,7 @@ pub(crate) struct Setup {
     pub(crate) options: Options,
     pub(crate) mempool: Limits,
     pub(crate) tls: Option<Tls>,
+    pub(crate) grpc_tls: Option<Tls>,
     pub(crate) dev: bool,
     /// The node whose blocks it takes over; it makes none of its own.
     pub(crate) follows: Option<Query<MemoryStore>>,
@@ -56,13 +59,14 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         let options = Options { verifications_a_minute: 1_000, ..Options::default() };
-        Self { options, mempool: Limits::default(), tls: None, dev: true, follows: None }
+        Self { options, mempool: Limits::default(), tls: None, grpc_tls: None, dev: true, follows: None }
     }
 }
 
 /// A node under test.
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
+    pub(crate) grpc_address: SocketAddr,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) query: Query<MemoryStore>,
     pub(crate) app: Arc<App<MemoryStore>>,
@@ -136,9 +140,14 @@ impl Node {
         let address = listener.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let shutdown = CancellationToken::new();
-        let serving = runtime.spawn(serve(Arc::clone(&app), listener, setup.tls, shutdown.clone()));
+        let rest = Listening { listener, tls: setup.tls };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let grpc_address = listener.local_addr().unwrap();
+        let grpc = Listening { listener, tls: setup.grpc_tls };
+        let serving = runtime.spawn(serve(Arc::clone(&app), rest, Some(grpc), shutdown.clone()));
         Self {
             address,
+            grpc_address,
             clock,
             query,
             app,

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::client::{connect, head, parse, read, send};
 use super::consortium::document;
 use super::node::{Node, Setup};
-use crate::{Options, ServeError, Tls, serve};
+use crate::{Listening, Options, ServeError, Tls, serve};
 
 /// Waits for a condition, and fails when it does not come about.
 pub(crate) fn eventually(condition: impl Fn() -> bool) {
@@ -150,11 +150,21 @@ fn without_tls_the_door_opens_on_loopback_alone() {
     let node = Node::start();
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let refused = runtime.block_on(serve(Arc::clone(&node.app), listener, None, CancellationToken::new()));
+    let refused = runtime.block_on(serve(
+        Arc::clone(&node.app),
+        Listening { listener, tls: None },
+        None,
+        CancellationToken::new(),
+    ));
     assert!(matches!(refused, Err(ServeError::Insecure { .. })));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let tls = Tls { certificate_pem: b"x".to_vec(), key_pem: Zeroizing::new(b"x".to_vec()) };
-    let refused = runtime.block_on(serve(Arc::clone(&node.app), listener, Some(tls), CancellationToken::new()));
+    let refused = runtime.block_on(serve(
+        Arc::clone(&node.app),
+        Listening { listener, tls: Some(tls) },
+        None,
+        CancellationToken::new(),
+    ));
     assert!(matches!(refused, Err(ServeError::Tls(_))));
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     }
     let out = out_directory(args.out.as_deref())?;
     let consortium = Consortium::establish(home.path(), &input.plan).or_exit(Exit::Usage)?;
-    let local = Local::start(&consortium, SocketAddr::from(([127, 0, 0, 1], 0)), output)?;
+    let local = Local::start(&consortium, SocketAddr::from(([127, 0, 0, 1], 0)), None, output)?;
     let stage = Stage::new(output, &local, &consortium)?;
     let played = Story::new(stage, &consortium, out.path(), args.totals_from_lines).play(&input);
     // In order even after a failure, whose own words come first.

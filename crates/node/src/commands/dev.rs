@@ -34,6 +34,10 @@ pub(crate) struct Args {
     /// Where the first node's REST door listens, and the others at the ports after it; port 0 takes free ones.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Where the first node's gRPC door listens, and the others at the ports after it; 1,010 above the REST door's port
+    /// when absent.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    grpc_listen: Option<SocketAddr>,
     /// How many agencies run a validator, 1 to 4; all of them in this process. A consortium that is there stays as it is.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
     validators: u8,
@@ -52,6 +56,9 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 pub(crate) struct Ready {
     url: String,
+    /// The gRPC door.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_url: Option<String>,
     node_id: String,
     chain: String,
     genesis: PathBuf,
@@ -68,6 +75,8 @@ pub(crate) struct Ready {
 #[derive(Debug, Serialize)]
 struct ReadyNode {
     url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_url: Option<String>,
     node_id: String,
     /// Read tokens for this node, valid for an hour.
     tokens: BTreeMap<OrganisationId, String>,
@@ -94,7 +103,7 @@ impl Ready {
         };
         let node = |service: &Service| -> anyhow::Result<ReadyNode> {
             let node_id = service.id().to_owned();
-            Ok(ReadyNode { url: service.url(), tokens: tokens(&node_id)?, node_id })
+            Ok(ReadyNode { url: service.url(), grpc_url: service.grpc_url(), tokens: tokens(&node_id)?, node_id })
         };
         let mut keys = BTreeMap::new();
         for (organisation, own) in &consortium.keys {
@@ -102,6 +111,7 @@ impl Ready {
         }
         Ok(Self {
             url: service.url(),
+            grpc_url: service.grpc_url(),
             node_id,
             chain: consortium.genesis.chain_id().to_string(),
             genesis: consortium.genesis_path.clone(),
@@ -117,8 +127,14 @@ impl Ready {
         let mut lines = Vec::new();
         let mut set = |name: &str, value: &str| lines.push(format!("{name}={}\n", files::quote(value)));
         set("EINVOICE_URL", &self.url);
+        if let Some(grpc_url) = &self.grpc_url {
+            set("EINVOICE_GRPC_URL", grpc_url);
+        }
         for (place, node) in self.nodes.iter().enumerate() {
             set(&format!("EINVOICE_URL_{}", place + 1), &node.url);
+            if let Some(grpc_url) = &node.grpc_url {
+                set(&format!("EINVOICE_GRPC_URL_{}", place + 1), grpc_url);
+            }
         }
         set("EINVOICE_NODE", &self.node_id);
         set("EINVOICE_CHAIN", &self.chain);
@@ -175,19 +191,26 @@ impl Home {
     }
 }
 
+/// How far above the REST door's port the gRPC door's is: 9090 beside 8080.
+const GRPC_ABOVE: u16 = 1_010;
+
+/// Where the gRPC door listens when nothing is said: beside the REST door, and anywhere when that does.
+fn grpc_beside(rest: SocketAddr) -> SocketAddr {
+    let port = if rest.port() == 0 { 0 } else { rest.port().checked_add(GRPC_ABOVE).unwrap_or(0) };
+    SocketAddr::new(rest.ip(), port)
+}
+
 /// Runs a consortium until a signal or a fault.
 pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let home = Home::new(args.data)?;
     let plan = Plan { validators: usize::from(args.validators), ..Plan::demo()? };
     let consortium = Consortium::establish(home.path(), &plan).or_exit(Exit::Usage)?;
-    if !args.listen.ip().is_loopback() {
-        return Err(Failure::text(
-            Exit::Usage,
-            format!("listen on {}: dev serves loopback addresses only", args.listen),
-        ));
+    let grpc = args.grpc_listen.unwrap_or_else(|| grpc_beside(args.listen));
+    if let Some(listen) = [args.listen, grpc].into_iter().find(|listen| !listen.ip().is_loopback()) {
+        return Err(Failure::text(Exit::Usage, format!("listen on {listen}: dev serves loopback addresses only")));
     }
     telemetry::start(&TelemetryConfig { filter: args.log, ..TelemetryConfig::default() })?;
-    let local = Local::start(&consortium, args.listen, output)?;
+    let local = Local::start(&consortium, args.listen, Some(grpc), output)?;
     let ready = Ready::of(&consortium, &local)?;
     if let Some(path) = &args.ready_env {
         files::replace(path, ready.env().as_bytes(), true).or_exit(Exit::Usage)?;

@@ -59,6 +59,9 @@ pub(crate) struct Args {
     /// With --local, the port of the first node's REST door; the others' follow.
     #[arg(long, value_name = "PORT", requires = "local", default_value_t = Ports::default().http)]
     http_port: u16,
+    /// With --local, the port of the first node's gRPC door; the others' follow. No such door when absent.
+    #[arg(long, value_name = "PORT", requires = "local")]
+    grpc_port: Option<u16>,
     /// With --local, the port of the first node's peer door; the others' follow.
     #[arg(long, value_name = "PORT", requires = "local", default_value_t = Ports::default().peers)]
     peer_port: u16,
@@ -198,7 +201,7 @@ impl Report for MadeLocal {
 
 /// Makes a consortium with everybody's keys in one place.
 fn local(args: &Args, validators: u8, output: &Output) -> Result<Exit, Failure> {
-    let ports = Ports { http: args.http_port, peers: args.peer_port };
+    let ports = Ports { http: args.http_port, grpc: args.grpc_port, peers: args.peer_port };
     let observers = if args.observer { vec![organisation(AUDITOR)?] } else { Vec::new() };
     let plan = Plan { validators: usize::from(validators), observers, ports, ..Plan::demo()? };
     let consortium = Consortium::establish(&args.directory, &plan).or_exit(Exit::Usage)?;

@@ -15,7 +15,14 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const PREFIX: &str = "EINVOICE_";
 
 /// Keys without a default, which [`keys`] cannot find by looking at the defaults.
-const WITHOUT_DEFAULT: [(&str, &str); 3] = [("http", "tls-certificate"), ("http", "tls-key"), ("peers", "listen")];
+const WITHOUT_DEFAULT: [(&str, &str); 6] = [
+    ("http", "tls-certificate"),
+    ("http", "tls-key"),
+    ("grpc", "listen"),
+    ("grpc", "tls-certificate"),
+    ("grpc", "tls-key"),
+    ("peers", "listen"),
+];
 
 impl Config {
     /// The effective configuration: flags over environment over file over defaults.
@@ -80,7 +87,8 @@ impl Config {
             &mut keys.attachment_salt,
             &mut keys.hosted,
         ];
-        let tls = [&mut self.http.tls_certificate, &mut self.http.tls_key];
+        let (http, grpc) = (&mut self.http, &mut self.grpc);
+        let tls = [&mut http.tls_certificate, &mut http.tls_key, &mut grpc.tls_certificate, &mut grpc.tls_key];
         for path in paths.into_iter().chain(tls.into_iter().flatten()) {
             *path = directory.join(&*path);
         }
@@ -187,6 +195,10 @@ mod tests {
         check("[htp]\n", &[], "htp");
         check("[http]\nlisten = \"0.0.0.0:80\"\n", &[], "not loopback");
         check("[http]\ntls-key = \"k\"\n", &[], "together");
+        check("[grpc]\nlisten = \"0.0.0.0:90\"\n", &[], "grpc.listen: 0.0.0.0:90 is not loopback");
+        check("[grpc]\ntls-key = \"k\"\n", &[], "grpc: expected tls-certificate and tls-key together");
+        check("", &["grpc.batch-max=1001"], "grpc.batch-max");
+        check("", &["grpc.keep-alive-ms=0"], "grpc.keep-alive-ms: the value is too small");
         check("", &["blocks.heartbeat-ms=soon"], "whole number");
         check("", &["blocks.heart=1"], "no key blocks.heart");
         check("", &["peers.nodes=one"], "a list as TOML writes it");

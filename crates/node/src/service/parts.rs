@@ -40,8 +40,10 @@ pub(super) struct Parts {
     pub(super) identity: NodeIdentity,
     /// The statement keys it holds.
     pub(super) hosted: Vec<HostedKey>,
-    /// Certificate and key of its door.
+    /// Certificate and key of its REST door.
     pub(super) tls: Option<Tls>,
+    /// The same of its gRPC door.
+    pub(super) grpc_tls: Option<Tls>,
 }
 
 impl Parts {
@@ -68,8 +70,11 @@ impl Parts {
             salt_secret: keys::secret_file(&config.keys.attachment_salt).or_exit(Exit::Usage)?,
         };
         let hosted = hosted(&config.keys.hosted).or_exit(Exit::Usage)?;
-        let tls = tls(config).or_exit(Exit::Usage)?;
-        Ok(Self { genesis, consensus, together, identity, hosted, tls })
+        let http = &config.http;
+        let grpc_tls = tls(config.grpc.tls_certificate.as_deref(), config.grpc.tls_key.as_deref());
+        let grpc_tls = grpc_tls.or_exit(Exit::Usage)?;
+        let tls = tls(http.tls_certificate.as_deref(), http.tls_key.as_deref()).or_exit(Exit::Usage)?;
+        Ok(Self { genesis, consensus, together, identity, hosted, tls, grpc_tls })
     }
 }
 
@@ -220,8 +225,8 @@ fn hosted(directory: &Path) -> anyhow::Result<Vec<HostedKey>> {
     Ok(keys)
 }
 
-fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
-    match (&config.http.tls_certificate, &config.http.tls_key) {
+fn tls(certificate: Option<&Path>, key: Option<&Path>) -> anyhow::Result<Option<Tls>> {
+    match (certificate, key) {
         (Some(certificate), Some(key)) => {
             files::must_be_private(key)?;
             Ok(Some(Tls {

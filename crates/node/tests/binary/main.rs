@@ -8,6 +8,7 @@ mod ceremony;
 mod cli;
 mod load;
 mod operators;
+mod platforms;
 mod readme;
 mod support;
 mod together;

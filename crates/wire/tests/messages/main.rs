@@ -4,5 +4,6 @@
 mod golden;
 mod hostile;
 mod peer;
+mod released;
 mod round_trip;
 mod values;

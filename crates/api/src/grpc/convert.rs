@@ -1,0 +1,222 @@
+//! From views to messages. Views hold times as text; a time that is none here would be a time that no view writes.
+
+use invoice::InvoiceId;
+use invoice::lifecycle::{Reimbursement, Validity};
+use ledger::record::InvoiceRecord;
+use replica::port::Store;
+use wire::generated::event_outcome::Record;
+use wire::generated::{
+    Claim, ClaimStatus, ClosedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty, InvoiceValidity, IssuedRecord,
+    LeafReference, LeaseRecord, LedgerEvent, PreparedStatement, RefusalReason, ReportedRecord, StandingEvent,
+    StatementResult, StatementState, SubscribeResponse, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
+};
+
+use crate::auth::Caller;
+use crate::feed::{Delivery, event_type};
+use crate::invoice_state::reimbursement;
+use crate::outcomes::DecidedStatement;
+use crate::problem::Problem;
+use crate::service::Service;
+use crate::time::parse_ms;
+use crate::views::{
+    InvoiceView, LeafView, OutcomeView, PartyView, Prepared, RecordView, RefusalView, ReimbursementView, StandingView,
+};
+
+fn ms(text: &str) -> i64 {
+    parse_ms(text).unwrap_or_default()
+}
+
+/// A decided statement.
+pub(crate) fn decided(statement: &DecidedStatement, fresh: bool) -> StatementResult {
+    StatementResult {
+        statement_id: statement.view.statement.clone(),
+        state: StatementState::Decided.into(),
+        height: statement.view.height.unwrap_or_default(),
+        time_ms: statement.view.time.as_deref().map(ms).unwrap_or_default(),
+        outcomes: statement.outcomes.iter().map(outcome).collect(),
+        fresh,
+    }
+}
+
+/// A statement that waits.
+pub(crate) fn pending(statement_id: String) -> StatementResult {
+    StatementResult { statement_id, state: StatementState::Pending.into(), ..StatementResult::default() }
+}
+
+/// What became of an event.
+pub(crate) fn outcome(view: &OutcomeView) -> EventOutcome {
+    EventOutcome {
+        event_index: view.index,
+        kind: view.kind.clone(),
+        code: view.code.clone(),
+        subject: view.subject.clone(),
+        leaf_index: view.leaf_index,
+        leaf_hash: view.leaf_hash.clone(),
+        record: view.record.as_ref().map(record),
+        original: view.original.as_ref().map(leaf),
+        refusal: view.refusal.as_ref().map(refusal),
+    }
+}
+
+/// An event of the feed, as its reader sees it.
+pub(crate) fn delivery(delivery: &Delivery) -> SubscribeResponse {
+    let (item, row) = (&delivery.item, delivery.row());
+    let outcome = EventOutcome {
+        event_index: 0,
+        kind: row.kind.clone(),
+        code: row.code.clone(),
+        subject: item.subject.clone(),
+        leaf_index: row.leaf_index,
+        leaf_hash: row.leaf_hash.clone().unwrap_or_default(),
+        record: row.record.as_ref().map(record),
+        original: row.original.as_ref().map(leaf),
+        refusal: row.refusal.as_ref().map(refusal),
+    };
+    let event = LedgerEvent {
+        r#type: event_type(item.kind, &row.code),
+        organisation: row.organisation.clone(),
+        height: row.height,
+        time_ms: ms(&row.time),
+        statement_id: row.statement.clone().unwrap_or_default(),
+        outcome: Some(outcome),
+    };
+    SubscribeResponse { cursor: item.cursor.to_string(), event: Some(event) }
+}
+
+fn refusal(view: &RefusalView) -> RefusalReason {
+    RefusalReason {
+        expected: view.expected.clone(),
+        found: view.found.clone(),
+        standing: view.standing.as_ref().map(standing),
+    }
+}
+
+fn record(view: &RecordView) -> Record {
+    let lease =
+        |token: &Option<u64>, until: &str| LeaseRecord { token: token.unwrap_or_default(), until_ms: ms(until) };
+    match view {
+        RecordView::Issued { invoice, issued_at, holder } => Record::Issued(IssuedRecord {
+            invoice: invoice.clone(),
+            issued_at_ms: ms(issued_at),
+            holder: Some(party(holder)),
+        }),
+        RecordView::Transferred { from, to } => {
+            Record::Transferred(TransferredRecord { from: Some(party(from)), to: Some(party(to)) })
+        }
+        RecordView::Locked { token, until } => Record::Locked(lease(token, until)),
+        RecordView::Renewed { token, until } => Record::Renewed(lease(token, until)),
+        RecordView::Unlocked { token } => Record::Unlocked(UnlockedRecord { token: token.unwrap_or_default() }),
+        RecordView::Closed { token, closed_at } => {
+            Record::Closed(ClosedRecord { token: token.unwrap_or_default(), closed_at_ms: ms(closed_at) })
+        }
+        RecordView::Voided { voided_at } => Record::Voided(VoidedRecord { voided_at_ms: ms(voided_at) }),
+        RecordView::Filed { period, invoices, chain } => {
+            Record::Filed(FiledRecord { period: period.clone(), invoices: *invoices, chain: chain.clone() })
+        }
+        RecordView::Reported { number, key } => Record::Reported(ReportedRecord { number: *number, key: key.clone() }),
+    }
+}
+
+fn leaf(view: &LeafView) -> LeafReference {
+    LeafReference { leaf_index: view.leaf_index, leaf_hash: view.leaf_hash.clone() }
+}
+
+fn party(view: &PartyView) -> InvoiceParty {
+    let party = match view {
+        PartyView::Taxpayer(id) => invoice_party::Party::Taxpayer(id.clone()),
+        PartyView::Person(id) => invoice_party::Party::Person(id.clone()),
+    };
+    InvoiceParty { party: Some(party) }
+}
+
+/// The event in the way.
+pub(crate) fn standing(view: &StandingView) -> StandingEvent {
+    StandingEvent {
+        holder: view.organisation.clone(),
+        since_ms: ms(&view.since),
+        until_ms: view.until.as_deref().map(ms),
+        leaf_index: view.leaf_index,
+        leaf_hash: view.leaf_hash.clone(),
+    }
+}
+
+/// The bytes to sign.
+pub(crate) fn prepared(view: Prepared) -> PreparedStatement {
+    let Prepared { signing_input, header, payload, statement_id } = view;
+    PreparedStatement { signing_input, header, payload, statement_id }
+}
+
+/// Whether an invoice stands.
+pub(crate) fn validity(validity: Validity) -> InvoiceValidity {
+    match validity {
+        Validity::Normal => InvoiceValidity::Normal,
+        Validity::Void => InvoiceValidity::Void,
+    }
+}
+
+/// Where a reimbursement stands.
+pub(crate) fn claim_status(status: Reimbursement) -> ClaimStatus {
+    match status {
+        Reimbursement::Open => ClaimStatus::Open,
+        Reimbursement::Locked => ClaimStatus::Locked,
+        Reimbursement::Closed => ClaimStatus::Closed,
+    }
+}
+
+impl<S: Store> Service<S> {
+    /// Where the reimbursement of an invoice stands, as a caller may see it.
+    pub(crate) fn claim(&self, caller: &Caller, id: &InvoiceId, of: &InvoiceRecord) -> Result<Claim, Problem> {
+        let now_ms = self.now_ms();
+        let sees_lock = self.sees_lock(caller, of)?;
+        let view = reimbursement(caller, &of.claim, now_ms, sees_lock);
+        Ok(claim(id, of, view, now_ms))
+    }
+
+    /// An invoice as a caller may see it.
+    pub(crate) fn invoice_message(
+        &self,
+        of: &InvoiceRecord,
+        id: &InvoiceId,
+        view: InvoiceView,
+    ) -> Result<Invoice, Problem> {
+        let document = serde_json::to_string(&view.document).map_err(|error| Problem::fault(&error))?;
+        Ok(Invoice {
+            id: view.id,
+            code: view.code.unwrap_or_default(),
+            number: view.number,
+            profile: view.profile,
+            validity: validity(of.validity).into(),
+            claim: Some(claim(id, of, view.reimbursement, self.now_ms())),
+            period: view.period,
+            filed: view.filed,
+            seller: view.seller,
+            holder: Some(party(&view.holder)),
+            issued_at_ms: of.issued_ms,
+            date: view.date,
+            check_code: view.check_code.unwrap_or_default(),
+            net: view.totals.net,
+            tax: view.totals.tax,
+            gross: view.totals.gross,
+            document,
+            attachment: view.attachment,
+            issue: Some(LeafReference { leaf_index: view.leaf_index, leaf_hash: view.leaf_hash }),
+            qr: view.qr,
+        })
+    }
+}
+
+fn claim(id: &InvoiceId, of: &InvoiceRecord, view: ReimbursementView, now_ms: i64) -> Claim {
+    Claim {
+        invoice: id.to_string(),
+        status: claim_status(of.claim.at(now_ms)).into(),
+        validity: validity(of.validity).into(),
+        since_ms: view.since.as_deref().map(ms).unwrap_or_default(),
+        until_ms: view.until.as_deref().map(ms),
+        platform: view.platform.unwrap_or_default(),
+        enterprise: view.enterprise.unwrap_or_default(),
+        claim: view.claim.unwrap_or_default(),
+        token: view.token.unwrap_or_default(),
+        amount: of.totals.gross.to_string(),
+        seller: of.seller.to_string(),
+    }
+}

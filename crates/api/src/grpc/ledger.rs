@@ -1,0 +1,147 @@
+//! The service for whoever signs statements of any kind and reads invoices.
+
+use chain::statement::Mode;
+use replica::port::Store;
+use serde_json::value::RawValue;
+use tonic::{Request, Response, Status};
+use wire::generated::get_receipt_request::Of;
+use wire::generated::ledger_service_server::LedgerService;
+use wire::generated::{
+    GetInvoiceRequest, GetInvoiceResponse, GetReceiptRequest, GetReceiptResponse, ListInvoicesRequest,
+    ListInvoicesResponse, PrepareRequest, PrepareResponse, StatementMode, SubmitRequest, SubmitResponse,
+    SubscribeRequest,
+};
+
+use super::events::{required, wrong};
+use super::reimbursement::{said, wanted};
+use super::subscribe::Events;
+use super::writes::{Form, Purpose, Writing};
+use super::{Handlers, convert, events};
+use crate::access::parse_id;
+use crate::attachments::ATTACHMENTS_MAX;
+use crate::drafting::{check_count, prepared};
+use crate::invoice_state::Documents;
+use crate::listing::Filter;
+use crate::problem::Problem;
+
+/// Bytes of a page of invoices after which it ends early: clients take 4 MiB when nothing else is said.
+const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes of an invoice beside its document, at most about so many.
+const ROW_BYTES: usize = 1_024;
+
+#[tonic::async_trait]
+impl<S: Store> LedgerService for Handlers<S> {
+    type SubscribeStream = Events;
+
+    async fn prepare(&self, request: Request<PrepareRequest>) -> Result<Response<PrepareResponse>, Status> {
+        self.read(request, |service, _, message| {
+            check_count(message.events.len())?;
+            let mode = match StatementMode::try_from(message.mode) {
+                Ok(StatementMode::All) => Mode::All,
+                Ok(StatementMode::Each) => Mode::Each,
+                Ok(StatementMode::Unspecified) | Err(_) => {
+                    return Err(wrong("/mode", "a value of StatementMode", message.mode.to_string()));
+                }
+            };
+            for (index, event) in message.events.iter().enumerate() {
+                // Else two events could hide in one.
+                if serde_json::from_str::<&RawValue>(event).is_err() {
+                    return Err(Problem::new("request.json").at(
+                        format!("/events/{index}"),
+                        "one value of JSON",
+                        "none",
+                    ));
+                }
+            }
+            let prepared = prepared(service, wanted(message.terms, mode, message.events)?)?;
+            Ok(PrepareResponse { prepared: Some(convert::prepared(prepared)) })
+        })
+        .await
+    }
+
+    async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
+        let read = |message: SubmitRequest, _| {
+            let count = message.attachments.len();
+            if count > ATTACHMENTS_MAX {
+                let expected = format!("at most {ATTACHMENTS_MAX}");
+                return Err(Problem::new("attachment.malformed").at("/attachments", expected, count.to_string()));
+            }
+            Ok(Writing {
+                form: Form::Signed(message.statement),
+                purpose: Purpose::Any,
+                idempotency_key: String::new(),
+                attachments: message.attachments,
+            })
+        };
+        let result = Some(self.write(request, read).await?);
+        Ok(Response::new(SubmitResponse { result }))
+    }
+
+    async fn get_invoice(&self, request: Request<GetInvoiceRequest>) -> Result<Response<GetInvoiceResponse>, Status> {
+        self.read(request, |service, caller, message| {
+            let id = parse_id(&message.invoice)?;
+            let record = service.visible(caller, &id)?;
+            let view = service.invoice_view(caller, &id, &record)?;
+            Ok(GetInvoiceResponse { invoice: Some(service.invoice_message(&record, &id, view)?) })
+        })
+        .await
+    }
+
+    async fn list_invoices(
+        &self,
+        request: Request<ListInvoicesRequest>,
+    ) -> Result<Response<ListInvoicesResponse>, Status> {
+        self.read(request, |service, caller, message| {
+            let period =
+                said(&message.period).map(|text| text.parse().map_err(|_| wrong("/period", "a month, YYYY-MM", text)));
+            let mut filter = Filter {
+                side: events::side(message.side)?,
+                party: said(&message.party),
+                validity: events::validity(message.validity)?,
+                reimbursement: events::claim_status(message.claim_status, "/claim_status")?,
+                period: period.transpose()?,
+                limit: events::page_size(message.page_size, service.app.options.page_rows_max)?,
+                cursor: said(&message.page_token),
+            };
+            loop {
+                let page = service.list_invoices(caller, &filter)?;
+                let (mut documents, mut invoices, mut bytes) = (Documents::default(), Vec::new(), 0);
+                for (id, record) in &page.rows {
+                    let document = documents.read(service, record)?;
+                    let view = service.invoice_view_of(caller, id, record, document)?;
+                    let invoice = service.invoice_message(record, id, view)?;
+                    bytes += invoice.document.len() + ROW_BYTES;
+                    if bytes > PAGE_BYTES_MAX && !invoices.is_empty() {
+                        break;
+                    }
+                    invoices.push(invoice);
+                }
+                if invoices.len() == page.rows.len() {
+                    return Ok(ListInvoicesResponse { invoices, next_page_token: page.next.unwrap_or_default() });
+                }
+                // So many fit; the cursor must stand behind the last of them.
+                filter.limit = invoices.len();
+            }
+        })
+        .await
+    }
+
+    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Events>, Status> {
+        self.follow(request).await
+    }
+
+    async fn get_receipt(&self, request: Request<GetReceiptRequest>) -> Result<Response<GetReceiptResponse>, Status> {
+        self.read(request, |service, caller, message| {
+            let leaf = match required(message.of, "/of", "a leaf's index, or an invoice's id")? {
+                Of::LeafIndex(leaf) => {
+                    service.must_see_event(caller, leaf)?;
+                    leaf
+                }
+                Of::Invoice(id) => service.visible(caller, &parse_id(&id)?)?.issue.index,
+            };
+            Ok(GetReceiptResponse { receipt: service.receipt_json(leaf)? })
+        })
+        .await
+    }
+}
