@@ -201,7 +201,11 @@ impl Block {
 
 /// Encodes a value of ours.
 fn to_bytes(value: &impl BorshSerialize) -> Vec<u8> {
-    borsh::to_vec(value).expect("no list of a block comes near 2^32 elements, and memory takes every write")
+    // Blocks are large: a vector that grows on the way would be copied several times.
+    let mut bytes = Vec::with_capacity(borsh::object_length(value).unwrap_or_default());
+    borsh::to_writer(&mut bytes, value)
+        .expect("no list of a block comes near 2^32 elements, and memory takes every write");
+    bytes
 }
 
 /// Refuses bytes that begin with another domain tag.

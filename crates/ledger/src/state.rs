@@ -284,7 +284,10 @@ pub type Writes = BTreeMap<StateKey, Vec<u8>>;
 /// It stands in every header, so that validators whose states differ notice at once. Changing
 /// this forks the chain.
 pub fn writes_hash(writes: &Writes) -> Hash {
-    let mut bytes = b"einvoice/writes/1".to_vec();
+    let tag = b"einvoice/writes/1";
+    let rows = writes.keys().map(|key| size_of::<u32>() + key.as_bytes().len() + size_of::<Hash>());
+    let mut bytes = Vec::with_capacity(tag.len() + rows.sum::<usize>());
+    bytes.extend_from_slice(tag);
     for (key, value) in writes {
         let length = u32::try_from(key.as_bytes().len()).expect("keys are short");
         bytes.extend_from_slice(&length.to_be_bytes());
