@@ -9,10 +9,10 @@ use ledger::organisation::Mandate;
 use ledger::state::{self, Kind, StateKey};
 
 use super::{EventView, Query};
-use crate::leaf;
 use crate::port::{Direction, Store, Table};
 use crate::recover::decided_body;
 use crate::replica::Fault;
+use crate::{leaf, list};
 
 /// Mandates read at once.
 const MANDATES_A_SCAN: usize = 500;
@@ -56,7 +56,7 @@ impl<S: Store> Query<S> {
             start = Bound::Excluded(last.clone());
             let whole = rows.len() < MANDATES_A_SCAN;
             for (key, value) in rows {
-                mandates.push(state::decode::<Mandate>(&StateKey::from_bytes(key), &value)?);
+                mandates.push(state::decode::<Mandate>(&StateKey::from_bytes(key), list::record(&value)?)?);
             }
             if whole {
                 return Ok(mandates);
