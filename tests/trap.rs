@@ -1,5 +1,7 @@
-//! A store that does what stores do on their worst days, when it is told to.
+//! A store that does what stores do on their worst days, when it is told to, and counts what it is asked for in vain.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,18 +12,38 @@ use replica::port::{
     CheckpointJob, CheckpointMark, Decided, Direction, IndexTip, IndexWrites, KeyRange, Row, Store, StoreFault, Table,
 };
 
-/// A store around another that panics on one state record, or has no room.
-#[derive(Debug, Default)]
+/// What is done in the middle of somebody's read.
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
+/// Lookups of rows that are not there, by table and, of state, the kind of record.
+pub type Missed = BTreeMap<(Table, Option<u8>), usize>;
+
+/// A store around another that panics on one state record, has no room, or is written to while it is read.
+#[derive(Default)]
 pub struct Trap<S> {
     inner: S,
     panics_on: Mutex<Option<StateKey>>,
     full: AtomicBool,
+    meanwhile: Mutex<Option<(Table, Meanwhile)>>,
+    missed: Mutex<Missed>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for Trap<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trap").field("inner", &self.inner).finish_non_exhaustive()
+    }
 }
 
 impl<S> Trap<S> {
     /// Around a store; harmless as yet.
     pub fn around(inner: S) -> Arc<Self> {
-        Arc::new(Self { inner, panics_on: Mutex::new(None), full: AtomicBool::new(false) })
+        Arc::new(Self {
+            inner,
+            panics_on: Mutex::new(None),
+            full: AtomicBool::new(false),
+            meanwhile: Mutex::new(None),
+            missed: Mutex::default(),
+        })
     }
 
     /// Panics whenever this record is read from now on: whoever executes a statement about it dies.
@@ -32,6 +54,16 @@ impl<S> Trap<S> {
     /// Has no room for anything new, or has it again.
     pub fn fill(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
+    }
+
+    /// Does something right before the next lookup in a table.
+    pub fn meanwhile(&self, table: Table, act: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some((table, Box::new(act)));
+    }
+
+    /// What was looked up and was not there, since this was asked last.
+    pub fn take_missed(&self) -> Missed {
+        std::mem::take(&mut self.missed.lock().unwrap())
     }
 
     fn room(&self, operation: &'static str) -> Result<(), StoreFault> {
@@ -73,7 +105,16 @@ impl<S: Store> Store for Trap<S> {
         let trapped = table == Table::State
             && self.panics_on.lock().unwrap().as_ref().is_some_and(|trapped| trapped.as_bytes() == key);
         assert!(!trapped, "the trap was stepped on");
-        self.inner.get(table, key)
+        let meanwhile = self.meanwhile.lock().unwrap().take_if(|(other, _)| *other == table);
+        if let Some((_, act)) = meanwhile {
+            act();
+        }
+        let found = self.inner.get(table, key)?;
+        if found.is_none() {
+            let kind = key.first().copied().filter(|_| table == Table::State);
+            *self.missed.lock().unwrap().entry((table, kind)).or_default() += 1;
+        }
+        Ok(found)
     }
     fn scan(&self, table: Table, range: KeyRange, direction: Direction, limit: usize) -> Result<Vec<Row>, StoreFault> {
         self.inner.scan(table, range, direction, limit)

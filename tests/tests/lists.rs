@@ -8,11 +8,13 @@ use invoice::InvoiceId;
 use ledger::event::Event;
 use ledger::outcome::{ACCEPTED, Record};
 use ledger::party::{Party, Side};
+use ledger::state::Kind;
 use proptest::prelude::*;
 use replica::memory::MemoryStore;
-use replica::port::Store;
+use replica::port::{Store, Table};
 use tests::consortium::{CHECKPOINT_MS, DAY, Node, ORGANISATIONS, genesis};
 use tests::events::{claim, issue, issue_to, lock, void};
+use tests::trap::{Missed, Trap};
 
 const SIDES: [Side; 4] = [Side::Seller, Side::Buyer, Side::Holder, Side::Platform];
 
@@ -207,4 +209,85 @@ fn long_lists_are_read_from_the_middle() {
     assert!(model.subjects[&id].len() > 250 && model.parties[&(taxpayer("shop"), Side::Seller)].len() > 140);
     model.compare(&node, 7);
     model.compare(&node, 1_000);
+}
+
+fn transfer(invoice: &str, person: &str) -> String {
+    format!(r#"{{"transfer":{{"invoice":"{invoice}","to":{{"person":"{person}"}}}}}}"#)
+}
+
+/// The number after that of an invoice.
+fn next_number(invoice: &str) -> String {
+    let (code, number) = invoice.split_once('-').unwrap();
+    format!("{code}-{:08}", number.parse::<u32>().unwrap() + 1)
+}
+
+/// Lists begin before there is a record for their heads to stand beside: someone tries to lock a number that is still to
+/// be assigned, and a person holds an invoice in a month before it buys one.
+#[test]
+fn what_came_before_a_record_is_listed_after_it_was_created() {
+    let store = Arc::new(MemoryStore::default());
+    let mut node = Node::start(genesis(|_| {}), Arc::clone(&store));
+    let first = node.decide("shop", Mode::Each, &[issue("a")]).remove(0).1;
+    let second = next_number(&first);
+    assert_ne!(node.event("platform-a", &lock(&second, "c")), ACCEPTED);
+    assert_eq!(node.event("buyer", &transfer(&first, "p1")), ACCEPTED);
+    node.now_ms += CHECKPOINT_MS;
+    assert_ne!(node.event("platform-b", &lock(&second, "c")), ACCEPTED);
+    let issued = node.decide("shop", Mode::Each, &[issue_to("b", r#"{"person":{"id":"p1"}}"#)]);
+    assert_eq!(issued, [(ACCEPTED.to_owned(), second.clone())]);
+    // Refused, for it is a person's: the record stays as it is, and the list grows.
+    assert_ne!(node.event("platform-a", &lock(&second, "c")), ACCEPTED);
+    let compare = |node: &Node<MemoryStore>| {
+        assert_eq!(node.query.subject_leaves(&second, None, 9).unwrap(), [1, 3, 4, 5]);
+        let person = Party::Person("p1".parse().unwrap());
+        let held = node.query.party_invoices(&person, Side::Holder, None, 9, |_, _| true).unwrap();
+        assert_eq!(held.rows.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(), [&*second, &*first]);
+        Model::of(node).compare(node, 3);
+    };
+    compare(&node);
+    drop(node);
+    store.crash();
+    compare(&Node::start(genesis(|_| {}), Arc::clone(&store)));
+    store.reset_index().unwrap();
+    compare(&Node::start(genesis(|_| {}), store));
+}
+
+/// A reader finds no invoice, an attempt on its number stands in a row of its own, and before the reader comes to that
+/// row the invoice is issued and takes it over.
+#[test]
+fn a_list_is_not_lost_between_two_rows_while_its_head_moves() {
+    let store = Trap::around(MemoryStore::default());
+    let mut node = Node::start(genesis(|_| {}), Arc::clone(&store));
+    let first = node.decide("shop", Mode::Each, &[issue("a")]).remove(0).1;
+    let second = next_number(&first);
+    assert_ne!(node.event("platform-a", &lock(&second, "c")), ACCEPTED);
+    let query = node.query.clone();
+    assert_eq!(query.subject_leaves(&second, None, 9).unwrap(), [1]);
+    store.meanwhile(Table::ListHead, move || assert_eq!(node.event("shop", &issue("b")), ACCEPTED));
+    assert_eq!(query.subject_leaves(&second, None, 9).unwrap(), [1, 2]);
+}
+
+/// Looking for a row that is not there goes through every layer of a store.
+#[test]
+fn an_issued_invoice_looks_for_one_row_of_lists_that_is_not_there() {
+    let store = Trap::around(MemoryStore::default());
+    let mut node = Node::start(genesis(|_| {}), Arc::clone(&store));
+    let of_lists = |missed: Missed| -> Missed {
+        let kinds = [Kind::Invoice, Kind::Accumulator].map(|kind| Some(kind as u8));
+        let is_of_lists = |table, kind| table == Table::ListHead || table == Table::State && kinds.contains(&kind);
+        missed.into_iter().filter(|((table, kind), _)| is_of_lists(*table, *kind)).collect()
+    };
+    store.take_missed();
+    assert_eq!(node.event("shop", &issue("first")), ACCEPTED);
+    // Execution looks for the months of both, and lists for heads of both and of the invoice.
+    let accumulators = (Table::State, Some(Kind::Accumulator as u8));
+    assert_eq!(of_lists(store.take_missed()), [((Table::ListHead, None), 3), (accumulators, 2)].into());
+    for count in [1, 7] {
+        let events: Vec<String> = (0..count).map(|number| issue(&format!("{count}/{number}"))).collect();
+        let statement = node.statement("shop", Mode::Each, &events);
+        node.submit(&statement);
+        store.take_missed();
+        assert_eq!(node.block().events, count);
+        assert_eq!(of_lists(store.take_missed()), [((Table::ListHead, None), count)].into());
+    }
 }

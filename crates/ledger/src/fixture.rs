@@ -212,6 +212,8 @@ impl Ledger {
             };
             self.nonces.insert((header.organisation.clone(), header.nonce.to_string()), nonce);
         }
+        let new = executed.writes.keys().filter(|key| !self.state.contains_key(*key));
+        assert!(new.eq(&executed.created), "created: {:?}", executed.created);
         self.state.extend(executed.writes.clone());
         self.log_size += u64::try_from(executed.leaves.len()).unwrap();
         self.height += 1;

@@ -5,8 +5,9 @@
 //! tree: a proof of absence shows neighbours, and nobody outside can guess a statement's id.
 //! Records are never deleted.
 
+use std::borrow::Borrow;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -150,6 +151,13 @@ impl StateKey {
     /// The key's bytes.
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
+    }
+}
+
+// The order of keys is that of their bytes, so that maps of keys are asked with what a store has.
+impl Borrow<[u8]> for StateKey {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -305,12 +313,23 @@ pub struct Overlay<'v> {
     fetched: RefCell<BTreeMap<StateKey, Option<Vec<u8>>>>,
     /// What the overlay held before each write since [`Overlay::begin`].
     undo: Vec<(StateKey, Option<Vec<u8>>)>,
+    /// What is written and is not in the view below.
+    created: Vec<StateKey>,
+    /// How much of that there was at [`Overlay::begin`].
+    created_before: usize,
 }
 
 impl<'v> Overlay<'v> {
     /// An overlay without writes.
     pub fn new(base: &'v dyn View) -> Self {
-        Self { base, writes: Writes::new(), fetched: RefCell::default(), undo: Vec::new() }
+        Self {
+            base,
+            writes: Writes::new(),
+            fetched: RefCell::default(),
+            undo: Vec::new(),
+            created: Vec::new(),
+            created_before: 0,
+        }
     }
 
     /// The view below: the parent's state, of a block.
@@ -321,6 +340,7 @@ impl<'v> Overlay<'v> {
     /// Starts a unit of writes that [`Overlay::roll_back`] takes back.
     pub fn begin(&mut self) {
         self.undo.clear();
+        self.created_before = self.created.len();
     }
 
     /// Takes back what was written since [`Overlay::begin`].
@@ -331,6 +351,7 @@ impl<'v> Overlay<'v> {
                 None => self.writes.remove(&key),
             };
         }
+        self.created.truncate(self.created_before);
     }
 
     /// Writes a record; a new one is created by `creator`.
@@ -338,12 +359,16 @@ impl<'v> Overlay<'v> {
     /// # Errors
     /// A fault of the view below.
     pub fn put<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) -> Result<(), Fault> {
-        let mut creator = *creator;
+        let (mut creator, mut is_new) = (*creator, true);
         self.show(&key, &mut |stored| {
+            is_new = false;
             if let Some(bytes) = stored.first_chunk::<CREATOR_BYTES>() {
                 creator = Hash::from_bytes(*bytes);
             }
         })?;
+        if is_new {
+            self.created.push(key.clone());
+        }
         self.write(key, &creator, record);
         Ok(())
     }
@@ -351,6 +376,7 @@ impl<'v> Overlay<'v> {
     /// Writes a record whose key nothing can have been written under before, as with a number just assigned: looking
     /// for what is not there is dear.
     pub fn put_new<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) {
+        self.created.push(key.clone());
         self.write(key, creator, record);
     }
 
@@ -359,9 +385,9 @@ impl<'v> Overlay<'v> {
         self.undo.push((key, before));
     }
 
-    /// The writes.
-    pub fn into_writes(self) -> Writes {
-        self.writes
+    /// The writes, and those of their keys that the view below does not have.
+    pub fn into_writes(self) -> (Writes, BTreeSet<StateKey>) {
+        (self.writes, self.created.into_iter().collect())
     }
 }
 
@@ -378,11 +404,15 @@ impl View for Overlay<'_> {
             return Ok(());
         }
         if let Some(value) = self.fetched.borrow().get(key) {
-            value.iter().for_each(|stored| to(stored));
+            if let Some(stored) = value {
+                to(stored);
+            }
             return Ok(());
         }
         let value = self.base.get(key)?;
-        value.iter().for_each(|stored| to(stored));
+        if let Some(stored) = &value {
+            to(stored);
+        }
         self.fetched.borrow_mut().insert(key.clone(), value);
         Ok(())
     }

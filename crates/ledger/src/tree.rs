@@ -212,6 +212,19 @@ mod tests {
         assert!(in_steps.0.keys().eq(at_once.0.keys()), "the same nodes, of other versions");
     }
 
+    #[test]
+    fn a_record_written_as_it_was_leaves_the_root() {
+        let mut nodes = Memory::default();
+        let records: BTreeMap<_, _> = (0..100).map(|index| (key(index), vec![7; 40])).collect();
+        let before = update(&nodes, 0, changes(&records)).unwrap();
+        nodes.0.extend(before.nodes);
+        for (version, count) in [(1, 1), (2, 30), (3, 100)] {
+            let again = update(&nodes, version, changes(records.iter().take(count))).unwrap();
+            assert_eq!(again.root, before.root, "{count} records");
+            nodes.0.extend(again.nodes);
+        }
+    }
+
     /// A tree in jmt's own form, in memory.
     #[derive(Default)]
     struct Whole(BTreeMap<NodeKey, Node>);

@@ -87,14 +87,30 @@ fn damaged(found: &dyn Display) -> StoreFault {
     }
 }
 
+/// The records that are not what the tree knows.
+fn changes(view: &dyn CheckpointView) -> Result<Vec<Change>, StoreFault> {
+    let mut changes = Vec::new();
+    for (key, row) in view.frozen(Table::State) {
+        let Some(row) = row else { continue };
+        let record = list::record(row)?;
+        // The root would be the same with them, and the tree's rows would be written for nothing.
+        if list::may_be_same_record(row)
+            && let Some(before) = view.previous(Table::State, key)?
+            && list::record(&before)? == record
+        {
+            continue;
+        }
+        changes.push(Change::new(&StateKey::from_bytes(key.to_vec()), record));
+    }
+    Ok(changes)
+}
+
 /// Computes the tree's next version. Its rows take the place of the last one's: nobody asks for an older one.
 fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
     let newest = view.previous(Table::TreeNode, NEWEST)?;
     let newest: Option<(u64, chain::hash::Hash)> =
         newest.map(|bytes| borsh::from_slice(&bytes)).transpose().map_err(|error| damaged(&error))?;
-    let rows = view.frozen(Table::State).filter_map(|(key, row)| Some((StateKey::from_bytes(key.to_vec()), row?)));
-    let changes = rows.map(|(key, row)| Ok(Change::new(&key, list::record(row)?)));
-    let changes = changes.collect::<Result<Vec<Change>, StoreFault>>()?;
+    let changes = changes(view)?;
     let mut writes = IndexWrites::new();
     let (version, root) = match newest {
         // Nothing changed: the tree stands, and so does its version.
@@ -115,10 +131,92 @@ fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use chain::hash::Hash;
     use chain::identity::OrganisationId;
+    use ledger::execute::Executed;
+    use ledger::state::Writes;
 
     use super::*;
+    use crate::list::{Growth, List};
     use crate::memory::MemoryStore;
+    use crate::port::Row;
+
+    /// A store that is given blocks of records to write and subjects to name.
+    #[derive(Default)]
+    struct Chain {
+        store: MemoryStore,
+        height: u64,
+        checkpoints: u64,
+    }
+
+    impl Chain {
+        fn block(&mut self, writes: &Writes, subjects: &[&str]) {
+            let executed = Executed {
+                writes: writes.clone(),
+                created: BTreeSet::new(),
+                leaves: Vec::new(),
+                outcomes: Vec::new(),
+                involvements: Vec::new(),
+            };
+            let (mut rows, mut growth) = (IndexWrites::new(), Growth::new(&self.store, &executed));
+            for (leaf, subject) in (self.height * 1_000..).zip(subjects) {
+                let list = growth.open(List::of_subject(subject)).unwrap();
+                growth.add(list, leaf).unwrap();
+            }
+            growth.finish(&mut rows).unwrap();
+            self.store.apply(self.height, rows).unwrap();
+            self.height += 1;
+        }
+
+        /// The root, and the rows of the tree.
+        fn checkpoint(&mut self) -> (Hash, Vec<Row>) {
+            let (number, height) = (self.checkpoints, self.height - 1);
+            self.store.begin_checkpoint(CheckpointJob { number, height, compute: Box::new(compute) }).unwrap();
+            self.checkpoints += 1;
+            let mark = self.store.await_checkpoint(number).unwrap().unwrap();
+            let everything = (Bound::Unbounded, Bound::Unbounded);
+            (mark.root, self.store.scan(Table::TreeNode, everything, Direction::Forward, usize::MAX).unwrap())
+        }
+    }
+
+    fn subjects() -> Vec<String> {
+        (0..40).map(|number| format!("144032609110-{number:08}")).collect()
+    }
+
+    fn records(value: u8, numbers: impl IntoIterator<Item = usize>) -> Writes {
+        let subjects = subjects();
+        let key = |number: usize| StateKey::invoice(&subjects[number].parse().unwrap());
+        numbers.into_iter().map(|number| (key(number), vec![value; 40])).collect()
+    }
+
+    #[test]
+    fn lists_that_grow_beside_records_leave_the_tree_as_it_is() {
+        let subjects = subjects();
+        let subjects: Vec<&str> = subjects.iter().map(String::as_str).collect();
+        let mut chain = Chain::default();
+        chain.block(&records(1, 0..30), &[]);
+        let genesis = chain.checkpoint();
+        chain.block(&Writes::new(), &subjects[..20]);
+        chain.block(&Writes::new(), &subjects[10..35]);
+        assert_eq!(chain.checkpoint(), genesis);
+
+        // Written before its list grows, after it, in the same block, to what it was, and for the first time.
+        chain.block(&records(2, [3, 4]), &subjects[4..6]);
+        chain.block(&Writes::new(), &subjects[2..4]);
+        chain.block(&records(2, [2]), &[]);
+        chain.block(&records(1, [7]), &subjects[7..8]);
+        chain.block(&records(2, [30, 36]), &subjects[30..32]);
+        chain.block(&Writes::new(), &subjects[36..]);
+        let (root, _) = chain.checkpoint();
+        let mut at_once = records(1, 0..30);
+        at_once.extend(records(2, [2, 3, 4, 30, 36]));
+        let mut other = Chain::default();
+        other.block(&at_once, &[]);
+        assert_eq!(root, other.checkpoint().0);
+        assert_ne!(root, genesis.0);
+    }
 
     #[test]
     fn a_nonce_used_again_outlives_its_first_expiry() {

@@ -178,14 +178,16 @@ impl BlockRows<'_> {
     /// # Errors
     /// A fault of the store.
     pub fn rows<S: Store + ?Sized>(self, store: &S) -> Result<IndexWrites, StoreFault> {
-        let (mut rows, mut lists) = (IndexWrites::new(), Growth::new(store));
+        let (mut rows, mut lists) = (IndexWrites::new(), Growth::new(store, self.executed));
         let header = &self.body.block.header;
-        let leaves = (self.first_leaf()..).zip(&self.executed.leaves);
-        let distances = leaves.map(|(index, leaf)| lists.add(&List::of_subject(&leaf.subject), index));
-        let distances = distances.collect::<Result<Vec<u64>, _>>()?;
+        let mut distances = Vec::with_capacity(self.executed.leaves.len());
+        for (index, leaf) in (self.first_leaf()..).zip(&self.executed.leaves) {
+            let events = lists.open(List::of_subject(&leaf.subject))?;
+            distances.push(lists.add(events, index)?);
+        }
         self.statement_rows(&distances, &mut rows);
         involvement::rows(header, &self.executed.involvements, &mut lists, &mut rows)?;
-        lists.finish(&self.executed.writes, &mut rows)?;
+        lists.finish(&mut rows)?;
         let height = HeightRow { id: self.progress.id, time_ms: header.time_ms, log_size: header.log_size };
         rows.insert((Table::Height, header.height.to_be_bytes().to_vec()), Some(encode(&height)));
         if self.body.block.next_validators.is_some() {

@@ -12,6 +12,7 @@
 //! Numbers are LEB128. Who the parties are, the lists know: see [`crate::list`].
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 use borsh::BorshDeserialize;
@@ -37,19 +38,22 @@ const SIDES: [Side; 4] = [Side::Seller, Side::Buyer, Side::Holder, Side::Platfor
 struct Given {
     leaf: u64,
     invoice: InvoiceId,
-    /// For each side on which a party got it, the distance to the leaf before in that list.
-    distances: BTreeMap<Side, u64>,
+    /// For each of [`SIDES`] on which a party got it, the distance to the leaf before in that list.
+    distances: [Option<u64>; SIDES.len()],
 }
 
-const fn bit(side: Side) -> u8 {
-    1 << (side as u8 - 1)
+/// The place of a side among [`SIDES`], and its bit.
+const fn place(side: Side) -> usize {
+    side as usize - 1
 }
 
 impl Given {
     fn put(&self, row: &mut Vec<u8>, before: u64) {
         leb128::put(row, self.leaf - before);
-        row.push(self.distances.keys().map(|side| bit(*side)).sum());
-        for distance in self.distances.values() {
+        row.push(
+            self.distances.iter().enumerate().map(|(place, distance)| u8::from(distance.is_some()) << place).sum(),
+        );
+        for distance in self.distances.iter().flatten() {
             leb128::put(row, *distance);
         }
         borsh::to_writer(row, &self.invoice).expect("writing to a vector cannot fail");
@@ -59,13 +63,12 @@ impl Given {
         let leaf = before.checked_add(leb128::take(row)?)?;
         let (bits, rest) = row.split_first()?;
         *row = rest;
-        let known: u8 = SIDES.map(bit).iter().sum();
-        if bits & !known != 0 {
+        if bits >> SIDES.len() != 0 {
             return None;
         }
-        let mut distances = BTreeMap::new();
-        for side in SIDES.into_iter().filter(|side| bits & bit(*side) != 0) {
-            distances.insert(side, leb128::take(row)?);
+        let mut distances = [None; SIDES.len()];
+        for (_, distance) in distances.iter_mut().enumerate().filter(|(place, _)| bits >> place & 1 == 1) {
+            *distance = Some(leb128::take(row)?);
         }
         let invoice = InvoiceId::deserialize(row).ok()?;
         Some(Self { leaf, invoice, distances })
@@ -112,12 +115,18 @@ pub(crate) fn rows<S: Store + ?Sized>(
     rows: &mut IndexWrites,
 ) -> Result<(), StoreFault> {
     let month = month_of(header.time_ms)?;
+    // Few parties come to most of the invoices of a block, and the name of a list is longer than that of its party.
+    let mut lists_of = BTreeMap::new();
     let mut leaves = Vec::new();
     for given in involvements.chunk_by(|one, next| one.leaf == next.leaf) {
         let Some(Involvement { invoice, leaf, .. }) = given.first() else { continue };
-        let mut distances = BTreeMap::new();
+        let mut distances = [None; SIDES.len()];
         for Involvement { party, side, .. } in given {
-            distances.insert(*side, lists.add(&List::of_party(month, *side, party), *leaf)?);
+            let list = match lists_of.entry((party, *side)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(lists.open(List::of_party(month, *side, party))?),
+            };
+            distances[place(*side)] = Some(lists.add(list, *leaf)?);
         }
         leaves.push(Given { leaf: *leaf, invoice: *invoice, distances });
     }
@@ -183,14 +192,14 @@ impl<'s, S: Store + ?Sized> Invoices<'s, S> {
 
     /// What a leaf of the list gave, and the leaf before it.
     fn given(&mut self, leaf: u64) -> Result<(InvoiceId, Option<u64>), StoreFault> {
-        let place = |group: &[Given]| group.iter().position(|given| given.leaf == leaf);
-        if place(&self.group).is_none() {
+        let at = |group: &[Given]| group.iter().position(|given| given.leaf == leaf);
+        if at(&self.group).is_none() {
             let range = (Bound::Included(leaf.to_be_bytes().to_vec()), Bound::Unbounded);
             let rows = self.store.scan(Table::PartyInvoice, range, Direction::Forward, 1)?;
             self.group = rows.first().and_then(|(_, row)| decode(row)).unwrap_or_default();
         }
-        let given = place(&self.group).and_then(|place| self.group.get(place));
-        let found = given.and_then(|given| Some((given.invoice, *given.distances.get(&self.side)?)));
+        let given = at(&self.group).and_then(|at| self.group.get(at));
+        let found = given.and_then(|given| Some((given.invoice, given.distances[place(self.side)]?)));
         let (invoice, distance) = found.ok_or_else(|| StoreFault::Damaged {
             place: format!("a row of {:?}", Table::PartyInvoice),
             expected: format!("what leaf {leaf} gave a {:?}", self.side),
@@ -211,11 +220,7 @@ mod tests {
         let given = |sides: u8| Given {
             leaf: 70_000 + u64::from(sides) * 300,
             invoice: if sides.is_multiple_of(2) { invoice } else { digital },
-            distances: SIDES
-                .into_iter()
-                .filter(|side| sides & bit(*side) != 0)
-                .map(|side| (side, 300 * (side as u64 - 1)))
-                .collect(),
+            distances: SIDES.map(|side| (sides >> place(side) & 1 == 1).then_some(300 * (side as u64 - 1))),
         };
         let group: Vec<Given> = (0..16).map(given).collect();
         let row = encode(&group);

@@ -3,7 +3,7 @@
 //! A list is linked from the newest leaf to the oldest: beside each leaf stands how far before it the one before is, in
 //! rows that are written in the order of leaves. So a list of any name grows where everything grows, and not on a
 //! page of its own. Only its *head*, the newest leaf, must be found by name. It stands in front of a state record
-//! that the same event writes anyway:
+//! that the same event mostly writes anyway:
 //!
 //! | List | In front of |
 //! | --- | --- |
@@ -11,35 +11,47 @@
 //! | invoices a party sold | its sums of the month on that side |
 //! | invoices a party bought or came to hold | its sums of the month as a buyer |
 //!
-//! A block that adds to a list and does not write that record (a refusal, a transfer, a lock) gives the head a row of
-//! its own in [`Table::ListHead`]. Both may be there then, and the newer one counts.
+//! A block that adds to such a list and does not write that record (a refusal, a transfer) writes the row again, with
+//! the record as it is. Where there is no such record, because the list is of something else (a reference, a month filed)
+//! or its record is still to come (who tried a number before it was issued), the head has a row of its own in
+//! [`Table::ListHead`]. The block that creates the record takes that row over. So a head stands in one place alone, and
+//! whoever finds the state record need not look for another: looking for a row that is not there is dear.
 //!
 //! ```text
 //! State:    heads | record as hashed
 //! ListHead: heads
-//! heads:    which there are (1), a bit each | for each: newest leaf | leaves in all      (LEB128 numbers)
+//! heads:    which there are, a bit each, and a bit for a record as it was (1) | for each: newest leaf | leaves in all
 //! ```
+//!
+//! Numbers are LEB128.
 //!
 //! Lists of a party are lists of a month of block time, as sums are; since block time only grows, the month before goes
 //! on where a month ends. Every [`MILESTONE`]th leaf of a list has a row in [`Table::ListMilestone`], so that nobody who
 //! begins in the middle walks further than that.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod growth;
+
 use std::ops::Bound;
 
 use invoice::Period;
+use invoice::id::InvoiceId;
 use ledger::leb128;
 use ledger::party::{Party, Side};
-use ledger::state::{Kind, StateKey, Writes};
+use ledger::state::{Kind, StateKey};
 
 use crate::index::leaf_of;
-use crate::port::{Direction, IndexWrites, Store, StoreFault, Table};
+use crate::port::{Direction, Store, StoreFault, Table};
+
+pub(crate) use growth::Growth;
 
 /// Leaves of a list between two rows that say where it has come.
 pub(crate) const MILESTONE: u64 = 64;
 
 /// Heads that stand together: those of what a buyer bought and what it holds.
 const SLOTS: usize = 2;
+
+/// Set in a row of state that was written for its heads alone.
+const SAME_RECORD: u8 = 1 << SLOTS;
 
 /// A list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,12 +65,9 @@ pub(crate) struct List {
 impl List {
     /// The events of a subject.
     pub(crate) fn of_subject(subject: &str) -> Self {
-        let row = match subject.parse() {
-            Ok(invoice) => StateKey::invoice(&invoice).into_bytes(),
-            // Kinds of records count from 1.
-            Err(_) => [&[0], subject.as_bytes()].concat(),
-        };
-        Self { row, slot: 0 }
+        // Kinds of records count from 1. There is one way to write an invoice id: that in its key.
+        let kind = subject.parse::<InvoiceId>().map_or(0, |_| Kind::Invoice as u8);
+        Self { row: [&[kind], subject.as_bytes()].concat(), slot: 0 }
     }
 
     /// The invoices that a party came to on a side in a month.
@@ -70,11 +79,15 @@ impl List {
         Self { row: StateKey::accumulator(month, beside, party).into_bytes(), slot }
     }
 
-    /// The key of a milestone. No id contains a zero byte, so lists stay apart.
     fn milestone(&self, leaf: u64) -> Vec<u8> {
-        let slot = u8::try_from(self.slot).expect("there are few slots");
-        [self.row.as_slice(), &[0, slot], &leaf.to_be_bytes()].concat()
+        milestone_key(&self.row, self.slot, leaf)
     }
+}
+
+/// The key of a milestone. No id contains a zero byte, so lists stay apart.
+fn milestone_key(row: &[u8], slot: usize, leaf: u64) -> Vec<u8> {
+    let slot = u8::try_from(slot).expect("there are few slots");
+    [row, &[0, slot], &leaf.to_be_bytes()].concat()
 }
 
 /// Where a list has come.
@@ -90,9 +103,9 @@ struct Head {
 struct Heads([Option<Head>; SLOTS]);
 
 impl Heads {
-    fn put(&self, bytes: &mut Vec<u8>) {
+    fn put(&self, flags: u8, bytes: &mut Vec<u8>) {
         let bits = self.0.iter().enumerate().map(|(slot, head)| u8::from(head.is_some()) << slot);
-        bytes.push(bits.sum());
+        bytes.push(bits.sum::<u8>() | flags);
         for head in self.0.iter().flatten() {
             leb128::put(bytes, head.newest);
             leb128::put(bytes, head.length);
@@ -100,23 +113,13 @@ impl Heads {
     }
 
     fn take(bytes: &mut &[u8]) -> Option<Self> {
-        let (bits, rest) = bytes.split_first().filter(|(bits, _)| **bits >> SLOTS == 0)?;
+        let (bits, rest) = bytes.split_first().filter(|(bits, _)| (**bits & !SAME_RECORD) >> SLOTS == 0)?;
         *bytes = rest;
         let mut heads = Self::default();
         for (_, head) in heads.0.iter_mut().enumerate().filter(|(slot, _)| bits >> slot & 1 == 1) {
             *head = Some(Head { newest: leb128::take(bytes)?, length: leb128::take(bytes)? });
         }
         Some(heads)
-    }
-
-    /// Of each list the head that is newer.
-    fn or_newer(mut self, other: Self) -> Self {
-        for (head, other) in self.0.iter_mut().zip(other.0) {
-            if other.map(|head| head.newest) > head.map(|head| head.newest) {
-                *head = other;
-            }
-        }
-        self
     }
 }
 
@@ -130,12 +133,12 @@ fn no_heads(table: Table, bytes: &[u8]) -> StoreFault {
 
 /// A row of state whose record is in no list.
 pub(crate) fn state_row(record: &[u8]) -> Vec<u8> {
-    row_under(&Heads::default(), record)
+    row_under(&Heads::default(), 0, record)
 }
 
-fn row_under(heads: &Heads, record: &[u8]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(record.len() + 8);
-    heads.put(&mut row);
+fn row_under(heads: &Heads, flags: u8, record: &[u8]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(record.len() + 12);
+    heads.put(flags, &mut row);
     row.extend_from_slice(record);
     row
 }
@@ -159,79 +162,35 @@ pub(crate) fn into_record(mut row: Vec<u8>) -> Result<Vec<u8>, StoreFault> {
     Ok(row)
 }
 
-fn heads_in_state<S: Store + ?Sized>(store: &S, row: &[u8]) -> Result<Heads, StoreFault> {
-    let value = store.get(Table::State, row)?;
-    let heads = |value: Vec<u8>| Heads::take(&mut value.as_slice()).ok_or_else(|| no_heads(Table::State, &value));
-    value.map_or(Ok(Heads::default()), heads)
+/// Whether a row of state was written for its heads alone. Then its record may still be what a checkpoint found there.
+pub(crate) fn may_be_same_record(row: &[u8]) -> bool {
+    row.first().is_some_and(|bits| bits & SAME_RECORD != 0)
 }
 
-fn heads_of<S: Store + ?Sized>(store: &S, row: &[u8]) -> Result<Heads, StoreFault> {
-    let in_state = heads_in_state(store, row)?;
-    let Some(own) = store.get(Table::ListHead, row)? else {
-        return Ok(in_state);
+fn heads_in_state(row: &[u8]) -> Result<Heads, StoreFault> {
+    Heads::take(&mut &*row).ok_or_else(|| no_heads(Table::State, row))
+}
+
+fn heads_alone<S: Store + ?Sized>(store: &S, row: &[u8]) -> Result<Option<Heads>, StoreFault> {
+    let heads = |value: Vec<u8>| {
+        let mut rest = value.as_slice();
+        Heads::take(&mut rest).filter(|_| rest.is_empty()).ok_or_else(|| no_heads(Table::ListHead, &value))
     };
-    let mut rest = own.as_slice();
-    let heads = Heads::take(&mut rest).filter(|_| rest.is_empty()).ok_or_else(|| no_heads(Table::ListHead, &own))?;
-    Ok(in_state.or_newer(heads))
+    store.get(Table::ListHead, row)?.map(heads).transpose()
 }
 
-/// What a block adds to lists.
-pub(crate) struct Growth<'s, S: ?Sized> {
-    store: &'s S,
-    heads: BTreeMap<Vec<u8>, Heads>,
-    milestones: BTreeSet<Vec<u8>>,
-}
-
-impl<'s, S: Store + ?Sized> Growth<'s, S> {
-    /// Nothing yet, on what the store holds.
-    pub(crate) fn new(store: &'s S) -> Self {
-        Self { store, heads: BTreeMap::new(), milestones: BTreeSet::new() }
-    }
-
-    /// Adds a leaf to a list, and returns how far before it the one before is: 0 when it is the first.
-    ///
-    /// # Errors
-    /// A fault of the store; damage when the list has a leaf that is not older.
-    pub(crate) fn add(&mut self, list: &List, leaf: u64) -> Result<u64, StoreFault> {
-        if !self.heads.contains_key(&list.row) {
-            let heads = heads_of(self.store, &list.row)?;
-            self.heads.insert(list.row.clone(), heads);
-        }
-        let head = self.heads.get_mut(&list.row).and_then(|heads| heads.0.get_mut(list.slot));
-        let head = head.expect("it was put there, and has a head for each slot");
-        let before = head.map_or(leaf, |head| leaf.saturating_sub(head.newest));
-        let length = head.map_or(1, |head| head.length.saturating_add(1));
-        if let Some(head) = head.filter(|_| before == 0) {
-            return Err(damaged("the head of a list", format!("leaf {} before leaf {leaf}", head.newest)));
-        }
-        let distance = if head.is_some() { before } else { 0 };
-        *head = Some(Head { newest: leaf, length });
-        if length.is_multiple_of(MILESTONE) {
-            self.milestones.insert(list.milestone(leaf));
-        }
-        Ok(distance)
-    }
-
-    /// The rows: those of the state records that are written, with heads in front, and those of the lists.
-    ///
-    /// # Errors
-    /// A fault of the store.
-    pub(crate) fn finish(mut self, writes: &Writes, rows: &mut IndexWrites) -> Result<(), StoreFault> {
-        for (key, record) in writes {
-            let key = key.as_bytes();
-            let heads = match self.heads.remove(key) {
-                Some(heads) => heads,
-                None if may_have_heads(key) => heads_in_state(self.store, key)?,
-                None => Heads::default(),
-            };
-            rows.insert((Table::State, key.to_vec()), Some(row_under(&heads, record)));
-        }
-        for (row, heads) in self.heads {
-            rows.insert((Table::ListHead, row), Some(row_under(&heads, &[])));
-        }
-        rows.extend(self.milestones.into_iter().map(|key| ((Table::ListMilestone, key), Some(Vec::new()))));
-        Ok(())
-    }
+/// The head of a list, for those who read while blocks are applied.
+fn head_of<S: Store + ?Sized>(store: &S, list: &List) -> Result<Option<Head>, StoreFault> {
+    let in_state = || if may_have_heads(&list.row) { store.get(Table::State, &list.row) } else { Ok(None) };
+    let heads = match in_state()? {
+        Some(row) => heads_in_state(&row)?,
+        None => match heads_alone(store, &list.row)? {
+            Some(heads) => heads,
+            // A block may have created the record since it was looked for, and taken the heads over.
+            None => in_state()?.map_or(Ok(Heads::default()), |row| heads_in_state(&row))?,
+        },
+    };
+    Ok(heads.0[list.slot])
 }
 
 fn may_have_heads(key: &[u8]) -> bool {
@@ -287,7 +246,7 @@ pub(crate) fn oldest_first<S: Store + ?Sized>(
 ) -> Result<Vec<u64>, StoreFault> {
     let (mut found, mut after) = (Vec::new(), after);
     // Milestones behind this head, of blocks that come meanwhile, are not looked at.
-    let Some(head) = heads_of(store, &list.row)?.0[list.slot] else { return Ok(found) };
+    let Some(head) = head_of(store, list)? else { return Ok(found) };
     while found.len() < limit && after.is_none_or(|after| after < head.newest) {
         let from = after.map_or(Bound::Included(0), Bound::Excluded);
         let end = milestone(store, list, from, head.newest)?.unwrap_or(head.newest);
@@ -310,7 +269,7 @@ pub(crate) fn newest<S: Store + ?Sized>(
     below: Option<u64>,
     before: impl FnMut(u64) -> Result<Option<u64>, StoreFault>,
 ) -> Result<Option<u64>, StoreFault> {
-    let Some(head) = heads_of(store, &list.row)?.0[list.slot] else { return Ok(None) };
+    let Some(head) = head_of(store, list)? else { return Ok(None) };
     let Some(below) = below.filter(|below| *below <= head.newest) else { return Ok(Some(head.newest)) };
     let from = milestone(store, list, Bound::Included(below), head.newest)?.unwrap_or(head.newest);
     Ok(walk(from, |leaf| leaf >= below, before)?.1)
@@ -318,10 +277,15 @@ pub(crate) fn newest<S: Store + ?Sized>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use ledger::execute::Executed;
+    use ledger::state::Writes;
     use proptest::prelude::*;
 
     use super::*;
     use crate::memory::MemoryStore;
+    use crate::port::IndexWrites;
 
     /// A row of state, and lists that stand beside it, beside another or beside none.
     fn lists() -> Vec<List> {
@@ -348,22 +312,44 @@ mod tests {
     /// The distances of each list's leaves, as rows would hold them.
     type Distances = BTreeMap<(usize, u64), u64>;
 
-    fn apply(store: &MemoryStore, height: u64, block: &Block, from: u64, distances: &mut Distances) {
-        let (names, mut growth, mut rows) = (lists(), Growth::new(store), IndexWrites::new());
-        for (leaf, members) in (from..).zip(&block.0) {
-            for member in members.iter().collect::<BTreeSet<_>>() {
-                distances.insert((*member, leaf), growth.add(&names[*member], leaf).unwrap());
-            }
-        }
+    /// What a block did that writes records. Execution says which are new, and nobody relies on being told.
+    fn executed(store: &MemoryStore, writes: Writes, told: bool) -> Executed {
+        let is_new = |key: &&StateKey| told && store.get(Table::State, key.as_bytes()).unwrap().is_none();
+        let created = writes.keys().filter(is_new).cloned().collect();
+        Executed { writes, created, leaves: Vec::new(), outcomes: Vec::new(), involvements: Vec::new() }
+    }
+
+    fn apply(store: &MemoryStore, height: u64, block: &Block, from: u64, distances: &mut Distances) -> Writes {
+        let (names, mut rows) = (lists(), IndexWrites::new());
         let record = height.to_be_bytes().to_vec();
         let writes = block.1.iter().map(|member| (StateKey::from_bytes(names[*member].row.clone()), record.clone()));
         // What no kind of record begins with is the row of a list alone.
         let writes: Writes = writes.filter(|(key, _)| key.as_bytes()[0] != 0).collect();
-        growth.finish(&writes, &mut rows).unwrap();
+        let executed = executed(store, writes, height.is_multiple_of(2));
+        let mut growth = Growth::new(store, &executed);
+        for (leaf, members) in (from..).zip(&block.0) {
+            for member in members.iter().collect::<BTreeSet<_>>() {
+                let list = growth.open(names[*member].clone()).unwrap();
+                distances.insert((*member, leaf), growth.add(list, leaf).unwrap());
+            }
+        }
+        growth.finish(&mut rows).unwrap();
+        for ((table, key), row) in rows.iter().filter(|((table, _), _)| *table == Table::State) {
+            let may_be_same = may_be_same_record(row.as_ref().unwrap());
+            assert_eq!(may_be_same, !executed.writes.contains_key(key.as_slice()), "{table:?} {key:?}");
+        }
         store.apply(height, rows).unwrap();
-        for (key, _) in writes {
-            let row = store.get(Table::State, key.as_bytes()).unwrap().unwrap();
-            assert_eq!((self::record(&row).unwrap(), into_record(row.clone()).unwrap()), (&*record, record.clone()));
+        executed.writes
+    }
+
+    /// Heads stand in one place, and whatever a list does, records are those written last.
+    fn compare_records(store: &MemoryStore, records: &Writes) {
+        for row in lists().into_iter().map(|list| list.row) {
+            let found = store.get(Table::State, &row).unwrap();
+            let records = records.get(row.as_slice()).cloned();
+            assert_eq!(found.as_deref().map(|row| record(row).unwrap()), records.as_deref());
+            assert!(found.is_none() || store.get(Table::ListHead, &row).unwrap().is_none(), "two heads of {row:?}");
+            assert_eq!(found.map(|row| into_record(row).unwrap()), records);
         }
     }
 
@@ -371,10 +357,12 @@ mod tests {
         /// The same as if each list were kept whole, from each end and from the middle.
         #[test]
         fn they_are_what_was_added(blocks in blocks(), cut in any::<prop::sample::Index>(), limit in 1..200_usize) {
-            let (store, mut distances, mut size) = (MemoryStore::new(), Distances::new(), 0);
+            let (store, mut distances, mut records, mut size) =
+                (MemoryStore::new(), Distances::new(), Writes::new(), 0);
             let mut model: Vec<Vec<u64>> = vec![Vec::new(); lists().len()];
             for (height, block) in (0..).zip(&blocks) {
-                apply(&store, height, block, size, &mut distances);
+                records.extend(apply(&store, height, block, size, &mut distances));
+                compare_records(&store, &records);
                 for (leaf, members) in (size..).zip(&block.0) {
                     members.iter().collect::<BTreeSet<_>>().into_iter().for_each(|member| model[*member].push(leaf));
                 }
@@ -403,19 +391,60 @@ mod tests {
     }
 
     #[test]
+    fn an_invoice_that_was_tried_before_it_was_issued_keeps_its_list() {
+        let (store, mut distances) = (MemoryStore::new(), Distances::new());
+        let invoice = 16;
+        // Tried twice, issued by a block that tries again, tried by one that does not write it, written by one that
+        // does not name it.
+        let blocks: [Block; 5] = [
+            (vec![vec![invoice]], vec![]),
+            (vec![vec![], vec![invoice]], vec![]),
+            (vec![vec![invoice], vec![invoice]], vec![invoice]),
+            (vec![vec![invoice]], vec![]),
+            (vec![vec![]], vec![invoice]),
+        ];
+        let (list, mut size) = (lists()[invoice].clone(), 0);
+        for (height, block) in (0..).zip(&blocks) {
+            apply(&store, height, block, size, &mut distances);
+            size += block.0.len() as u64;
+            let alone = store.get(Table::ListHead, &list.row).unwrap();
+            assert_eq!(alone.is_some(), height < 2, "height {height}");
+        }
+        let before = |leaf| super::before(leaf, distances[&(invoice, leaf)]);
+        assert_eq!(oldest_first(&store, &list, None, 9, before).unwrap(), [0, 2, 3, 4, 5]);
+        let mut newest_first = vec![newest(&store, &list, None, before).unwrap().unwrap()];
+        while let Some(leaf) = newest(&store, &list, newest_first.last().copied(), before).unwrap() {
+            newest_first.push(leaf);
+        }
+        assert_eq!(newest_first, [5, 4, 3, 2, 0]);
+    }
+
+    #[test]
+    fn lists_of_invoices_stand_beside_them() {
+        for id in ["144032609110-00000077", "26440000000000000077"] {
+            assert_eq!(List::of_subject(id).row, StateKey::invoice(&id.parse().unwrap()).into_bytes());
+        }
+    }
+
+    #[test]
     fn damage_is_told() {
-        let store = MemoryStore::new();
+        let (store, executed) = (MemoryStore::new(), executed(&MemoryStore::new(), Writes::new(), true));
         let list = List::of_subject("reference:shop/1");
-        for row in [&[][..], &[4], &[1], &[1, 5], &[1, 5, 1, 0]] {
+        let add = |leaf| {
+            let mut growth = Growth::new(&store, &executed);
+            let list = growth.open(list.clone())?;
+            growth.add(list, leaf)
+        };
+        for row in [&[][..], &[8], &[1], &[1, 5], &[1, 5, 1, 0]] {
             store.reset_index().unwrap();
             store.apply(0, [((Table::ListHead, list.row.clone()), Some(row.to_vec()))].into()).unwrap();
-            let fault = Growth::new(&store).add(&list, 9).unwrap_err();
+            let fault = add(9).unwrap_err();
             assert!(matches!(fault, StoreFault::Damaged { .. }), "{row:?}: {fault}");
         }
         store.reset_index().unwrap();
         store.apply(0, [((Table::ListHead, list.row.clone()), Some(vec![1, 99, 70]))].into()).unwrap();
-        assert!(Growth::new(&store).add(&list, 99).is_err(), "a leaf comes once");
-        assert_eq!(Growth::new(&store).add(&list, 100).unwrap(), 1);
+        assert!(add(99).is_err(), "a leaf comes once");
+        assert_eq!(add(100).unwrap(), 1);
         let endless = |leaf: u64| Ok(Some(leaf - 1));
         assert!(oldest_first(&store, &list, None, 9, endless).is_err(), "a milestone is missing");
         assert!(record(&[]).is_err());

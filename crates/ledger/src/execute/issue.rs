@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chain::hash::{Hash, StatementId};
 use chain::identity::OrganisationId;
-use invoice::date::Period;
 use invoice::document::{Document, Profile, RateTotal};
 use invoice::id::{InvoiceId, InvoiceNumber, blockchain_code, digital_number};
 use invoice::lifecycle::Validity;
@@ -168,11 +167,6 @@ impl Executor<'_> {
         })
     }
 
-    fn accumulator(&self, period: Period, side: Side, party: &Party) -> Result<AccumulatorRecord, Fault> {
-        let key = StateKey::accumulator(period, side, party);
-        Ok(read(&self.state, &key)?.unwrap_or_default())
-    }
-
     /// Takes an invoice into, or out of, the month of its issue on both sides.
     pub(super) fn accumulate(
         &mut self,
@@ -182,10 +176,10 @@ impl Executor<'_> {
         step: fn(&mut AccumulatorRecord, &[RateTotal], &Hash) -> Result<(), SumOverflow>,
     ) -> Result<(), Fault> {
         for (party, side) in [(&record.seller_party, Side::Seller), (&record.buyer, Side::Buyer)] {
-            let mut sums = self.accumulator(record.period, side, party)?;
+            let key = StateKey::accumulator(record.period, side, party);
+            let mut sums = read::<AccumulatorRecord>(&self.state, &key)?.unwrap_or_default();
             step(&mut sums, &record.by_rate, &leaf.hash)
                 .map_err(|SumOverflow| Fault::Sums { party: party.to_string() })?;
-            let key = StateKey::accumulator(record.period, side, party);
             self.state.put(key, &by.hash(), &sums)?;
         }
         Ok(())

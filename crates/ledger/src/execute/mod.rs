@@ -13,6 +13,7 @@ mod invoices;
 mod issue;
 mod reimbursement;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chain::block::{Leaf, Outcome};
@@ -79,6 +80,8 @@ pub struct NewLeaf {
 pub struct Executed {
     /// State records written.
     pub writes: Writes,
+    /// Which of them the parent's state does not have: whoever keeps them need not look for what was there.
+    pub created: BTreeSet<StateKey>,
     /// The leaves of the log, in order.
     pub leaves: Vec<NewLeaf>,
     /// Outcomes, by statement and event.
@@ -184,12 +187,8 @@ impl<'v> Executor<'v> {
 
     /// What the block produced.
     pub fn finish(self) -> Executed {
-        Executed {
-            writes: self.state.into_writes(),
-            leaves: self.leaves,
-            outcomes: self.outcomes,
-            involvements: self.involvements,
-        }
+        let (writes, created) = self.state.into_writes();
+        Executed { writes, created, leaves: self.leaves, outcomes: self.outcomes, involvements: self.involvements }
     }
 
     fn actor(&self, parsed: &Parsed) -> Result<Arc<Organisation>, Fault> {

@@ -36,7 +36,7 @@ use crate::{fault, private};
 /// Begins every evidence, in front of the form of the rows.
 const NAME: &[u8; 7] = b"einvidx";
 /// Counts up whenever rows of the index change their form: an index of another form is emptied and rebuilt.
-const FORM: u8 = b'6';
+const FORM: u8 = b'7';
 const OPERATION: &str = "writing the evidence of a checkpoint";
 
 /// The longest evidence that is read, in bytes: far more than 65,536 rows with long keys.
@@ -214,7 +214,7 @@ mod tests {
         let digest = digest(&bytes[..content]);
         bytes[content..].copy_from_slice(&digest);
         assert_eq!(Evidence::decode(&bytes), None);
-        let expected = "its rows have form 4, and this version writes form 6";
+        let expected = "its rows have form 4, and this version writes form 7";
         assert_eq!(of_another_form(&bytes).as_deref(), Some(expected));
     }
 
