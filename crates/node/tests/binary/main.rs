@@ -6,6 +6,7 @@
 mod audit;
 mod ceremony;
 mod cli;
+mod failover;
 mod load;
 mod operators;
 mod platforms;

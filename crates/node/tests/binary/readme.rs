@@ -57,6 +57,48 @@ fn every_command_of_the_readme_works_as_it_stands() {
     }
 }
 
+/// What stands under a heading.
+fn section<'r>(readme: &'r str, heading: &str) -> &'r str {
+    let (_, after) = readme.split_once(&format!("\n{heading}\n")).expect("the README has this section");
+    after.split_once("\n## ").map_or(after, |(section, _)| section)
+}
+
+#[test]
+fn the_platform_in_python_works_as_the_readme_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let readme = readme();
+    let section = section(&readme, "## A platform, in Python");
+    let program = directory.path().join("claims.py");
+    fs::write(&program, blocks(section, "python")).unwrap();
+    let proto: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "proto"].iter().collect();
+    std::os::unix::fs::symlink(proto.canonicalize().unwrap(), directory.path().join("proto")).unwrap();
+    let installed = directory.path().join("installed");
+    let commands = blocks(section, "sh");
+    let (install, play) = commands.split_at(commands.find("einvoice dev").expect("it starts a node"));
+    let put = format!("touch {installed:?}\ncp {program:?} .\n");
+    let script = format!("{SHIM}export TMPDIR={:?}\n{install}{put}{play}", directory.path());
+    let played = bash(&script, directory.path());
+    // On a machine without Python, or without a way to its packages. `.ci/run` brings both.
+    if !installed.exists() && std::env::var_os("CI").is_none() {
+        #[expect(clippy::print_stderr, reason = "whoever reads the test's output is to know")]
+        {
+            eprintln!("not run: no Python with venv here, or no way to its packages: {}", played.stderr);
+        }
+        return;
+    }
+    let played = played.ended(0);
+    for expected in [
+        "verified: CLAIM_STATUS_OPEN",
+        "locked under token 1",
+        "refused: reimbursement.already-locked held by demo-platform-a",
+        "closed at height",
+        "seen: cn.einvoice.invoice.lock-refused.v1 by demo-platform-b",
+        "seen: cn.einvoice.invoice.closed.v1 by demo-platform-a",
+    ] {
+        assert!(played.stdout.contains(expected), "no {expected:?} in\n{}\n{}", played.stdout, played.stderr);
+    }
+}
+
 #[test]
 fn the_readme_lists_the_exit_codes_of_the_binary() {
     let help = run(["--help"]).ended(0).stdout;

@@ -80,6 +80,11 @@ impl Talking {
         panic!("it ended without saying {text:?}:\n{}", talk.join("\n"));
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, &self.child);
+    }
+
     /// Kills it, as a power cut would.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a child can be killed");

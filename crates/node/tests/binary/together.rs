@@ -10,20 +10,22 @@ use crate::support::{Run, Talking, eventually, free_ports, issue, run};
 /// Four nodes, and room for one more.
 const PROCESSES: u16 = 5;
 
-struct Consortium {
-    directory: PathBuf,
-    chain: String,
+pub(crate) struct Consortium {
+    pub(crate) directory: PathBuf,
+    pub(crate) chain: String,
     http_port: u16,
     configurations: Vec<PathBuf>,
-    nodes: Vec<Option<Talking>>,
+    pub(crate) nodes: Vec<Option<Talking>>,
 }
 
 impl Consortium {
-    fn start(directory: &Path) -> Self {
-        let ports = free_ports(10);
+    pub(crate) fn start(directory: &Path) -> Self {
+        let ports = free_ports(15);
         let (http, peers) = (ports.to_string(), (ports + PROCESSES).to_string());
+        let grpc = (ports + 2 * PROCESSES).to_string();
         let home = directory.join("consortium");
         let init = ["init", "--format", "json", "--local", "4", "--http-port", &http, "--peer-port", &peers];
+        let init = init.into_iter().chain(["--grpc-port", &grpc]);
         let made = run(init.map(OsStr::new).into_iter().chain([home.as_os_str()])).ended(0).json();
         let configurations = made["configurations"].as_array().expect("init lists them").iter();
         let configurations: Vec<PathBuf> =
@@ -70,7 +72,7 @@ impl Consortium {
         self.nodes.push(None);
     }
 
-    fn kill(&mut self, place: usize) {
+    pub(crate) fn kill(&mut self, place: usize) {
         self.nodes[place].take().expect("it runs").kill();
     }
 
@@ -78,7 +80,7 @@ impl Consortium {
         self.nodes[place] = Some(self.process(place));
     }
 
-    fn url(&self, place: usize) -> String {
+    pub(crate) fn url(&self, place: usize) -> String {
         format!("http://127.0.0.1:{}", usize::from(self.http_port) + place)
     }
 
@@ -86,7 +88,12 @@ impl Consortium {
         run(["status", "--format", "json", "--url", &self.url(place)]).ended(0).json()
     }
 
-    fn until_ready(&self, places: &[usize]) {
+    /// The address of a node's gRPC door.
+    pub(crate) fn grpc_url(&self, place: usize) -> String {
+        format!("http://127.0.0.1:{}", usize::from(self.http_port + 2 * PROCESSES) + place)
+    }
+
+    pub(crate) fn until_ready(&self, places: &[usize]) {
         for place in places {
             eventually("a node that is ready", || {
                 let status = self.status(*place);
@@ -95,7 +102,7 @@ impl Consortium {
         }
     }
 
-    fn sign(&self, nonce: &str, event: &Value) -> PathBuf {
+    pub(crate) fn sign(&self, nonce: &str, event: &Value) -> PathBuf {
         let key = self.directory.join("keys/demo-shop/statement-1.json");
         let path = |end: &str| self.directory.join(format!("{nonce}.{end}"));
         std::fs::write(path("json"), event.to_string()).expect("the directory can be written");
@@ -105,7 +112,7 @@ impl Consortium {
         path("jws")
     }
 
-    fn submit(&self, place: usize, statement: &Path) -> Run {
+    pub(crate) fn submit(&self, place: usize, statement: &Path) -> Run {
         let url = self.url(place);
         let arguments = ["submit", "--format", "json", "--url", &url].map(OsStr::new).into_iter();
         run(arguments.chain([statement.as_os_str()]))
@@ -193,6 +200,7 @@ fn among(table: &mut toml::Table, own: Option<(u16, u16)>, known: &[u16]) {
         peers.insert("listen".to_owned(), format!("127.0.0.1:{listen}").into());
         let door = table["http"].as_table_mut().expect("init writes the door");
         door.insert("listen".to_owned(), format!("127.0.0.1:{http}").into());
+        table.remove("grpc");
     }
 }
 
