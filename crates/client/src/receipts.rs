@@ -66,9 +66,9 @@ impl Client {
         leaf_hash: Option<Hash>,
     ) -> Result<Verified, Error> {
         let verified = verifier.check(self.receipt_json(Of::LeafIndex(leaf_index)).await?.as_bytes())?;
-        same("leaf index", leaf_index, verified.leaf_index)?;
+        same("leaf index", &leaf_index, &verified.leaf_index)?;
         if let Some(expected) = leaf_hash {
-            same("leaf hash", expected, verified.leaf.hash())?;
+            same("leaf hash", &expected, &verified.leaf.hash())?;
         }
         Ok(verified)
     }
@@ -94,8 +94,8 @@ impl Client {
             let verified = self.receipt(verifier, outcome.leaf_index, None).await?;
             let leaf = &verified.leaf;
             same("leaf hash", outcome.leaf_hash.as_str(), leaf.hash().to_string().as_str())?;
-            same("statement", decided.statement, leaf.statement)?;
-            same("event", outcome.event_index, leaf.event)?;
+            same("statement", &decided.statement, &leaf.statement)?;
+            same("event", &outcome.event_index, &leaf.event)?;
             same("outcome", outcome.code.as_str(), leaf.code.as_str())?;
             let event = signed.event_hash(outcome.event_index);
             if event != Some(leaf.event_hash) {
@@ -116,7 +116,7 @@ impl Client {
     }
 }
 
-fn same<T: PartialEq + ToString>(what: &'static str, expected: T, found: T) -> Result<(), Error> {
+fn same<T: PartialEq + ToString + ?Sized>(what: &'static str, expected: &T, found: &T) -> Result<(), Error> {
     if expected == found {
         return Ok(());
     }

@@ -95,6 +95,7 @@ impl Signer {
     }
 
     /// The same, with another time within which a statement may be decided; at most a day, seconds.
+    #[must_use]
     pub fn with_lifetime_s(self, lifetime_s: u64) -> Self {
         Self { lifetime_s, ..self }
     }
@@ -163,6 +164,7 @@ impl Signed {
     }
 
     /// The same with attachments of personal data, whose SHA-256 its documents sign; at most 1,000.
+    #[must_use]
     pub fn with_attachments(self, attachments: Vec<Vec<u8>>) -> Self {
         Self { attachments, ..self }
     }

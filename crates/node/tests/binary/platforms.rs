@@ -30,14 +30,14 @@ impl DevNode {
     /// Issues an invoice by the client; gives its id.
     fn issued(&self, reference: &str) -> String {
         let shop = self.platform("demo-shop");
-        let now_s = u64::try_from((shop.client.options().clock)() / 1_000).unwrap();
+        let now_s = u64::try_from((shop.client.options().clock)() / 1_000).expect("after 1970");
         let events = [issue(reference).to_string()];
-        let signed = self.signer("demo-shop").sign(None, Mode::Each, &events, now_s).unwrap();
-        shop.decide(&signed).unwrap().outcomes[0].subject.clone()
+        let signed = self.signer("demo-shop").sign(None, Mode::Each, &events, now_s).expect("events of a few bytes");
+        shop.decide(&signed).expect("an invoice is issued").outcomes[0].subject.clone()
     }
 
     fn verifier(&self) -> Verifier {
-        Verifier::from_json(&std::fs::read(self.text("/genesis")).unwrap()).unwrap()
+        Verifier::from_json(&std::fs::read(self.text("/genesis")).expect("the genesis is there")).expect("a genesis")
     }
 }
 

@@ -26,7 +26,7 @@ impl Consortium {
         let home = directory.join("consortium");
         let init = ["init", "--format", "json", "--local", "4", "--http-port", &http, "--peer-port", &peers];
         let init = init.into_iter().chain(["--grpc-port", &grpc]);
-        let made = run(init.map(OsStr::new).into_iter().chain([home.as_os_str()])).ended(0).json();
+        let made = run(init.map(OsStr::new).chain([home.as_os_str()])).ended(0).json();
         let configurations = made["configurations"].as_array().expect("init lists them").iter();
         let configurations: Vec<PathBuf> =
             configurations.map(|path| path.as_str().expect("a path is text").into()).collect();
