@@ -242,9 +242,6 @@ pub trait View {
 
 const CREATOR_BYTES: usize = 32;
 
-/// Most records are no longer than this.
-const USUAL_BYTES: usize = 480;
-
 /// Decodes a stored record.
 ///
 /// # Errors
@@ -277,7 +274,9 @@ pub fn require<T: BorshDeserialize>(view: &(impl View + ?Sized), key: &StateKey)
 
 /// Encodes a record with its creator.
 pub fn encode<T: BorshSerialize>(creator: &Hash, record: &T) -> Vec<u8> {
-    let mut stored = Vec::with_capacity(CREATOR_BYTES + USUAL_BYTES);
+    // No larger than it must be: records wait in memory by the million.
+    let length = borsh::object_length(record).expect("counting bytes cannot fail");
+    let mut stored = Vec::with_capacity(CREATOR_BYTES + length);
     stored.extend_from_slice(creator.as_bytes());
     borsh::to_writer(&mut stored, record).expect("writing to a vector cannot fail");
     stored
