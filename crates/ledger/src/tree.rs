@@ -1,8 +1,14 @@
 //! The state tree: a Jellyfish Merkle tree (crate `jmt`, SHA-256) over the state records.
 //!
-//! Key = SHA-256(kind ‖ id); value = SHA-256(creator ‖ record), that is, of the stored bytes. It is
-//! computed once per state checkpoint, never per block. Values are not kept here: a proof takes
-//! the record from the state as of the same checkpoint.
+//! A record's place has 32 bytes: the first 3 of SHA-256(kind ‖ id without its last 3 bytes), then the first 29 of
+//! SHA-256(kind ‖ id). So records whose ids differ only at the end, above all a thousand invoices with numbers in a
+//! row, stand under one node. What comes at one time changes few nodes then; under places by chance alone it
+//! changes nearly all of them, which was most of what a checkpoint computed and wrote at a million events.
+//! Two records in one place would be a collision of 232 bits at least.
+//!
+//! The value is SHA-256(creator ‖ record), that is, of the stored bytes. The tree is computed once per state
+//! checkpoint, never per block. Values are not kept here: a proof takes the record from the state as of the same
+//! checkpoint.
 //!
 //! This module computes; where nodes are kept is the caller's. What is kept is rows: an inner
 //! node together with the leaves right under it. Only the newest version is kept: a row takes the place of the one
@@ -22,6 +28,23 @@ use row::Leaves;
 /// Parts of an update: changes whose key hashes begin with the same four bits. They meet in the root
 /// alone, so that one after the other writes what all at once would, in a fraction of the memory.
 const PARTS: u64 = 16;
+
+/// Bytes of a place that neighbours share.
+const NEIGHBOURHOOD_BYTES: usize = 3;
+
+/// Bytes at the end of a key in which the keys of neighbours differ.
+const ENDING_BYTES: usize = 3;
+
+/// The place of a record: see the module's head. Changing it forks the chain.
+fn place(key: &StateKey) -> KeyHash {
+    let key = key.as_bytes();
+    let neighbourhood = Hash::of(&key[..key.len().saturating_sub(ENDING_BYTES)]);
+    let mut place = [0; size_of::<Hash>()];
+    let (near, own) = place.split_at_mut(NEIGHBOURHOOD_BYTES);
+    near.copy_from_slice(&neighbourhood.as_bytes()[..near.len()]);
+    own.copy_from_slice(&Hash::of(key).as_bytes()[..own.len()]);
+    KeyHash(place)
+}
 
 /// Where rows of the tree are read from.
 pub trait Nodes {
@@ -80,7 +103,7 @@ impl TreeReader for Reader<'_> {
 /// What the tree takes in of a record that was written: 64 bytes, however long it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Change {
-    /// SHA-256 of its key.
+    /// Its place in the tree.
     key: KeyHash,
     /// SHA-256 of the stored value.
     value: Hash,
@@ -89,7 +112,7 @@ pub struct Change {
 impl Change {
     /// That a record has this stored value now.
     pub fn new(key: &StateKey, stored: &[u8]) -> Self {
-        Self { key: KeyHash(*Hash::of(key.as_bytes()).as_bytes()), value: Hash::of(stored) }
+        Self { key: place(key), value: Hash::of(stored) }
     }
 
     fn leaf(&self) -> (KeyHash, OwnedValue) {
@@ -270,6 +293,30 @@ mod tests {
                 whole.0.iter().filter(|(key, node)| key.nibble_path().is_empty() || matches!(node, Node::Internal(_)));
             assert_eq!(ours, inner.map(|(key, _)| row::key(key.nibble_path())).collect(), "version {version}");
         }
+    }
+
+    #[test]
+    fn invoices_with_numbers_in_a_row_change_few_rows() {
+        let invoice = |number: u32| StateKey::invoice(&format!("144032609110-{number:08}").parse().unwrap());
+        let mut nodes = Memory::default();
+        let old: BTreeMap<_, _> = (0..20_000).map(|number| (invoice(number), vec![7; 40])).collect();
+        nodes.0.extend(update(&nodes, 0, changes(&old)).unwrap().nodes);
+        let new: BTreeMap<_, _> = (20_000..22_000).map(|number| (invoice(number), vec![8; 40])).collect();
+        let update = update(&nodes, 1, changes(&new)).unwrap();
+        // Two groups of a thousand, and the nodes above them, however many there were before.
+        assert!(update.nodes.len() < 800, "{} rows", update.nodes.len());
+    }
+
+    #[test]
+    fn places_are_what_they_were() {
+        let shown = |key: StateKey| place(&key).0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let one = shown(StateKey::invoice(&"144032609110-00000001".parse().unwrap()));
+        let next = shown(StateKey::invoice(&"144032609110-00000999".parse().unwrap()));
+        let far = shown(StateKey::invoice(&"144032609110-00001000".parse().unwrap()));
+        assert_eq!(one, "cba8c94e6a61bbd4169c56979c1579b7a40a5d8d6b88f272d2efdf8e07d064d5");
+        assert_eq!((&one[..6] == &next[..6], &one[..6] == &far[..6], one == next), (true, false, false));
+        // The shortest key of all.
+        assert_eq!(shown(StateKey::parameters()), "e3b0c44bf5122f344554c53bde2ebb8cd2b7e3d1600ad631c385a5d7cce23c77");
     }
 
     #[test]
