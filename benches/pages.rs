@@ -2,8 +2,8 @@
 //!
 //! sled says how many pages a flush wrote, and not whose they were. [`Counted`] stands before a store and keeps the
 //! keys of the index in pages as sled does: at most 64 rows, a full one is cut in the middle. What a checkpoint writes
-//! is then counted by table, and state by kind of record: rows, and the distinct pages they fall on. It holds every key in memory, so speed and
-//! memory are measured without it.
+//! is then counted by table, and state by kind of record: rows, and the distinct pages they fall on. Tables that come by
+//! chance stand by generations, as in the store. It holds every key in memory, so speed and memory are measured without it.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -17,6 +17,9 @@ use replica::port::{
 
 /// Rows at which sled cuts a page: the fanout of `store::database`.
 const PAGE_ROWS: usize = 64;
+
+/// Rows after which the store begins a generation of a table that comes by chance: the default of its options.
+const GENERATION_ROWS: u64 = 131_072;
 
 /// What checkpoints wrote of a table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,15 +44,44 @@ struct Page {
 struct Pages {
     pages: BTreeMap<Box<[u8]>, Page>,
     written: Written,
+    /// Of a table that comes by chance: the newest generation, and the rows that were put in it.
+    generation: (u32, u64),
 }
 
 impl Default for Pages {
     fn default() -> Self {
-        Self { pages: BTreeMap::from([(Box::default(), Page::default())]), written: Written::default() }
+        let pages = BTreeMap::from([(Box::default(), Page::default())]);
+        Self { pages, written: Written::default(), generation: (0, 0) }
     }
 }
 
 impl Pages {
+    /// Writes rows of a table that comes by chance.
+    fn write_by_chance(&mut self, checkpoint: u64, rows: &[(&[u8], bool)]) {
+        if self.generation.1 >= GENERATION_ROWS {
+            self.generation = (self.generation.0 + 1, 0);
+        }
+        let newest = self.generation.0;
+        let placed = |generation: u32, key: &[u8]| [generation.to_be_bytes().as_slice(), key].concat();
+        for &(key, put) in rows {
+            if put {
+                self.generation.1 += 1;
+                self.write(checkpoint, &placed(newest, key), true);
+                continue;
+            }
+            for key in (0..=newest).map(|generation| placed(generation, key)) {
+                if self.has(&key) {
+                    self.write(checkpoint, &key, false);
+                }
+            }
+        }
+    }
+
+    fn has(&self, key: &[u8]) -> bool {
+        let page = self.pages.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
+        page.is_some_and(|(_, page)| page.keys.binary_search_by(|known| (**known).cmp(key)).is_ok())
+    }
+
     fn write(&mut self, checkpoint: u64, key: &[u8], put: bool) {
         self.written.rows += 1;
         let (low, page) = self
@@ -170,7 +202,12 @@ impl<S: Store> Store for Counted<S> {
                     let place = place % (PAGE_ROWS - 2);
                     place.is_multiple_of(2) || place == PAGE_ROWS - 3
                 });
-                for (_, (key, put)) in one.into_iter().chain(other) {
+                let rows: Vec<_> = one.into_iter().chain(other).map(|(_, row)| row).collect();
+                if table.comes_by_chance() {
+                    tables.entry((table, None)).or_default().write_by_chance(number + 1, &rows);
+                    continue;
+                }
+                for (key, put) in rows {
                     let kind = key.first().copied().filter(|_| table == Table::State);
                     tables.entry((table, kind)).or_default().write(number + 1, key, put);
                 }

@@ -102,7 +102,7 @@ impl<S: Store> Store for Trap<S> {
         self.inner.apply(height, writes)
     }
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
-        let trapped = table == Table::State
+        let trapped = matches!(table, Table::State | Table::Reference)
             && self.panics_on.lock().unwrap().as_ref().is_some_and(|trapped| trapped.as_bytes() == key);
         assert!(!trapped, "the trap was stepped on");
         let meanwhile = self.meanwhile.lock().unwrap().take_if(|(other, _)| *other == table);
@@ -111,7 +111,7 @@ impl<S: Store> Store for Trap<S> {
         }
         let found = self.inner.get(table, key)?;
         if found.is_none() {
-            let kind = key.first().copied().filter(|_| table == Table::State);
+            let kind = key.first().copied().filter(|_| matches!(table, Table::State | Table::Reference));
             *self.missed.lock().unwrap().entry((table, kind)).or_default() += 1;
         }
         Ok(found)

@@ -62,7 +62,7 @@ fn age(directory: &Path) {
     let path = directory.join("index-evidence");
     let mut bytes = std::fs::read(&path).unwrap();
     let content = bytes.len() - 32;
-    assert!(bytes.starts_with(b"einvidx7"));
+    assert!(bytes.starts_with(b"einvidx8"));
     bytes[7] = b'4';
     let digest = *Hash::of(&bytes[..content]).as_bytes();
     bytes[content..].copy_from_slice(&digest);

@@ -25,6 +25,7 @@ fn options(directory: &Path) -> Options {
         index_reopen_bytes: 20_000,
         // Checkpoints in several flushes.
         slice_rows_max: 8,
+        generation_rows_full: 6,
         reserve_bytes: 0,
         ..Options::new(directory)
     }

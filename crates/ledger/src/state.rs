@@ -49,6 +49,9 @@ pub enum Kind {
     Evidence = 12,
 }
 
+/// Bytes at the end of an id of one part in which the ids of neighbours differ.
+const ENDING_BYTES: usize = 3;
+
 /// The key of a state record: kind, then id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StateKey(Vec<u8>);
@@ -141,6 +144,13 @@ impl StateKey {
     /// A key from its bytes, as a store gives them back.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
+    }
+
+    /// What it shares with the keys beside which its record stands in the state tree: all but the last part of the
+    /// id, or, of an id of one part, all but the last 3 bytes. Changing it forks the chain.
+    pub fn neighbourhood(&self) -> &[u8] {
+        let last_part = self.0.iter().rposition(|byte| *byte == 0);
+        &self.0[..last_part.unwrap_or(self.0.len().saturating_sub(ENDING_BYTES))]
     }
 
     /// The key's bytes.

@@ -1,10 +1,11 @@
 //! The state tree: a Jellyfish Merkle tree (crate `jmt`, SHA-256) over the state records.
 //!
-//! A record's place has 32 bytes: the first 3 of SHA-256(kind ‖ id without its last 3 bytes), then the first 29 of
-//! SHA-256(kind ‖ id). So records whose ids differ only at the end, above all a thousand invoices with numbers in a
-//! row, stand under one node. What comes at one time changes few nodes then; under places by chance alone it
-//! changes nearly all of them, which was most of what a checkpoint computed and wrote at a million events.
-//! Two records in one place would be a collision of 232 bits at least.
+//! A record's place has 32 bytes: the first 3 of SHA-256(its neighbourhood), then the first 29 of SHA-256(kind ‖ id).
+//! The neighbourhood is kind ‖ id without the last part of the id, or, of an id of one part, without its last 3 bytes:
+//! a thousand invoices with numbers in a row stand under one node, and so do one side's sums of a month. What comes
+//! at one time changes few nodes then; under places by chance alone it changes nearly all of them, which was most of
+//! what a checkpoint computed and wrote at a million events. Two records in one place would be a collision of 232
+//! bits at least.
 //!
 //! The value is SHA-256(creator ‖ record), that is, of the stored bytes. The tree is computed once per state
 //! checkpoint, never per block. Values are not kept here: a proof takes the record from the state as of the same
@@ -32,17 +33,13 @@ const PARTS: u64 = 16;
 /// Bytes of a place that neighbours share.
 const NEIGHBOURHOOD_BYTES: usize = 3;
 
-/// Bytes at the end of a key in which the keys of neighbours differ.
-const ENDING_BYTES: usize = 3;
-
 /// The place of a record: see the module's head. Changing it forks the chain.
 fn place(key: &StateKey) -> KeyHash {
-    let key = key.as_bytes();
-    let neighbourhood = Hash::of(&key[..key.len().saturating_sub(ENDING_BYTES)]);
+    let neighbourhood = Hash::of(key.neighbourhood());
     let mut place = [0; size_of::<Hash>()];
     let (near, own) = place.split_at_mut(NEIGHBOURHOOD_BYTES);
     near.copy_from_slice(&neighbourhood.as_bytes()[..near.len()]);
-    own.copy_from_slice(&Hash::of(key).as_bytes()[..own.len()]);
+    own.copy_from_slice(&Hash::of(key.as_bytes()).as_bytes()[..own.len()]);
     KeyHash(place)
 }
 
@@ -197,6 +194,7 @@ mod tests {
 
     use super::*;
     use crate::leb128;
+    use crate::party::{Party, Side};
 
     #[derive(Default)]
     struct Memory(BTreeMap<Vec<u8>, Vec<u8>>);
@@ -315,6 +313,13 @@ mod tests {
         let far = shown(StateKey::invoice(&"144032609110-00001000".parse().unwrap()));
         assert_eq!(one, "cba8c94e6a61bbd4169c56979c1579b7a40a5d8d6b88f272d2efdf8e07d064d5");
         assert_eq!((&one[..6] == &next[..6], &one[..6] == &far[..6], one == next), (true, false, false));
+        let [sales, purchases] = [Side::Seller, Side::Buyer].map(|side| {
+            let period = "2026-10".parse().unwrap();
+            ["91440300MA5DEM012D", "91440300MA5DEM0208"]
+                .map(|id| shown(StateKey::accumulator(period, side, &Party::Taxpayer(id.parse().unwrap()))))
+        });
+        assert_eq!((&sales[0][..6], &purchases[0][..6]), (&sales[1][..6], &purchases[1][..6]));
+        assert_ne!(&sales[0][..6], &purchases[0][..6]);
         // The shortest key of all.
         assert_eq!(shown(StateKey::parameters()), "e3b0c44bf5122f344554c53bde2ebb8cd2b7e3d1600ad631c385a5d7cce23c77");
     }

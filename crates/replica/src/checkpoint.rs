@@ -90,7 +90,7 @@ fn damaged(found: &dyn Display) -> StoreFault {
 /// The records that are not what the tree knows.
 fn changes(view: &dyn CheckpointView) -> Result<Vec<Change>, StoreFault> {
     let mut changes = Vec::new();
-    for (key, row) in view.frozen(Table::State) {
+    for (key, row) in view.frozen(Table::State).chain(view.frozen(Table::Reference)) {
         let Some(row) = row else { continue };
         let record = list::record(row)?;
         // The root would be the same with them, and the tree's rows would be written for nothing.

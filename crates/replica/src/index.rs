@@ -5,7 +5,7 @@
 //!
 //! | Table | Key | Value |
 //! | --- | --- | --- |
-//! | `State` | kind ‖ id | heads of lists ‖ creator ‖ record: see `list` |
+//! | `State`, `Reference` | kind ‖ id | heads of lists ‖ creator ‖ record: see `list` |
 //! | `LogTile` | level (1) ‖ tile (8) | up to 64 hashes |
 //! | `Leaf` | index of the last leaf of a group (8) | where the group's leaves stand, and the events before: see `leaf` |
 //! | `Statement` | statement id (32) | [`StatementRow`] |
@@ -26,6 +26,7 @@ use chain::statement::Statement;
 use chain::tile::TileId;
 use ledger::execute::Executed;
 use ledger::schedule::Schedule;
+use ledger::state::Kind;
 
 use crate::involvement;
 use crate::leaf::{self, GROUP_LEAVES, LeafPlace};
@@ -106,6 +107,11 @@ pub fn tile_key(id: TileId) -> Vec<u8> {
     let mut key = vec![id.level];
     key.extend_from_slice(&id.index.to_be_bytes());
     key
+}
+
+/// The table of a state record, by its key.
+pub fn table_of_state(key: &[u8]) -> Table {
+    if key.first() == Some(&(Kind::Reference as u8)) { Table::Reference } else { Table::State }
 }
 
 /// The key of a nonce.

@@ -76,7 +76,8 @@ pub enum StoreFault {
 /// A table of the index. The store maps each to a key prefix; keys inside are the replica's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// State records, under (kind, id): what the rules read, and what the state tree commits to.
+    /// State records, under (kind, id): what the rules read, and what the state tree commits to. Those of
+    /// references stand in a table of their own.
     State,
     /// Tiles of the log, under (level, index).
     LogTile,
@@ -98,13 +99,15 @@ pub enum Table {
     PartyInvoice,
     /// Rows of the state tree. Written by checkpoints alone.
     TreeNode,
+    /// State records of sellers' references, under (kind, id).
+    Reference,
     /// Single records of the replica about the index itself.
     Meta,
 }
 
 impl Table {
     /// Every table, in the order of their prefixes.
-    pub const ALL: [Table; 12] = [
+    pub const ALL: [Table; 13] = [
         Table::State,
         Table::LogTile,
         Table::Leaf,
@@ -116,8 +119,15 @@ impl Table {
         Table::ListMilestone,
         Table::PartyInvoice,
         Table::TreeNode,
+        Table::Reference,
         Table::Meta,
     ];
+
+    /// Whether new rows come in no order of their keys and are hardly ever written again: ids, names that others
+    /// chose. Such a table is asked for whole keys and never scanned, so that a store need not keep it in order.
+    pub fn comes_by_chance(self) -> bool {
+        matches!(self, Table::Statement | Table::Nonce | Table::Reference)
+    }
 }
 
 /// Where one write of the index goes.
@@ -262,7 +272,7 @@ pub trait Store: Send + Sync + 'static {
     /// A value of the index.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault>;
 
-    /// At most `limit` rows of a range of one table.
+    /// At most `limit` rows of a range of one table, which is not one that [comes by chance](Table::comes_by_chance).
     fn scan(&self, table: Table, range: KeyRange, direction: Direction, limit: usize) -> Result<Vec<Row>, StoreFault>;
 
     /// Freezes what was applied since the last checkpoint and begins to make it durable in the

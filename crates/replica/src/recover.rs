@@ -180,7 +180,7 @@ fn plant_genesis<S: Store>(genesis: &Genesis, store: &S) -> Result<Progress, Fau
     };
     let mut rows = IndexWrites::new();
     for (key, value) in ledger.state(genesis) {
-        rows.insert((Table::State, key.into_bytes()), Some(list::state_row(&value)));
+        rows.insert((index::table_of_state(key.as_bytes()), key.into_bytes()), Some(list::state_row(&value)));
     }
     let row = HeightRow { id: progress.id, time_ms, log_size: 0 };
     rows.insert((Table::Height, 0_u64.to_be_bytes().to_vec()), Some(index::encode(&row)));

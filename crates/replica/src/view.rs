@@ -18,7 +18,7 @@ fn read_fault(fault: StoreFault) -> Fault {
 
 impl<S: Store + ?Sized> View for StoreView<'_, S> {
     fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, Fault> {
-        let row = self.0.get(Table::State, key.as_bytes()).map_err(read_fault)?;
+        let row = self.0.get(index::table_of_state(key.as_bytes()), key.as_bytes()).map_err(read_fault)?;
         row.map(list::into_record).transpose().map_err(read_fault)
     }
 

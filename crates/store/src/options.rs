@@ -36,6 +36,9 @@ pub struct Options {
     /// Rows of a checkpoint above which it is written in slices, each with a flush of its own, and at
     /// most so many in a slice. Default 32,768. What is written at once is in memory at once.
     pub slice_rows_max: usize,
+    /// Rows of a generation, of a table whose keys come by chance, after which the next is begun. Default 131,072: a
+    /// checkpoint under load brings about as many. Fewer make more filters to ask, more make more pages to write.
+    pub generation_rows_full: u64,
     /// Free space below which a write is refused before anything is written, in bytes. Default
     /// 256 MiB. A checkpoint may use half of it, so that bodies are refused first.
     pub reserve_bytes: u64,
@@ -60,6 +63,7 @@ impl Options {
             index_reopen_bytes: 256 * 1024 * 1024,
             evidence_rows_max: 65_536,
             slice_rows_max: 32_768,
+            generation_rows_full: 131_072,
             reserve_bytes: 256 * 1024 * 1024,
             open_timeout: Duration::from_secs(60),
         }

@@ -42,6 +42,7 @@ fn options(directory: &TempDir) -> Options {
         evidence_rows_max: 64,
         // Checkpoints in several flushes.
         slice_rows_max: 8,
+        generation_rows_full: 6,
         reserve_bytes: 0,
         ..Options::new(directory.path())
     }
@@ -295,7 +296,7 @@ fn scans_keep_to_their_table_range_direction_and_limit<S: Subject>() {
     for (height, key) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
         let mut writes = put(Table::Leaf, key, "value");
         writes.append(&mut put(Table::LogTile, "x", "neighbour"));
-        writes.append(&mut put(Table::Statement, "y", "neighbour"));
+        writes.append(&mut put(Table::Height, "y", "neighbour"));
         store.apply(height as u64, writes).unwrap();
         if height == 2 {
             checkpoint(store, 0, 2);
@@ -326,22 +327,22 @@ fn scans_keep_to_their_table_range_direction_and_limit<S: Subject>() {
 fn newer_writes_hide_older_ones_across_checkpoints<S: Subject>() {
     let subject = S::fresh();
     let store = subject.store();
-    let all = |store: &S::Store| keys(&store.scan(Table::Nonce, EVERYTHING, Direction::Forward, 9).unwrap());
-    let mut writes = put(Table::Nonce, "a", "old");
-    writes.append(&mut put(Table::Nonce, "b", "old"));
-    writes.append(&mut put(Table::Nonce, "c", "old"));
+    let all = |store: &S::Store| keys(&store.scan(Table::ListHead, EVERYTHING, Direction::Forward, 9).unwrap());
+    let mut writes = put(Table::ListHead, "a", "old");
+    writes.append(&mut put(Table::ListHead, "b", "old"));
+    writes.append(&mut put(Table::ListHead, "c", "old"));
     store.apply(0, writes).unwrap();
     checkpoint(store, 0, 0);
-    store.apply(1, delete(Table::Nonce, "b")).unwrap();
-    assert_eq!((get(store, Table::Nonce, "b"), all(store)), (None, "ac".to_owned()));
+    store.apply(1, delete(Table::ListHead, "b")).unwrap();
+    assert_eq!((get(store, Table::ListHead, "b"), all(store)), (None, "ac".to_owned()));
     checkpoint(store, 1, 1);
-    assert_eq!((get(store, Table::Nonce, "b"), all(store)), (None, "ac".to_owned()));
-    store.apply(2, put(Table::Nonce, "b", "new")).unwrap();
-    store.apply(3, put(Table::Nonce, "a", "new")).unwrap();
-    store.apply(4, delete(Table::Nonce, "c")).unwrap();
-    assert_eq!((get(store, Table::Nonce, "b").as_deref(), all(store)), (Some("new"), "ab".to_owned()));
+    assert_eq!((get(store, Table::ListHead, "b"), all(store)), (None, "ac".to_owned()));
+    store.apply(2, put(Table::ListHead, "b", "new")).unwrap();
+    store.apply(3, put(Table::ListHead, "a", "new")).unwrap();
+    store.apply(4, delete(Table::ListHead, "c")).unwrap();
+    assert_eq!((get(store, Table::ListHead, "b").as_deref(), all(store)), (Some("new"), "ab".to_owned()));
     checkpoint(store, 2, 4);
-    assert_eq!((get(store, Table::Nonce, "a").as_deref(), all(store)), (Some("new"), "ab".to_owned()));
+    assert_eq!((get(store, Table::ListHead, "a").as_deref(), all(store)), (Some("new"), "ab".to_owned()));
 }
 
 fn a_checkpoint_sees_the_one_before_and_what_it_freezes<S: Subject>() {

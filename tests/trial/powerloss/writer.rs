@@ -28,6 +28,7 @@ pub(super) fn options(directory: &Path) -> Options {
         open_timeout: Duration::from_secs(5),
         // Checkpoints in several flushes.
         slice_rows_max: 64,
+        generation_rows_full: 100,
         reserve_bytes: 0,
         ..Options::new(directory.join("store"))
     }

@@ -9,6 +9,7 @@ use super::{
     Head, Heads, List, MILESTONE, SAME_RECORD, damaged, heads_alone, heads_in_state, may_have_heads, milestone_key,
     record, row_under, state_row,
 };
+use crate::index::table_of_state;
 use crate::port::{IndexWrites, Store, StoreFault, Table};
 
 /// The lists of a row, while a block adds to them.
@@ -110,7 +111,7 @@ impl<'s, S: Store + ?Sized> Growth<'s, S> {
         for (key, record) in &self.executed.writes {
             let key = key.as_bytes();
             if !may_have_heads(key) {
-                rows.insert((Table::State, key.to_vec()), Some(state_row(record)));
+                rows.insert((table_of_state(key), key.to_vec()), Some(state_row(record)));
                 continue;
             }
             let (row, grown) = match self.places.remove_entry(key) {

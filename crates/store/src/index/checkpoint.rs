@@ -11,6 +11,7 @@ use replica::port::{
 
 use super::Shared;
 use super::evidence::{self, Evidence, RowEvidence};
+use super::generations::{Placed, Plan};
 use super::layout::{self, BEGIN_KEY, END_KEY, Marks};
 use super::memtable::Memtable;
 use super::redo::{self, Redo};
@@ -145,8 +146,38 @@ impl CheckpointView for View<'_> {
     }
 }
 
-/// One row to write: its table and key, and value or deletion.
-type TreeWrite<'a> = (Table, &'a [u8], Option<&'a [u8]>);
+/// One row to write: its place and key, and value or deletion.
+struct TreeWrite<'a> {
+    table: Table,
+    /// In which generation, if the table has some.
+    generation: Option<u32>,
+    key: &'a [u8],
+    value: Option<&'a [u8]>,
+}
+
+/// Everything that a checkpoint writes.
+struct Writes<'a> {
+    rows: Vec<TreeWrite<'a>>,
+    plan: &'a Plan<'a>,
+}
+
+impl<'a> Writes<'a> {
+    fn len(&self) -> usize {
+        self.rows.len() + self.plan.about.len()
+    }
+
+    /// Rows as the tree has them, in the order of their keys.
+    fn iter(&self) -> impl Iterator<Item = (Vec<u8>, Option<&'a [u8]>)> {
+        let rows = self.rows.iter().map(|write| {
+            let key = match write.generation {
+                None => layout::row_key(write.table, write.key),
+                Some(generation) => layout::placed_key(write.table, generation, write.key),
+            };
+            (key, write.value)
+        });
+        rows.chain(self.plan.about.iter().map(|(key, value)| (key.clone(), value.as_deref())))
+    }
+}
 
 impl Shared {
     /// The life of the thread: one checkpoint after the other, until it is told to stop.
@@ -191,7 +222,10 @@ impl Shared {
         let view = View { shared: self, frozen: &frozen };
         let output = (job.compute)(&view)?;
         let (root, compute_ms) = (output.root, lap(&mut begun));
-        let writes = tree_writes(&frozen, &output)?;
+        let place = || "index, a row that a checkpoint writes".to_owned();
+        let stands = |key: &[u8]| self.read_row(place, key).map(|row| row.is_some());
+        let plan = self.generations().plan(&frozen, stands)?;
+        let writes = Writes { rows: tree_writes(&frozen, &output, &plan)?, plan: &plan };
         let in_slices = writes.len() > self.slice_rows_max;
         let evidence = self.gather(job.number, &writes, in_slices)?;
         let bytes = evidence.encode();
@@ -202,11 +236,11 @@ impl Shared {
         self.when_there_is_room(|| {
             self.room.check(WRITING, room_needed_bytes(writes.len()))?;
             evidence::write(&self.directory, &bytes)?;
-            if in_slices { redo::write(&self.directory, &marks, tree_rows(&writes)) } else { Ok(()) }
+            if in_slices { redo::write(&self.directory, &marks, writes.iter()) } else { Ok(()) }
         })?;
         drop((bytes, evidence));
         // The instant of truth is the last flush; of a checkpoint in slices, that it can be redone.
-        let pages = self.write_rows(&marks, tree_rows(&writes).map(Ok))?;
+        let pages = self.write_rows(&marks, writes.iter().map(Ok))?;
         if in_slices {
             redo::remove(&self.directory)?;
         }
@@ -221,6 +255,7 @@ impl Shared {
             "made an index checkpoint"
         );
         drop(writes);
+        *self.generations.write().unwrap_or_else(PoisonError::into_inner) = plan.after;
         self.hot.forget();
         self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
         self.progress().finish(mark);
@@ -240,19 +275,16 @@ impl Shared {
     }
 
     /// What stands, and will stand, in every n-th row.
-    fn gather(&self, number: u64, writes: &[TreeWrite<'_>], in_slices: bool) -> Result<Evidence, StoreFault> {
+    fn gather(&self, number: u64, writes: &Writes<'_>, in_slices: bool) -> Result<Evidence, StoreFault> {
         // One in slices is finished after a crash. Its evidence tells of disks that lie alone, and reading it
         // costs a page a row, here and at each start.
         let rows_max = if in_slices { self.evidence_rows_max / 8 } else { self.evidence_rows_max };
         let stride = writes.len().div_ceil(rows_max.max(1)).max(1);
         let mut sample = Vec::with_capacity(writes.len() / stride + 1);
-        for &(table, key, after) in writes.iter().step_by(stride) {
-            let before = self.read(table, key)?;
-            sample.push(RowEvidence {
-                key: layout::row_key(table, key),
-                before: evidence::stand(before.as_deref()),
-                after: evidence::stand(after),
-            });
+        for (key, after) in writes.iter().step_by(stride) {
+            let before =
+                evidence::stand(self.read_row(|| "index, a row that is evidence".to_owned(), &key)?.as_deref());
+            sample.push(RowEvidence { key, before, after: evidence::stand(after) });
         }
         let rows = u64::try_from(writes.len()).expect("a count of rows in memory fits 64 bits");
         Ok(Evidence { number, rows, sample })
@@ -304,11 +336,6 @@ fn reopen_when_heavy(database: &Database, reopen_bytes: u64) -> Result<bool, Sto
     database.reopen()?;
     tracing::info!(held_bytes, elapsed_ms = lap(&mut begun), "reopened the index database to give back memory");
     Ok(true)
-}
-
-/// Rows as the tree has them.
-fn tree_rows<'w>(writes: &'w [TreeWrite<'w>]) -> impl Iterator<Item = (Vec<u8>, Option<&'w [u8]>)> {
-    writes.iter().map(|(table, key, value)| (layout::row_key(*table, key), *value))
 }
 
 /// Writes the rows of a checkpoint between its marks, flushing once in a slice, and at the end; `between`
@@ -380,7 +407,11 @@ fn lap(since: &mut Instant) -> u64 {
 }
 
 /// Frozen and computed writes in the order of the tree.
-fn tree_writes<'a>(frozen: &'a Memtable, output: &'a CheckpointOutput) -> Result<Vec<TreeWrite<'a>>, StoreFault> {
+fn tree_writes<'a>(
+    frozen: &'a Memtable,
+    output: &'a CheckpointOutput,
+    plan: &'a Plan<'a>,
+) -> Result<Vec<TreeWrite<'a>>, StoreFault> {
     let outside = |(table, _): &&IndexKey| *table != Table::TreeNode;
     if let Some((table, _)) = output.writes.keys().find(outside) {
         let place = "output of a checkpoint's computation";
@@ -389,14 +420,26 @@ fn tree_writes<'a>(frozen: &'a Memtable, output: &'a CheckpointOutput) -> Result
     let mut writes = Vec::with_capacity(frozen.len() + output.writes.len());
     // Tables are in the order of their prefixes.
     for table in Table::ALL {
+        if table.comes_by_chance() {
+            let placed = plan.of_table(table).iter();
+            let write = |placed: &'a Placed<'a>| {
+                let Placed { generation, key, value } = *placed;
+                TreeWrite { table, generation: Some(generation), key, value }
+            };
+            writes.extend(placed.map(write));
+            continue;
+        }
         let begins = writes.len();
         let computed = output.writes.range((table, Vec::new())..).take_while(|((other, _), _)| *other == table);
-        writes.extend(computed.map(|((_, key), value)| (table, key.as_slice(), value.as_deref())));
+        let computed = computed.map(|((_, key), value)| (key.as_slice(), value.as_deref()));
         // What was computed counts where both have a row, and comes first; sorting keeps it there.
-        writes.extend(frozen.of_table(table).map(|(key, value)| (table, key, value)));
-        writes[begins..].sort_by(|one: &TreeWrite<'_>, other| one.1.cmp(other.1));
+        let rows = computed.chain(frozen.of_table(table));
+        writes.extend(rows.map(|(key, value)| TreeWrite { table, generation: None, key, value }));
+        writes[begins..].sort_by(|one: &TreeWrite<'_>, other| one.key.cmp(other.key));
     }
-    writes.dedup_by(|later, earlier| (later.0, later.1) == (earlier.0, earlier.1));
+    writes.dedup_by(|later, earlier| {
+        (later.table, later.generation, later.key) == (earlier.table, earlier.generation, earlier.key)
+    });
     Ok(writes)
 }
 

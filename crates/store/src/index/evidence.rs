@@ -6,7 +6,7 @@
 //! rows of the checkpoint what stood there before and what will stand there after:
 //!
 //! ```text
-//! "einvidx6" | number (8) | rows of the checkpoint (8) | rows of evidence (4)
+//! "einvidx8" | number (8) | rows of the checkpoint (8) | rows of evidence (4)
 //! then per row: key length (4) | key | before | after     before, after = 0 or 1 | CRC-32 (4)
 //! SHA-256 of all before (32)
 //! ```
@@ -36,7 +36,7 @@ use crate::{fault, private};
 /// Begins every evidence, in front of the form of the rows.
 const NAME: &[u8; 7] = b"einvidx";
 /// Counts up whenever rows of the index change their form: an index of another form is emptied and rebuilt.
-const FORM: u8 = b'7';
+const FORM: u8 = b'8';
 const OPERATION: &str = "writing the evidence of a checkpoint";
 
 /// The longest evidence that is read, in bytes: far more than 65,536 rows with long keys.
@@ -214,7 +214,7 @@ mod tests {
         let digest = digest(&bytes[..content]);
         bytes[content..].copy_from_slice(&digest);
         assert_eq!(Evidence::decode(&bytes), None);
-        let expected = "its rows have form 4, and this version writes form 7";
+        let expected = "its rows have form 4, and this version writes form 8";
         assert_eq!(of_another_form(&bytes).as_deref(), Some(expected));
     }
 

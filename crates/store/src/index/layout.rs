@@ -3,6 +3,8 @@
 //! ```text
 //! 00               -> begin mark: number (8) | height (8) | rows (8)
 //! 10 + table | key -> value
+//! 10 + table | generation (4) | key -> value, of tables that come by chance
+//! 40, 41 | …       -> about generations: see `generations`
 //! ff               -> end mark: number (8) | height (8) | rows (8) | state root (32)
 //!                     | SHA-256 of the checkpoint's evidence (32)
 //! ```
@@ -18,6 +20,8 @@ use replica::port::{CheckpointMark, KeyRange, Table};
 pub(super) const BEGIN_KEY: &[u8] = &[0x00];
 pub(super) const END_KEY: &[u8] = &[0xFF];
 const TABLES: u8 = 0x10;
+const GENERATIONS: u8 = 0x40;
+const FILTERS: u8 = 0x41;
 
 /// Bytes of an end mark.
 pub(super) const END_ROW_BYTES: usize = 3 * 8 + 32 + 32;
@@ -28,6 +32,25 @@ pub(super) fn row_key(table: Table, key: &[u8]) -> Vec<u8> {
     row_key.push(prefix(table));
     row_key.extend_from_slice(key);
     row_key
+}
+
+/// The key in the tree of a row of a generation.
+pub(super) fn placed_key(table: Table, generation: u32, key: &[u8]) -> Vec<u8> {
+    let mut placed_key = Vec::with_capacity(key.len() + 5);
+    placed_key.push(prefix(table));
+    placed_key.extend_from_slice(&generation.to_be_bytes());
+    placed_key.extend_from_slice(key);
+    placed_key
+}
+
+/// The key of the row that says how many rows a generation has.
+pub(super) fn generation_key(table: Table, generation: u32) -> Vec<u8> {
+    [&[GENERATIONS, prefix(table)], generation.to_be_bytes().as_slice()].concat()
+}
+
+/// The key of a part of a generation's filter.
+pub(super) fn filter_key(table: Table, generation: u32, part: u16) -> Vec<u8> {
+    [&[FILTERS, prefix(table)], generation.to_be_bytes().as_slice(), &part.to_be_bytes()].concat()
 }
 
 fn prefix(table: Table) -> u8 {
@@ -43,7 +66,8 @@ fn prefix(table: Table) -> u8 {
         Table::ListMilestone => 8,
         Table::PartyInvoice => 9,
         Table::TreeNode => 10,
-        Table::Meta => 11,
+        Table::Reference => 11,
+        Table::Meta => 12,
     };
     TABLES + position
 }

@@ -13,6 +13,7 @@
 
 mod checkpoint;
 mod evidence;
+mod generations;
 mod hot;
 mod layout;
 mod memtable;
@@ -25,7 +26,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 
 use replica::port::{
@@ -38,6 +39,7 @@ use crate::options::Options;
 use crate::private;
 use crate::room::Room;
 use checkpoint::{Progress, Task};
+use generations::Generations;
 use hot::{HotRows, Looked};
 use memtable::Memtable;
 use overlay::Layers;
@@ -64,6 +66,8 @@ struct Shared {
     reopen_bytes: u64,
     slice_rows_max: usize,
     layers: RwLock<Layers>,
+    /// What the database holds of tables that come by chance.
+    generations: RwLock<Generations>,
     hot: HotRows,
     progress: Mutex<Progress>,
     /// Told whenever `progress` changes.
@@ -75,7 +79,7 @@ impl Index {
     /// otherwise, or damaged is emptied.
     pub(crate) fn open(options: &Options, room: &Room) -> Result<Self, StoreFault> {
         let directory = options.directory.clone();
-        let (database, mark) = open_or_empty(options)?;
+        let (database, mark, generations) = open_or_empty(options)?;
         let applied = mark.as_ref().map(|mark| mark.height);
         let shared = Arc::new(Shared {
             database,
@@ -84,6 +88,7 @@ impl Index {
             reopen_bytes: options.index_reopen_bytes,
             slice_rows_max: options.slice_rows_max,
             layers: RwLock::new(Layers { applied, ..Layers::default() }),
+            generations: RwLock::new(generations),
             hot: HotRows::default(),
             progress: Mutex::new(Progress::starting_at(mark)),
             changed: Condvar::new(),
@@ -108,6 +113,9 @@ impl Index {
         let shared = &*self.shared;
         shared.database.recreate(&discarded(&shared.directory))?;
         shared.hot.forget();
+        let mut generations = shared.generations.write().unwrap_or_else(PoisonError::into_inner);
+        *generations = generations.emptied();
+        drop(generations);
         remove_traces(&shared.directory)?;
         *shared.layers.write().unwrap_or_else(PoisonError::into_inner) = Layers::default();
         *progress = Progress::starting_at(None);
@@ -141,6 +149,7 @@ impl Index {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<Row>, StoreFault> {
+        assert!(!table.comes_by_chance(), "a scan of {table:?}");
         if limit == 0 || overlay::is_empty(&range) {
             return Ok(Vec::new());
         }
@@ -237,7 +246,7 @@ impl Drop for Index {
 }
 
 impl Shared {
-    fn layers(&self) -> std::sync::RwLockReadGuard<'_, Layers> {
+    fn layers(&self) -> RwLockReadGuard<'_, Layers> {
         self.layers.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -272,7 +281,26 @@ impl Shared {
     /// A value of the database alone.
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
         let place = || format!("index, table {table:?}");
-        self.database.get(place, &layout::row_key(table, key)).inspect_err(|fault| self.suspect(fault))
+        if !table.comes_by_chance() {
+            return self.read_row(place, &layout::row_key(table, key));
+        }
+        let candidates = self.generations().candidates(table, key);
+        for generation in candidates {
+            let found = self.read_row(place, &layout::placed_key(table, generation, key))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A value of the database under its whole key.
+    fn read_row(&self, place: impl FnOnce() -> String, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.database.get(place, key).inspect_err(|fault| self.suspect(fault))
+    }
+
+    fn generations(&self) -> RwLockReadGuard<'_, Generations> {
+        self.generations.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Rows of the database alone.
@@ -299,9 +327,13 @@ impl Shared {
     /// Leaves word for the next start that the index holds damage somewhere, for that start
     /// looks only at a sample.
     fn suspect(&self, fault: &StoreFault) {
-        if matches!(fault, StoreFault::Damaged { .. }) {
-            leave_word(&self.directory, fault);
-        }
+        suspect(&self.directory, fault);
+    }
+}
+
+fn suspect(directory: &Path, fault: &StoreFault) {
+    if matches!(fault, StoreFault::Damaged { .. }) {
+        leave_word(directory, fault);
     }
 }
 
@@ -313,8 +345,9 @@ fn leave_word(directory: &Path, fault: &StoreFault) {
 }
 
 /// Opens the database and judges it; empties it when it is in doubt.
-fn open_or_empty(options: &Options) -> Result<(Database, Option<CheckpointMark>), StoreFault> {
+fn open_or_empty(options: &Options) -> Result<(Database, Option<CheckpointMark>, Generations), StoreFault> {
     let directory = &options.directory;
+    let none = Generations::none(options.generation_rows_full);
     let profile = Profile {
         name: "index",
         directory: directory.join("index"),
@@ -331,12 +364,12 @@ fn open_or_empty(options: &Options) -> Result<(Database, Option<CheckpointMark>)
             word
         }
         (None, Ok(database)) => match judge_while_it_answers(database, options)? {
-            (database, Verdict::Empty) => {
+            (database, Verdict::Empty, _) => {
                 remove_traces(directory)?;
-                return Ok((database, None));
+                return Ok((database, None, none));
             }
-            (database, Verdict::Whole(mark)) => return Ok((database, Some(mark))),
-            (database, Verdict::Doubt(reason)) => {
+            (database, Verdict::Whole(mark), generations) => return Ok((database, Some(mark), generations)),
+            (database, Verdict::Doubt(reason), _) => {
                 database.abandon();
                 reason
             }
@@ -347,12 +380,15 @@ fn open_or_empty(options: &Options) -> Result<(Database, Option<CheckpointMark>)
     tracing::warn!(reason = doubt, "emptying the index, to be rebuilt from the ledger");
     database::discard(&profile.directory, &discarded(directory))?;
     remove_traces(directory)?;
-    Ok((Database::open(profile)?, None))
+    Ok((Database::open(profile)?, None, none))
 }
 
 /// Judges on a thread of its own, for as long as the database answers now and then: where damage took the
 /// newest flushes away, sled may look for a row in one page for ever. Then word is left for the next start.
-fn judge_while_it_answers(database: Database, options: &Options) -> Result<(Database, Verdict), StoreFault> {
+fn judge_while_it_answers(
+    database: Database,
+    options: &Options,
+) -> Result<(Database, Verdict, Generations), StoreFault> {
     let (answered, ours) = (database.answered(), options.clone());
     let (verdict, judged) = mpsc::channel();
     let judge = move || {
@@ -365,7 +401,7 @@ fn judge_while_it_answers(database: Database, options: &Options) -> Result<(Data
     let mut before = None;
     loop {
         match judged.recv_timeout(options.open_timeout) {
-            Ok((database, outcome)) => return outcome.map(|verdict| (database, verdict)),
+            Ok((database, outcome)) => return outcome.map(|(verdict, generations)| (database, verdict, generations)),
             Err(RecvTimeoutError::Timeout) if before != Some(answered.load(Ordering::Relaxed)) => {
                 before = Some(answered.load(Ordering::Relaxed));
             }
@@ -380,24 +416,32 @@ fn judge_while_it_answers(database: Database, options: &Options) -> Result<(Data
 }
 
 /// Finishes the checkpoint that was being written in slices, if there is one, and judges what is there.
-fn redo_and_judge(database: &Database, options: &Options) -> Result<Verdict, StoreFault> {
+fn redo_and_judge(database: &Database, options: &Options) -> Result<(Verdict, Generations), StoreFault> {
     let directory = &options.directory;
+    let none = Generations::none(options.generation_rows_full);
     if let Some(redo) = Redo::find(directory)? {
         let before = match verdict::newest_end_mark(database) {
-            Err(fault @ StoreFault::Damaged { .. }) => return Ok(Verdict::Doubt(fault.to_string())),
+            Err(fault @ StoreFault::Damaged { .. }) => return Ok((Verdict::Doubt(fault.to_string()), none)),
             marks => marks?.map(|marks| marks.mark.number),
         };
         let number = redo.marks.mark.number;
         if before == number.checked_sub(1) {
             tracing::info!(checkpoint = number, "finishing the index checkpoint that was being written");
             match checkpoint::finish(database, options, &redo) {
-                Err(fault @ StoreFault::Damaged { .. }) => return Ok(Verdict::Doubt(fault.to_string())),
+                Err(fault @ StoreFault::Damaged { .. }) => return Ok((Verdict::Doubt(fault.to_string()), none)),
                 finished => finished?,
             }
         }
     }
     redo::remove(directory)?;
-    verdict::judge(database, directory)
+    let verdict = verdict::judge(database, directory)?;
+    if !matches!(verdict, Verdict::Whole(_)) {
+        return Ok((verdict, none));
+    }
+    match Generations::load(database, options.generation_rows_full) {
+        Err(fault @ StoreFault::Damaged { .. }) => Ok((Verdict::Doubt(fault.to_string()), none)),
+        generations => Ok((verdict, generations?)),
+    }
 }
 
 fn discarded(directory: &Path) -> PathBuf {

@@ -25,8 +25,9 @@ fn found(directory: &Path) -> Option<u64> {
     let number = index.tip().map(|tip| tip.checkpoint.number);
     if number.is_none() {
         let range = (Bound::Unbounded, Bound::Unbounded);
-        let rows = Table::ALL.map(|table| index.scan(table, range.clone(), Direction::Forward, 9).unwrap().len());
-        assert_eq!(rows, Table::ALL.map(|_| 0), "an index in doubt is emptied");
+        let mut scanned = Table::ALL.into_iter().filter(|table| !table.comes_by_chance());
+        let is_empty = |table| index.scan(table, range.clone(), Direction::Forward, 9).unwrap().is_empty();
+        assert!(scanned.all(is_empty), "an index in doubt is emptied");
         checkpoint(&index, 0);
     }
     number

@@ -159,8 +159,7 @@ fn a_fault_that_a_reader_met_in_the_index_ends_the_next_block() {
     let options = |directory: &Path| Options { evidence_rows_max: 2, index_cache_bytes: 1, ..options(directory) };
     let store = SledStore::open(&options(directory.path())).unwrap();
     live(&store, 0, 1);
-    let row =
-        |number: u32| ((Table::Statement, number.to_be_bytes().to_vec()), Some(super::hash(7).as_bytes().repeat(4)));
+    let row = |number: u32| ((Table::Leaf, number.to_be_bytes().to_vec()), Some(super::hash(7).as_bytes().repeat(4)));
     store.put_body(2, &id(2), &body(2)).unwrap();
     store.append(2, &decided(2)).unwrap();
     store.apply(2, (0..5_000).map(row).collect()).unwrap();
@@ -174,7 +173,7 @@ fn a_fault_that_a_reader_met_in_the_index_ends_the_next_block() {
         Damage::Page(eighths).strike(&image.path().join(path.strip_prefix(directory.path()).unwrap()));
         let Ok(store) = SledStore::open(&options(image.path())) else { return false };
         let everything = (Bound::Unbounded, Bound::Unbounded);
-        if store.scan(Table::Statement, everything, Direction::Forward, 5_000).is_ok() {
+        if store.scan(Table::Leaf, everything, Direction::Forward, 5_000).is_ok() {
             return false;
         }
         let refused = store.put_body(3, &id(3), &body(3));
