@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chain::block::BlockId;
 use chain::hash::Hash;
 use replica::port::{
-    CheckpointJob, CheckpointMark, Decided, Direction, IndexTip, IndexWrites, KeyRange, Row, Store, StoreFault, Table,
+    CheckpointJob, CheckpointMark, Decided, Direction, IndexTip, IndexWrites, KeyRange, LocalRows, LocalTable, Row,
+    Store, StoreFault, Table,
 };
 
 /// Rows at which sled cuts a page: the fanout of `store::database`.
@@ -231,6 +232,18 @@ impl<S: Store> Store for Counted<S> {
 
     fn erase_attachment(&self, hash: &Hash) -> Result<(), StoreFault> {
         self.store.erase_attachment(hash)
+    }
+
+    fn put_local(&self, rows: &LocalRows) -> Result<(), StoreFault> {
+        self.store.put_local(rows)
+    }
+
+    fn remove_local(&self, keys: &[(LocalTable, Vec<u8>)]) -> Result<(), StoreFault> {
+        self.store.remove_local(keys)
+    }
+
+    fn scan_local(&self, table: LocalTable, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault> {
+        self.store.scan_local(table, range, limit)
     }
 
     fn close(&self) -> Result<(), StoreFault> {

@@ -9,7 +9,8 @@ use chain::block::BlockId;
 use chain::hash::Hash;
 use ledger::state::StateKey;
 use replica::port::{
-    CheckpointJob, CheckpointMark, Decided, Direction, IndexTip, IndexWrites, KeyRange, Row, Store, StoreFault, Table,
+    CheckpointJob, CheckpointMark, Decided, Direction, IndexTip, IndexWrites, KeyRange, LocalRows, LocalTable, Row,
+    Store, StoreFault, Table,
 };
 
 /// What is done in the middle of somebody's read.
@@ -134,6 +135,16 @@ impl<S: Store> Store for Trap<S> {
     }
     fn erase_attachment(&self, hash: &Hash) -> Result<(), StoreFault> {
         self.inner.erase_attachment(hash)
+    }
+    fn put_local(&self, rows: &LocalRows) -> Result<(), StoreFault> {
+        self.room("a local row")?;
+        self.inner.put_local(rows)
+    }
+    fn remove_local(&self, keys: &[(LocalTable, Vec<u8>)]) -> Result<(), StoreFault> {
+        self.inner.remove_local(keys)
+    }
+    fn scan_local(&self, table: LocalTable, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault> {
+        self.inner.scan_local(table, range, limit)
     }
     fn close(&self) -> Result<(), StoreFault> {
         self.inner.close()

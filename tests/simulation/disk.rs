@@ -8,7 +8,8 @@ use chain::block::BlockId;
 use chain::hash::Hash;
 use replica::memory::MemoryStore;
 use replica::port::{
-    CheckpointJob, CheckpointMark, Decided, Direction, IndexTip, IndexWrites, KeyRange, Row, Store, StoreFault, Table,
+    CheckpointJob, CheckpointMark, Decided, Direction, IndexTip, IndexWrites, KeyRange, LocalRows, LocalTable, Row,
+    Store, StoreFault, Table,
 };
 
 /// The power of a node. It lasts until it is cut, or for so many more writes.
@@ -186,6 +187,18 @@ impl Store for Disk {
 
     fn erase_attachment(&self, hash: &Hash) -> Result<(), StoreFault> {
         self.write("erasing an attachment", |store| store.erase_attachment(hash))
+    }
+
+    fn put_local(&self, rows: &LocalRows) -> Result<(), StoreFault> {
+        self.write("keeping local rows", |store| store.put_local(rows))
+    }
+
+    fn remove_local(&self, keys: &[(LocalTable, Vec<u8>)]) -> Result<(), StoreFault> {
+        self.write("removing local rows", |store| store.remove_local(keys))
+    }
+
+    fn scan_local(&self, table: LocalTable, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault> {
+        self.store().scan_local(table, range, limit)
     }
 
     fn close(&self) -> Result<(), StoreFault> {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chain::block::BlockId;
 use chain::hash::Hash;
 use fault_injection::FAULT_INJECT_COUNTER;
-use replica::port::{CheckpointJob, CheckpointOutput, Decided, IndexWrites, Store, StoreFault, Table};
+use replica::port::{CheckpointJob, CheckpointOutput, Decided, IndexWrites, LocalTable, Store, StoreFault, Table};
 use store::{Options, SledStore};
 
 const HEIGHTS: u8 = 6;
@@ -54,6 +54,7 @@ fn writes(height: u8) -> IndexWrites {
 struct Acknowledged {
     body: u8,
     tip: u8,
+    local: u8,
     checkpoint: Option<u8>,
 }
 
@@ -66,6 +67,8 @@ fn live(store: &SledStore, done: &mut Acknowledged) -> Result<(), StoreFault> {
             done.body = height;
             store.append(number, &Decided { id: id(height), certificate: vec![height; 100] })?;
             done.tip = height;
+            store.put_local(&[((LocalTable::WebhookProgress, b"endpoint".to_vec()), vec![height])].into())?;
+            done.local = height;
         }
         store.apply(number, writes(height))?;
         let compute = Box::new(|_: &dyn replica::port::CheckpointView| {
@@ -89,6 +92,10 @@ fn check(directory: &Path, done: Acknowledged) {
     for height in 1..=tip {
         assert!(store.decided(height).unwrap().is_some(), "{height} after {done:?}");
     }
+    let everything = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
+    let local = store.scan_local(LocalTable::WebhookProgress, everything, 9).unwrap();
+    let local = local.first().map_or(0, |(_, row)| row[0]);
+    assert!(local == done.local || local == done.local + 1, "local {local} after {done:?}");
     let Some(index) = store.index_tip().unwrap() else {
         // Rows were not acknowledged before the first checkpoint; after it they must be there.
         assert_eq!(done.checkpoint, None);

@@ -51,7 +51,8 @@ pub struct NodeIdentity {
     pub receipt_key_id: KeyId,
     /// Its private half.
     pub receipt: SecretKey,
-    /// What attachment salts are derived from; whoever knows it can guess at personal data.
+    /// What attachment salts and the secrets of webhooks are derived from; whoever knows it can guess at personal data,
+    /// and sign webhooks.
     pub salt_secret: Zeroizing<[u8; 32]>,
 }
 

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, Method};
 use chain::identity::{KeyId, OrganisationId};
 use chain::jws::KeyReference;
 use chain::login::{LoginError, LoginToken};
-use ledger::organisation::{Key, Organisation, Purpose, Role};
+use ledger::organisation::{Key, Organisation, Purpose, Role, Standing};
 use replica::port::Store;
 
 use crate::problem::Problem;
@@ -32,6 +32,8 @@ enum Proof {
     Token(Box<LoginToken>),
     /// A login key, in the handshake of the very connection that the request came on.
     Connection(KeyId),
+    /// A login key, when it registered something that this node does for it since then.
+    Registration(KeyId),
 }
 
 impl Caller {
@@ -44,7 +46,7 @@ impl Caller {
     pub(crate) fn key(&self) -> &KeyId {
         match &self.proof {
             Proof::Token(token) => token.key(),
-            Proof::Connection(key) => key,
+            Proof::Connection(key) | Proof::Registration(key) => key,
         }
     }
 
@@ -52,7 +54,7 @@ impl Caller {
     pub(crate) fn expires_at(&self) -> u64 {
         match &self.proof {
             Proof::Token(token) => token.expires_at(),
-            Proof::Connection(_) => u64::MAX,
+            Proof::Connection(_) | Proof::Registration(_) => u64::MAX,
         }
     }
 
@@ -108,10 +110,26 @@ impl<S: Store> Service<S> {
         Ok(Caller { organisation, proof: Proof::Connection(named.key.clone()) })
     }
 
+    /// An organisation that registered something with a login key, as long as both of them stand.
+    pub(crate) fn registrant(&self, organisation: &OrganisationId, key: &KeyId) -> Result<Caller, Problem> {
+        let unknown = || Problem::new("auth.unknown-key");
+        let organisation = self.query().organisation(organisation)?.ok_or_else(unknown)?;
+        login_key(&organisation, key)?;
+        if organisation.standing != Standing::Active {
+            return Err(Problem::new("organisation.suspended"));
+        }
+        Ok(Caller { organisation, proof: Proof::Registration(key.clone()) })
+    }
+
     /// Holds a write's token against the request and the body it must cover, and uses the token up. Who has proved a key
     /// on the connection needs none: nobody else can write on it.
     pub(crate) fn cover(&self, caller: &Caller, method: &Method, path: &str, body: &[u8]) -> Result<(), Problem> {
-        let Proof::Token(token) = &caller.proof else { return Ok(()) };
+        let token = match &caller.proof {
+            Proof::Token(token) => token,
+            Proof::Connection(_) => return Ok(()),
+            // Whoever registered something once has not asked for this.
+            Proof::Registration(_) => return Err(Problem::new("auth.missing")),
+        };
         let request = format!("{method} {path}");
         let jti = token.verify_write(&request, body).map_err(|error| rejected(&error))?;
         if token.issued_at() < self.started_s {

@@ -218,6 +218,12 @@ pub const CODES: &[CodeEntry] = &[
         "Ask another node, and tell the operator.",
     ),
     entry(
+        "node.webhooks-full",
+        Kind::Unavailable,
+        "As many endpoints are registered at this node as it serves.",
+        "Register at another node, or ask the operator.",
+    ),
+    entry(
         "organisation.calls-full",
         Kind::Limit,
         "As many calls of the organisation, or of an address that has not shown who it is, are under way as one may have.",
@@ -334,6 +340,43 @@ pub const CODES: &[CodeEntry] = &[
         "Too many public checks from this address.",
         "Try again after the time in Retry-After.",
     ),
+    entry(
+        "webhook.dead-letter-unknown",
+        Kind::NotFound,
+        "The endpoint has no such dead letter.",
+        "List them; one that was taken is kept no longer.",
+    ),
+    entry(
+        "webhook.exists",
+        Kind::Conflict,
+        "The organisation has an endpoint just like this one.",
+        "Use the one that there is; the answer names it. Its secret can be rotated.",
+    ),
+    entry(
+        "webhook.organisation-full",
+        Kind::Limit,
+        "The organisation has as many endpoints as it may have.",
+        "Remove one, or filter less: one endpoint can take all events.",
+    ),
+    entry(
+        "webhook.stopped-by-operator",
+        Kind::Forbidden,
+        "Who runs the node has disabled the endpoint.",
+        "Ask the operator of the node.",
+    ),
+    entry("webhook.testing", Kind::Limit, "A test of the organisation is under way.", "Wait for its answer."),
+    entry(
+        "webhook.unknown",
+        Kind::NotFound,
+        "There is no such endpoint at this node, or it is none of the caller's.",
+        "List the endpoints of the caller; each is registered at one node.",
+    ),
+    entry(
+        "webhook.url",
+        Kind::Malformed,
+        "The URL is none that this node posts to.",
+        "Give an https URL whose host anybody may reach; networks of its own an operator opens in the node's configuration.",
+    ),
 ];
 
 /// Every code of every room, sorted, each once.
@@ -379,7 +422,9 @@ pub fn grpc_status(code: &str, kind: Kind) -> Code {
         "request.path" | "request.method" | "request.encoding" => Code::Unimplemented,
         "request.deadline" | "request.timeout" => Code::DeadlineExceeded,
         // There is something only so much of, and it is in use.
-        "mempool.full" | "node.bodies-full" | "node.busy" | "node.disk-full" => Code::ResourceExhausted,
+        "mempool.full" | "node.bodies-full" | "node.busy" | "node.disk-full" | "node.webhooks-full" => {
+            Code::ResourceExhausted
+        }
         // What must never be called again unchanged is not what clients try again by themselves.
         "request.too-large" | "statement.too-large" | "statement.too-much-work" => Code::InvalidArgument,
         "issue.numbers-exhausted" | "filing.sum-overflow" => Code::FailedPrecondition,

@@ -5,7 +5,8 @@
 //! cut off goes on where it was, on any node of the chain, and gets every event exactly once. A reader sees what the other
 //! routes would show it, by the state as it stands when the event is looked at.
 //!
-//! The stream is served over REST by `routes::events`; whatever else serves it takes [`Subscription::next`] in its turn.
+//! The stream is served over REST by `routes::events`, over gRPC by `grpc::subscribe`, and to webhooks by `webhooks`; each
+//! takes [`Subscription::next`] in its turn.
 
 mod audience;
 mod cursor;
@@ -28,12 +29,12 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use cursor::Cursor;
 pub(crate) use filter::Filter;
 pub(crate) use item::{Delivery, event_type};
-pub(crate) use subscription::{Next, Reader, Subscription};
+pub(crate) use subscription::{Next, Reader, Subscription, scan};
 
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::service::Service;
-use crate::shares::{Full, Shares};
+use crate::shares::{Full, Share, Shares};
 use item::Batch;
 use ring::{Ahead, Ring};
 
@@ -72,6 +73,8 @@ pub(crate) struct Feed {
     /// The size of the log up to which the ring has come.
     news: watch::Sender<u64>,
     shares: Arc<Shares<OrganisationId>>,
+    /// Couriers of webhooks that follow, which hold no connection of the door.
+    couriers: Arc<Shares<OrganisationId>>,
     pumping: AtomicBool,
     wanted: Notify,
     closing: CancellationToken,
@@ -80,11 +83,13 @@ pub(crate) struct Feed {
 impl Feed {
     pub(crate) fn new(options: &Options) -> Arc<Self> {
         let own_max = options.subscriptions_an_organisation_max.max(1);
+        let couriers_max = options.webhooks.endpoints_max.max(1);
         Arc::new(Self {
             ring: RwLock::new(Ring::new(options.subscription_lag_events_max)),
             chunks: Mutex::default(),
             news: watch::channel(0).0,
             shares: Shares::new(options.subscriptions_max.max(1), own_max),
+            couriers: Shares::new(couriers_max, couriers_max),
             pumping: AtomicBool::new(false),
             wanted: Notify::new(),
             closing: CancellationToken::new(),
@@ -99,6 +104,11 @@ impl Feed {
     /// Cancelled when the node stops.
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.closing
+    }
+
+    /// Whether anybody follows.
+    fn is_followed(&self) -> bool {
+        self.shares.taken() > 0 || self.couriers.taken() > 0
     }
 
     fn news(&self) -> watch::Receiver<u64> {
@@ -167,12 +177,42 @@ impl<S: Store> Service<S> {
             }
         })?;
         let position = after.map_or_else(|| self.query().tip().progress.log_size, Cursor::size);
+        Ok(self.begin(reader, filter, position, share))
+    }
+
+    /// Follows the ledger from a position on, for an endpoint of webhooks.
+    ///
+    /// # Errors
+    /// `node.busy` when more endpoints follow than there may be, and `node.stopping`.
+    pub(crate) fn follow(
+        self: &Arc<Self>,
+        reader: Reader,
+        filter: Filter,
+        position: u64,
+    ) -> Result<Subscription<S>, Problem> {
+        let feed = &self.feed;
+        if feed.closing.is_cancelled() {
+            return Err(Problem::new("node.stopping").retry_after(5));
+        }
+        let share = feed.couriers.take(reader.organisation().clone(), 1);
+        let share = share.map_err(|_| Problem::new("node.busy").retry_after(30))?;
+        Ok(self.begin(reader, filter, position, share))
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        reader: Reader,
+        filter: Filter,
+        position: u64,
+        share: Share<OrganisationId>,
+    ) -> Subscription<S> {
+        let feed = &self.feed;
         let subscription = Subscription::new(Arc::clone(self), reader, filter, position, share);
         if !feed.pumping.swap(true, Ordering::SeqCst) {
             tokio::spawn(pump(Arc::clone(self)));
         }
         feed.wanted.notify_one();
-        Ok(subscription)
+        subscription
     }
 }
 
@@ -183,18 +223,18 @@ async fn pump<S: Store>(service: Arc<Service<S>>) {
     let mut idle = true;
     while !feed.closing.is_cancelled() {
         heights.borrow_and_update();
-        if feed.shares.taken() == 0 {
-            // Nobody follows: nothing is decoded for nobody, and nothing kept.
-            let next = feed.ring().next();
-            feed.ring_mut().begin(next);
-            feed.chunks().clear();
-            idle = true;
-        } else {
+        if feed.is_followed() {
             match fill(&service, &mut idle).await {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(_logged) => tokio::time::sleep(RETRY_PAUSE).await,
             }
+        } else {
+            // Nobody follows: nothing is decoded for nobody, and nothing kept.
+            let next = feed.ring().next();
+            feed.ring_mut().begin(next);
+            feed.chunks().clear();
+            idle = true;
         }
         tokio::select! {
             () = feed.closing.cancelled() => {}

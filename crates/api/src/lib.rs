@@ -48,12 +48,14 @@ mod tokens;
 mod turns;
 mod verification;
 pub mod views;
+mod webhooks;
 
 pub use app::{App, Clock, DevControl, HostedKey, NodeIdentity, Sharing};
 pub use finality::{Finality, Ticket};
 pub use health::{Health, Readiness};
+pub use ipnet::IpNet;
 pub use openapi::openapi;
-pub use options::{GrpcOptions, Options};
+pub use options::{GrpcOptions, Options, WebhookOptions};
 pub use problem::{Problem, ProblemBody};
 pub use server::{Listening, ServeError, serve};
 pub use time::{format_ms, parse_ms};

@@ -51,6 +51,9 @@ pub(crate) struct Metrics {
     pub(crate) subscription_items: Counter,
     pub(crate) subscriptions_lagging: Counter,
     pub(crate) subscription_lag: Histogram,
+    pub(crate) webhook_deliveries: Counter,
+    pub(crate) webhook_failures: Counter,
+    pub(crate) webhook_dead_letters: Counter,
 }
 
 /// What is read off the node when somebody asks.
@@ -99,6 +102,11 @@ impl Metrics {
         registry.register("subscriptions_lagging", help, subscriptions_lagging.clone());
         let help = "Time from when a committed event was known to follow until a subscription took it";
         registry.register("subscription_lag_seconds", help, subscription_lag.clone());
+        let (webhook_deliveries, webhook_failures) = (Counter::default(), Counter::default());
+        let webhook_dead_letters = Counter::default();
+        registry.register("webhook_deliveries", "Deliveries that receivers took", webhook_deliveries.clone());
+        registry.register("webhook_failures", "Tries to deliver that failed", webhook_failures.clone());
+        registry.register("webhook_dead_letters", "Deliveries given up", webhook_dead_letters.clone());
         Self {
             registry,
             requests,
@@ -118,6 +126,9 @@ impl Metrics {
             subscription_items,
             subscriptions_lagging,
             subscription_lag,
+            webhook_deliveries,
+            webhook_failures,
+            webhook_dead_letters,
         }
     }
 
@@ -200,6 +211,9 @@ mod tests {
                 "einvoice_api_subscription_items counter",
                 "einvoice_api_subscriptions_lagging counter",
                 "einvoice_api_subscription_lag_seconds histogram",
+                "einvoice_api_webhook_deliveries counter",
+                "einvoice_api_webhook_failures counter",
+                "einvoice_api_webhook_dead_letters counter",
             ]
         );
         assert!(text.contains("einvoice_api_requests_total{class=\"Ok\"} 1"), "{text}");

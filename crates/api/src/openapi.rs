@@ -9,7 +9,7 @@ use utoipa::{Modify, OpenApi};
 use crate::problem::{PROBLEM_JSON, ProblemBody};
 use crate::routes::{
     archive, events, filings, invoices, issue, ledger_reads, lists, node_routes, reimbursements, statements,
-    verifications,
+    verifications, webhooks,
 };
 use crate::schema;
 
@@ -31,6 +31,7 @@ pub fn openapi() -> Description {
         (name = "filings", description = "A seller's months."),
         (name = "verifications", description = "The public check."),
         (name = "events", description = "The events of the ledger, as they happen."),
+        (name = "webhooks", description = "The same events, posted to endpoints that are registered at this node."),
         (name = "chain", description = "Receipts, blocks, checkpoints, organisations, the archive."),
         (name = "node", description = "This node."),
     ),
@@ -40,6 +41,9 @@ pub fn openapi() -> Description {
         invoices::erase_attachment, invoices::transfer, invoices::act,
         reimbursements::lock, reimbursements::renew, reimbursements::unlock, reimbursements::close,
         events::follow, filings::file, filings::show, verifications::verify,
+        webhooks::register, webhooks::list, webhooks::show, webhooks::change, webhooks::remove, webhooks::rotate_secret,
+        webhooks::test_one, webhooks::enable, webhooks::disable, webhooks::dead_letters, webhooks::resend_one,
+        webhooks::resend_all,
         ledger_reads::receipt, ledger_reads::block, ledger_reads::checkpoint, ledger_reads::organisation, archive::archive,
         node_routes::limits, node_routes::status, node_routes::livez, node_routes::readyz, node_routes::metrics,
         node_routes::advance_clock,
@@ -72,7 +76,7 @@ impl Modify for Common {
             .content(PROBLEM_JSON, ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemBody"))).build())
             .build();
         for item in description.paths.paths.values_mut() {
-            let operations = [&mut item.get, &mut item.post, &mut item.delete];
+            let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
             for operation in operations.into_iter().flatten() {
                 operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
                 describe_headers(operation);

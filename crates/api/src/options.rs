@@ -1,5 +1,7 @@
 //! The limits of the door. Every one has a name and a unit; `GET /v1/limits` shows them.
 
+use ipnet::IpNet;
+
 /// The limits of the door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -60,6 +62,49 @@ pub struct Options {
     pub stall_ms: u64,
     /// The gRPC door's own.
     pub grpc: GrpcOptions,
+    /// Those of webhooks, and where they may go.
+    pub webhooks: WebhookOptions,
+}
+
+/// The limits of webhooks, and where they may go.
+///
+/// Each endpoint has one delivery under way at most, on a connection of its own: so many are open for all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookOptions {
+    /// Endpoints registered at this node.
+    pub endpoints_max: usize,
+    /// Those of one organisation.
+    pub endpoints_an_organisation_max: usize,
+    /// Deliveries of one endpoint kept after they were given up. With so many it is served no further.
+    pub dead_letters_an_endpoint_max: usize,
+    /// How long connecting to one address may take.
+    pub connect_timeout_ms: u64,
+    /// How long a delivery may take, from the look-up of the name to the answer.
+    pub delivery_timeout_ms: u64,
+    /// Bytes of an answer's body that are read; nothing of it is kept.
+    pub answer_bytes_max: usize,
+    /// Whether endpoints may be on the node's own machine, and those without TLS. `dev` nodes always allow it.
+    pub loopback: bool,
+    /// Networks that endpoints may be in although they are not for everybody, such as the agency's own.
+    pub networks: Vec<IpNet>,
+    /// Certificates to trust besides those that browsers trust, PEM.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+impl Default for WebhookOptions {
+    fn default() -> Self {
+        Self {
+            endpoints_max: 256,
+            endpoints_an_organisation_max: 8,
+            dead_letters_an_endpoint_max: 1_000,
+            connect_timeout_ms: 5_000,
+            delivery_timeout_ms: 15_000,
+            answer_bytes_max: 16 * 1024,
+            loopback: false,
+            networks: Vec::new(),
+            ca_pem: None,
+        }
+    }
 }
 
 /// The limits of the gRPC door; those of bodies, pages, waits and turns it shares with the REST door.
@@ -142,6 +187,7 @@ impl Default for Options {
             token_ids_max: 200_000,
             stall_ms: 180_000,
             grpc: GrpcOptions::default(),
+            webhooks: WebhookOptions::default(),
         }
     }
 }

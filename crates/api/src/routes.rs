@@ -12,6 +12,7 @@ pub(crate) mod reimbursements;
 mod request_events;
 pub(crate) mod statements;
 pub(crate) mod verifications;
+pub(crate) mod webhooks;
 
 use std::sync::Arc;
 
@@ -47,6 +48,13 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/v1/checkpoints/latest", get(ledger_reads::checkpoint::<S>))
         .route("/v1/organisations/{id}", get(ledger_reads::organisation::<S>))
         .route("/v1/events", get(events::follow::<S>))
+        .route("/v1/webhooks", get(webhooks::list::<S>).post(webhooks::register::<S>))
+        .route(
+            "/v1/webhooks/{id}",
+            get(webhooks::show::<S>).put(webhooks::change::<S>).delete(webhooks::remove::<S>).post(webhooks::act::<S>),
+        )
+        .route("/v1/webhooks/{id}/dead-letters", get(webhooks::dead_letters::<S>))
+        .route("/v1/webhooks/{id}/dead-letters/{message}", post(webhooks::resend_one::<S>))
         .route("/v1/archive", get(archive::archive::<S>))
         .route("/v1/verifications", post(verifications::verify::<S>))
         .route("/v1/limits", get(node_routes::limits::<S>))

@@ -14,7 +14,7 @@ use axum::body::{Body, Bytes};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use replica::port::Store;
+use replica::port::{Store, StoreFault};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,6 +66,9 @@ pub enum ServeError {
     /// The system refused.
     #[error("failed to listen")]
     Listen(#[from] io::Error),
+    /// The endpoints of webhooks cannot be read.
+    #[error("failed to read the webhooks that are registered")]
+    Webhooks(#[from] StoreFault),
 }
 
 /// Bytes that a caller of gRPC may send ahead, on one call and on all calls of a connection.
@@ -105,15 +108,28 @@ pub async fn serve<S: Store>(
     grpc: Option<Listening>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let service = Arc::new(Service::new(app));
-    let (listener, door) = Door::open(&service, rest, Speech::Rest, &shutdown)?;
-    let rest = door.run(listener, &shutdown);
+    let service = Arc::new(Service::new(app)?);
+    service.open_webhooks()?;
+    let served = serve_doors(&service, rest, grpc, &shutdown).await;
+    service.feed.close();
+    service.webhooks.stopped().await;
+    served
+}
+
+async fn serve_doors<S: Store>(
+    service: &Arc<Service<S>>,
+    rest: Listening,
+    grpc: Option<Listening>,
+    shutdown: &CancellationToken,
+) -> Result<(), ServeError> {
+    let (listener, door) = Door::open(service, rest, Speech::Rest, shutdown)?;
+    let rest = door.run(listener, shutdown);
     let Some(grpc) = grpc else {
         rest.await;
         return Ok(());
     };
-    let (listener, door) = Door::open(&service, grpc, Speech::Grpc, &shutdown)?;
-    tokio::join!(rest, door.run(listener, &shutdown));
+    let (listener, door) = Door::open(service, grpc, Speech::Grpc, shutdown)?;
+    tokio::join!(rest, door.run(listener, shutdown));
     Ok(())
 }
 

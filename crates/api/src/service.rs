@@ -22,9 +22,11 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::quota::{CallQuotas, Quotas};
 use crate::shares::Shares;
+use crate::tls::TlsError;
 use crate::tokens::VerifiedTokens;
 use crate::turns::{Name, Turns};
 use crate::views::{EvidenceView, HealthView};
+use crate::webhooks::Webhooks;
 
 /// Equivocations that the status shows.
 const EVIDENCE_SHOWN: usize = 8;
@@ -44,6 +46,7 @@ pub(crate) struct Service<S: Store> {
     pub(crate) grpc_connections: Arc<Connections>,
     pub(crate) calls: CallQuotas,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) webhooks: Webhooks,
     turns: Arc<Turns>,
     /// The log checkpoint signed last, and of which height it is.
     note: Mutex<Option<(u64, Bytes)>>,
@@ -56,11 +59,13 @@ pub(crate) struct Service<S: Store> {
 }
 
 impl<S: Store> Service<S> {
-    pub(crate) fn new(app: Arc<App<S>>) -> Self {
+    /// # Errors
+    /// When the certificates that webhooks are to trust cannot be read.
+    pub(crate) fn new(app: Arc<App<S>>) -> Result<Self, TlsError> {
         let started = app.clock.now_ms().to_be_bytes();
         let prefix = chain::hash::Hash::of_parts(&[app.identity.id.as_bytes(), &started]);
         let secret = keyed_hash(&app.identity.salt_secret, &[b"einvoice-mismatch-slots-1"]);
-        Self {
+        Ok(Self {
             metrics: Metrics::new(),
             attachments: UnderWay::default(),
             token_ids: TokenIds::new(app.options.token_ids_max),
@@ -76,6 +81,7 @@ impl<S: Store> Service<S> {
             calls: CallQuotas::new(&app.options.grpc),
             dry_runs: halves(app.options.dry_runs_at_once_max),
             feed: Feed::new(&app.options),
+            webhooks: Webhooks::new(&app)?,
             turns: Turns::new(app.options.reads_max),
             note: Mutex::default(),
             evidence: Mutex::default(),
@@ -83,7 +89,7 @@ impl<S: Store> Service<S> {
             requests: AtomicU64::new(0),
             started_s: u64::try_from(app.clock.now_ms().div_euclid(1_000)).unwrap_or(0),
             app,
-        }
+        })
     }
 
     pub(crate) fn query(&self) -> &Query<S> {

@@ -21,3 +21,4 @@ mod server;
 mod signed;
 mod thousand;
 mod visibility;
+mod webhooks;

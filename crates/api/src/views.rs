@@ -8,6 +8,7 @@ mod cloud_event;
 mod invoice_view;
 mod outcome;
 mod statement;
+mod webhook;
 
 pub use chain_views::{
     BlockView, CommitView, ConsensusView, DirectoryKey, DirectoryView, EquivocationView, EvidenceView, HealthView,
@@ -20,6 +21,11 @@ pub use invoice_view::{
 };
 pub use outcome::{LeafView, OutcomeView, PartyView, RecordView, RefusalView, StandingView};
 pub use statement::{EventResult, Prepared, StatementState, StatementView, ValidationView};
+pub(crate) use webhook::Shown;
+pub use webhook::{
+    DeadLetterPage, DeadLetterView, FailingView, FailureView, ResendView, WebhookList, WebhookSecretView,
+    WebhookTestView, WebhookView, WebhooksView,
+};
 
 use invoice::violation::Violation;
 use serde::Serialize;

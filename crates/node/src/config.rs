@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod fuzzing;
 mod load;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use chain::key::PublicKey;
 use serde::{Deserialize, Serialize};
+
+use webhooks::WebhooksConfig;
 
 /// The configuration of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) http: HttpConfig,
     /// The gRPC door.
     pub(crate) grpc: GrpcConfig,
+    /// Endpoints that events are posted to.
+    pub(crate) webhooks: WebhooksConfig,
     /// Statements that wait.
     pub(crate) mempool: MempoolConfig,
     /// The other nodes.
@@ -86,7 +91,7 @@ pub(crate) struct KeysConfig {
     pub(crate) receipt: PathBuf,
     /// Proves to other nodes which node this is.
     pub(crate) peer: PathBuf,
-    /// Secret from which the salts of attachments are derived; made when it is missing.
+    /// Secret from which the salts of attachments and the secrets of webhooks are derived; made when it is missing.
     pub(crate) attachment_salt: PathBuf,
     /// A directory of statement keys that this node holds for organisations. It may be missing.
     pub(crate) hosted: PathBuf,
@@ -412,6 +417,7 @@ impl Config {
                 self.mempool.organisation_percent_max
             );
         }
+        self.webhooks.options()?;
         let positive = [
             ("http.body-bytes-max", self.http.body_bytes_max == 0),
             ("http.page-rows-max", self.http.page_rows_max == 0),
@@ -429,6 +435,7 @@ impl Config {
             ("grpc.calls-an-organisation-max", self.grpc.calls_an_organisation_max == 0),
             ("grpc.calls-a-second-max", self.grpc.calls_a_second_max == 0),
             ("grpc.keep-alive-ms", self.grpc.keep_alive_ms < 1_000),
+            ("webhooks.delivery-timeout-ms", self.webhooks.delivery_timeout_ms < 100),
             ("mempool.statements-max", self.mempool.statements_max < 100),
             ("mempool.bytes-max", self.mempool.bytes_max < 100),
             ("consensus.propose-ms", self.consensus.propose_ms < 100),
@@ -468,10 +475,10 @@ impl Config {
         }
     }
 
-    /// How many connections of clients may be open, at all doors together.
+    /// How many connections may be open: of clients at all doors together, and to receivers of webhooks.
     pub(crate) fn connections_max(&self) -> usize {
         let grpc = if self.grpc.listen.is_some() { self.grpc.connections_max } else { 0 };
-        self.http.connections_max.saturating_add(grpc)
+        self.http.connections_max.saturating_add(grpc).saturating_add(self.webhooks.endpoints_max)
     }
 
     /// What the doors need of it.
@@ -501,6 +508,8 @@ impl Config {
                 batch_max: self.grpc.batch_max,
                 keep_alive_ms: self.grpc.keep_alive_ms,
             },
+            // Read before, when it was validated.
+            webhooks: self.webhooks.options().unwrap_or_default(),
             ..api::Options::default()
         }
     }

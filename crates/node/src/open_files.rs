@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::exit::{Exit, Exits as _, Failure};
 
-/// What a node has open besides connections: files of three databases, each some fifty, some of them twice while one is
+/// What a node has open besides connections: files of four databases, each some fifty, some of them twice while one is
 /// opened again; archives that are read; and what the process itself needs.
 const OTHERS: u64 = 512;
 

@@ -103,7 +103,8 @@ impl Service {
     /// The same, for one of several nodes in this process.
     pub(crate) fn start_among(config: Config, kind: Kind, given: Given, output: &Output) -> Result<Self, Failure> {
         let Given { clock, peer_door } = given;
-        let Parts { genesis, consensus, together, identity, hosted, tls, grpc_tls } = Parts::load(&config, peer_door)?;
+        let Parts { genesis, consensus, together, identity, hosted, tls, grpc_tls, webhook_ca } =
+            Parts::load(&config, peer_door)?;
         open_files::for_connections(config.connections_max())?;
         let (address, rest) = listen(config.http.listen, tls)?;
         let grpc = config.grpc.listen.map(|at| listen(at, grpc_tls)).transpose()?;
@@ -131,7 +132,7 @@ impl Service {
             clock: Arc::clone(&clock) as Arc<dyn api::Clock>,
             identity: Arc::new(identity),
             hosted,
-            options: config.api_options(),
+            options: options(&config, webhook_ca),
             health: Arc::new(Health::new()),
             sharing: together.is_some().then(|| Arc::clone(&motor) as Arc<dyn api::Sharing>),
             dev: (kind == Kind::Development).then(|| dev_control(&clock, &motor)),
@@ -242,6 +243,13 @@ impl Service {
             None => closed.map(|()| Exit::Done),
         }
     }
+}
+
+/// What the doors are allowed.
+fn options(config: &Config, webhook_ca: Option<Vec<u8>>) -> api::Options {
+    let options = config.api_options();
+    let webhooks = api::WebhookOptions { ca_pem: webhook_ca, ..options.webhooks };
+    api::Options { webhooks, ..options }
 }
 
 /// Opens a door's socket. Gives the address it got.

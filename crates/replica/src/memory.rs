@@ -6,7 +6,7 @@
 //! bodies it was free to drop stay dropped. What it cannot show is a fault of a disk.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -15,7 +15,7 @@ use chain::hash::Hash;
 
 use crate::port::{
     CheckpointJob, CheckpointMark, CheckpointView, Decided, Direction, FrozenWrite, IndexKey, IndexTip, IndexWrites,
-    KeyRange, Row, Store, StoreFault, Table,
+    KeyRange, LocalRows, LocalTable, Row, Store, StoreFault, Table,
 };
 
 type Rows = BTreeMap<IndexKey, Vec<u8>>;
@@ -26,6 +26,7 @@ pub struct MemoryStore {
     ledger: RwLock<Ledger>,
     index: RwLock<Index>,
     attachments: RwLock<BTreeMap<Hash, Vec<u8>>>,
+    local: RwLock<LocalRows>,
 }
 
 #[derive(Debug, Default)]
@@ -69,8 +70,8 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// What a process finds that starts after this one was killed: the ledger and the attachments
-    /// whole, the index as of its newest checkpoint, and of its marks the newest alone.
+    /// What a process finds that starts after this one was killed: the ledger, the attachments
+    /// and the local rows whole, the index as of its newest checkpoint, and of its marks the newest alone.
     pub fn crash(&self) {
         let mut index = write(&self.index);
         index.rows = index.durable.clone();
@@ -219,6 +220,25 @@ impl Store for MemoryStore {
     fn erase_attachment(&self, hash: &Hash) -> Result<(), StoreFault> {
         write(&self.attachments).remove(hash);
         Ok(())
+    }
+
+    fn put_local(&self, rows: &LocalRows) -> Result<(), StoreFault> {
+        write(&self.local).extend(rows.clone());
+        Ok(())
+    }
+
+    fn remove_local(&self, keys: &[(LocalTable, Vec<u8>)]) -> Result<(), StoreFault> {
+        let mut local = write(&self.local);
+        for key in keys {
+            local.remove(key);
+        }
+        Ok(())
+    }
+
+    fn scan_local(&self, table: LocalTable, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault> {
+        let local = read(&self.local);
+        let rows = local.iter().filter(|((other, key), _)| *other == table && range.contains(key));
+        Ok(rows.take(limit).map(|((_, key), row)| (key.clone(), row.clone())).collect())
     }
 
     fn close(&self) -> Result<(), StoreFault> {

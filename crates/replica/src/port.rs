@@ -8,7 +8,8 @@
 //!   is visible at once and durable with the next index checkpoint; after a crash the index may
 //!   be behind the ledger (the replica catches up) but never ahead of it.
 //!
-//! Beside them stand the *attachments*: personal data that never reaches the ledger.
+//! Beside them stand the *attachments*: personal data that never reaches the ledger; and *local* rows: what this node
+//! keeps for itself and no other node has.
 //!
 //! An implementation owns threads, files and key prefixes; it knows nothing of blocks' contents.
 
@@ -56,8 +57,8 @@ pub enum StoreFault {
     /// process, as often as it takes: when there is room it succeeds as if it were the first.
     ///
     /// Only [`Store::put_body`], [`Store::append`], [`Store::put_attachment`],
-    /// [`Store::erase_attachment`], [`Store::begin_checkpoint`] and [`Store::await_checkpoint`]
-    /// answer so. Reads, and [`Store::apply`], never do. Each leaves less room alone than the one
+    /// [`Store::erase_attachment`], [`Store::put_local`], [`Store::begin_checkpoint`] and
+    /// [`Store::await_checkpoint`] answer so. Reads, and [`Store::apply`], never do. Each leaves less room alone than the one
     /// that comes before it in the life of a block, so a block whose body was kept finds the room
     /// for its commit, unless somebody else takes it.
     #[error("no room left for {operation}")]
@@ -129,6 +130,21 @@ impl Table {
         matches!(self, Table::Statement | Table::Nonce | Table::Reference)
     }
 }
+
+/// A table of local rows. The store maps each to a key prefix; keys inside are the door's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::enum_variant_names, reason = "each says what it is of; webhooks are only the first to need such rows")]
+pub enum LocalTable {
+    /// Webhook endpoints as their owners registered them, under their ids.
+    WebhookEndpoint,
+    /// How far each endpoint was served, under its id.
+    WebhookProgress,
+    /// What could not be delivered, under (endpoint, position in the log).
+    WebhookDeadLetter,
+}
+
+/// Local rows to put, sorted.
+pub type LocalRows = BTreeMap<(LocalTable, Vec<u8>), Vec<u8>>;
 
 /// Where one write of the index goes.
 pub type IndexKey = (Table, Vec<u8>);
@@ -304,6 +320,18 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreFault::Full`] only when even the reserve is used up.
     fn erase_attachment(&self, hash: &Hash) -> Result<(), StoreFault>;
 
+    // --- local --------------------------------------------------------------------------------
+
+    /// Puts rows that this node keeps for itself, all of them or none. Durable when this returns.
+    /// [`StoreFault::Full`] while there is no room.
+    fn put_local(&self, rows: &LocalRows) -> Result<(), StoreFault>;
+
+    /// Removes such rows, one after the other. Durable when this returns; removing what is not there is a no-op.
+    fn remove_local(&self, keys: &[(LocalTable, Vec<u8>)]) -> Result<(), StoreFault>;
+
+    /// At most `limit` rows of a range of one local table, in the order of their keys.
+    fn scan_local(&self, table: LocalTable, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault>;
+
     // --- end ----------------------------------------------------------------------------------
 
     /// Waits for what is under way and flushes. Called once, before the process ends in order.
@@ -358,6 +386,15 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
     fn erase_attachment(&self, hash: &Hash) -> Result<(), StoreFault> {
         (**self).erase_attachment(hash)
+    }
+    fn put_local(&self, rows: &LocalRows) -> Result<(), StoreFault> {
+        (**self).put_local(rows)
+    }
+    fn remove_local(&self, keys: &[(LocalTable, Vec<u8>)]) -> Result<(), StoreFault> {
+        (**self).remove_local(keys)
+    }
+    fn scan_local(&self, table: LocalTable, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault> {
+        (**self).scan_local(table, range, limit)
     }
     fn close(&self) -> Result<(), StoreFault> {
         (**self).close()

@@ -12,6 +12,7 @@
 //!   index-evidence    what the newest checkpoint changed, to tell half a one from a whole one
 //!   index-suspect     left behind when damage was met: the next start empties the index
 //!   attachments/      personal data in a file it can be erased from           (see `attachments`)
+//!   local/            sled: what this node keeps for itself: webhooks         (see `local`)
 //! ```
 //!
 //! - Durable first: [`Store::put_body`] and [`Store::append`] return after a flush.
@@ -27,6 +28,7 @@ mod database;
 mod fault;
 mod index;
 mod ledger;
+mod local;
 mod lock;
 mod metadata;
 mod options;
@@ -40,12 +42,14 @@ use std::sync::OnceLock;
 use chain::block::BlockId;
 use chain::hash::Hash;
 use replica::port::{
-    CheckpointJob, CheckpointMark, Decided, Direction, IndexTip, IndexWrites, KeyRange, Row, Store, StoreFault, Table,
+    CheckpointJob, CheckpointMark, Decided, Direction, IndexTip, IndexWrites, KeyRange, LocalRows, LocalTable, Row,
+    Store, StoreFault, Table,
 };
 
 use attachments::Attachments;
 use index::Index;
 use ledger::Ledger;
+use local::Local;
 use lock::DirectoryLock;
 pub use options::Options;
 use room::Room;
@@ -58,6 +62,7 @@ pub struct SledStore {
     index: Index,
     ledger: Ledger,
     attachments: Attachments,
+    local: Local,
     room: Room,
     alarm: Alarm,
     _lock: DirectoryLock,
@@ -77,8 +82,8 @@ impl SledStore {
     /// Opens the store in `options.directory`, or makes an empty one there.
     ///
     /// Takes the directory's lock, or answers [`StoreFault::Held`]. An index that is missing, half
-    /// written or damaged is emptied ([`Store::index_tip`] is `None`); damage to the ledger or to
-    /// the attachments' places is [`StoreFault::Damaged`].
+    /// written or damaged is emptied ([`Store::index_tip`] is `None`); damage to the ledger, to
+    /// the attachments' places or to the local rows is [`StoreFault::Damaged`].
     pub fn open(options: &Options) -> Result<Self, StoreFault> {
         let directory = &options.directory;
         private::directory(directory)
@@ -89,8 +94,9 @@ impl SledStore {
         let room = Room::new(directory, options.reserve_bytes);
         let ledger = Ledger::open(options, room.clone())?;
         let attachments = Attachments::open(options, room.clone())?;
+        let local = Local::open(options, &room)?;
         let index = Index::open(options, &room)?;
-        Ok(Self { index, ledger, attachments, room, alarm: Alarm::default(), _lock: lock })
+        Ok(Self { index, ledger, attachments, local, room, alarm: Alarm::default(), _lock: lock })
     }
 
     /// Changes how much free space is left alone, in bytes, from now on (see
@@ -189,9 +195,21 @@ impl Store for SledStore {
         self.attachments.erase(hash)
     }
 
+    fn put_local(&self, rows: &LocalRows) -> Result<(), StoreFault> {
+        self.local.put(rows)
+    }
+
+    fn remove_local(&self, keys: &[(LocalTable, Vec<u8>)]) -> Result<(), StoreFault> {
+        self.local.remove(keys)
+    }
+
+    fn scan_local(&self, table: LocalTable, range: KeyRange, limit: usize) -> Result<Vec<Row>, StoreFault> {
+        self.local.scan(table, &range, limit)
+    }
+
     fn close(&self) -> Result<(), StoreFault> {
         // Each is closed in any case; the first failure is the one that is told.
-        let outcomes = [self.index.close(), self.ledger.close(), self.attachments.close()];
+        let outcomes = [self.index.close(), self.ledger.close(), self.attachments.close(), self.local.close()];
         outcomes.into_iter().collect()
     }
 }

@@ -10,8 +10,8 @@ use chain::block::BlockId;
 use chain::hash::Hash;
 use replica::memory::MemoryStore;
 use replica::port::{
-    CheckpointJob, CheckpointMark, CheckpointOutput, Decided, Direction, IndexWrites, KeyRange, Row, Store, StoreFault,
-    Table,
+    CheckpointJob, CheckpointMark, CheckpointOutput, Decided, Direction, IndexWrites, KeyRange, LocalTable, Row, Store,
+    StoreFault, Table,
 };
 use store::{Options, SledStore};
 use tempfile::TempDir;
@@ -110,6 +110,7 @@ conformance!(
     a_panicking_checkpoint_shows_at_the_next_call,
     a_reset_index_starts_over,
     attachments_are_kept_until_they_are_erased,
+    local_rows_are_kept_apart_and_outlive_a_crash,
     readers_run_beside_commits_and_checkpoints,
 );
 
@@ -456,6 +457,39 @@ fn attachments_are_kept_until_they_are_erased<S: Subject>() {
     }
     subject.store().put_attachment(&hash(7), b"again").unwrap();
     assert_eq!(subject.store().attachment(&hash(7)).unwrap().as_deref(), Some(b"again".as_slice()));
+}
+
+fn local_rows_are_kept_apart_and_outlive_a_crash<S: Subject>() {
+    use LocalTable::{WebhookDeadLetter, WebhookEndpoint, WebhookProgress};
+    let mut subject = S::fresh();
+    let row = |table, key: &[u8], value: &[u8]| ((table, key.to_vec()), value.to_vec());
+    let rows = [
+        row(WebhookEndpoint, b"a", b"endpoint"),
+        row(WebhookProgress, b"a", b"1"),
+        row(WebhookDeadLetter, b"a1", b"one"),
+        row(WebhookDeadLetter, b"a2", b"two"),
+        row(WebhookDeadLetter, b"b1", b"other"),
+    ];
+    subject.store().put_local(&rows.into()).unwrap();
+    subject.store().put_local(&[row(WebhookProgress, b"a", b"2")].into()).unwrap();
+    subject.store().remove_local(&[(WebhookDeadLetter, b"a1".to_vec()), (WebhookDeadLetter, b"c".to_vec())]).unwrap();
+    for _ in 0..2 {
+        let scan = |table, range, limit| {
+            let rows = subject.store().scan_local(table, range, limit).unwrap();
+            rows.into_iter().map(|(key, value)| format!("{}={}", text(&key), text(&value))).collect::<Vec<_>>()
+        };
+        assert_eq!(scan(WebhookEndpoint, EVERYTHING, 9), ["a=endpoint"]);
+        assert_eq!(scan(WebhookProgress, EVERYTHING, 9), ["a=2"]);
+        assert_eq!(scan(WebhookDeadLetter, EVERYTHING, 9), ["a2=two", "b1=other"]);
+        assert_eq!(scan(WebhookDeadLetter, EVERYTHING, 1), ["a2=two"]);
+        let of_a = (Bound::Included(b"a".to_vec()), Bound::Excluded(b"b".to_vec()));
+        assert_eq!(scan(WebhookDeadLetter, of_a, 9), ["a2=two"]);
+        subject.restart();
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
 }
 
 fn readers_run_beside_commits_and_checkpoints<S: Subject>() {

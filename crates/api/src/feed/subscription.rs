@@ -35,6 +35,8 @@ pub(crate) struct Reader {
     everything: bool,
     /// The key of the login, and until when it holds, unix seconds.
     login: (KeyId, u64),
+    /// Whether nobody minds how far behind it is.
+    patient: bool,
 }
 
 impl From<&Caller> for Reader {
@@ -43,11 +45,17 @@ impl From<&Caller> for Reader {
             organisation: caller.id().clone(),
             everything: caller.sees_everything(),
             login: (caller.key().clone(), caller.expires_at()),
+            patient: false,
         }
     }
 }
 
 impl Reader {
+    /// The same, who is never too slow: it takes what it can, and nobody waits for it at the other end.
+    pub(crate) fn patient(self) -> Self {
+        Self { patient: true, ..self }
+    }
+
     /// In whose name it reads.
     pub(super) fn organisation(&self) -> &OrganisationId {
         &self.organisation
@@ -170,7 +178,7 @@ impl<S: Store> Subscription<S> {
         // Before looking: what comes after is news.
         self.news.borrow_and_update();
         let items = match feed.ahead(self.position) {
-            (Ahead::Gone, behind) if self.caught_up && behind > self.lag_max() => {
+            (Ahead::Gone, behind) if self.caught_up && behind > self.lag_max() && !self.reader.patient => {
                 self.service.metrics.subscriptions_lagging.inc();
                 return Err(Problem::new("events.lagging"));
             }
@@ -236,10 +244,7 @@ impl<S: Store> Subscription<S> {
     /// Reads the ledger, when it is this reader's turn, and moves on.
     async fn scan(&mut self) -> Result<Vec<Delivery>, Problem> {
         let (reader, filter, from) = (self.reader.clone(), self.filter.clone(), self.position);
-        let scan = move |service: &Service<S>| match &filter.invoice {
-            Some(invoice) => scan_invoice(service, &reader, &filter, invoice, from),
-            None => scan_all(service, &reader, &filter, from),
-        };
+        let scan = move |service: &Service<S>| scan(service, &reader, &filter, from);
         let (found, position) = self.service.run(&self.name, scan).await?;
         self.position = position;
         Ok(found)
@@ -284,6 +289,19 @@ impl<'s, S: Store> Search<'s, S> {
             self.found.push(Delivery::new(&Arc::new(item), sight));
         }
         Ok(())
+    }
+}
+
+/// Reads the ledger from a leaf on for one reader; gives what was found, and the leaf where to go on.
+pub(crate) fn scan<S: Store>(
+    service: &Service<S>,
+    reader: &Reader,
+    filter: &Filter,
+    from: u64,
+) -> Result<(Vec<Delivery>, u64), Problem> {
+    match &filter.invoice {
+        Some(invoice) => scan_invoice(service, reader, filter, invoice, from),
+        None => scan_all(service, reader, filter, from),
     }
 }
 

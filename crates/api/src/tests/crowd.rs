@@ -201,7 +201,7 @@ fn a_client_that_never_reads_is_given_up() {
 #[test]
 fn archives_are_few_at_once_and_one_organisation_has_half() {
     let node = Node::start();
-    let service = Arc::new(Service::new(Arc::clone(&node.app)));
+    let service = Arc::new(Service::new(Arc::clone(&node.app)).unwrap());
     let router = routes::router(Arc::clone(&service));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let ask = |name: &str| {

@@ -59,7 +59,7 @@ fn a_list_of_violations_ends_and_says_so() {
 fn only_so_many_dry_runs_go_on_at_once() {
     let node = Node::start();
     let body = request(&json!([{"issue": {"document": document("A1")}}]));
-    let service = std::sync::Arc::new(crate::service::Service::new(std::sync::Arc::clone(&node.app)));
+    let service = std::sync::Arc::new(crate::service::Service::new(std::sync::Arc::clone(&node.app)).unwrap());
     let take = |network: [u8; 4]| room_for_dry_run(&service, network.into());
     let mut held: Vec<_> = std::iter::from_fn(|| take([10, 0, 0, 1]).ok()).collect();
     assert_eq!(held.len(), node.app.options.dry_runs_at_once_max / 2, "one address has half");

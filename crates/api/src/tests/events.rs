@@ -12,7 +12,7 @@ use super::server::eventually;
 use crate::Options;
 
 /// The life of two invoices, with refusals: who did what is in the order of the leaves.
-fn lives(node: &Node) -> [String; 2] {
+pub(crate) fn lives(node: &Node) -> [String; 2] {
     let (one, two) = (node.issue("A1"), node.issue("A2"));
     let lock = |claim: &str| json!({"enterprise": "buyer", "claim": claim});
     let path = |id: &str| format!("/v1/invoices/{id}/reimbursements");
@@ -32,7 +32,7 @@ fn lives(node: &Node) -> [String; 2] {
 }
 
 /// A statement of so many issues of the shop.
-fn many(node: &Node, name: &str, count: usize) {
+pub(crate) fn many(node: &Node, name: &str, count: usize) {
     let events: Vec<_> =
         (0..count).map(|number| json!({"issue": {"document": document(&format!("{name}-{number}"))}})).collect();
     let answer = node.submit(&node.statement("shop", name, Mode::All, &events));

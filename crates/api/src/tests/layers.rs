@@ -28,7 +28,7 @@ async fn panics() -> &'static str {
 fn a_panic_and_a_handler_that_never_ends_end_one_request_each() {
     let options = Options { request_timeout_ms: 20, ..Options::default() };
     let node = Node::start_with(Setup { options, ..Setup::default() });
-    let service = Arc::new(Service::new(Arc::clone(&node.app)));
+    let service = Arc::new(Service::new(Arc::clone(&node.app)).unwrap());
     let routes = Router::new().route("/panics", get(panics)).route("/hangs", get(std::future::pending::<()>));
     let router = layered(routes, service);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -54,12 +54,14 @@ pub(crate) struct Setup {
     pub(crate) dev: bool,
     /// The node whose blocks it takes over; it makes none of its own.
     pub(crate) follows: Option<Query<MemoryStore>>,
+    /// What a node before it left behind.
+    pub(crate) store: Option<Arc<MemoryStore>>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let options = Options { verifications_a_minute: 1_000, ..Options::default() };
-        Self { options, mempool: Limits::default(), tls: None, grpc_tls: None, dev: true, follows: None }
+        Self { options, mempool: Limits::default(), tls: None, grpc_tls: None, dev: true, follows: None, store: None }
     }
 }
 
@@ -95,9 +97,8 @@ impl Node {
 
     pub(crate) fn start_with(setup: Setup) -> Self {
         let genesis = Arc::new(genesis());
-        let replica =
-            Replica::recover(&genesis, Arc::new(MemoryStore::default()), Arc::new(ledger::parallel::Alone), |_| {})
-                .unwrap();
+        let store = setup.store.unwrap_or_default();
+        let replica = Replica::recover(&genesis, store, Arc::new(ledger::parallel::Alone), |_| {}).unwrap();
         let query = Query::new(&replica, genesis);
         let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
         let (wake, woken) = mpsc::channel();

@@ -7,6 +7,8 @@ use replica::evidence::Evidence;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::WebhooksView;
+
 /// A vote in a commit certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CommitView {
@@ -138,6 +140,8 @@ pub struct StatusView {
     pub health: String,
     /// What the ledger holds of validators that signed two things which exclude each other.
     pub evidence: EvidenceView,
+    /// How the webhooks stand that are registered here.
+    pub webhooks: WebhooksView,
     /// How it stands with the other nodes; absent on a chain of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consensus: Option<ConsensusView>,

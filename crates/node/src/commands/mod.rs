@@ -17,6 +17,7 @@ pub(crate) mod status;
 pub(crate) mod submit;
 pub(crate) mod token;
 pub(crate) mod verify;
+pub(crate) mod webhooks;
 
 use crate::args::Command;
 use crate::exit::{Exit, Failure};
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Receipt(command) => receipt::run(&command, output),
         Command::Generate(args) => generate::run(&args, output),
         Command::Bench(args) => bench::run(&args, output),
+        Command::Webhooks(args) => webhooks::run(&args, output),
         Command::Status(args) => status::run(&args, output),
         Command::Config(command) => config::run(&command, output),
         Command::Field(args) => field::run(&args, output),

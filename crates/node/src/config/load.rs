@@ -15,13 +15,14 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const PREFIX: &str = "EINVOICE_";
 
 /// Keys without a default, which [`keys`] cannot find by looking at the defaults.
-const WITHOUT_DEFAULT: [(&str, &str); 6] = [
+const WITHOUT_DEFAULT: [(&str, &str); 7] = [
     ("http", "tls-certificate"),
     ("http", "tls-key"),
     ("grpc", "listen"),
     ("grpc", "tls-certificate"),
     ("grpc", "tls-key"),
     ("peers", "listen"),
+    ("webhooks", "ca"),
 ];
 
 impl Config {
@@ -89,7 +90,8 @@ impl Config {
         ];
         let (http, grpc) = (&mut self.http, &mut self.grpc);
         let tls = [&mut http.tls_certificate, &mut http.tls_key, &mut grpc.tls_certificate, &mut grpc.tls_key];
-        for path in paths.into_iter().chain(tls.into_iter().flatten()) {
+        let tls = tls.into_iter().chain([&mut self.webhooks.ca]);
+        for path in paths.into_iter().chain(tls.flatten()) {
             *path = directory.join(&*path);
         }
     }
@@ -131,6 +133,8 @@ fn set(table: &mut Table, section: &str, key: &str, text: &str) -> anyhow::Resul
         .ok_or_else(|| anyhow!("there is no key {section}.{key}"))?;
     let value = if example.is_integer() {
         Value::Integer(text.parse().map_err(|_| anyhow!("expected a whole number, found {text:?}"))?)
+    } else if example.is_bool() {
+        Value::Boolean(text.parse().map_err(|_| anyhow!("expected true or false, found {text:?}"))?)
     } else if example.is_array() {
         let list: Option<Table> = format!("list = {text}").parse().ok();
         let list = list.and_then(|mut table| table.remove("list")).filter(Value::is_array);
@@ -186,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn an_operator_opens_networks_to_webhooks() {
+        let flags = ["webhooks.allow-networks=[\"10.1.0.0/16\", \"fd12::/16\"]", "webhooks.allow-loopback=true"];
+        let config = load("[webhooks]\nca = \"ca.pem\"\n", &[], &flags).unwrap();
+        let options = config.api_options().webhooks;
+        assert_eq!((options.networks.len(), options.loopback), (2, true));
+        assert!(config.webhooks.ca.unwrap().is_absolute());
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused_by_name() {
         let check = |file: &str, flags: &[&str], expected: &str| {
             let error = format!("{:#}", load(file, &[], flags).unwrap_err());
@@ -199,6 +212,9 @@ mod tests {
         check("[grpc]\ntls-key = \"k\"\n", &[], "grpc: expected tls-certificate and tls-key together");
         check("", &["grpc.batch-max=1001"], "grpc.batch-max");
         check("", &["grpc.keep-alive-ms=0"], "grpc.keep-alive-ms: the value is too small");
+        check("", &["webhooks.allow-loopback=maybe"], "true or false");
+        check("", &["webhooks.allow-networks=[\"10.1.0.0\"]"], "webhooks.allow-networks: expected networks");
+        check("", &["webhooks.delivery-timeout-ms=1"], "too small");
         check("", &["blocks.heartbeat-ms=soon"], "whole number");
         check("", &["blocks.heart=1"], "no key blocks.heart");
         check("", &["peers.nodes=one"], "a list as TOML writes it");

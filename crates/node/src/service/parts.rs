@@ -44,6 +44,8 @@ pub(super) struct Parts {
     pub(super) tls: Option<Tls>,
     /// The same of its gRPC door.
     pub(super) grpc_tls: Option<Tls>,
+    /// Certificates that webhooks trust besides those that browsers trust.
+    pub(super) webhook_ca: Option<Vec<u8>>,
 }
 
 impl Parts {
@@ -74,7 +76,9 @@ impl Parts {
         let grpc_tls = tls(config.grpc.tls_certificate.as_deref(), config.grpc.tls_key.as_deref());
         let grpc_tls = grpc_tls.or_exit(Exit::Usage)?;
         let tls = tls(http.tls_certificate.as_deref(), http.tls_key.as_deref()).or_exit(Exit::Usage)?;
-        Ok(Self { genesis, consensus, together, identity, hosted, tls, grpc_tls })
+        let webhook_ca = config.webhooks.ca.as_deref().map(|path| files::read(path, PEM_BYTES_MAX)).transpose();
+        let webhook_ca = webhook_ca.or_exit(Exit::Usage)?;
+        Ok(Self { genesis, consensus, together, identity, hosted, tls, grpc_tls, webhook_ca })
     }
 }
 

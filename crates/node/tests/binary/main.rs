@@ -13,3 +13,4 @@ mod platforms;
 mod readme;
 mod support;
 mod together;
+mod webhooks;

@@ -100,6 +100,27 @@ fn the_platform_in_python_works_as_the_readme_says() {
 }
 
 #[test]
+fn the_receiver_of_webhooks_verifies_what_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let readme = readme();
+    let section = section(&readme, "## Webhooks");
+    std::fs::write(directory.path().join("receiver.py"), blocks(section, "python")).unwrap();
+    // On a machine without Python. `.ci/run` brings it.
+    if std::process::Command::new("python3").arg("--version").output().is_err() && std::env::var_os("CI").is_none() {
+        #[expect(clippy::print_stderr, reason = "whoever reads the test's output is to know")]
+        {
+            eprintln!("not run: no Python here");
+        }
+        return;
+    }
+    let script = format!("{SHIM}export TMPDIR={:?}\n{}", directory.path(), blocks(section, "sh"));
+    let played = bash(&script, directory.path()).ended(0);
+    for expected in ["delivered: true", "status: 204", "cn.einvoice.webhook.test.v1 we_", "webhooks.0.status: active"] {
+        assert!(played.stdout.contains(expected), "no {expected:?} in\n{}\n{}", played.stdout, played.stderr);
+    }
+}
+
+#[test]
 fn the_readme_lists_the_exit_codes_of_the_binary() {
     let help = run(["--help"]).ended(0).stdout;
     let (_, table) = help.split_once("Exit codes:").unwrap();

@@ -1,0 +1,104 @@
+//! Who loses a right gets nothing more, and what it did not get is there when it is given the right back.
+
+use borsh::BorshSerialize;
+use chain::identity::KeyId;
+use ledger::organisation::{Organisation, Standing};
+use ledger::state::StateKey;
+use replica::port::{IndexWrites, Store as _, Table};
+use serde_json::{Value, json};
+
+use super::super::consortium::organisation;
+use super::super::node::Node;
+use super::super::server::eventually;
+use super::receiver::Receiver;
+use super::{act, register, register_with, show, to_next_try, until};
+use crate::DevControl as _;
+
+/// Changes a record of the state as a block would that no event makes yet. The node makes no block afterwards.
+fn change<T: BorshSerialize>(node: &Node, key: &StateKey, mut record: T, change: impl FnOnce(&mut T)) {
+    let store = node.query.store();
+    let row = store.get(Table::State, key.as_bytes()).unwrap().unwrap();
+    // The record stands at the end of its row.
+    let before = row.strip_suffix(borsh::to_vec(&record).unwrap().as_slice()).unwrap();
+    change(&mut record);
+    let row = [before, &borsh::to_vec(&record).unwrap()].concat();
+    let height = store.index_tip().unwrap().unwrap().height;
+    let writes: IndexWrites = [((Table::State, key.as_bytes().to_vec()), Some(row))].into();
+    store.apply(height + 1, writes).unwrap();
+}
+
+fn change_organisation(node: &Node, name: &str, by: impl FnOnce(&mut Organisation)) {
+    let id = organisation(name);
+    change(node, &StateKey::organisation(&id), node.query.organisation(&id).unwrap().unwrap(), by);
+}
+
+fn set_login(organisation: &mut Organisation, active: bool) {
+    let login = KeyId::new("login").unwrap();
+    organisation.keys.iter_mut().filter(|key| key.id == login).for_each(|key| key.active = active);
+}
+
+/// An endpoint of the shop that got one event, and waits to be tried again with the second.
+fn waiting(node: &Node, body: &Value, receiver: &Receiver) -> String {
+    receiver.answer(&[Some("200 OK"), Some("500 No")]);
+    let (id, _) = register_with(node, "shop", body);
+    node.issue("A1");
+    node.issue("A2");
+    eventually(|| show(node, "shop", &id)["failing"]["tries"] == 1);
+    id
+}
+
+#[test]
+fn a_revoked_login_ends_what_it_registered_until_the_owner_comes_with_one_that_holds() {
+    let node = Node::start();
+    let receiver = Receiver::start();
+    let id = waiting(&node, &json!({"url": receiver.url}), &receiver);
+    change_organisation(&node, "shop", |shop| set_login(shop, false));
+    node.clock.advance_clock(60_000);
+    assert_eq!(until(&node, "tax-bureau", &id, "disabled")["disabled_reason"], "auth.key-inactive");
+    assert_eq!(receiver.leaves(), [0, 1], "one was taken, one was tried before");
+    assert_eq!(act(&node, "shop", &id, ":enable").problem(), (401, "auth.key-inactive".to_owned()));
+    assert_eq!(act(&node, "tax-bureau", &id, ":enable").problem(), (401, "auth.key-inactive".to_owned()));
+    change_organisation(&node, "shop", |shop| set_login(shop, true));
+    assert_eq!(act(&node, "shop", &id, ":enable").status, 200);
+    eventually(|| receiver.leaves() == [0, 1, 1]);
+}
+
+#[test]
+fn a_suspended_organisation_gets_nothing_more_and_registers_nothing() {
+    let node = Node::start();
+    let receiver = Receiver::start();
+    let id = waiting(&node, &json!({"url": receiver.url}), &receiver);
+    change_organisation(&node, "shop", |shop| shop.standing = Standing::Suspended);
+    node.clock.advance_clock(60_000);
+    assert_eq!(until(&node, "shop", &id, "disabled")["disabled_reason"], "organisation.suspended");
+    assert_eq!(receiver.leaves(), [0, 1]);
+    assert_eq!(act(&node, "shop", &id, ":enable").problem(), (403, "organisation.suspended".to_owned()));
+    assert_eq!(act(&node, "shop", &id, ":test").problem(), (403, "organisation.suspended".to_owned()));
+    let another = json!({"url": "https://hooks.example.com/"});
+    let refused = super::call(&node, "shop", "POST", "/v1/webhooks", &another);
+    assert_eq!(refused.problem(), (403, "organisation.suspended".to_owned()));
+}
+
+#[test]
+fn what_one_saw_under_a_mandate_it_gets_no_more_without() {
+    let node = Node::start();
+    let receiver = Receiver::start();
+    receiver.answer(&[Some("200 OK"), Some("500 No")]);
+    let (id, _) = register_with(&node, "isp", &json!({"url": receiver.url, "organisation": "shop"}));
+    let all = Receiver::start();
+    all.answer(&[Some("200 OK"), Some("500 No")]);
+    let (unfiltered, _) = register(&node, "isp", &all);
+    node.issue("A1");
+    node.issue("A2");
+    eventually(|| show(&node, "isp", &id)["failing"]["tries"] == 1);
+    eventually(|| show(&node, "isp", &unfiltered)["failing"]["tries"] == 1);
+    let (shop, isp) = (organisation("shop"), organisation("isp"));
+    let mandate = node.query.mandates_of(&shop).unwrap().into_iter().find(|mandate| mandate.to == isp).unwrap();
+    change(&node, &StateKey::mandate(&shop, &isp), mandate, |mandate| mandate.scopes.clear());
+    to_next_try(&node, "isp", &unfiltered, 1);
+    node.clock.advance_clock(60_000);
+    assert_eq!(until(&node, "isp", &id, "disabled")["disabled_reason"], "organisation.unknown");
+    // Nothing of it is its business any more: it is passed over.
+    eventually(|| show(&node, "isp", &unfiltered)["status"] == "active");
+    assert_eq!((receiver.leaves(), all.leaves()), (vec![0, 1], vec![0, 1]));
+}
