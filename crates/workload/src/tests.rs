@@ -172,3 +172,13 @@ fn what_is_claimable_keeps_the_rules_and_has_a_holder_with_platforms() {
     }
     assert_eq!(platforms.len(), workload.consortium().platforms().len(), "every platform has something to lock");
 }
+
+#[test]
+fn every_buyer_has_as_many_platforms_as_the_shape_says() {
+    for (claimants, expected) in [(0, 2), (5, 5), (99, 14)] {
+        let consortium = Consortium::new(3, Shape { sellers: 5, buyers: 20, claimants, ..Shape::default() });
+        for buyer in consortium.buyers() {
+            assert_eq!(buyer.agents.iter().collect::<BTreeSet<_>>().len(), expected);
+        }
+    }
+}
