@@ -131,6 +131,12 @@ async fn admitted<S: Store>(state: State<S>, request: Request, next: Next, id: &
     };
     let mut answered = tokio::time::timeout_at(until, answered).await;
     drop(share);
+    // A handler that panicked left a problem and no more.
+    if let (Ok(Ok(response)), Some(context)) = (&mut answered, entered.get())
+        && let Some(problem) = response.extensions_mut().remove::<Problem>()
+    {
+        response.extensions_mut().insert(context.left_open(problem));
+    }
     if follows && let Ok(Ok(response)) = &mut answered {
         // Subscriptions are counted by the feed.
         response.extensions_mut().insert(Endless);

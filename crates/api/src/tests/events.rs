@@ -32,7 +32,7 @@ fn lives(node: &Node) -> [String; 2] {
 }
 
 /// A statement of so many issues of the shop.
-fn many(node: &Node, name: &str, count: usize) {
+pub(super) fn many(node: &Node, name: &str, count: usize) {
     let events: Vec<_> =
         (0..count).map(|number| json!({"issue": {"document": document(&format!("{name}-{number}"))}})).collect();
     let answer = node.submit(&node.statement("shop", name, Mode::All, &events));
