@@ -12,8 +12,9 @@ use tonic::codegen::tokio_stream::{Stream, iter, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status};
 use wire::generated::ledger_service_server::{LedgerService, LedgerServiceServer};
 use wire::generated::{
-    GetInvoiceRequest, GetInvoiceResponse, GetReceiptRequest, GetReceiptResponse, LedgerEvent, ListInvoicesRequest,
-    ListInvoicesResponse, PrepareRequest, PrepareResponse, SubmitRequest, SubmitResponse, SubscribeResponse,
+    GetInvoiceRequest, GetInvoiceResponse, GetReceiptRequest, GetReceiptResponse, GetStatementRequest,
+    GetStatementResponse, LedgerEvent, ListInvoicesRequest, ListInvoicesResponse, PrepareRequest, PrepareResponse,
+    SubmitRequest, SubmitResponse, SubscribeResponse,
 };
 
 /// What a misbehaving node remembers.
@@ -36,6 +37,10 @@ impl LedgerService for Misbehaving {
     }
 
     async fn submit(&self, _: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
+        Err(Status::internal("broken"))
+    }
+
+    async fn get_statement(&self, _: Request<GetStatementRequest>) -> Result<Response<GetStatementResponse>, Status> {
         Err(Status::internal("broken"))
     }
 

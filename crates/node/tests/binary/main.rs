@@ -11,5 +11,6 @@ mod load;
 mod operators;
 mod platforms;
 mod readme;
+mod secure;
 mod support;
 mod together;
