@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Parser, Subcommand};
 use tests::trial::binary::Binary;
 use tests::trial::partitions::NotHere;
-use tests::trial::{Broken, Report, crash, full, hostile, partitions, powerloss, simulation, soak, together};
+use tests::trial::{Broken, Report, crash, full, hostile, partitions, powerloss, races, simulation, soak, together};
 
 /// Tries nodes: load, faults, attack. Ends with 1 when anything was lost, with 2 when a trial could not be carried out, with
 /// 3 when this machine lacks what it needs.
@@ -41,6 +41,12 @@ enum What {
         /// How many rounds.
         #[arg(long, default_value_t = 50)]
         rounds: u64,
+    },
+    /// Fourteen platforms race for the same invoices at four nodes, over gRPC; nodes are killed, platforms vanish.
+    Races {
+        /// Invoices of each of the three rounds.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=3_000))]
+        invoices: u32,
     },
     /// Cuts the lines between four nodes on four hosts, in network namespaces: needs root, ip and tc.
     Partitions {
@@ -124,6 +130,7 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
     let soak = |minutes| soak::run(&soak::Options::long(binary()?, seed, minutes));
     let full = |rounds| full::run(&full::Options { binary: binary()?, seed, rounds, workers: 8 });
     let together = |rounds| together::run(&together::Options::long(binary()?, seed, rounds));
+    let races = |invoices: u32| races::run(&races::Options::long(binary()?, seed, usize::try_from(invoices)?));
     let partitions = |rounds| partitions::run(&partitions::Options::long(binary()?, seed, rounds));
     let hostile = |connections, seconds, only: Option<&String>| {
         let long = hostile::Options::long(binary()?, seed, connections, seconds);
@@ -133,6 +140,7 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
     match &arguments.what {
         What::Crash { rounds } => Ok(vec![crash(*rounds)?]),
         What::Together { rounds } => Ok(vec![together(*rounds)?]),
+        What::Races { invoices } => Ok(vec![races(*invoices)?]),
         What::Partitions { rounds } => Ok(vec![partitions(*rounds)?]),
         What::Powerloss { images } => Ok(vec![powerloss(*images)?]),
         What::Soak { minutes } => Ok(vec![soak(*minutes)?]),
@@ -143,6 +151,7 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
             simulation(10_000)?,
             crash(100)?,
             together(50)?,
+            races(1_000)?,
             partitions(20).or_else(|error| partitions::not_here(seed, error))?,
             powerloss(100)?,
             full(3)?,

@@ -50,6 +50,16 @@ pub struct Place {
     pub listen: String,
     /// How this program reaches its REST door.
     pub url: String,
+    /// The address and port of its gRPC door; empty where there is none.
+    pub grpc: String,
+}
+
+/// The chain of a node, exported and replayed.
+pub struct Archive {
+    /// Whose.
+    pub organisation: String,
+    /// Where it is.
+    pub path: PathBuf,
 }
 
 /// The consortium.
@@ -68,12 +78,13 @@ pub struct Four {
 impl Four {
     /// Four places on this machine's own loopback.
     pub fn on_loopback(seed: &mut Seed) -> Result<Vec<Place>, Broken> {
-        let first = free_row(2 * u16::try_from(NODES)?, seed)?;
+        let first = free_row(3 * u16::try_from(NODES)?, seed)?;
         let place = |number: u16| Place {
             namespace: None,
             peer: format!("127.0.0.1:{}", first + 4 + number),
             listen: format!("127.0.0.1:{}", first + number),
             url: format!("http://127.0.0.1:{}", first + number),
+            grpc: format!("127.0.0.1:{}", first + 8 + number),
         };
         Ok((0..4).map(place).collect())
     }
@@ -97,12 +108,40 @@ impl Four {
             .filter_map(Value::as_str)
             .map(PathBuf::from)
             .collect();
+        Self::configured(binary, directory, &home, &configs, &places)
+    }
+
+    /// Makes the consortium that `generate` invents, with a gRPC door at each node, for these places; nobody runs yet.
+    pub fn generate(binary: &Binary, directory: &Path, places: &[Place], what: &[String]) -> Result<Self, Broken> {
+        let home = directory.join("four");
+        let ports = ["--http-port", "18080", "--peer-port", "17101", "--grpc-port", "19090"];
+        let made = ["generate", "--count", "0", "--validators", "4"].into_iter().chain(ports);
+        let into = ["--consortium-out".to_owned(), home.display().to_string()];
+        let made = binary.run(made.map(str::to_owned).chain(what.iter().cloned()).chain(into))?;
+        if made.code != 0 {
+            return Err(format!("generate ended with {}: {}", made.code, made.stderr).into());
+        }
+        let agencies = workload::consortium::AGENCIES.iter().skip(1);
+        let others = agencies.map(|(id, _)| home.join("nodes").join(id).join("node.toml"));
+        let configs: Vec<PathBuf> = [home.join("node.toml")].into_iter().chain(others).collect();
+        Self::configured(binary, directory, &home, &configs, places)
+    }
+
+    /// Puts the places into the configurations, in whose stead ports stand.
+    fn configured(
+        binary: &Binary,
+        directory: &Path,
+        home: &Path,
+        configs: &[PathBuf],
+        places: &[Place],
+    ) -> Result<Self, Broken> {
         let mut members = Vec::new();
         for (number, config) in configs.iter().enumerate() {
             let mut text = fs::read_to_string(config)?;
             for (number, place) in places.iter().enumerate() {
                 text = text.replace(&format!("127.0.0.1:{}", 17_101 + number), &place.peer);
                 text = text.replace(&format!("127.0.0.1:{}", 18_080 + number), &place.listen);
+                text = text.replace(&format!("127.0.0.1:{}", 19_090 + number), &place.grpc);
             }
             fs::write(config, &text)?;
             let id = text.lines().find_map(|line| line.strip_prefix("id = ")).ok_or("a configuration without id")?;
@@ -115,7 +154,7 @@ impl Four {
                 config: config.clone(),
                 namespace: place.namespace.clone(),
                 life: None,
-                client: Client::new(&place.url, Arc::new(Cast::in_directory(&home, &id)?)),
+                client: Client::new(&place.url, Arc::new(Cast::in_directory(home, &id)?)),
                 organisation,
             });
         }
@@ -263,9 +302,9 @@ impl Four {
         self.members.iter().flat_map(|member| odd_talk(&fs::read_to_string(&member.log).unwrap_or_default())).collect()
     }
 
-    /// Stops all in order, exports their chains, replays them, and holds them against each other and against every answer.
-    pub fn verdict(&mut self, crowd: &Crowd, report: &mut Report) -> Result<Vec<String>, Broken> {
-        let mut losses = self.odd_talk();
+    /// Stops all in order, exports their chains and replays them; and what was odd about that.
+    pub fn archives(&mut self) -> Result<(Vec<Archive>, Vec<String>), Broken> {
+        let (mut archives, mut losses) = (Vec::new(), self.odd_talk());
         for member in &mut self.members {
             if let Some(life) = member.life.take() {
                 let (status, talk) = life.stop()?;
@@ -275,28 +314,37 @@ impl Four {
                 }
             }
         }
-        let mut chains: Vec<Chain> = Vec::new();
         for member in &self.members {
             let archive = self.directory.join(format!("{}.archive", member.organisation));
             let path = |path: &Path| path.display().to_string();
             let (archive_path, genesis) = (path(&archive), path(&self.genesis));
             let exported = self.binary.run(["export", "--data", &path(&member.home), "--out", &archive_path])?;
             let verified = self.binary.run(["verify", &archive_path, "--genesis", &genesis, "--level", "replay"])?;
-            if exported.code != 0 || verified.code != 0 {
-                let said = exported.stderr + &verified.stdout + &verified.stderr;
-                let (name, export, verify) = (&member.organisation, exported.code, verified.code);
-                losses.push(format!("{name}: export ended with {export}, verify with {verify}: {said}"));
+            if exported.code == 0 && verified.code == 0 {
+                archives.push(Archive { organisation: member.organisation.clone(), path: archive });
                 continue;
             }
-            let chain = Chain::read(&archive)?;
+            let said = exported.stderr + &verified.stdout + &verified.stderr;
+            let (name, export, verify) = (&member.organisation, exported.code, verified.code);
+            losses.push(format!("{name}: export ended with {export}, verify with {verify}: {said}"));
+        }
+        Ok((archives, losses))
+    }
+
+    /// Holds the chains of all, as they are in the end, against each other and against every answer.
+    pub fn verdict(&mut self, crowd: &Crowd, report: &mut Report) -> Result<Vec<String>, Broken> {
+        let (archives, mut losses) = self.archives()?;
+        let mut chains: Vec<Chain> = Vec::new();
+        for Archive { organisation, path } in archives {
+            let chain = Chain::read(&path)?;
             losses.extend(
                 chain
                     .check(crowd.acknowledged())
                     .into_iter()
-                    .map(|loss| format!("on the chain of {}: {loss}", member.organisation)),
+                    .map(|loss| format!("on the chain of {organisation}: {loss}")),
             );
             if let Some(fork) = chains.first().and_then(|first| first.fork(&chain)) {
-                losses.push(format!("{} has another chain than {}: {fork}", member.organisation, self.names(&[0])));
+                losses.push(format!("{organisation} has another chain than {}: {fork}", self.names(&[0])));
             }
             chains.push(chain);
         }

@@ -1,10 +1,12 @@
 //! `hostile`: a node whose door is attacked while honest organisations go on.
 //!
-//! Each attack is tried from one address and from many, which never give up; and one organisation sends
-//! ten times as much as everybody else. Meanwhile the honest issue, reimburse and read. The node must
-//! keep its memory within what its limits add up to, lose nothing it acknowledged, and serve the honest.
+//! Each attack is tried from one address and from many, which never give up, at the REST door and at the gRPC door; and
+//! one organisation sends ten times as much as everybody else. Meanwhile the honest issue, reimburse and read, at both
+//! doors. The node must keep its memory within what its limits add up to, lose nothing it acknowledged, and serve the
+//! honest.
 
 mod attack;
+mod grpc;
 mod honest;
 
 use std::fs::{self, File};
@@ -16,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use client::Node;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 
@@ -23,10 +26,11 @@ use super::binary::{Binary, Life, odd_talk};
 use super::cast::Cast;
 use super::checks;
 use super::client::Client;
-use super::crash::{client, tail};
+use super::crash::{self, tail};
 use super::seed::Seed;
 use super::soak::resident_kib;
 use super::{Broken, Report};
+use crate::platform::Platform;
 use attack::{Attack, Crowd, Did};
 use honest::{Honest, Hot, Served};
 
@@ -81,7 +85,8 @@ impl Options {
     pub fn short(binary: Binary, seed: u64) -> Self {
         let (lasts, before) = (Duration::from_millis(1_200), Duration::from_millis(300));
         let config = "[http]\nconnections-max = 128\nconnections-an-address-max = 64\nbodies-bytes-max = 8388608\n\
-                      bodies-bytes-an-address-max = 4194304\n";
+                      bodies-bytes-an-address-max = 4194304\n\
+                      [grpc]\nconnections-max = 64\nconnections-an-address-max = 32\n";
         // Tests run beside each other, so nobody can promise more than an answer.
         let p99_max = Duration::from_secs(20);
         Self { binary, seed, connections: 300, lasts, before, honest: 3, config, p99_max, only: None, talk: false }
@@ -117,6 +122,8 @@ fn raise_open_files(needed: u64) -> Result<(), Broken> {
 struct Allowed {
     bodies: u64,
     connections: u64,
+    /// Connections of the gRPC door, with the heads of their calls.
+    grpc: u64,
     mempool: u64,
     /// What the store keeps in memory of what was read, and of the ledger that was written: it grows with the honest.
     store: u64,
@@ -125,23 +132,40 @@ struct Allowed {
 impl Allowed {
     /// A connection has a buffer of each direction, the part of a body that does not count, and its task.
     const CONNECTION_BYTES: u64 = 96 * 1024;
+    /// A call that is under way has a head, which may have 16 KiB, and its task.
+    const CALL_BYTES: u64 = 24 * 1024;
 
     /// Of what the node says about itself.
     fn of(limits: &Value) -> Result<Self, Broken> {
         let limit = |name: &str| limits[name].as_u64().ok_or_else(|| format!("the node names no limit {name}"));
         let connections = limit("connections")?.saturating_mul(Self::CONNECTION_BYTES);
+        let a_connection = Self::CONNECTION_BYTES + limit("grpc_calls_a_connection")?.saturating_mul(Self::CALL_BYTES);
+        let grpc = limit("grpc_connections")?.saturating_mul(a_connection);
         let store = store::Options::new("");
         let caches = store.ledger_cache_bytes + store.segment_cache_bytes + store.index_cache_bytes;
         let store = store.ledger_reopen_bytes + caches as u64;
         let (bodies, mempool) = (limit("bodies_bytes")?, limit("mempool_bytes")?);
-        Ok(Self { bodies, connections, mempool, store })
+        Ok(Self { bodies, connections, grpc, mempool, store })
     }
 
-    fn bytes(self, hot: bool) -> u64 {
+    fn bytes(self, against: Against) -> u64 {
         // Twice: a body that grows is moved, and pieces of every size leave gaps in the allocator's pages. That freed
         // pages are given back a moment later makes little of it.
-        (self.bodies + self.connections) * 2 + self.store + if hot { self.mempool } else { 0 }
+        let both = (self.bodies + self.connections) * 2 + self.store;
+        match against {
+            Against::Rest => both,
+            Against::Grpc => both + self.grpc,
+            Against::Mempool => both + self.mempool,
+        }
     }
+}
+
+/// What is attacked, and may need memory for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Against {
+    Rest,
+    Grpc,
+    Mempool,
 }
 
 struct Trial<'a> {
@@ -150,6 +174,7 @@ struct Trial<'a> {
     life: Life,
     client: Client,
     door: SocketAddr,
+    grpc_door: SocketAddr,
     allowed: Allowed,
     honest: Honest,
     report: Report,
@@ -173,11 +198,14 @@ impl<'a> Trial<'a> {
         File::options().append(true).open(data.join("node.toml"))?.write_all(options.config.as_bytes())?;
         let mut life = options.binary.dev(&data, &directory.join("life-1.log"))?;
         let ready = serves(&mut life)?;
-        let client = client(&ready, Arc::new(Cast::of(&ready)?))?;
+        let client = crash::client(&ready, Arc::new(Cast::of(&ready)?))?;
         client.ask_time()?;
         let door = client.url().trim_start_matches("http://").parse()?;
+        let grpc_url = ready["grpc_url"].as_str().ok_or("the ready file names no gRPC door")?;
+        let grpc_door = grpc_url.trim_start_matches("http://").parse()?;
         let allowed = Allowed::of(&client.get("/v1/limits", None)?.json()["limits"])?;
-        let honest = Honest::new(options.honest, options.honest, &Seed::new(options.seed));
+        let platform = platform(&ready, grpc_url)?;
+        let honest = Honest::new(options.honest, options.honest, platform, &Seed::new(options.seed));
         let mut report = Report::new("hostile", options.seed);
         report.curve.push(row([
             "attack",
@@ -196,7 +224,7 @@ impl<'a> Trial<'a> {
             "refused",
             "lost",
         ]));
-        Ok(Self { options, data, life, client, door, allowed, honest, report })
+        Ok(Self { options, data, life, client, door, grpc_door, allowed, honest, report })
     }
 
     fn attacks(&mut self) -> Result<(), Broken> {
@@ -208,7 +236,14 @@ impl<'a> Trial<'a> {
                 let crowd = Crowd { connections, addresses };
                 let door = self.door;
                 let (seen, did) = self.watch(|_, going| attack.rush(door, crowd, going))?;
-                self.judge(attack.name, &addresses.to_string(), &seen, did, false)?;
+                self.judge(attack.name, &addresses.to_string(), &seen, did, Against::Rest)?;
+            }
+        }
+        for attack in Attack::all_grpc().into_iter().filter(|attack| wanted(attack.name)) {
+            for addresses in [1, connections] {
+                let (crowd, door) = (Crowd { connections, addresses }, self.grpc_door);
+                let (seen, did) = self.watch(|_, going| attack.rush(door, crowd, going))?;
+                self.judge(attack.name, &addresses.to_string(), &seen, did, Against::Grpc)?;
             }
         }
         if !hot {
@@ -219,7 +254,7 @@ impl<'a> Trial<'a> {
         let (seen, ()) = self.watch(|client, going| hot.rush(client, connections, run, going))?;
         let count = |count: &AtomicU64| count.load(Ordering::SeqCst);
         let did = Did { opened: count(&hot.sent), ended: count(&hot.refused), ..Did::default() };
-        self.judge(HOT, "-", &seen, did, true)
+        self.judge(HOT, "-", &seen, did, Against::Mempool)
     }
 
     /// Watches the honest before an attack and while it lasts, and the node's memory.
@@ -255,9 +290,9 @@ impl<'a> Trial<'a> {
     }
 
     /// Holds what was seen against what must be, and asks again for everything that was acknowledged.
-    fn judge(&mut self, name: &str, from: &str, seen: &Seen, did: Did, hot: bool) -> Result<(), Broken> {
+    fn judge(&mut self, name: &str, from: &str, seen: &Seen, did: Did, against: Against) -> Result<(), Broken> {
         let Seen { calm, meanwhile, before_kib, peak_kib } = seen;
-        let limit_kib = before_kib + self.allowed.bytes(hot) / 1_024;
+        let limit_kib = before_kib + self.allowed.bytes(against) / 1_024;
         let mut losses = calm.wrong.clone();
         losses.extend(meanwhile.wrong.iter().cloned());
         if *peak_kib > limit_kib {
@@ -313,7 +348,7 @@ impl<'a> Trial<'a> {
         losses.extend(odd_talk(&self.life.talk()));
         self.report.round("export and replay at the end", 0, losses);
         let told: usize = writers.iter().map(|worker| worker.acknowledged.len()).sum();
-        let Allowed { bodies, connections, mempool, store } = self.allowed;
+        let Allowed { bodies, connections, grpc, mempool, store } = self.allowed;
         let report = &mut self.report;
         report.fact("honest statements acknowledged", told);
         report.fact("honest statements sent again", self.honest.meter.retried.load(Ordering::SeqCst));
@@ -323,10 +358,11 @@ impl<'a> Trial<'a> {
             "the limit of memory",
             format!(
                 "RSS before, twice bodies-bytes-max {} MiB, twice connections-max of {per} KiB each {} MiB, the store {} MiB; \
-                 for the hot organisation mempool.bytes-max {} MiB too",
+                 over gRPC {} MiB for connections and calls, for the hot organisation mempool.bytes-max {} MiB too",
                 bodies >> 20,
                 connections >> 20,
                 store >> 20,
+                grpc >> 20,
                 mempool >> 20
             ),
         );
@@ -334,6 +370,13 @@ impl<'a> Trial<'a> {
         fs::remove_file(archive)?;
         Ok(())
     }
+}
+
+/// An honest platform at the gRPC door.
+fn platform(ready: &Value, grpc_url: &str) -> Result<Platform, Broken> {
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or("the ready file lacks a text");
+    let node = Node::new(grpc_url, text(&ready["node_id"])?);
+    Ok(Platform::connect(vec![node], &text(&ready["keys"]["demo-platform-a"]["login"])?))
 }
 
 fn row(cells: [&str; 15]) -> String {

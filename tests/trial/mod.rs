@@ -17,6 +17,7 @@ pub mod hostile;
 pub mod load;
 pub mod partitions;
 pub mod powerloss;
+pub mod races;
 pub mod report;
 pub mod seed;
 pub mod simulation;

@@ -105,6 +105,7 @@ pub fn run(options: &Options) -> Result<Report, Broken> {
             peer: format!("{}:7100", Net::address(place)),
             listen: inside.to_owned(),
             url: door.url(),
+            grpc: String::new(),
         });
         doors.push(door);
     }

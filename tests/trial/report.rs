@@ -75,7 +75,12 @@ impl Report {
         let row = self.row(what);
         row.rounds += 1;
         row.faults += faults;
-        row.losses += losses.len() as u64;
+        self.losses_of(what, losses);
+    }
+
+    /// Adds what was found later about the rounds of a kind.
+    pub fn losses_of(&mut self, what: &str, losses: Vec<String>) {
+        self.row(what).losses += losses.len() as u64;
         self.losses.extend(losses.into_iter().map(|loss| format!("{what}: {loss}")));
     }
 

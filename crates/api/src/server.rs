@@ -30,8 +30,10 @@ use crate::grpc;
 use crate::options::Options;
 use crate::routes;
 use crate::service::Service;
+use crate::shares::Share;
 use crate::stream::Impatient;
 use crate::tls::{self, PeerKey, Tls, TlsError};
+use crate::turns::Name;
 
 /// Bytes of a request's head. Also what each connection may buffer of what comes in, so it counts once for every
 /// connection there may be.
@@ -77,6 +79,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// Bytes of answers that a connection of gRPC keeps for each call while its peer takes nothing.
 const CALL_ANSWER_BYTES: usize = 256 * 1024;
+
+/// Bytes of an answer over gRPC that are handed over at once: a frame of HTTP/2.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// Calls of a connection that were given up by the peer and are not dealt with yet. More, and the connection ends.
 const GIVEN_UP_MAX: usize = 64;
@@ -292,12 +297,20 @@ impl Served {
         }
         // From here on, also when the peer gives the call up.
         let at_work = AtWork(self.place);
-        let response = self.router.oneshot(request).await?;
+        let mut response = self.router.oneshot(request).await?;
         // An answer that has no end keeps nobody else out.
         let at_work = response.extensions().get::<Endless>().is_none().then_some(at_work);
-        Ok(response.map(|body| Answer { body, at_work }))
+        let under_way = response.extensions_mut().remove();
+        Ok(response.map(|body| Answer { body, at_work, under_way, rest: Bytes::new() }))
     }
 }
+
+/// A call of an organisation that is under way until its answer was taken: else many large answers that nobody takes
+/// would count as nothing.
+#[derive(Clone)]
+pub(crate) struct UnderWay(
+    #[expect(dead_code, reason = "it is there for when it is dropped")] pub(crate) Arc<Share<Name>>,
+);
 
 /// Marks an answer that goes on until one of both ends stops.
 #[derive(Clone, Copy, Debug)]
@@ -393,6 +406,11 @@ struct Answer {
     body: Body,
     #[expect(dead_code, reason = "it is there for when it is dropped")]
     at_work: Option<AtWork>,
+    /// Of a call: the pieces of its answer are handed over one by one, as the peer takes them. HTTP/2 would take a large
+    /// message whole as soon as there is room for a byte of it, and the call would be over while it is kept.
+    under_way: Option<UnderWay>,
+    /// What is left of a message.
+    rest: Bytes,
 }
 
 impl hyper::body::Body for Answer {
@@ -403,14 +421,28 @@ impl hyper::body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if self.under_way.is_none() {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        }
+        if self.rest.is_empty() {
+            match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+                over => return Poll::Ready(over),
+            }
+        }
+        let piece = self.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(hyper::body::Frame::data(self.rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> hyper::body::SizeHint {
-        self.body.size_hint()
+        // Of a call nobody asks: its length is in front of its message.
+        if self.under_way.is_some() { hyper::body::SizeHint::default() } else { self.body.size_hint() }
     }
 }

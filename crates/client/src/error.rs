@@ -46,9 +46,9 @@ pub enum Error {
         /// What the last node said, if one did.
         last: Option<Box<Refused>>,
     },
-    /// The statement has expired. When it was sent before, it may have been decided in time all the same: nodes judge the
-    /// expiry first and say no more. Look at the invoice or the claim.
-    #[error("the statement {statement} has expired; nothing more is told of what became of it")]
+    /// The statement has expired, and no node said what became of it: a node that had it may not be in reach, and those
+    /// that are may not have its block yet. Ask with [`Client::statement`](crate::Client::statement) later.
+    #[error("the statement {statement} has expired, and no node says what became of it")]
     Expired {
         /// The statement.
         statement: StatementId,

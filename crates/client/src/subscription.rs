@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Streaming};
 use wire::generated::{LedgerEvent, SubscribeRequest, SubscribeResponse};
 
+use crate::backoff;
 use crate::client::{Client, Course};
 use crate::error::{Error, Refused};
 use crate::writes::ledger;
@@ -20,12 +21,17 @@ pub struct Subscription {
     /// Its `after` is the cursor behind the last message.
     request: SubscribeRequest,
     open: Option<Open>,
+    /// Streams that broke one after the other, none of which brought an event or lasted.
+    breaks: u32,
+    /// When the first of them broke.
+    broken_since: Option<Instant>,
 }
 
 /// A stream that a node sends.
 struct Open {
     messages: Streaming<SubscribeResponse>,
     place: usize,
+    since: Instant,
 }
 
 /// What comes next.
@@ -43,7 +49,8 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`], [`Error::Unavailable`].
     pub async fn subscribe(&self, request: SubscribeRequest) -> Result<Subscription, Error> {
-        let mut subscription = Subscription { client: self.clone(), request, open: None };
+        let mut subscription =
+            Subscription { client: self.clone(), request, open: None, breaks: 0, broken_since: None };
         let mut course = Course::new(self.options().resume_max);
         subscription.open(&mut course).await?;
         if subscription.request.after.is_empty() {
@@ -78,9 +85,18 @@ impl Subscription {
     /// # Errors
     /// Those of [`Subscription::next`].
     pub async fn advance(&mut self) -> Result<Delivery, Error> {
-        // Each message begins a new course: only breaks in a row have an end.
-        let mut course = Course::new(self.client.options().resume_max);
-        self.delivery(&mut course).await
+        // Each message begins a new course, unless streams break as soon as they are open: breaks in a row have an end.
+        let resume_max = self.client.options().resume_max;
+        let mut course = Course::new(resume_max);
+        if let Some(since) = self.broken_since {
+            course.until = course.until.min(since + resume_max);
+        }
+        let delivery = self.delivery(&mut course).await;
+        if delivery.is_err() {
+            // Whoever tries again has all the time again.
+            self.broken_since = None;
+        }
+        delivery
     }
 
     async fn delivery(&mut self, course: &mut Course) -> Result<Delivery, Error> {
@@ -89,10 +105,13 @@ impl Subscription {
                 Some(open) => open,
                 None => self.open(course).await?,
             };
-            let place = open.place;
+            let (place, since) = (open.place, open.since);
             let refused = match timeout(SILENCE_MAX, open.messages.message()).await {
                 Ok(Ok(Some(SubscribeResponse { cursor, event }))) => {
                     self.request.after.clone_from(&cursor);
+                    if event.is_some() {
+                        (self.breaks, self.broken_since) = (0, None);
+                    }
                     return Ok(Delivery { cursor, event });
                 }
                 Ok(Ok(None)) => Refused::on_the_way(Code::Unavailable, "the stream ended without a status"),
@@ -101,13 +120,34 @@ impl Subscription {
             };
             self.open = None;
             self.client.after(course, place, refused).await?;
+            self.rest(course, since).await?;
         }
+    }
+
+    /// Waits when streams break again and again, longer each time: that they can be opened says nothing of the nodes'
+    /// health, so the waits of nodes do not grow.
+    async fn rest(&mut self, course: &mut Course, opened: Instant) -> Result<(), Error> {
+        let options = self.client.options();
+        if opened.elapsed() >= options.backoff_max {
+            (self.breaks, self.broken_since) = (0, None);
+        }
+        self.broken_since.get_or_insert_with(Instant::now);
+        let earlier = self.breaks;
+        self.breaks = self.breaks.saturating_add(1);
+        // One break is nothing: another node goes on at once.
+        let Some(failures) = earlier.checked_sub(1) else { return Ok(()) };
+        let wait = backoff::wait(failures, None, options)?;
+        if Instant::now() + wait >= course.until {
+            return Err(course.given_up());
+        }
+        sleep(wait).await;
+        Ok(())
     }
 
     async fn open(&mut self, course: &mut Course) -> Result<&mut Open, Error> {
         let call = |channel, ask| async move { ledger(channel).subscribe(ask).await };
         let messages = self.client.ask(course, &self.request, false, call).await?;
-        Ok(self.open.insert(Open { messages, place: course.place }))
+        Ok(self.open.insert(Open { messages, place: course.place, since: Instant::now() }))
     }
 }
 

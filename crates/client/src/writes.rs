@@ -6,17 +6,20 @@ use wire::generated::event_outcome::Record;
 use wire::generated::ledger_service_client::LedgerServiceClient;
 use wire::generated::reimbursement_service_client::ReimbursementServiceClient;
 use wire::generated::{
-    BatchLockRequest, CloseRequest, EventOutcome, LeaseRecord, LockRequest, RenewRequest, StatementResult,
-    StatementState, SubmitRequest, UnlockRequest, batch_lock_request, close_request, lock_request, renew_request,
-    unlock_request,
+    BatchLockRequest, CloseRequest, EventOutcome, GetStatementRequest, LeaseRecord, LockRequest, RenewRequest,
+    StatementResult, StatementState, SubmitRequest, UnlockRequest, batch_lock_request, close_request, lock_request,
+    renew_request, unlock_request,
 };
 
 use crate::client::{ANSWER_BYTES_MAX, Client, Course};
-use crate::error::Error;
+use crate::error::{Error, Refused};
+use crate::reads::nothing;
 use crate::statement::{Event, Held, Lock, Method, Renew, Signed, Signer};
 
 /// The code of a statement that came too late.
 const EXPIRED: &str = "statement.expired";
+/// The code of a statement that no block has.
+const UNKNOWN: &str = "statement.unknown";
 
 /// A statement that is on the ledger, for good, and something of it was accepted.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,8 +98,8 @@ impl Client {
     }
 
     /// Sends a signed statement, to another node when one fails, and asks until it is decided. Nothing but these very
-    /// bytes is ever sent again, so it is decided once. May be called again for the same statement, at any time until it
-    /// expires.
+    /// bytes is ever sent again, so it is decided once. May be called again for the same statement at any time, also when
+    /// it has expired since.
     ///
     /// # Errors
     /// [`Error::Refused`] when nothing of it was accepted, [`Error::Undecided`] when time ran out,
@@ -107,11 +110,39 @@ impl Client {
             Err(Error::Unavailable { last, .. }) if course.in_doubt => {
                 Err(Error::Undecided { statement: Box::new(signed.clone()), last })
             }
-            Err(Error::Refused(refused)) if course.in_doubt && refused.code == EXPIRED => {
-                Err(Error::Expired { statement: signed.id() })
+            Err(Error::Refused(refused)) if refused.code == EXPIRED => {
+                self.after_expiry(signed, refused, course.in_doubt).await
             }
             decided => decided,
         }
+    }
+
+    /// What became of a statement that may have been decided before it expired: nodes judge the expiry of what they are
+    /// sent first.
+    async fn after_expiry(&self, signed: &Signed, expired: Box<Refused>, in_doubt: bool) -> Result<Decided, Error> {
+        match self.statement(signed.id()).await {
+            Ok(Some(decided)) => Ok(decided),
+            // It waits in a mempool, and the clock of whoever makes the next block decides.
+            Ok(None) => Err(Error::Undecided { statement: Box::new(signed.clone()), last: Some(expired) }),
+            Err(Error::Refused(refused)) if refused.is_on_the_ledger() => Err(Error::Refused(refused)),
+            Err(_) if in_doubt => Err(Error::Expired { statement: signed.id() }),
+            Err(Error::Refused(refused)) if refused.code == UNKNOWN => Err(Error::Refused(expired)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What became of a statement, by its id: one of the caller's own, or any for agencies and auditors. None while it
+    /// waits for a block.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], on the ledger when nothing of it was accepted, with `statement.unknown` when no block of that
+    /// node has it; [`Error::Unavailable`].
+    pub async fn statement(&self, id: StatementId) -> Result<Option<Decided>, Error> {
+        let request = GetStatementRequest { statement_id: id.to_string() };
+        let mut course = Course::new(self.options().read_max);
+        let call = |channel, ask| async move { ledger(channel).get_statement(ask).await };
+        let result = self.ask(&mut course, &request, true, call).await?.result.ok_or_else(|| nothing("result"))?;
+        if result.state() == StatementState::Decided { Decided::read(result).map(Some) } else { Ok(None) }
     }
 
     async fn until_decided(&self, course: &mut Course, signed: &Signed) -> Result<Decided, Error> {

@@ -171,7 +171,8 @@ impl Service {
         let door = api::serve(Arc::new(app), rest, grpc, shutdown.clone());
         // Nobody listens only when the process ends anyway.
         runtime.spawn(async move { drop(report.send(Ended::Door(door.await))) });
-        tracing::info!(node = config.node.id, %address, chain = %genesis.chain_id(), "the node serves");
+        let grpc = grpc_address.map(tracing::field::display);
+        tracing::info!(node = config.node.id, %address, grpc, chain = %genesis.chain_id(), "the node serves");
         Ok(Self { config, address, grpc_address, store, clock, health, motor, shutdown, ended, runtime })
     }
 

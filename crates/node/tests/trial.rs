@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tests::trial::binary::Binary;
-use tests::trial::{Report, crash, hostile, partitions, soak, together};
+use tests::trial::{Report, crash, hostile, partitions, races, soak, together};
 
 fn binary() -> Binary {
     Binary::at(env!("CARGO_BIN_EXE_einvoice"))
@@ -39,6 +39,11 @@ fn a_node_under_attack_serves_the_honest_and_keeps_within_its_memory() {
 #[test]
 fn four_nodes_of_which_one_two_and_all_are_killed_lose_nothing() {
     must_be_clean(&together::run(&together::Options::short(binary(), seed())).unwrap());
+}
+
+#[test]
+fn fourteen_platforms_race_for_the_same_invoices_and_one_wins_each() {
+    must_be_clean(&races::run(&races::Options::short(binary(), seed())).unwrap());
 }
 
 #[test]

@@ -52,28 +52,32 @@ pub struct Shape {
     pub sellers: usize,
     /// Enterprises on the ledger that buy and reimburse, at least one.
     pub buyers: usize,
+    /// Platforms that each of them has given a mandate, next to each other in the ring: two or more, as far as there are.
+    pub claimants: usize,
 }
 
 impl Default for Shape {
     /// Shenzhen's in 2021: 22 service providers and 14 platforms; sellers and buyers in proportion to a node under test.
     fn default() -> Self {
-        Self { providers: 22, platforms: 14, sellers: 5_000, buyers: 1_000 }
+        Self { providers: 22, platforms: 14, sellers: 5_000, buyers: 1_000, claimants: 2 }
     }
 }
 
 impl Shape {
     /// The default with other numbers of sellers and buyers, for tests that want to be quick.
     pub fn small(sellers: usize, buyers: usize) -> Self {
-        Self { providers: 3, platforms: 3, sellers, buyers }
+        Self { providers: 3, platforms: 3, sellers, buyers, claimants: 2 }
     }
 
     /// The shape with at least one of everything, so that every draw finds somebody.
     fn floored(self) -> Self {
+        let platforms = self.platforms.max(2);
         Self {
             providers: self.providers.max(1),
-            platforms: self.platforms.max(2),
+            platforms,
             sellers: self.sellers.max(1),
             buyers: self.buyers.max(1),
+            claimants: self.claimants.clamp(2, platforms),
         }
     }
 }
@@ -85,7 +89,7 @@ pub struct Enterprise {
     pub id: OrganisationId,
     /// As it stands on documents.
     pub party: Party,
-    /// Who acts for it: the signer of its invoices when it sells, its platforms when it buys.
+    /// Who acts for it: the signer of its invoices when it sells, its platforms when it buys. Habits know the first two.
     pub agents: Vec<OrganisationId>,
     /// What it trades in.
     pub(crate) trade: &'static Trade,
@@ -337,15 +341,15 @@ impl Consortium {
         // Above every seller, so that no two enterprises share dice.
         let mut dice = Dice::new(self.seed, Throw::Enterprise, (1 << 32) + rank64(rank));
         let trade = dice.pick(&TRADES);
-        // Two platforms each, next to each other in the ring.
         let first = dice.index(self.platforms.len());
-        let second = (first + 1) % self.platforms.len();
+        let ring = self.platforms.iter().cycle().skip(first);
+        let agents = ring.take(self.shape.claimants).cloned().collect();
         let party = party(&mut dice, trade, "BU", rank);
         self.buyers_by_id.insert(party.taxpayer_id.clone(), rank);
         self.buyers.push(Enterprise {
             id: organisation(&format!("buyer-{:05}", rank + 1)),
             party,
-            agents: vec![self.platforms[first].clone(), self.platforms[second].clone()],
+            agents,
             trade,
             small_scale: false,
         });

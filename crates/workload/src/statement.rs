@@ -7,12 +7,15 @@ use std::sync::Arc;
 use chain::identity::{ChainId, KeyId, OrganisationId};
 use chain::key::SecretKey;
 use chain::statement::{Draft, Mode, Nonce, StatementHeader, payload};
-use invoice::document::Document;
+use invoice::document::{Buyer, Document};
 use ledger::event::{Event, Issue};
 
-use crate::consortium::{Consortium, STATEMENT_KEY};
+use crate::consortium::{Consortium, Enterprise, STATEMENT_KEY};
 use crate::dice::{Dice, Throw};
 use crate::document::Workload;
+
+/// The numbers of documents that are claimable for certain begin here.
+const CLAIMABLE: u64 = 1 << 40;
 
 /// A signed statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +90,30 @@ impl Workload {
         let count = u64::try_from(events).expect("events of a statement are few");
         let events: Vec<String> = self.documents_of(&issuer, number * count, count).map(issue_event).collect();
         signers.sign(&issuer, &self.nonce(number), mode, &events, expires_at)
+    }
+
+    /// The same of documents that enterprises on the ledger bought, all of which platforms may claim; with whose each is.
+    /// Its documents and nonces are apart from those of [`Workload::issue_statement`].
+    pub fn claimable_statement(
+        &self,
+        signers: &Signers,
+        number: u64,
+        events: usize,
+        expires_at: u64,
+    ) -> (Made, Vec<&Enterprise>) {
+        let issuer = self.issuer(number);
+        let count = u64::try_from(events).expect("events of a statement are few");
+        let buyers = &self.consortium.buyers;
+        let sold = (CLAIMABLE + number * count..).zip(self.documents_of(&issuer, CLAIMABLE + number * count, count));
+        let (events, holders): (Vec<String>, Vec<&Enterprise>) = sold
+            .map(|(place, document)| {
+                let rank = usize::try_from(place % u64::try_from(buyers.len()).expect("a count fits 64 bits"));
+                let holder = &buyers[rank.expect("it is less than how many there are")];
+                let buyer = Buyer::Organisation(holder.party.clone());
+                (issue_event(Document { buyer, ..document }), holder)
+            })
+            .unzip();
+        (signers.sign(&issuer, &self.nonce(CLAIMABLE + number), Mode::Each, &events, expires_at), holders)
     }
 
     /// Who signs the statement of that number: large sellers' signers more often.

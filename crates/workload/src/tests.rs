@@ -9,6 +9,7 @@ use invoice::document::{Buyer, Profile};
 use invoice::rate::TaxTreatment;
 use invoice::rules::Rules;
 use ledger::admission::Parsed;
+use ledger::event::Event;
 use ledger::genesis::LedgerGenesis;
 
 use crate::consortium::{Consortium, STATEMENT_KEY, Shape};
@@ -148,5 +149,36 @@ fn statements_are_well_formed_signed_and_apart() {
         assert!(nonces.insert((organisation, statement.header().nonce.clone())));
         assert_eq!(statement.event_count(), 30);
         Parsed::read(&bytes).unwrap();
+    }
+}
+
+#[test]
+fn what_is_claimable_keeps_the_rules_and_has_a_holder_with_platforms() {
+    let workload = workload(13, "2026-11-15");
+    let chain = workload.consortium().genesis(GENESIS_MS, |_| {}).unwrap().chain_id();
+    let signers = Signers::new(workload.consortium(), chain);
+    let mut platforms = BTreeSet::new();
+    for number in 0..20 {
+        let (made, holders) = workload.claimable_statement(&signers, number, 50, 1_800_000_000);
+        let parsed = Parsed::read(&made.bytes).unwrap();
+        assert_eq!((parsed.events().len(), holders.len()), (50, 50));
+        for (event, holder) in parsed.events().iter().zip(holders) {
+            let Event::Issue(issue) = event else { panic!("seed 13: {event:?}") };
+            assert_eq!(issue.document.buyer, Buyer::Organisation(holder.party.clone()));
+            let found = issue.document.validate(&Rules::default(), workload.date());
+            assert!(found.violations.is_empty(), "seed 13, statement {number}: {:?}", found.violations);
+            platforms.extend(holder.agents.iter().cloned());
+        }
+    }
+    assert_eq!(platforms.len(), workload.consortium().platforms().len(), "every platform has something to lock");
+}
+
+#[test]
+fn every_buyer_has_as_many_platforms_as_the_shape_says() {
+    for (claimants, expected) in [(0, 2), (5, 5), (99, 14)] {
+        let consortium = Consortium::new(3, Shape { sellers: 5, buyers: 20, claimants, ..Shape::default() });
+        for buyer in consortium.buyers() {
+            assert_eq!(buyer.agents.iter().collect::<BTreeSet<_>>().len(), expected);
+        }
     }
 }

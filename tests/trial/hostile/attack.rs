@@ -2,7 +2,7 @@
 //!
 //! A crowd never gives up: a connection that the node ended is opened again, from the same address.
 
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -16,10 +16,10 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// How often those who send as much as they can look whether more is taken: often enough to keep every buffer between
 /// the two full, seldom enough to leave the machine to the node.
-const RUSH: Duration = Duration::from_millis(50);
+pub(super) const RUSH: Duration = Duration::from_millis(50);
 
 /// How often those who send little do so.
-const DRIP: Duration = Duration::from_secs(1);
+pub(super) const DRIP: Duration = Duration::from_secs(1);
 
 /// What every connection of an attack does.
 #[derive(Clone, Debug)]
@@ -27,15 +27,26 @@ pub(super) struct Attack {
     /// What it is called.
     pub(super) name: &'static str,
     /// Sent once.
-    first: Vec<u8>,
+    pub(super) first: Vec<u8>,
     /// Sent again and again, as far as the other side takes it.
-    again: Vec<u8>,
+    pub(super) again: Vec<u8>,
     /// How often a connection sends it at most.
-    times_max: u32,
+    pub(super) times_max: u32,
     /// How long a round over all connections takes at least.
-    round: Duration,
-    /// Whether what the node answers is left unread, and the connection kept in spite of it.
-    deaf: bool,
+    pub(super) round: Duration,
+    /// What becomes of what the node says.
+    pub(super) ears: Ears,
+}
+
+/// What becomes of what the node says to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ears {
+    /// Whatever it says ends the attack of that connection.
+    End,
+    /// It is left unread.
+    Deaf,
+    /// It is read and dropped: as one who speaks HTTP/2 must, or it would not see the end.
+    Drop,
 }
 
 /// How large a crowd is.
@@ -74,25 +85,25 @@ impl Attack {
     /// Says nothing at all.
     pub(super) fn idle() -> Self {
         let (first, again) = (Vec::new(), Vec::new());
-        Self { name: "idle", first, again, times_max: 0, round: DRIP, deaf: false }
+        Self { name: "idle", first, again, times_max: 0, round: DRIP, ears: Ears::End }
     }
 
     /// One byte of a request's head a second.
     pub(super) fn slow_heads() -> Self {
         let first = b"GET /v1/status HTTP/1.1\r\nhost: x\r\nx-padding: ".to_vec();
-        Self { name: "slow heads", first, again: b"x".to_vec(), times_max: u32::MAX, round: DRIP, deaf: false }
+        Self { name: "slow heads", first, again: b"x".to_vec(), times_max: u32::MAX, round: DRIP, ears: Ears::End }
     }
 
     /// One byte of a large body a second.
     pub(super) fn drip() -> Self {
         let first = post("content-length: 4000000");
-        Self { name: "slow bodies", first, again: b" ".to_vec(), times_max: u32::MAX, round: DRIP, deaf: false }
+        Self { name: "slow bodies", first, again: b" ".to_vec(), times_max: u32::MAX, round: DRIP, ears: Ears::End }
     }
 
     /// Announces the largest body, and sends half of it.
     pub(super) fn half_sent() -> Self {
         let (first, again) = (post("content-length: 4194304"), vec![b' '; PIECE_BYTES]);
-        Self { name: "half-sent bodies", first, again, times_max: 32, round: RUSH, deaf: false }
+        Self { name: "half-sent bodies", first, again, times_max: 32, round: RUSH, ears: Ears::End }
     }
 
     /// A body without end.
@@ -101,13 +112,13 @@ impl Attack {
         again.resize(again.len() + PIECE_BYTES, b' ');
         again.extend_from_slice(b"\r\n");
         let first = post("transfer-encoding: chunked");
-        Self { name: "endless bodies", first, again, times_max: u32::MAX, round: RUSH, deaf: false }
+        Self { name: "endless bodies", first, again, times_max: u32::MAX, round: RUSH, ears: Ears::End }
     }
 
     /// Asks for much, and reads nothing.
     pub(super) fn deaf() -> Self {
         let again = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(16);
-        Self { name: "never reads", first: Vec::new(), again, times_max: u32::MAX, round: RUSH, deaf: true }
+        Self { name: "never reads", first: Vec::new(), again, times_max: u32::MAX, round: RUSH, ears: Ears::Deaf }
     }
 
     /// Attacks for as long as it goes on.
@@ -172,11 +183,7 @@ impl Connection {
 
     /// Sends what the other side takes. An error says that it has ended the connection.
     fn round(&mut self, attack: &Attack, sent: &mut u64) -> io::Result<()> {
-        match self.stream.peek(&mut [0]) {
-            Ok(bytes) if bytes == 0 || !attack.deaf => return Err(ErrorKind::ConnectionAborted.into()),
-            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
-            Ok(_) | Err(_) => {}
-        }
+        self.hear(attack.ears)?;
         if !self.push(&attack.first, true, sent)? {
             return Ok(());
         }
@@ -191,6 +198,23 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Hears what the node says. An error says that the connection is over.
+    fn hear(&mut self, ears: Ears) -> io::Result<()> {
+        let mut buffer = [0; 4 * 1024];
+        loop {
+            let heard = match ears {
+                Ears::Drop => self.stream.read(&mut buffer),
+                Ears::End | Ears::Deaf => self.stream.peek(&mut buffer[..1]),
+            };
+            match heard {
+                Ok(bytes) if bytes == 0 || ears == Ears::End => return Err(ErrorKind::ConnectionAborted.into()),
+                Ok(_) if ears == Ears::Drop => {}
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+                Ok(_) | Err(_) => return Ok(()),
+            }
+        }
     }
 
     /// Goes on sending; says whether all of it was taken.

@@ -7,8 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chain::statement::Mode;
+use client::Error;
+use client::messages::ListInvoicesRequest;
 use serde_json::{Value, json};
 
+use crate::platform::Platform;
 use crate::trial::client::{Client, REQUEST};
 use crate::trial::load::{Came, Meter, Worker};
 use crate::trial::seed::Seed;
@@ -87,19 +90,21 @@ pub(super) struct Honest {
     /// What they count together.
     pub(super) meter: Meter,
     readers: usize,
+    /// Reads over gRPC.
+    platform: Platform,
 }
 
 impl Honest {
-    /// So many of each kind.
-    pub(super) fn new(writers: usize, readers: usize, seed: &Seed) -> Self {
+    /// So many of each kind, and one over gRPC.
+    pub(super) fn new(writers: usize, readers: usize, platform: Platform, seed: &Seed) -> Self {
         let writers = (0..writers).map(|number| Worker::new(number, seed)).collect();
-        Self { writers, meter: Meter::default(), readers }
+        Self { writers, meter: Meter::default(), readers, platform }
     }
 
     /// Goes on while something else does.
     pub(super) fn meanwhile<T>(&mut self, client: &Client, goes_on: impl FnOnce() -> T) -> (Served, T) {
         let going = AtomicBool::new(true);
-        let (meter, readers) = (&self.meter, self.readers);
+        let (meter, readers, platform) = (&self.meter, self.readers, &self.platform);
         let writers = &mut self.writers;
         thread::scope(|scope| {
             let going = &going;
@@ -108,7 +113,9 @@ impl Honest {
                 scope.spawn(move || write(worker, &client, meter, going))
             });
             let reading = (0..readers).map(|number| scope.spawn(move || read(client, number, going)));
-            let threads: Vec<_> = writing.collect::<Vec<_>>().into_iter().chain(reading.collect::<Vec<_>>()).collect();
+            let mut threads: Vec<_> =
+                writing.collect::<Vec<_>>().into_iter().chain(reading.collect::<Vec<_>>()).collect();
+            threads.push(scope.spawn(|| list(platform, going)));
             let came_out = goes_on();
             going.store(false, Ordering::SeqCst);
             let served = threads.into_iter().map(|thread| thread.join().expect("the honest do not panic"));
@@ -149,6 +156,23 @@ fn read(client: &Client, number: usize, going: &AtomicBool) -> Served {
             Ok(answer) if answer.status == 200 || (answer.status, *organisation) == (404, None) => served.took(began),
             Ok(answer) if [429, 503].contains(&answer.status) => served.refused += 1,
             Ok(answer) => served.wrong.push(format!("{path} was answered {}: {}", answer.status, answer.text())),
+        }
+        thread::sleep(PACE);
+    }
+    served
+}
+
+/// Lists invoices over gRPC, on one connection, again by itself when that breaks.
+fn list(platform: &Platform, going: &AtomicBool) -> Served {
+    let mut served = Served::default();
+    while going.load(Ordering::SeqCst) {
+        let began = Instant::now();
+        let mut pages =
+            platform.client.invoices(ListInvoicesRequest { page_size: 20, ..ListInvoicesRequest::default() });
+        match platform.run(pages.next()) {
+            Ok(_) => served.took(began),
+            Err(Error::Unavailable { last, .. }) => served.lose(format!("listing over gRPC: {last:?}")),
+            Err(error) => served.wrong.push(format!("listing over gRPC: {error}: {error:?}")),
         }
         thread::sleep(PACE);
     }

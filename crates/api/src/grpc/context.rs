@@ -23,6 +23,9 @@ use crate::turns::Name;
 /// Which login key the connection was opened with: `<organisation>/<key>`.
 pub(crate) const EINVOICE_KEY: axum::http::HeaderName = axum::http::HeaderName::from_static("einvoice-key");
 
+/// Codes that end a write without a verdict on its statement.
+const OPEN_ENDED: [&str; 2] = ["node.stopping", "internal.fault"];
+
 /// The part of a caller's time that is kept for the answer's way back: a tenth, and no more than this.
 const WAY_BACK_MAX: Duration = Duration::from_millis(100);
 
@@ -51,6 +54,19 @@ impl Context {
         let deadline = self.deadline?;
         let left = deadline.saturating_duration_since(Instant::now());
         Some(deadline - (left / 10).min(WAY_BACK_MAX))
+    }
+}
+
+impl Context {
+    /// What a problem says of the statement that was handed in, when nobody knows any more what becomes of it: a node
+    /// that ends or fails may have it in its mempool, and so may others.
+    pub(crate) fn left_open(&self, problem: Problem) -> Problem {
+        match self.entered.get() {
+            Some(id) if problem.may_still_be_decided().is_none() && OPEN_ENDED.contains(&problem.code()) => {
+                problem.undecided(Some(id.clone()), true)
+            }
+            Some(_) | None => problem,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use super::status;
 use crate::call::{Call, header_value, single};
 use crate::layer::{X_REQUEST_ID, own_id};
 use crate::problem::Problem;
-use crate::server::Endless;
+use crate::server::{Endless, UnderWay};
 use crate::service::Service;
 use crate::shares::Share;
 use crate::tls::PeerKey;
@@ -130,10 +130,19 @@ async fn admitted<S: Store>(state: State<S>, request: Request, next: Next, id: &
         Ok::<_, Problem>(next.run(request).await)
     };
     let mut answered = tokio::time::timeout_at(until, answered).await;
-    drop(share);
-    if follows && let Ok(Ok(response)) = &mut answered {
-        // Subscriptions are counted by the feed.
-        response.extensions_mut().insert(Endless);
+    // A handler that panicked left a problem and no more.
+    if let (Ok(Ok(response)), Some(context)) = (&mut answered, entered.get())
+        && let Some(problem) = response.extensions_mut().remove::<Problem>()
+    {
+        response.extensions_mut().insert(context.left_open(problem));
+    }
+    if let Ok(Ok(response)) = &mut answered {
+        // Subscriptions are counted by the feed, other calls until their answer was taken.
+        if follows {
+            response.extensions_mut().insert(Endless);
+        } else {
+            response.extensions_mut().insert(UnderWay(Arc::new(share)));
+        }
     }
     answered.unwrap_or_else(|_| Err(overdue(asked.is_some_and(|asked| asked <= longest), entered.get())))
 }

@@ -1,5 +1,6 @@
 //! The service for whoever signs statements of any kind and reads invoices.
 
+use chain::hash::StatementId;
 use chain::statement::Mode;
 use replica::port::Store;
 use serde_json::value::RawValue;
@@ -7,9 +8,9 @@ use tonic::{Request, Response, Status};
 use wire::generated::get_receipt_request::Of;
 use wire::generated::ledger_service_server::LedgerService;
 use wire::generated::{
-    GetInvoiceRequest, GetInvoiceResponse, GetReceiptRequest, GetReceiptResponse, ListInvoicesRequest,
-    ListInvoicesResponse, PrepareRequest, PrepareResponse, StatementMode, SubmitRequest, SubmitResponse,
-    SubscribeRequest,
+    GetInvoiceRequest, GetInvoiceResponse, GetReceiptRequest, GetReceiptResponse, GetStatementRequest,
+    GetStatementResponse, ListInvoicesRequest, ListInvoicesResponse, PrepareRequest, PrepareResponse, StatementMode,
+    StatementResult, SubmitRequest, SubmitResponse, SubscribeRequest,
 };
 
 use super::events::{required, wrong};
@@ -19,10 +20,13 @@ use super::writes::{Form, Purpose, Writing};
 use super::{Handlers, convert, events};
 use crate::access::parse_id;
 use crate::attachments::ATTACHMENTS_MAX;
+use crate::auth::Caller;
 use crate::drafting::{check_count, prepared};
+use crate::finality::Verdict;
 use crate::invoice_state::Documents;
 use crate::listing::Filter;
-use crate::problem::Problem;
+use crate::problem::{Problem, cut};
+use crate::service::Service;
 
 /// Bytes of a page of invoices after which it ends early: clients take 4 MiB when nothing else is said.
 const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -76,6 +80,18 @@ impl<S: Store> LedgerService for Handlers<S> {
         };
         let result = Some(self.write(request, read).await?);
         Ok(Response::new(SubmitResponse { result }))
+    }
+
+    async fn get_statement(
+        &self,
+        request: Request<GetStatementRequest>,
+    ) -> Result<Response<GetStatementResponse>, Status> {
+        self.read(request, |service, caller, message| {
+            let id = message.statement_id.parse();
+            let id = id.map_err(|_| wrong("/statement_id", "64 hexadecimal digits", cut(message.statement_id)))?;
+            Ok(GetStatementResponse { result: Some(became(service, caller, &id)?) })
+        })
+        .await
     }
 
     async fn get_invoice(&self, request: Request<GetInvoiceRequest>) -> Result<Response<GetInvoiceResponse>, Status> {
@@ -143,5 +159,29 @@ impl<S: Store> LedgerService for Handlers<S> {
             Ok(GetReceiptResponse { receipt: service.receipt_json(leaf)? })
         })
         .await
+    }
+}
+
+/// What became of a statement, for whoever signed it or sees everything.
+fn became<S: Store>(service: &Service<S>, caller: &Caller, id: &StatementId) -> Result<StatementResult, Problem> {
+    let unknown = || Problem::new("statement.unknown");
+    let Some(decided) = service.decided_statement(id)? else {
+        if service.app.finality.is_expected(id) {
+            return Ok(convert::pending(id.to_string()));
+        }
+        return match service.app.finality.dropped_verdict(id) {
+            Some(Verdict::Rejected(rejection)) => Err((*rejection).into()),
+            // It is on the ledger, so this goes no deeper.
+            Some(Verdict::Repeated(first)) if first != *id => became(service, caller, &first),
+            Some(Verdict::Quarantined) => Err(Problem::new("statement.quarantined")),
+            Some(Verdict::Repeated(_) | Verdict::Decided | Verdict::Fault) | None => Err(unknown()),
+        };
+    };
+    if !caller.sees_everything() && *caller.id() != decided.organisation {
+        return Err(unknown());
+    }
+    match service.wholly_refused(&decided)? {
+        Some(problem) => Err(problem),
+        None => Ok(convert::decided(&decided, false)),
     }
 }

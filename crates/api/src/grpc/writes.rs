@@ -78,7 +78,7 @@ impl<S: Store> Handlers<S> {
             let (statement, attachments) = self.service.run(&caller.name(), form).await?;
             self.submit(&context, &caller.name(), statement, attachments).await
         };
-        written.await.map_err(|problem| status::of(&problem, &context.id))
+        written.await.map_err(|problem| status::of(&context.left_open(problem), &context.id))
     }
 
     /// Submits a statement and waits for what becomes of it, no longer than the caller does.

@@ -36,13 +36,17 @@ pub(crate) struct What {
     /// How many enterprises on the ledger buy.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) buyers: u32,
+    /// How many of the 14 platforms each of them has given a mandate.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=14))]
+    pub(crate) claimants: u8,
 }
 
 impl What {
     /// The consortium.
     pub(crate) fn consortium(&self) -> anyhow::Result<Arc<Consortium>> {
         let count = |count: u32| usize::try_from(count).context("count organisations");
-        let shape = Shape { sellers: count(self.sellers)?, buyers: count(self.buyers)?, ..Shape::default() };
+        let (sellers, buyers, claimants) = (count(self.sellers)?, count(self.buyers)?, usize::from(self.claimants));
+        let shape = Shape { sellers, buyers, claimants, ..Shape::default() };
         Ok(Arc::new(Consortium::new(self.seed, shape)))
     }
 }
@@ -93,6 +97,15 @@ pub(crate) struct Args {
     /// Make the directory of the consortium's one node: genesis, keys and configuration, ready for `start`.
     #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["genesis", "genesis_out"])]
     consortium_out: Option<PathBuf>,
+    /// With --consortium-out, the port of the first node's REST door; the others' follow.
+    #[arg(long, value_name = "PORT", requires = "consortium_out", default_value_t = Ports::default().http)]
+    http_port: u16,
+    /// With --consortium-out, the port of the first node's gRPC door; the others' follow. No such door when absent.
+    #[arg(long, value_name = "PORT", requires = "consortium_out")]
+    grpc_port: Option<u16>,
+    /// With --consortium-out, the port of the first node's peer door; the others' follow.
+    #[arg(long, value_name = "PORT", requires = "consortium_out", default_value_t = Ports::default().peers)]
+    peer_port: u16,
     /// How many agencies of the genesis run a validator.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
     validators: u8,
@@ -180,7 +193,8 @@ fn genesis(args: &Args, consortium: &Consortium) -> Result<Option<Genesis>, Fail
         files::create_public(path, &genesis.to_bytes()).or_exit(Exit::Usage)?;
     }
     if let Some(directory) = &args.consortium_out {
-        node_directory(directory, consortium, &genesis)
+        let ports = Ports { http: args.http_port, grpc: args.grpc_port, peers: args.peer_port };
+        node_directory(directory, consortium, &genesis, ports)
             .with_context(|| format!("make a node in {}", directory.display()))
             .or_exit(Exit::Usage)?;
     }
@@ -197,7 +211,7 @@ pub(crate) fn must_be_of(consortium: &Consortium, genesis: &Genesis) -> anyhow::
 }
 
 /// Everything that `start` needs, and the keys of everybody who has some; the genesis last.
-fn node_directory(directory: &Path, consortium: &Consortium, genesis: &Genesis) -> anyhow::Result<()> {
+fn node_directory(directory: &Path, consortium: &Consortium, genesis: &Genesis, ports: Ports) -> anyhow::Result<()> {
     if directory.join("genesis.json").exists() {
         return Err(anyhow!("there is one already"));
     }
@@ -228,7 +242,7 @@ fn node_directory(directory: &Path, consortium: &Consortium, genesis: &Genesis) 
             let id = format!("{}-1", crate::keys::name(purpose));
             create(&keys.join(format!("{id}.json")), agency, &id, purpose)?;
         }
-        let toml = node_toml(Ports::default(), &all_seats, all_seats.len(), place);
+        let toml = node_toml(ports, &all_seats, all_seats.len(), place);
         files::create_public(&home.join("node.toml"), toml.as_bytes())?;
     }
     for organisation in consortium.keyed() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Talking, run};
+use crate::support::{Talking, free_ports, run};
 
 /// What every run here draws from.
 const SMALL: [&str; 6] = ["--seed", "7", "--sellers", "50", "--buyers", "20"];
@@ -67,18 +67,27 @@ fn an_embedded_node_is_measured_and_its_index_built_again() {
     assert!(number(&report, "/commit/count") > 0);
 }
 
+/// A node that serves the small consortium, and its REST and gRPC doors.
+fn serving(home: &Path) -> (Talking, [String; 2]) {
+    let text = |path: &Path| path.to_str().expect("the path is text").to_owned();
+    run(["generate", "--count", "0", "--consortium-out", &text(home)].into_iter().chain(SMALL)).ended(0);
+    let (config, rest) = (text(&home.join("node.toml")), free_ports(2));
+    let grpc = rest + 1;
+    let settings = format!(
+        "[node]\nid = \"tax-bureau-1\"\n[http]\nlisten = \"127.0.0.1:{rest}\"\n\
+         subscriptions-an-organisation-max = 25\n[grpc]\nlisten = \"127.0.0.1:{grpc}\"\n\
+         [telemetry]\nfilter = \"warn\"\n"
+    );
+    std::fs::write(&config, settings).expect("the directory can be written");
+    let mut node = Talking::start(["start", "--config", &config]);
+    node.until("the node serves");
+    (node, [rest, grpc].map(|port| format!("http://127.0.0.1:{port}")))
+}
+
 #[test]
 fn a_running_node_is_measured_over_rest() {
     let directory = tempfile::tempdir().unwrap();
-    let home = directory.path().join("node");
-    let text = |path: &Path| path.to_str().unwrap().to_owned();
-    run(["generate", "--count", "0", "--consortium-out", &text(&home)].into_iter().chain(SMALL)).ended(0);
-    let config = text(&home.join("node.toml"));
-    std::fs::write(&config, "[node]\nid = \"tax-bureau-1\"\n[http]\nlisten = \"127.0.0.1:0\"\n").unwrap();
-    let mut node = Talking::start(["start", "--config", &config]);
-    let line = node.until("the node serves");
-    let served: Value = serde_json::from_str(&line).unwrap();
-    let url = format!("http://{}", served["address"].as_str().unwrap());
+    let (node, [url, _]) = serving(&directory.path().join("node"));
     let writes =
         ["--url", &url, "--events", "60", "--warm-up", "10", "--clients", "4", "--reads", "50", "--rate", "500"];
     let report = bench(&writes);
@@ -87,5 +96,38 @@ fn a_running_node_is_measured_over_rest() {
     // Another seed's keys are not on this ledger.
     let other = ["bench", "--url", &url, "--seed", "8", "--sellers", "50", "--events", "2", "--warm-up", "1"];
     assert!(run(other).ended(3).stdout.contains("statement.signature"));
+    assert!(node.stop().success());
+}
+
+#[test]
+fn a_running_node_is_measured_over_grpc() {
+    let directory = tempfile::tempdir().unwrap();
+    let (node, [rest, grpc]) = serving(&directory.path().join("node"));
+    let pid = node.id().to_string();
+    let doors = ["--url", &rest, "--grpc-url", &grpc, "--pid", &pid, "--warm-up", "10", "--clients", "8"];
+    let loaded = |kind: &str, arguments: &[&str]| {
+        let all: Vec<&str> = doors.iter().copied().chain(["--grpc", kind]).chain(arguments.iter().copied()).collect();
+        let report = bench(&all);
+        assert_eq!(number(&report, "/failed"), 0, "{report}");
+        assert_eq!(report["mode"], format!("grpc {kind}"));
+        assert!(number(&report, "/resident_bytes_max") > 0 && report["cpu_us_per_event"].is_u64(), "{report}");
+        report
+    };
+    let verified = loaded("verify", &["--events", "200"]);
+    assert_eq!((number(&verified, "/events"), number(&verified, "/answer/count")), (200, 200), "{verified}");
+    let verified = loaded("batch-verify", &["--events", "1000", "--batch", "100"]);
+    assert_eq!((number(&verified, "/events"), number(&verified, "/answer/count")), (1_000, 10), "{verified}");
+    let locked = loaded("lock", &["--events", "150", "--rate", "300"]);
+    assert_eq!((number(&locked, "/events"), number(&locked, "/finality/count")), (150, 150), "{locked}");
+    // More than one organisation may have when nothing is configured.
+    let followed = loaded("subscribe", &["--events", "40", "--rate", "40", "--subscribers", "123"]);
+    let following = |what: &str| number(&followed, &format!("/following/{what}"));
+    assert_eq!((following("subscribers"), following("arrived")), (123, 123 * 40), "{followed}");
+    assert_eq!((following("missed"), following("twice"), following("from_block/count")), (0, 0, 123 * 40));
+    let too_many = ["bench", "--url", &rest, "--grpc-url", &grpc, "--grpc", "subscribe", "--subscribers", "130"];
+    let refused = run(too_many.into_iter().chain(SMALL).chain(["--events", "1"])).ended(3);
+    assert!(refused.stderr.contains("subscriptions"), "{}", refused.stderr);
+    let unmatched = ["bench", "--url", &rest, "--grpc-url", &grpc, "--grpc-url", &grpc, "--grpc", "verify"];
+    assert!(run(unmatched).ended(2).stderr.contains("a --grpc-url for each"));
     assert!(node.stop().success());
 }

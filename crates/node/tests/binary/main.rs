@@ -11,6 +11,7 @@ mod load;
 mod operators;
 mod platforms;
 mod readme;
+mod secure;
 mod support;
 mod together;
 mod webhooks;

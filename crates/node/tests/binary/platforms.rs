@@ -139,6 +139,49 @@ fn a_token_that_has_expired_is_made_anew() {
 }
 
 #[test]
+fn what_became_of_a_statement_is_told_when_it_has_expired_since() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = DevNode::start(&directory.path().join("dev"));
+    let invoice = node.issued("GRPC-4");
+    let ahead = Arc::new(AtomicI64::new(0));
+    let platform = |who: &str| {
+        let key = std::fs::read(node.text(&format!("/keys/{who}/login"))).unwrap();
+        let login = Login::Tokens(Key::from_json(&key, Purpose::Login).unwrap());
+        let mut options = Options::new(node.nodes(), login);
+        let (machine, clock) = (Arc::clone(&options.clock), Arc::clone(&ahead));
+        options.clock = Arc::new(move || machine() + clock.load(Ordering::SeqCst));
+        Platform::connect_with(options)
+    };
+    let names = ["demo-platform-a", "demo-platform-b"];
+    let [winner, loser] = names.map(platform);
+    let sign = |platform: &Platform, who: &str| {
+        let signer = node.signer(who).with_lifetime_s(600);
+        platform.client.sign(&signer, &Event::Lock(lock(&invoice, "c"))).unwrap()
+    };
+    let [won, lost] = [sign(&winner, names[0]), sign(&loser, names[1])];
+    let unsent = sign(&loser, names[1]);
+    let locked = winner.decide(&won).unwrap();
+    let refused = loser.decide(&lost).unwrap_err();
+    let url = format!("{}/v1/dev/clock", node.url());
+    ureq::post(url).send_json(json!({"advance_ms": 3_600_000})).unwrap();
+    ahead.fetch_add(3_600_000, Ordering::SeqCst);
+
+    let again = winner.decide(&won).unwrap();
+    assert_eq!((again.outcomes, again.height, again.fresh), (locked.outcomes.clone(), locked.height, false));
+    let refused_again = loser.decide(&lost).unwrap_err();
+    assert_eq!(refused_again.code(), Some("reimbursement.already-locked"));
+    let [holder, other] = [&refused, &refused_again].map(|error| error.refused().unwrap().standing().cloned());
+    assert_eq!(holder, other);
+    assert_eq!(loser.decide(&unsent).unwrap_err().code(), Some("statement.expired"));
+    // It is its author's business, and of those who see everything.
+    let ask = |platform: &Platform| platform.run(platform.client.statement(won.id()));
+    assert_eq!(ask(&winner).unwrap().unwrap().outcomes, locked.outcomes);
+    assert_eq!(ask(&platform("demo-auditor")).unwrap().unwrap().statement, won.id());
+    assert_eq!(ask(&loser).unwrap_err().code(), Some("statement.unknown"));
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
 fn a_receipt_that_does_not_prove_what_was_asked_for_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let node = DevNode::start(&directory.path().join("dev"));

@@ -80,6 +80,11 @@ impl Talking {
         panic!("it ended without saying {text:?}:\n{}", talk.join("\n"));
     }
 
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal, such as `STOP`.
     pub(crate) fn signal(&self, name: &str) {
         signal(name, &self.child);

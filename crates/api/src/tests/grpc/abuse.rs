@@ -3,12 +3,16 @@
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 
+use axum::body::Bytes;
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tonic::Code;
-use wire::generated::{GetClaimRequest, VerifyRequest, verify_request};
+use wire::generated::{GetClaimRequest, ListInvoicesRequest, VerifyRequest, verify_request};
 
-use super::client::{Client, Refused, path, runtime};
+use super::client::{Client, Refused, path, runtime, with_token};
 use super::raw::{Raw, framed};
 use crate::tests::client::{connect, send};
+use crate::tests::events::many;
 use crate::tests::node::{Node, Setup};
 use crate::tests::server::eventually;
 use crate::{GrpcOptions, Options};
@@ -103,6 +107,44 @@ fn who_calls_too_often_or_too_much_at_once_is_told_when_to_come_back() {
     let refused = told.unwrap();
     assert_eq!(refused.short(), (Code::ResourceExhausted, "organisation.rate"));
     assert!(refused.retry.is_some_and(|retry| retry.as_secs() >= 1));
+}
+
+#[test]
+fn answers_that_nobody_takes_count_as_calls_under_way() {
+    let grpc = GrpcOptions { calls_an_organisation_max: 2, ..GrpcOptions::default() };
+    let node = with(Options { grpc, ..Options::default() });
+    let (token, client) = (node.bearer("shop"), Client::new(&node));
+    many(&node, "large", 500);
+    // Some hundred KiB.
+    let list = ListInvoicesRequest { page_size: 500, ..ListInvoicesRequest::default() };
+    let message = framed(&wire::encode_message(&list));
+    let ask = || client.run(client.ledger().list_invoices(with_token(list.clone(), &token)));
+    assert_eq!(ask().unwrap().invoices.len(), 500, "whole, in pieces");
+    for window in [0, 1, 20_000] {
+        let unread = client.runtime.block_on(async {
+            let stream = tokio::net::TcpStream::connect(node.grpc_address).await.unwrap();
+            let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+            // So much of each answer, and nothing more.
+            builder.initial_stream_window_size(window);
+            let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            let mut unread = Vec::new();
+            for _ in 0..2 {
+                let request = hyper::Request::post("http://door/einvoice.v1.LedgerService/ListInvoices")
+                    .header("content-type", "application/grpc")
+                    .header("te", "trailers")
+                    .header("authorization", &token)
+                    .body(Full::new(Bytes::from(message.clone())))
+                    .unwrap();
+                unread.push(sender.send_request(request).await.unwrap());
+            }
+            unread
+        });
+        let refused = ask().unwrap_err();
+        assert_eq!(refused.short(), (Code::ResourceExhausted, "organisation.calls-full"), "{window}");
+        drop(unread);
+        eventually(|| ask().is_ok());
+    }
 }
 
 #[test]

@@ -52,6 +52,34 @@ fn a_deadline_before_the_block_says_that_the_statement_may_still_be_decided() {
 }
 
 #[test]
+fn a_node_that_fails_with_a_statement_in_hand_says_that_it_may_still_be_decided() {
+    let node = Node::start();
+    let invoice = node.issue("A1");
+    let (runtime, token) = (runtime(), node.bearer("platform-a"));
+    let message = signed_lock(&node, &invoice, "n");
+    let held = node.hold_blocks();
+    let call = || {
+        runtime.block_on(async {
+            let mut raw = Raw::connect(node.grpc_address).await;
+            raw.call(&path("Lock"), &[("authorization", token.as_str())], &message).await
+        })
+    };
+    let failed = std::thread::scope(|scope| {
+        let call = scope.spawn(call);
+        eventually(|| node.app.mempool.len() == 1);
+        node.app.finality.fault();
+        call.join().unwrap().unwrap_err()
+    });
+    assert_eq!(failed.short(), (Code::Unavailable, "node.stopping"));
+    let undecided = failed.undecided.unwrap();
+    assert!(undecided.may_still_be_decided);
+    let id: StatementId = undecided.statement_id.parse().unwrap();
+    // And so it is.
+    drop(held);
+    eventually(|| node.query.statement(&id).unwrap().is_some());
+}
+
+#[test]
 fn a_deadline_that_has_passed_leaves_nothing_behind() {
     let node = Node::start();
     let invoice = node.issue("A1");

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use tonic::transport::Channel;
 use tonic::{Code, Streaming};
 use wire::generated::event_outcome::Record;
+use wire::generated::ledger_service_client::LedgerServiceClient;
 use wire::generated::{SubscribeRequest, SubscribeResponse};
 
 use super::client::{Client, Refused};
-use crate::tests::node::Node;
+use crate::Options;
+use crate::tests::events::many;
+use crate::tests::node::{Node, Setup};
 
 /// The next message; a test fails and does not hang.
 async fn next(stream: &mut Streaming<SubscribeResponse>) -> Result<SubscribeResponse, Refused> {
@@ -72,4 +76,89 @@ fn what_cannot_be_followed_is_refused_at_once() {
     assert_eq!(refused(login(invoice)).short(), (Code::NotFound, "invoice.unknown"));
     let organisation = SubscribeRequest { organisation: "shop".to_owned(), ..from("") };
     assert_eq!(refused(login(organisation)).short(), (Code::NotFound, "organisation.unknown"));
+}
+
+#[test]
+fn a_deadline_ends_a_stream_and_leaves_a_cursor_to_go_on_from() {
+    let node = Node::start();
+    let client = Client::new(&node);
+    let mut request = client.login("platform-a", from("start"));
+    // By the header alone: the client itself keeps no time.
+    request.metadata_mut().insert("grpc-timeout", "700m".parse().unwrap());
+    node.issue("A1");
+    let begun = std::time::Instant::now();
+    let (cursor, seen, ended) = client.runtime.block_on(async {
+        let mut stream = client.ledger().subscribe(request).await.unwrap().into_inner();
+        let (mut cursor, mut seen) = (String::new(), 0);
+        loop {
+            match next(&mut stream).await {
+                Ok(message) => (cursor, seen) = (message.cursor, seen + usize::from(message.event.is_some())),
+                Err(ended) => return (cursor, seen, ended),
+            }
+        }
+    });
+    assert_eq!(ended.short(), (Code::DeadlineExceeded, "request.deadline"));
+    assert!(ended.undecided.is_none(), "nothing was written");
+    assert!(begun.elapsed() >= Duration::from_millis(600), "{:?}", begun.elapsed());
+    assert_eq!(seen, 1);
+    let second = node.issue("A2");
+    let mut stream = client.runtime.block_on(client.ledger().subscribe(client.login("platform-a", from(&cursor))));
+    let stream = stream.as_mut().unwrap().get_mut();
+    let subject = client.runtime.block_on(async {
+        loop {
+            if let Some(event) = next(stream).await.unwrap().event {
+                return event.outcome.unwrap().subject;
+            }
+        }
+    });
+    assert_eq!(subject, second);
+    // It holds neither a place among those who follow nor one among the calls.
+    let metrics = || crate::tests::client::send(node.address, "GET", "/metrics", &[], b"").text();
+    assert!(metrics().contains("einvoice_api_subscriptions 1\n"), "{}", metrics());
+}
+
+#[test]
+fn one_who_reads_too_slowly_over_grpc_is_sent_away_and_loses_nothing() {
+    const ROUNDS: usize = 8;
+    let options = Options { subscription_lag_events_max: 500, verifications_a_minute: 1_000, ..Options::default() };
+    let node = Node::start_with(Setup { options, ..Setup::default() });
+    let client = Client::new(&node);
+    let slow = client.runtime.block_on(async {
+        // It takes little beforehand.
+        let endpoint = Channel::from_shared(format!("http://{}", node.grpc_address)).unwrap();
+        let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+        LedgerServiceClient::new(endpoint.connect().await.unwrap())
+    });
+    let subscribe = |mut to: LedgerServiceClient<Channel>, after: &str| {
+        let request = client.login("shop", from(after));
+        client.runtime.block_on(async move { to.subscribe(request).await.unwrap().into_inner() })
+    };
+    let (mut late, mut quick) = (subscribe(slow, ""), subscribe(client.ledger(), ""));
+    let leaf = |message: &SubscribeResponse| message.event.as_ref().map(|event| event.outcome.clone().unwrap().subject);
+    for round in 0..ROUNDS {
+        many(&node, &format!("round-{round}"), 1_000);
+        let mut seen = 0;
+        while seen < 1_000 {
+            let message = client.runtime.block_on(next(&mut quick)).expect("nobody else is slowed");
+            seen += usize::from(message.event.is_some());
+        }
+    }
+    let (mut subjects, mut cursor) = (Vec::new(), String::new());
+    let ended = loop {
+        match client.runtime.block_on(next(&mut late)) {
+            Ok(message) => {
+                subjects.extend(leaf(&message));
+                cursor = message.cursor;
+            }
+            Err(ended) => break ended,
+        }
+        assert!(subjects.len() < ROUNDS * 1_000, "what is kept for it on the way is less than all");
+    };
+    assert_eq!(ended.short(), (Code::Unavailable, "events.lagging"));
+    let mut again = subscribe(client.ledger(), &cursor);
+    while subjects.len() < ROUNDS * 1_000 {
+        subjects.extend(leaf(&client.runtime.block_on(next(&mut again)).unwrap()));
+    }
+    let all: std::collections::BTreeSet<&String> = subjects.iter().collect();
+    assert_eq!((all.len(), subjects.len()), (ROUNDS * 1_000, ROUNDS * 1_000), "each once");
 }

@@ -47,6 +47,17 @@ impl Watched {
     }
 }
 
+/// CPU time of all these processes, microseconds; none when there are none, or one cannot be looked at.
+pub(super) fn cpu_us(watched: &[Watched]) -> Option<u64> {
+    let each: Option<Vec<u64>> = watched.iter().map(|watched| watched.cpu_us()).collect();
+    each.filter(|each| !each.is_empty()).map(|each| each.iter().sum())
+}
+
+/// CPU time of these processes since an earlier look, microseconds.
+pub(super) fn since(watched: &[Watched], before: Option<u64>) -> Option<u64> {
+    cpu_us(watched).zip(before).map(|(after, before)| after.saturating_sub(before))
+}
+
 /// Looks at a process's memory from time to time, for its peak.
 #[derive(Debug)]
 pub(super) struct Peak {

@@ -1,11 +1,13 @@
 //! `einvoice bench`: loads a node and says what it can do.
 //!
 //! Without `--url` the node is in this process: its real store, driver and mempool, without the REST door. With `--url` it
-//! is a running one, loaded over HTTP/1.1 connections that are kept alive. Everything is signed before the clock starts,
-//! and waits in a file, so that neither signing nor keeping it counts as the node's.
+//! is a running one, loaded over HTTP/1.1 connections that are kept alive, or with `--grpc` by the client for platforms.
+//! Everything is signed before the clock starts, and waits in a file, so that neither signing nor keeping it counts as
+//! the node's.
 
 mod commits;
 mod embedded;
+mod grpc;
 mod http;
 mod machine;
 mod recorder;
@@ -39,7 +41,14 @@ use supply::Supply;
     einvoice bench --events 200000                                  as fast as it goes, one event a statement\n  \
     einvoice bench --events 1000000 --events-per-statement 100 --rebuild\n  \
     einvoice bench --url http://127.0.0.1:8080 --rate 500 --seconds 60 --clients 64 --pid $(pidof einvoice)\n  \
-    einvoice bench --url http://127.0.0.1:8080 --events 1000 --reads 100000")]
+    einvoice bench --url http://127.0.0.1:8080 --events 1000 --reads 100000\n\n\
+    The gRPC door, with a generated consortium that has one (einvoice generate --grpc-port 9090 …):\n  \
+    DOORS='--url http://127.0.0.1:8080 --grpc-url http://127.0.0.1:9090'\n  \
+    einvoice bench $DOORS --grpc verify --events 200000\n  \
+    einvoice bench $DOORS --grpc batch-verify --batch 500 --events 1000000 --clients 8\n  \
+    einvoice bench $DOORS --grpc lock --rate 1000 --seconds 30 --clients 512\n  \
+    einvoice bench $DOORS --grpc subscribe --subscribers 1000 --rate 10 --seconds 30\n    \
+    … of a node that allows it: --set http.subscriptions-max=1000 --set http.subscriptions-an-organisation-max=200")]
 pub(crate) struct Args {
     #[command(flatten)]
     what: What,
@@ -53,6 +62,8 @@ pub(crate) struct Args {
     /// The process of a local node, or of several, to see their CPU and the most memory that one takes.
     #[arg(long, requires = "url")]
     pid: Vec<u32>,
+    #[command(flatten)]
+    grpc: grpc::Options,
     /// Events in all, the warm-up not counted; rate × seconds when absent.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     events: Option<u64>,
@@ -113,10 +124,7 @@ struct Load {
 impl Load {
     /// Signs everything for a chain.
     fn prepare(args: &Args, consortium: Arc<Consortium>, chain: ChainId, output: &Output) -> Result<Self, Failure> {
-        let now_ms = clock::machine_ms();
-        let date = Date::from_unix_ms(now_ms).context("read the machine's clock")?;
-        let run = args.run.clone().unwrap_or_else(|| format!("b{now_ms:x}"));
-        let workload = Workload::new(Arc::clone(&consortium), &run, date).or_exit(Exit::Usage)?;
+        let workload = workload(args, Arc::clone(&consortium)).or_exit(Exit::Usage)?;
         let signers = Signers::new(&consortium, chain);
         let (events, first) = (usize::from(args.events_per_statement), args.warm_up_statements());
         let bar = output.progress("signing statements", Some(first + args.statements()), false);
@@ -126,6 +134,14 @@ impl Load {
         bar.finish_and_clear();
         Ok(Self { consortium, supply, warm_up })
     }
+}
+
+/// The documents of a run, of today.
+fn workload(args: &Args, consortium: Arc<Consortium>) -> anyhow::Result<Workload> {
+    let now_ms = clock::machine_ms();
+    let date = Date::from_unix_ms(now_ms).context("read the machine's clock")?;
+    let run = args.run.clone().unwrap_or_else(|| format!("b{now_ms:x}"));
+    Ok(Workload::new(consortium, &run, date)?)
 }
 
 /// When the next statement is due.
@@ -155,7 +171,11 @@ impl Pace {
 
 /// Measures.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let report: Report = if args.url.is_empty() { embedded::run(args, output)? } else { rest::run(args, output)? };
+    let report: Report = match args.grpc.kind {
+        Some(kind) => grpc::run(args, kind, output)?,
+        None if args.url.is_empty() => embedded::run(args, output)?,
+        None => rest::run(args, output)?,
+    };
     output.data(&report)?;
     Ok(if report.failed == 0 { Exit::Done } else { Exit::Refused })
 }

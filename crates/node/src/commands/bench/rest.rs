@@ -16,7 +16,7 @@ use workload::Consortium;
 use workload::consortium::{AUDITOR, LOGIN_KEY};
 
 use super::http::Connection;
-use super::machine::{Peak, Watched, disk_bytes};
+use super::machine::{Peak, Watched, cpu_us, disk_bytes, since};
 use super::recorder::Recorder;
 use super::report::{Reading, Report};
 use super::supply::Supply;
@@ -31,11 +31,15 @@ const CLIENTS: usize = 64;
 const TOKEN_S: u64 = 3_600;
 
 /// The node under load.
-struct Target {
-    address: SocketAddr,
-    chain: ChainId,
-    node: String,
-    log_size: u64,
+pub(super) struct Target {
+    /// Its REST door.
+    pub(super) address: SocketAddr,
+    /// Its chain.
+    pub(super) chain: ChainId,
+    /// Its id.
+    pub(super) node: String,
+    /// How large its log is.
+    pub(super) log_size: u64,
 }
 
 /// Measures a running node.
@@ -69,26 +73,16 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// CPU time of all these processes, microseconds; none when there are none, or one cannot be looked at.
-fn cpu_us(watched: &[Watched]) -> Option<u64> {
-    let each: Option<Vec<u64>> = watched.iter().map(|watched| watched.cpu_us()).collect();
-    each.filter(|each| !each.is_empty()).map(|each| each.iter().sum())
-}
-
-/// CPU time of these processes since an earlier look, microseconds.
-fn since(watched: &[Watched], before: Option<u64>) -> Option<u64> {
-    cpu_us(watched).zip(before).map(|(after, before)| after.saturating_sub(before))
-}
-
 /// The address of a URL without TLS.
-fn address(url: &str) -> anyhow::Result<SocketAddr> {
+pub(super) fn address(url: &str) -> anyhow::Result<SocketAddr> {
     let rest = url.strip_prefix("http://").ok_or_else(|| anyhow!("load {url}: expected http://<host>:<port>"))?;
     let mut found = rest.trim_end_matches('/').to_socket_addrs().with_context(|| format!("find {url}"))?;
     found.next().ok_or_else(|| anyhow!("find {url}: it has no address"))
 }
 
 impl Target {
-    async fn find(address: SocketAddr) -> anyhow::Result<Self> {
+    /// Asks the node at a REST door who it is.
+    pub(super) async fn find(address: SocketAddr) -> anyhow::Result<Self> {
         let answer = Connection::open(address).await?.ask("GET /v1/status", "", b"").await?;
         let status: Value = serde_json::from_slice(&answer.body).context("read the node's status")?;
         let text =
