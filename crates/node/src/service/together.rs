@@ -132,12 +132,12 @@ pub(super) async fn start<S: Store>(
     let own =
         key.as_ref().and_then(|key| validators.get(&key.public())).map(|validator| validator.organisation.clone());
     let allowed: std::collections::BTreeSet<_> = listed.keys().copied().collect();
-    let reporter = evidence::reporter(&around, &identity)
-        .map_err(|fault| Failure::new(Exit::Fault, anyhow::Error::new(fault).context("read who may report")))?;
-    let (seen, reports) = match reporter {
-        Some(reporter) => {
+    let reporting =
+        evidence::reporting(&around, &identity, &directory).map_err(|error| Failure::new(Exit::Fault, error))?;
+    let (seen, reports) = match reporting {
+        Some(reporting) => {
             let (seen, reports) = evidence::channel();
-            (Some(seen), Some((reporter, reports)))
+            (Some(seen), Some((reporting, reports)))
         }
         None => (None, None),
     };
@@ -158,8 +158,8 @@ pub(super) async fn start<S: Store>(
         Failure::new(exit, anyhow::Error::new(error).context("start consensus"))
     })?;
     tokio::spawn(take_in(shared, around.clone(), Arc::clone(&consensus)));
-    if let Some((reporter, reports)) = reports {
-        tokio::spawn(evidence::report(reporter, reports, Arc::clone(&around.clock), Arc::clone(&consensus)));
+    if let Some((reporting, reports)) = reports {
+        tokio::spawn(evidence::report(reporting, reports, Arc::clone(&around.clock), Arc::clone(&consensus)));
     }
     let look = Look { behind_since: Behind::now(&around), around, listed, validators, own, caught_up: false };
     tokio::spawn(look.run(Arc::clone(&consensus)));
