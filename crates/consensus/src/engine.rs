@@ -32,8 +32,10 @@ pub(crate) const LATER_INPUTS_MAX: usize = 2_048;
 /// Answers of blocks that a peer may have under way at once here.
 const CALLS_AT_ONCE_MAX: usize = 4;
 
-/// Calls for blocks that a peer may make in ten seconds.
-const CALLS_PER_WINDOW_MAX: u32 = 400;
+/// Calls for blocks that a peer may make in ten seconds. A call is answered with one block, and the engine asks the same
+/// peer as long as it answers well, so this bounds how many blocks a second a node catches up with; what a peer may cost is
+/// bounded by its calls at once and by what its stream takes.
+const CALLS_PER_WINDOW_MAX: u32 = 10_000;
 
 /// Consensus could not be started.
 #[derive(Debug, thiserror::Error)]
