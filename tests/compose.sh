@@ -82,6 +82,14 @@ health_is() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$(contain
 ended_with() { [ "$(docker inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$(container "$1")")" = "exited $2" ]; }
 get() { curl -sS --max-time 20 --cacert certificates.pem "https://localhost:$1$2"; }
 field() { client einvoice field - "$1"; }
+# What the gRPC door at a port says of the node, as hexadecimal digits: a health check of gRPC is a call like any other,
+# with an empty message behind five bytes (not compressed, no length). 1 is serving, 2 is not.
+health_at() {
+  printf '\0\0\0\0\0' | curl -sS --max-time 20 --http2 --cacert certificates.pem -H 'Content-Type: application/grpc' \
+    -H 'TE: trailers' --data-binary @- "https://localhost:$1/grpc.health.v1.Health/Check" | od -An -tx1 | tr -d ' \n'
+}
+serves() { [ "$(health_at "$1")" = 00000000020801 ]; }
+does_not_serve() { [ "$(health_at "$1")" = 00000000020802 ]; }
 status_is() { [ "$(get "$1" /v1/status | field /health)" = "$2" ]; }
 
 # issue PORT AUDIENCE NAME: a statement of the shop's own, which any agency takes. Prints the answer.
@@ -138,6 +146,9 @@ play 1 5
 [ "$(field /code <refused.json)" = reimbursement.already-locked ] || fail "the second lock: $(cat refused.json)"
 [ "$(field /reimbursement/status <invoice.json)" = locked ] || fail "the invoice: $(cat invoice.json)"
 
+say 'the gRPC doors'
+for port in 19441 19442 19443 19444 19445; do eventually "the gRPC door at $port serves" serves "$port"; done
+
 say 'what the containers may do'
 confined
 
@@ -160,12 +171,14 @@ eventually 'the central bank says no-quorum' status_is 18444 no-quorum
 get 18441 /readyz
 echo
 get 18441 /v1/status | field /consensus/why
+eventually 'the tax bureau says so over gRPC' does_not_serve 19441
 eventually 'docker calls the tax bureau unhealthy' health_is tax-bureau unhealthy
 eventually 'docker calls the central bank unhealthy' health_is central-bank unhealthy
 
 say 'both are started again'
 docker-compose up -d
 for node in tax-bureau police customs central-bank observer; do eventually "$node is healthy" health_is "$node" healthy; done
+for port in 19441 19442 19443 19444 19445; do eventually "the gRPC door at $port serves" serves "$port"; done
 accepted 18442 four-again
 token=$(client einvoice token --key demo-shop/login-1.json --aud demo-auditor-1 </dev/null)
 eventually 'the observer has it' sh -c "curl -sS --cacert certificates.pem -H 'Authorization: Bearer $token' \

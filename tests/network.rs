@@ -21,9 +21,9 @@ use chain::statement::Mode;
 use crate::consortium::{AGENCIES, NOON, genesis_of, secret};
 use crate::trial::seed::Seed;
 
-pub use cable::{Cables, Faults};
-pub use host::Seen;
-pub use node::{Member, Statement};
+pub use cable::{Cables, Faults, Losing, vote_in};
+pub use host::{Seen, TestHost};
+pub use node::{Member, NodeParts, OnEnd, Start, Starting, Statement};
 pub use stranger::Stranger;
 
 /// How long something may take that must happen.
@@ -78,6 +78,15 @@ pub fn peer_secret(place: usize) -> SecretKey {
 impl Network {
     /// Starts so many validators and observers, all connected with each other.
     pub async fn start(validators: usize, observers: usize, seed: u64, faults: Faults) -> Self {
+        let mut network = Self::prepare(validators, observers, seed, faults);
+        for place in 0..network.members.len() {
+            network.run(place).await;
+        }
+        network
+    }
+
+    /// So many validators and observers, none of which runs yet.
+    pub fn prepare(validators: usize, observers: usize, seed: u64, faults: Faults) -> Self {
         let genesis = Arc::new(genesis_of(validators, |_| {}));
         let directory = tempfile::tempdir().unwrap();
         let cables = Arc::new(Cables::new(validators + observers, Seed::new(seed), faults));
@@ -88,9 +97,6 @@ impl Network {
             let key = key.map(|(agency, _, _)| secret(agency, "consensus"));
             let member = Member::new(place, key, Arc::clone(&network.genesis), Arc::clone(&network.clock));
             network.members.push(member);
-        }
-        for place in 0..network.members.len() {
-            network.run(place).await;
         }
         network
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chain::certificate::VoteKind;
 use consensus::{Consensus, Incoming, Outgoing};
 use tokio::sync::watch;
-use wire::peer::{ConsensusMessage, FrameContent, LivenessMessage, PeerFrame};
+use wire::peer::{ConsensusMessage, FrameContent, LivenessMessage, PeerFrame, Vote};
 
 use super::{PATIENCE, peer_secret};
 use crate::trial::seed::Seed;
@@ -25,20 +25,21 @@ pub struct Faults {
     pub doubled_percent: u64,
 }
 
-#[derive(Debug)]
+/// Whether a frame is lost, for the place it comes from, the one it goes to, and what it holds.
+pub type Losing = Box<dyn Fn(usize, usize, &FrameContent) -> bool + Send>;
+
 struct State {
     faults: Faults,
     /// Directions in which nothing passes.
     cut: BTreeSet<(usize, usize)>,
     /// Cables that are not there at all.
     removed: BTreeSet<(usize, usize)>,
-    /// Whether precommits are lost.
-    no_precommits: bool,
+    /// What is lost for what it is.
+    losing: Losing,
     seed: Seed,
 }
 
 /// All that is between the nodes.
-#[derive(Debug)]
 pub struct Cables {
     state: Mutex<State>,
     /// Each node's number of lives: cables of an earlier one are dead.
@@ -51,7 +52,8 @@ pub struct Cables {
 
 impl Cables {
     pub(super) fn new(nodes: usize, seed: Seed, faults: Faults) -> Self {
-        let state = State { faults, cut: BTreeSet::new(), removed: BTreeSet::new(), no_precommits: false, seed };
+        let losing: Losing = Box::new(|_, _, _| false);
+        let state = State { faults, cut: BTreeSet::new(), removed: BTreeSet::new(), losing, seed };
         let each = || (0..nodes).map(|_| watch::Sender::new(0)).collect();
         Self { state: Mutex::new(state), lives: each(), precommitted: each(), gone: watch::Sender::new(0) }
     }
@@ -75,7 +77,14 @@ impl Cables {
 
     /// Loses every precommit, or none.
     pub fn lose_precommits(&self, lose: bool) {
-        self.state.lock().unwrap().no_precommits = lose;
+        self.lose(Box::new(move |_, _, content| {
+            lose && vote_in(content).is_some_and(|vote| vote.kind == VoteKind::Precommit)
+        }));
+    }
+
+    /// From now on these frames are lost, and no others for what they hold.
+    pub fn lose(&self, losing: Losing) {
+        self.state.lock().unwrap().losing = losing;
     }
 
     /// Takes a cable away: its streams end, and none is opened again.
@@ -96,21 +105,17 @@ impl Cables {
     }
 
     /// Looks at a frame on its way; says whether it is lost for what it holds.
-    fn is_lost(&self, from: usize, frame: &Bytes) -> bool {
+    fn is_lost(&self, (from, to): (usize, usize), frame: &Bytes) -> bool {
         let Ok(PeerFrame { origin, content }) = wire::decode::<PeerFrame>(frame) else { return false };
-        let vote = match content {
-            FrameContent::Consensus(ConsensusMessage::Vote(vote))
-            | FrameContent::Liveness(LivenessMessage::Vote(vote)) => vote,
-            _ => return false,
-        };
         let own = origin == *peer_secret(from).public().as_bytes();
-        if vote.kind != VoteKind::Precommit {
-            return false;
-        }
-        if own && vote.block_id.is_some() {
+        if let Some(vote) = vote_in(&content)
+            && own
+            && vote.kind == VoteKind::Precommit
+            && vote.block_id.is_some()
+        {
             self.precommitted[from].send_modify(|newest| *newest = vote.height.max(*newest));
         }
-        self.state.lock().unwrap().no_precommits
+        (self.state.lock().unwrap().losing)(from, to, &content)
     }
 
     /// From now on it is so bad.
@@ -138,6 +143,16 @@ impl Cables {
     }
 }
 
+/// The vote in a frame.
+pub fn vote_in(content: &FrameContent) -> Option<&Vote> {
+    match content {
+        FrameContent::Consensus(ConsensusMessage::Vote(vote)) | FrameContent::Liveness(LivenessMessage::Vote(vote)) => {
+            Some(vote)
+        }
+        _ => None,
+    }
+}
+
 /// A frame under way; the one that arrives first is the greatest.
 type UnderWay = (Reverse<Instant>, Reverse<u64>, Bytes);
 
@@ -157,7 +172,7 @@ async fn carry(cables: Arc<Cables>, ends: (usize, usize), mut outgoing: Outgoing
             frames = outgoing.batch() => {
                 let Some(frames) = frames else { break };
                 for frame in frames {
-                    if cables.is_lost(ends.0, &frame) {
+                    if cables.is_lost(ends, &frame) {
                         continue;
                     }
                     for delay in cables.fate(ends.0, ends.1) {

@@ -70,7 +70,8 @@ impl Seen {
     }
 }
 
-pub(super) struct TestHost {
+/// A node, as consensus knows it.
+pub struct TestHost {
     pub(super) clock: Arc<Clock>,
     pub(super) seen: Arc<Seen>,
     pub(super) heartbeat: Duration,

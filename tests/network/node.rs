@@ -1,6 +1,7 @@
 //! One node of the network.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use chain::identity::KeyId;
 use chain::key::SecretKey;
 use chain::receipt::Receipt;
 use chain::statement::{Draft, Mode, Nonce, StatementHeader, payload};
-use consensus::{Consensus, Options, Parts, PeerView, Started, Timeouts, Transport};
+use consensus::{Consensus, NotStarted, Options, Parts, PeerView, Started, Timeouts, Transport};
 use ledger::parallel::Alone;
 use replica::evidence::{Author, Evidence, Reporter};
 use replica::memory::MemoryStore;
@@ -66,6 +67,18 @@ struct Life {
     ended: oneshot::Receiver<()>,
 }
 
+/// What a node of the network is made of.
+pub type NodeParts = Parts<MemoryStore, TestHost>;
+
+/// Whom consensus tells that it has ended.
+pub type OnEnd = Box<dyn FnOnce(Result<(), consensus::Ended>) + Send>;
+
+/// Consensus on its way to run.
+pub type Starting = Pin<Box<dyn Future<Output = Result<Started, NotStarted>> + Send>>;
+
+/// How consensus is started.
+pub type Start = Box<dyn Fn(NodeParts, OnEnd) -> Starting + Send + Sync>;
+
 /// A node, running or not.
 pub struct Member {
     place: usize,
@@ -76,6 +89,7 @@ pub struct Member {
     /// What it said, in all its lives.
     pub seen: Arc<Seen>,
     life: Option<Life>,
+    starter: Start,
 }
 
 /// Fast enough for a test, slow enough for two cores.
@@ -124,7 +138,13 @@ impl Member {
     /// A node that does not run yet.
     pub fn new(place: usize, key: Option<SecretKey>, genesis: Arc<Genesis>, clock: Arc<Clock>) -> Self {
         let (store, seen) = (Arc::new(MemoryStore::default()), Arc::new(Seen::new()));
-        Self { place, key, genesis, clock, store, seen, life: None }
+        let starter: Start = Box::new(|parts, ended| Box::pin(Consensus::start(parts, ended)));
+        Self { place, key, genesis, clock, store, seen, life: None, starter }
+    }
+
+    /// Starts the node in another way from its next start on.
+    pub fn start_by(&mut self, starter: Start) {
+        self.starter = starter;
     }
 
     /// Gives the node a clock of its own from its next start on.
@@ -167,13 +187,13 @@ impl Member {
         };
         let (report, ended) = oneshot::channel();
         let seen = Arc::clone(&self.seen);
-        let started = Consensus::start(parts, move |outcome| {
+        let end = move |outcome: Result<(), consensus::Ended>| {
             if let Err(reason) = outcome {
                 *seen.ended.lock().unwrap() = Some(format!("{reason}"));
             }
             let _ = report.send(());
-        });
-        let Started { consensus, mut shared } = Box::pin(started).await.unwrap();
+        };
+        let Started { consensus, mut shared } = (self.starter)(parts, Box::new(end)).await.unwrap();
         // Takes in what others share, as the door does.
         let (taken, pool, reader, clock) =
             (Arc::clone(&consensus), Arc::clone(&mempool), query.clone(), Arc::clone(&self.clock));

@@ -27,6 +27,16 @@ pub struct Tls {
     pub key_pem: Zeroizing<Vec<u8>>,
 }
 
+impl Tls {
+    /// Says whether a door can be opened with them.
+    ///
+    /// # Errors
+    /// What is wrong with the certificate or key.
+    pub fn check(&self) -> Result<(), TlsError> {
+        acceptor(self, Speech::Rest).map(drop)
+    }
+}
+
 /// What is wrong with the certificate or key. Never shows either.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

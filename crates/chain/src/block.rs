@@ -190,6 +190,11 @@ impl Block {
         to_bytes(&(BLOCK_TAG, self))
     }
 
+    /// How many bytes [`Block::encode`] gives.
+    pub fn encoded_len(&self) -> usize {
+        borsh::object_length(&(BLOCK_TAG, self)).expect("no list of a block comes near 2^32 elements")
+    }
+
     /// Reads a block from exactly these bytes. What it says about itself is not checked yet:
     /// [`Block::check_shape`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {

@@ -11,6 +11,8 @@ use arc_malachitebft_app_channel::{
     Channels, ConsensusContext, EngineBuilder, EngineHandle, RequestContext, SyncContext, WalContext,
 };
 use arc_malachitebft_config::{ConsensusConfig, ValuePayload, ValueSyncConfig};
+use arc_malachitebft_engine::network::NetworkRef;
+use arc_malachitebft_signing::{Signer, Verifier};
 use chain::key::SecretKey;
 use wire::peer::BLOCKS_BYTES_MAX;
 
@@ -30,8 +32,10 @@ pub(crate) const LATER_INPUTS_MAX: usize = 2_048;
 /// Answers of blocks that a peer may have under way at once here.
 const CALLS_AT_ONCE_MAX: usize = 4;
 
-/// Calls for blocks that a peer may make in ten seconds.
-const CALLS_PER_WINDOW_MAX: u32 = 400;
+/// Calls for blocks that a peer may make in ten seconds. A call is answered with one block, and the engine asks the same
+/// peer as long as it answers well, so this bounds how many blocks a second a node catches up with; what a peer may cost is
+/// bounded by its calls at once and by what its stream takes.
+const CALLS_PER_WINDOW_MAX: u32 = 10_000;
 
 /// Consensus could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -96,26 +100,44 @@ fn configuration(options: &Options) -> Configuration {
     Configuration { moniker: options.name.clone(), consensus, sync }
 }
 
-/// Starts the engine: with a key it votes, without one it follows.
+/// What the engine is put on: how it signs and verifies, and whom it tells.
+pub(crate) struct Ground {
+    pub(crate) network: NetworkRef<Context>,
+    pub(crate) verifier: Box<dyn Verifier<Context>>,
+    /// How it signs, and under whose address; none when it follows.
+    pub(crate) signer: Option<(Address, Box<dyn Signer<Context>>)>,
+}
+
+impl Ground {
+    /// An honest node's.
+    pub(crate) fn new(domain: &Domain, key: Option<&SecretKey>, network: &Running) -> Self {
+        let signer = |key: &SecretKey| -> (Address, Box<dyn Signer<Context>>) {
+            (Address::of(&key.public()), Box::new(ChainSigner::new(domain.clone(), key.clone())))
+        };
+        Self {
+            network: network.actor.clone(),
+            verifier: Box::new(ChainVerifier(domain.clone())),
+            signer: key.map(signer),
+        }
+    }
+}
+
+/// Starts the engine: with a signer it votes, without one it follows.
 pub(crate) async fn start(
     options: &Options,
     directory: &Path,
-    domain: &Domain,
-    key: Option<&SecretKey>,
+    ground: Ground,
     network: &Running,
 ) -> Result<(Channels<Context>, EngineHandle), NotStarted> {
-    let verifier = Box::new(ChainVerifier(domain.clone()));
-    let consensus = match key {
-        Some(key) => {
-            let signer = Box::new(ChainSigner::new(domain.clone(), key.clone()));
-            ConsensusContext::new_validator(Address::of(&key.public()), verifier, signer)
-        }
+    let Ground { network: actor, verifier, signer } = ground;
+    let consensus = match signer {
+        Some((address, signer)) => ConsensusContext::new_validator(address, verifier, signer),
         // Its address is nobody's: no key has these bytes, so it is in no set.
         None => ConsensusContext::new_full_node(Address([0; 32]), verifier),
     };
     EngineBuilder::new(Context, configuration(options))
         .with_default_wal(WalContext::new(directory.join(LOG), Wire))
-        .with_custom_network(network.actor.clone(), network.messages.clone())
+        .with_custom_network(actor, network.messages.clone())
         .with_default_sync(SyncContext::new(Wire))
         .with_default_consensus(consensus)
         .with_default_request(RequestContext::new(16))

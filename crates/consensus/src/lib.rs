@@ -9,6 +9,8 @@
 
 mod app;
 mod bucket;
+#[cfg(feature = "byzantine")]
+pub mod byzantine;
 mod clock;
 mod codec;
 mod context;

@@ -20,7 +20,7 @@ use wire::peer::{FrameContent, KeyBytes};
 use crate::app::{App, Ended, Work};
 use crate::clock::Clock;
 use crate::context::ValidatorSet;
-use crate::engine::{self, NotStarted};
+use crate::engine::{self, Ground, NotStarted};
 use crate::host::Host;
 use crate::link::{Incoming, Opened, Outgoing, Refused};
 use crate::log;
@@ -56,6 +56,13 @@ pub struct Parts<S: Store, H: Host> {
     pub transport: Option<Transport>,
 }
 
+/// How a node behaves.
+enum Manner {
+    Honest,
+    #[cfg(feature = "byzantine")]
+    Byzantine(crate::byzantine::Byzantine),
+}
+
 /// Consensus, while it runs.
 #[derive(Debug)]
 pub struct Consensus {
@@ -83,6 +90,27 @@ impl Consensus {
         parts: Parts<S, H>,
         ended: impl FnOnce(Result<(), Ended>) + Send + 'static,
     ) -> Result<Started, NotStarted> {
+        Self::start_as(Manner::Honest, parts, ended).await
+    }
+
+    /// Starts consensus of a validator that does what it should not.
+    ///
+    /// # Errors
+    /// As [`Consensus::start`].
+    #[cfg(feature = "byzantine")]
+    pub async fn start_byzantine<S: Store, H: Host>(
+        byzantine: crate::byzantine::Byzantine,
+        parts: Parts<S, H>,
+        ended: impl FnOnce(Result<(), Ended>) + Send + 'static,
+    ) -> Result<Started, NotStarted> {
+        Self::start_as(Manner::Byzantine(byzantine), parts, ended).await
+    }
+
+    async fn start_as<S: Store, H: Host>(
+        manner: Manner,
+        parts: Parts<S, H>,
+        ended: impl FnOnce(Result<(), Ended>) + Send + 'static,
+    ) -> Result<Started, NotStarted> {
         let Parts { replica, mempool, host, key, suite, peer, directory, options, transport } = parts;
         let tip = Arc::clone(replica.tip());
         // Who does not vote has nothing to remember.
@@ -97,7 +125,13 @@ impl Consensus {
         let (switch, ends) = Switch::new(peer, domain.clone(), scope, Arc::clone(&wake), Clock::Machine);
         let running = network::spawn(Arc::clone(&switch), ends, Arc::clone(&wake), domain.clone()).await;
         let running = running.map_err(|error| NotStarted::Engine(error.to_string()))?;
-        let (channels, engine) = engine::start(&options, &directory, &domain, key.as_ref(), &running).await?;
+        let ground = Ground::new(&domain, key.as_ref(), &running);
+        let ground = match manner {
+            Manner::Honest => ground,
+            #[cfg(feature = "byzantine")]
+            Manner::Byzantine(byzantine) => byzantine.corrupt(ground, &domain, key.as_ref()).await?,
+        };
+        let (channels, engine) = engine::start(&options, &directory, ground, &running).await?;
         // The engine syncs what it writes, not the log's name, and without its log this validator may not vote again.
         let named = File::open(&directory).and_then(|directory| directory.sync_all());
         named.map_err(|error| NotStarted::Engine(format!("sync {}: {error}", directory.display())))?;

@@ -4,8 +4,9 @@
 //! {"version":1,"suite":1,"time_ms":1767225600000,"power":1,"organisation":{…as in a genesis…}}
 //! ```
 //!
-//! `power` is there when the organisation is an agency that runs a validator; it then brings one key for each purpose,
-//! and else a login and a statement key. Every key has signed the file (`chain::introduction`).
+//! `power` is there when the organisation is an agency that runs a validator; it then brings one key for each purpose.
+//! Any other brings a login and a statement key, and a peer and a receipt key besides when it runs a node without a vote.
+//! Every key has signed the file (`chain::introduction`).
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,9 @@ pub const AGENCY_PURPOSES: [Purpose; 6] =
 
 /// The purposes for which every other organisation brings a key.
 pub const MEMBER_PURPOSES: [Purpose; 2] = [Purpose::Login, Purpose::Statement];
+
+/// The purposes for which an organisation brings a key that runs a node without a vote.
+pub const OBSERVER_PURPOSES: [Purpose; 4] = [Purpose::Login, Purpose::Peer, Purpose::Receipt, Purpose::Statement];
 
 /// What an organisation says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +124,12 @@ impl Introduction {
         seat(&self.organisation, power)
     }
 
+    /// Whether it brings what a node without a vote needs: one key of a node asks for the other.
+    pub fn observes(&self) -> bool {
+        let of_a_node = |key: &Key| key.purposes.contains(&Purpose::Peer) || key.purposes.contains(&Purpose::Receipt);
+        self.power.is_none() && self.organisation.keys.iter().any(of_a_node)
+    }
+
     fn check(&self) -> Result<(), IntroductionError> {
         let malformed = |path: &str, expected: String, found: String| {
             Err(IntroductionError::Malformed { path: path.to_owned(), expected, found })
@@ -165,6 +175,7 @@ impl Introduction {
     fn check_keys(&self) -> Result<(), IntroductionError> {
         let mut missing: BTreeSet<Purpose> = match self.power {
             Some(_) => AGENCY_PURPOSES.into(),
+            None if self.observes() => OBSERVER_PURPOSES.into(),
             None => MEMBER_PURPOSES.into(),
         };
         let (mut ids, mut publics) = (BTreeSet::new(), BTreeSet::new());

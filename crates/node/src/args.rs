@@ -31,7 +31,7 @@ pub(crate) enum Command {
     /// Run a node.
     Start(start::Args),
     /// Make a node's directory: of one on a genesis, of a single validator, or of a consortium for development.
-    Init(init::Args),
+    Init(Box<init::Args>),
     /// Found a chain of several agencies, each with its own keys: put a genesis together, show it, sign it.
     #[command(subcommand)]
     Genesis(genesis::Command),

@@ -216,7 +216,9 @@ pub(crate) fn node_toml(
         genesis: (place > 0).then_some("../../genesis.json"),
         observer: place >= validators,
         http: (place > 0 || ports.http != Ports::default().http).then(|| local(ports.http, place)),
+        http_tls: None,
         grpc: ports.grpc.map(|first| local(first, place)),
+        grpc_tls: None,
         // An observer only calls, so nobody needs its address.
         peers: (seats.len() > 1 && place < validators).then(|| local(ports.peers, place)),
         nodes: others.map(node).collect(),

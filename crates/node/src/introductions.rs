@@ -14,7 +14,7 @@ use chain::identity::OrganisationId;
 use chain::introduction::{INTRODUCTION_BYTES_MAX, SignedIntroduction};
 use chain::suite::Suite;
 use invoice::taxpayer::{TaxpayerId, TaxpayerKind};
-use ledger::introduction::{AGENCY_PURPOSES, INTRODUCTION_VERSION, Introduction, MEMBER_PURPOSES};
+use ledger::introduction::{AGENCY_PURPOSES, INTRODUCTION_VERSION, Introduction, MEMBER_PURPOSES, OBSERVER_PURPOSES};
 use ledger::organisation::{Organisation, Role, Standing};
 
 use crate::clock;
@@ -43,6 +43,8 @@ pub(crate) struct About {
     pub(crate) roles: BTreeSet<Role>,
     /// The voting power of its validator; none without one.
     pub(crate) power: Option<u64>,
+    /// Whether it runs a node without a vote.
+    pub(crate) observer: bool,
 }
 
 /// An introduction from a file.
@@ -63,7 +65,11 @@ pub(crate) fn file_name(introduction: &Introduction) -> &'static str {
 
 /// Makes the keys of an organisation and what they say of it, without a file for the latter.
 pub(crate) fn keys_of(about: About, directory: &Path) -> anyhow::Result<(Keyring, Introduction)> {
-    let purposes: &[_] = if about.power.is_some() { &AGENCY_PURPOSES } else { &MEMBER_PURPOSES };
+    let purposes: &[_] = match about.power {
+        Some(_) => &AGENCY_PURPOSES,
+        None if about.observer => &OBSERVER_PURPOSES,
+        None => &MEMBER_PURPOSES,
+    };
     let keyring = Keyring::create(directory, &about.id, purposes)?;
     let introduction = Introduction {
         version: INTRODUCTION_VERSION,
@@ -102,9 +108,15 @@ pub(crate) fn create(directory: &Path, about: About) -> anyhow::Result<Introduce
     Ok(Introduced { path: directory.join(name), fingerprint: signed.fingerprint().to_string(), introduction })
 }
 
+/// Where the introduction is, in the directory of its organisation; an agency's when there is none.
+pub(crate) fn in_directory(directory: &Path) -> PathBuf {
+    let [agency, member] = [AGENCY_FILE, MEMBER_FILE].map(|name| directory.join(name));
+    if member.exists() && !agency.exists() { member } else { agency }
+}
+
 /// Reads an introduction, from its file or from the directory of its organisation.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Introduced> {
-    let path = if path.is_dir() { path.join(AGENCY_FILE) } else { path.to_owned() };
+    let path = if path.is_dir() { in_directory(path) } else { path.to_owned() };
     let limit = u64::try_from(INTRODUCTION_BYTES_MAX).unwrap_or(u64::MAX);
     let context = || format!("read the introduction {}", path.display());
     let signed = SignedIntroduction::parse(&files::read(&path, limit)?).with_context(context)?;

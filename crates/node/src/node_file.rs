@@ -2,9 +2,19 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use chain::identity::OrganisationId;
 use chain::key::PublicKey;
+
+/// Certificate and key of a door.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    /// The certificate chain, PEM.
+    pub(crate) certificate: PathBuf,
+    /// Its key, PEM.
+    pub(crate) key: PathBuf,
+}
 
 /// What stands in a `node.toml`.
 #[derive(Debug, Default)]
@@ -17,8 +27,12 @@ pub(crate) struct NodeFile {
     pub(crate) observer: bool,
     /// Where the REST door listens, when not where all do.
     pub(crate) http: Option<SocketAddr>,
+    /// Certificate and key of the REST door.
+    pub(crate) http_tls: Option<TlsFiles>,
     /// Where the gRPC door listens, if there is one.
     pub(crate) grpc: Option<SocketAddr>,
+    /// Certificate and key of the gRPC door.
+    pub(crate) grpc_tls: Option<TlsFiles>,
     /// Where other nodes call it.
     pub(crate) peers: Option<SocketAddr>,
     /// The nodes that it calls: whose they are, their address and peer key.
@@ -37,11 +51,8 @@ impl NodeFile {
         if self.observer {
             toml.push_str("part = \"observer\"\n");
         }
-        if let Some(http) = self.http {
-            let _ = write!(toml, "\n[http]\nlisten = \"{http}\"\n");
-        }
-        if let Some(grpc) = self.grpc {
-            let _ = write!(toml, "\n[grpc]\nlisten = \"{grpc}\"\n");
+        for (name, listen, tls) in [("http", self.http, &self.http_tls), ("grpc", self.grpc, &self.grpc_tls)] {
+            toml.push_str(&door(name, listen, tls.as_ref()));
         }
         if let Some(peers) = self.peers {
             let _ = write!(toml, "\n[peers]\nlisten = \"{peers}\"\n");
@@ -51,4 +62,17 @@ impl NodeFile {
         }
         toml
     }
+}
+
+/// The table of a door; nothing when all is as by default.
+fn door(name: &str, listen: Option<SocketAddr>, tls: Option<&TlsFiles>) -> String {
+    let path = |path: &Path| toml::Value::from(path.display().to_string());
+    let listen = listen.map(|listen| format!("listen = \"{listen}\"\n"));
+    let tls = tls.map(|TlsFiles { certificate, key }| {
+        format!("tls-certificate = {}\ntls-key = {}\n", path(certificate), path(key))
+    });
+    if listen.is_none() && tls.is_none() {
+        return String::new();
+    }
+    format!("\n[{name}]\n{}{}", listen.unwrap_or_default(), tls.unwrap_or_default())
 }

@@ -5,7 +5,7 @@
 
 mod ending;
 mod evidence;
-mod parts;
+pub(crate) mod parts;
 mod together;
 
 use std::net::{SocketAddr, TcpListener};

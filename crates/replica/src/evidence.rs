@@ -1,7 +1,7 @@
 //! Equivocations: what the ledger holds of them, and how a node gets there what it has seen itself.
 //!
 //! A [`Reporter`] owns what is to be reported until the ledger holds it. It has no clock and no network: its caller says
-//! what time it is, and gives what it hands out to the other nodes. Nothing of it is kept on the disk.
+//! what time it is, gives what it hands out to the other nodes, and keeps on its disk what waits.
 
 mod reporter;
 

@@ -193,6 +193,8 @@ pub struct Committed {
     pub statements: Vec<StatementId>,
     /// How many events they hold.
     pub events: usize,
+    /// Bytes of the block, as it is proposed and synced.
+    pub bytes: usize,
 }
 
 /// A block that was executed and may be committed.
@@ -284,6 +286,7 @@ impl<S: Store> Replica<S> {
             time_ms: checked.progress.time_ms,
             statements,
             events: checked.executed.leaves.len(),
+            bytes: checked.body.block.encoded_len(),
         };
         self.apply(checked)?;
         Ok(committed)
@@ -304,6 +307,7 @@ impl<S: Store> Replica<S> {
             time_ms: body.header().time_ms,
             statements: parsed.iter().map(|parsed| parsed.statement().id()).collect(),
             events: body.outcomes.iter().map(Vec::len).sum(),
+            bytes: body.block.encoded_len(),
         })
     }
 

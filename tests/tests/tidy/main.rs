@@ -32,6 +32,11 @@ fn third_party_crates_stay_behind_their_fences() {
 }
 
 #[test]
+fn only_tests_ask_for_what_is_for_tests() {
+    expect_none("a feature for tests in what is installed", packages::test_features(&Workspace::load()));
+}
+
+#[test]
 fn a_third_party_version_is_written_once() {
     expect_none("a version outside [workspace.dependencies]", packages::versions(&Workspace::load()));
 }

@@ -64,9 +64,13 @@ const FENCES: [(&str, &[&str]); 32] = [
     ("zstd", &["store"]),
 ];
 
+/// Features that make a room do what no node may, and so are asked for by tests alone.
+const FOR_TESTS: [(&str, &str); 1] = [("consensus", "byzantine")];
+
 /// A dependency as a manifest writes it.
 struct Dependency {
     name: String,
+    features: Vec<String>,
     is_room: bool,
     /// Only the crate's own tests use it.
     is_dev: bool,
@@ -122,6 +126,7 @@ fn read(root: &Path, package: &Json) -> Package {
     let manifest = path.strip_prefix(root).expect("the members stand below the root");
     let dependency = |value: &Json| Dependency {
         name: text(value, "name").to_owned(),
+        features: list(value, "features").iter().filter_map(Json::as_str).map(str::to_owned).collect(),
         is_room: value["path"].is_string(),
         is_dev: value["kind"] == "dev",
     };
@@ -157,6 +162,23 @@ pub(crate) fn fences(workspace: &Workspace) -> Vec<Finding> {
         let outside = !dependency.is_room && !dependency.is_dev && !rooms.contains(&package.name.as_str());
         outside.then(|| format!("uses `{}`, which only {rooms:?} may", dependency.name))
     })
+}
+
+/// What a room does for tests alone, nothing that is installed asks for: not even a program of `tests`.
+pub(crate) fn test_features(workspace: &Workspace) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for package in &workspace.packages {
+        for dependency in package.dependencies.iter().filter(|dependency| !dependency.is_dev) {
+            let asks = |(room, feature): &&(&str, &str)| {
+                dependency.name == *room && dependency.features.iter().any(|asked| asked == feature)
+            };
+            let asked = FOR_TESTS.iter().filter(asks);
+            findings.extend(asked.map(|(room, feature)| {
+                package.finding(room, format!("asks `{room}` for `{feature}`, which only tests may"))
+            }));
+        }
+    }
+    findings
 }
 
 /// Members take versions from the workspace, so that there is one.
@@ -234,8 +256,12 @@ fn manifest(text: &str) -> toml::Table {
 }
 
 fn workspace(name: &str, dependencies: &[(&str, bool)], text: &str) -> Workspace {
-    let dependency =
-        |(name, is_room): &(&str, bool)| Dependency { name: (*name).to_owned(), is_room: *is_room, is_dev: false };
+    let dependency = |(name, is_room): &(&str, bool)| Dependency {
+        name: (*name).to_owned(),
+        features: Vec::new(),
+        is_room: *is_room,
+        is_dev: false,
+    };
     let package = Package {
         name: name.to_owned(),
         manifest: format!("crates/{name}/Cargo.toml"),
@@ -259,6 +285,17 @@ fn an_edge_upwards_and_an_unknown_room_are_found() {
 fn a_crate_outside_its_fence_is_found() {
     let found = fences(&workspace("node", &[("axum-extra", false), ("clap", false), ("sled", false)], ""));
     assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn a_feature_for_tests_is_found_where_no_test_asks_for_it() {
+    let mut asking = workspace("tests", &[("consensus", true)], "");
+    assert_eq!(test_features(&asking), []);
+    let dependency = &mut asking.packages[0].dependencies[0];
+    dependency.features.push("byzantine".to_owned());
+    assert_eq!(test_features(&asking).len(), 1);
+    asking.packages[0].dependencies[0].is_dev = true;
+    assert_eq!(test_features(&asking), []);
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn key(organisation: &str, purpose: Purpose) -> Key {
 }
 
 fn introduction(name: &str, taxpayer: &str, purposes: &[Purpose]) -> Introduction {
-    let is_agency = purposes.len() > MEMBER_PURPOSES.len();
+    let is_agency = purposes.contains(&Purpose::Consensus);
     Introduction {
         version: INTRODUCTION_VERSION,
         suite: Suite::Ed25519Sha256,
@@ -84,7 +84,10 @@ fn four() -> [Introduction; 4] {
 
 #[test]
 fn what_was_introduced_is_opened_as_it_was() {
-    for introduced in [agency("bureau", "915000000000021"), introduction("shop", "915000000000031", &MEMBER_PURPOSES)] {
+    let shop = |purposes: &[Purpose]| introduction("shop", "915000000000031", purposes);
+    let (member, observer) = (shop(&MEMBER_PURPOSES), shop(&OBSERVER_PURPOSES));
+    assert_eq!((member.observes(), observer.observes()), (false, true));
+    for introduced in [agency("bureau", "915000000000021"), member, observer] {
         let signed = sign(&introduced).unwrap();
         let read = SignedIntroduction::parse(&signed.to_bytes()).unwrap();
         assert_eq!(Introduction::open(&read), Ok(introduced));
@@ -120,6 +123,20 @@ fn an_introduction_that_breaks_a_rule_is_refused_by_its_place() {
     check("/organisation/keys/1/id", &|it| it.organisation.keys[1].id = it.organisation.keys[0].id.clone());
     check("/organisation/keys/3/active", &|it| it.organisation.keys[3].active = false);
     check("/organisation/keys/3/custody", &|it| it.organisation.keys[3].custody = Custody::HostedBy(id("bank")));
+}
+
+#[test]
+fn a_node_without_a_vote_has_both_keys_of_a_node_and_no_more() {
+    let check = |purposes: &[Purpose], path: &str| {
+        let refused = sign(&introduction("shop", "915000000000031", purposes)).unwrap_err();
+        let IntroductionError::Malformed { path: found, .. } = refused else { panic!("{refused}") };
+        assert_eq!(found, path);
+    };
+    check(&[Purpose::Login, Purpose::Peer, Purpose::Statement], "/organisation/keys");
+    check(&[Purpose::Login, Purpose::Receipt, Purpose::Statement], "/organisation/keys");
+    check(&[Purpose::Peer, Purpose::Receipt], "/organisation/keys");
+    let more = [Purpose::Login, Purpose::Peer, Purpose::Receipt, Purpose::Statement, Purpose::Governance];
+    check(&more, "/organisation/keys/4/purposes");
 }
 
 #[test]

@@ -27,11 +27,12 @@ use crate::plan::{AUDITOR, Plan, Ports, organisation};
 /// How many bytes a file of members may have.
 const MEMBERS_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// Make a node's directory: of an agency on a genesis that all have signed, of a single validator, or of a consortium
-/// for development.
+/// Make a node's directory: on a genesis that all agencies have signed, of a single validator, or of a consortium for
+/// development.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The directory; it must not hold a node yet. With --genesis it holds the agency's keys, as `keys agency` made them.
+    /// The directory; it must not hold a node yet. With --genesis it holds the organisation's keys, as `keys agency` or
+    /// `keys member --observer` made them.
     directory: PathBuf,
     /// The chain's short name.
     #[arg(long, default_value = "local")]
@@ -65,18 +66,34 @@ pub(crate) struct Args {
     /// With --local, the port of the first node's peer door; the others' follow.
     #[arg(long, value_name = "PORT", requires = "local", default_value_t = Ports::default().peers)]
     peer_port: u16,
-    /// Makes the node of the agency whose directory this is, on this genesis, which all its agencies have signed.
+    /// Makes the node of the organisation whose directory this is, on this genesis, which all its agencies have signed: an
+    /// agency's votes, any other's follows.
     #[arg(long, value_name = "FILE",
           conflicts_with_all = ["chain", "organisation", "name", "taxpayer_id", "members", "local"])]
     genesis: Option<PathBuf>,
     /// With --genesis, where the REST door listens; 127.0.0.1:8080 when absent.
     #[arg(long, value_name = "ADDRESS", requires = "genesis")]
     listen: Option<SocketAddr>,
+    /// With --genesis, the certificate chain of the REST door, PEM; a door that is not loopback needs one.
+    #[arg(long, value_name = "FILE", requires_all = ["genesis", "tls_key"])]
+    tls_certificate: Option<PathBuf>,
+    /// With --genesis, the key of that certificate, PEM, readable by its owner alone.
+    #[arg(long, value_name = "FILE", requires_all = ["genesis", "tls_certificate"])]
+    tls_key: Option<PathBuf>,
+    /// With --genesis, where the gRPC door listens. No such door when absent.
+    #[arg(long, value_name = "ADDRESS", requires = "genesis")]
+    grpc_listen: Option<SocketAddr>,
+    /// With --grpc-listen, the certificate chain of that door, PEM; the REST door's when absent.
+    #[arg(long, value_name = "FILE", requires_all = ["grpc_listen", "grpc_tls_key"])]
+    grpc_tls_certificate: Option<PathBuf>,
+    /// With --grpc-listen, the key of that certificate, PEM; the REST door's when absent.
+    #[arg(long, value_name = "FILE", requires_all = ["grpc_listen", "grpc_tls_certificate"])]
+    grpc_tls_key: Option<PathBuf>,
     /// With --genesis, where other nodes call this one.
     #[arg(long, value_name = "ADDRESS", requires = "genesis")]
     peer_listen: Option<SocketAddr>,
-    /// With --genesis, where another agency's node is called; once for each. The agency's own is passed over, so that all
-    /// can have the same list.
+    /// With --genesis, where another agency's node is called; once for each. The organisation's own is passed over, so
+    /// that all can have the same list.
     #[arg(long = "peer", value_name = "ID=HOST:PORT", requires = "genesis", value_parser = seat::peer)]
     peers: Vec<seat::Peer>,
     /// The other organisations and the mandates: JSON `{"organisations":[…],"mandates":[…]}` as in a genesis.
@@ -155,6 +172,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         taxpayer_id: args.taxpayer_id.clone(),
         roles: BTreeSet::from([Role::Agency]),
         power: Some(1),
+        observer: false,
     };
     let (keyring, introduction) = introductions::keys_of(about, &keys)?;
     files::directory(&keys.join("hosted"))?;

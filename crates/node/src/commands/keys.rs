@@ -2,6 +2,7 @@
 
 mod certificate;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chain::identity::{KeyId, OrganisationId};
@@ -72,7 +73,7 @@ pub(crate) struct AgencyArgs {
     power: u64,
 }
 
-/// Make the keys of an organisation that runs no validator.
+/// Make the keys of an organisation that runs no validator, and perhaps a node without a vote.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MemberArgs {
     #[command(flatten)]
@@ -80,6 +81,9 @@ pub(crate) struct MemberArgs {
     /// What it may be; several times for several roles.
     #[arg(long = "role", value_enum, required = true, value_name = "ROLE")]
     roles: Vec<RoleName>,
+    /// It runs a node without a vote: makes that node's peer and receipt key too.
+    #[arg(long)]
+    observer: bool,
 }
 
 /// A role, on the command line.
@@ -191,19 +195,24 @@ impl Report for MadeAll {
 pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::New(args) => new(args, output),
-        Command::Agency(AgencyArgs { who, power }) => introduce(who, &[Role::Agency], Some(power), output),
-        Command::Member(MemberArgs { who, roles }) => {
-            let roles: Vec<Role> = roles.into_iter().map(Role::from).collect();
-            introduce(who, &roles, None, output)
+        Command::Agency(AgencyArgs { who, power }) => introduce(who, [Role::Agency].into(), Some(power), false, output),
+        Command::Member(MemberArgs { who, roles, observer }) => {
+            introduce(who, roles.into_iter().map(Role::from).collect(), None, observer, output)
         }
         Command::Certificate(args) => certificate::run(args, output),
     }
 }
 
 /// Makes the keys of an organisation.
-fn introduce(who: WhoArgs, roles: &[Role], power: Option<u64>, output: &Output) -> Result<Exit, Failure> {
+fn introduce(
+    who: WhoArgs,
+    roles: BTreeSet<Role>,
+    power: Option<u64>,
+    observer: bool,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let WhoArgs { directory, organisation: id, name, taxpayer_id } = who;
-    let about = About { id, name, taxpayer_id, roles: roles.iter().copied().collect(), power };
+    let about = About { id, name, taxpayer_id, roles, power, observer };
     let Introduced { path, fingerprint, introduction } =
         introductions::create(&directory, about).or_exit(Exit::Usage)?;
     let Organisation { id: organisation, keys, .. } = introduction.organisation;

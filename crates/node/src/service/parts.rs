@@ -229,7 +229,8 @@ fn hosted(directory: &Path) -> anyhow::Result<Vec<HostedKey>> {
     Ok(keys)
 }
 
-fn tls(certificate: Option<&Path>, key: Option<&Path>) -> anyhow::Result<Option<Tls>> {
+/// Reads certificate and key of a door.
+pub(crate) fn tls(certificate: Option<&Path>, key: Option<&Path>) -> anyhow::Result<Option<Tls>> {
     match (certificate, key) {
         (Some(certificate), Some(key)) => {
             files::must_be_private(key)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{ConsensusView, Finality, Health, NodeIdentity, PeerStatusView, format_ms};
@@ -67,6 +68,8 @@ struct NodeHost<S: Store> {
     coverage: Coverage<S>,
     /// Where equivocations go; nowhere on a node that may not report them.
     seen: Option<Seen>,
+    /// Bytes of all blocks that this process committed.
+    block_bytes: Arc<AtomicU64>,
 }
 
 impl<S: Store> Host for NodeHost<S> {
@@ -80,6 +83,7 @@ impl<S: Store> Host for NodeHost<S> {
 
     fn committed(&self, committed: &Committed) {
         let (height, statements, events) = (committed.height, committed.statements.len(), committed.events);
+        self.block_bytes.fetch_add(committed.bytes as u64, Ordering::Relaxed);
         self.around.health.committed(height, self.around.clock.now_ms());
         self.around.finality.committed(committed);
         if statements == 0 {
@@ -132,19 +136,21 @@ pub(super) async fn start<S: Store>(
     let own =
         key.as_ref().and_then(|key| validators.get(&key.public())).map(|validator| validator.organisation.clone());
     let allowed: std::collections::BTreeSet<_> = listed.keys().copied().collect();
-    let reporter = evidence::reporter(&around, &identity)
-        .map_err(|fault| Failure::new(Exit::Fault, anyhow::Error::new(fault).context("read who may report")))?;
-    let (seen, reports) = match reporter {
-        Some(reporter) => {
+    let reporting =
+        evidence::reporting(&around, &identity, &directory).map_err(|error| Failure::new(Exit::Fault, error))?;
+    let (seen, reports) = match reporting {
+        Some(reporting) => {
             let (seen, reports) = evidence::channel();
-            (Some(seen), Some((reporter, reports)))
+            (Some(seen), Some((reporting, reports)))
         }
         None => (None, None),
     };
+    let block_bytes = Arc::<AtomicU64>::default();
+    let coverage = Coverage::new(around.query.clone());
     let parts = consensus::Parts {
         suite,
         mempool: Arc::clone(&around.mempool),
-        host: NodeHost { around: around.clone(), coverage: Coverage::new(around.query.clone()), seen },
+        host: NodeHost { around: around.clone(), coverage, seen, block_bytes: Arc::clone(&block_bytes) },
         key,
         peer: *secret.public().as_bytes(),
         directory,
@@ -158,10 +164,11 @@ pub(super) async fn start<S: Store>(
         Failure::new(exit, anyhow::Error::new(error).context("start consensus"))
     })?;
     tokio::spawn(take_in(shared, around.clone(), Arc::clone(&consensus)));
-    if let Some((reporter, reports)) = reports {
-        tokio::spawn(evidence::report(reporter, reports, Arc::clone(&around.clock), Arc::clone(&consensus)));
+    if let Some((reporting, reports)) = reports {
+        tokio::spawn(evidence::report(reporting, reports, Arc::clone(&around.clock), Arc::clone(&consensus)));
     }
-    let look = Look { behind_since: Behind::now(&around), around, listed, validators, own, caught_up: false };
+    let behind_since = Behind::now(&around, &block_bytes);
+    let look = Look { behind_since, block_bytes, around, listed, validators, own, caught_up: false };
     tokio::spawn(look.run(Arc::clone(&consensus)));
     Ok(consensus)
 }
@@ -215,6 +222,7 @@ struct Look<S: Store> {
     own: Option<OrganisationId>,
     caught_up: bool,
     behind_since: Behind,
+    block_bytes: Arc<AtomicU64>,
 }
 
 /// Since when a node has been behind the others, and where it stood then.
@@ -222,12 +230,14 @@ struct Behind {
     since: Instant,
     height: u64,
     events: u64,
+    bytes: u64,
 }
 
 impl Behind {
-    fn now<S: Store>(around: &Around<S>) -> Self {
+    fn now<S: Store>(around: &Around<S>, block_bytes: &AtomicU64) -> Self {
         let tip = around.query.tip();
-        Self { since: Instant::now(), height: tip.progress.height, events: tip.progress.log_size }
+        let bytes = block_bytes.load(Ordering::Relaxed);
+        Self { since: Instant::now(), height: tip.progress.height, events: tip.progress.log_size, bytes }
     }
 }
 
@@ -281,13 +291,25 @@ impl<S: Store> Look<S> {
         if before == caught_up {
             return;
         }
-        let now = Behind::now(&self.around);
+        let now = Behind::now(&self.around, &self.block_bytes);
         let from = std::mem::replace(&mut self.behind_since, now);
         if caught_up {
-            let Behind { height, events, .. } = self.behind_since;
+            let Behind { height, events, bytes, .. } = self.behind_since;
             let (blocks, events) = (height.saturating_sub(from.height), events.saturating_sub(from.events));
+            let bytes = bytes.saturating_sub(from.bytes);
             let ms = u64::try_from(from.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(height, blocks, events, ms, "caught up with the others");
+            let a_second = |count: u64| count.saturating_mul(1_000) / ms.max(1);
+            let (events_a_second, bytes_a_second) = (a_second(events), a_second(bytes));
+            tracing::info!(
+                height,
+                blocks,
+                events,
+                bytes,
+                ms,
+                events_a_second,
+                bytes_a_second,
+                "caught up with the others"
+            );
         } else {
             tracing::warn!(height = self.behind_since.height, "fell behind the others");
         }

@@ -205,6 +205,86 @@ fn four_agencies_found_a_chain_each_with_its_own_keys() {
 }
 
 #[test]
+fn a_node_without_a_vote_is_founded_with_keys_of_its_own_and_opens_doors_with_tls() {
+    let town = Town::new();
+    let who = |id: &str, taxpayer: &str, more: &str| {
+        format!("keys member @{id} --organisation {id} --name {id} --taxpayer-id {taxpayer} {more}")
+    };
+    town.run(&who("auditor", "91440300MA5DEM0208", "--role auditor --observer")).ended(0);
+    town.run(&who("shop", "91440300MA5DEM012D", "--role enterprise")).ended(0);
+    assert!(!town.path("auditor/keys/consensus-1.json").exists(), "it has no vote");
+    let members = "@auditor/member.json @shop/member.json";
+    town.run(&format!("{} {} {members}", assemble("genesis.json"), introductions())).ended(0);
+    for (agency, _) in AGENCIES {
+        town.run(&format!("genesis sign @genesis.json --agency @{agency}")).ended(0);
+    }
+    let refused = town.run("genesis sign @genesis.json --agency @auditor --key @auditor/keys/login-1.json").ended(2);
+    assert!(refused.stderr.contains("it is a login key"), "{}", refused.stderr);
+
+    let nodes = Nodes::start(&town);
+    let first = free_ports(2);
+    let peers: Vec<_> = (0..)
+        .zip(AGENCIES)
+        .map(|(place, (agency, _))| format!("--peer {agency}=127.0.0.1:{}", nodes.http + 4 + place))
+        .collect();
+    let peers = peers.join(" ");
+    let doors = format!("--listen 0.0.0.0:{first} --grpc-listen 0.0.0.0:{}", first + 1);
+    let init = |directory: &str, more: &str| format!("init @{directory} --genesis @genesis.json {more}");
+    let tls = "--tls-certificate @auditor/tls/certificate.pem --tls-key @auditor/tls/key.pem";
+    town.run("keys certificate @auditor/tls --name localhost --name 127.0.0.1").ended(0);
+    town.run("keys certificate @other --name localhost").ended(0);
+    for (words, expected) in [
+        (init("shop", &peers), "shop introduced no keys of a node: `keys member --observer` makes them"),
+        (init("auditor", ""), "name those that it calls with --peer"),
+        (init("auditor", &format!("{peers} {doors}")), "is not loopback, which needs tls-certificate and tls-key"),
+        (init("auditor", &format!("{peers} {}", tls.replace("@auditor/tls/key", "@other/key"))), "cannot be used"),
+        (init("auditor", &format!("{peers} {}", tls.replace("key.pem", "certificate.pem"))), "others may read it"),
+    ] {
+        let refused = town.run(&words).ended(2);
+        assert!(refused.stderr.contains(expected), "{words}: {}", refused.stderr);
+        assert!(!town.path("auditor/node.toml").exists(), "{words}");
+    }
+    let made = town.json(&init("auditor", &format!("{peers} {doors} {tls}")));
+    assert_eq!((&made["votes"], names(&made, "waits_for"), names(&made, "calls").len()), (&json!(false), vec![], 4));
+    let file = String::from_utf8(town.bytes("auditor/node.toml")).unwrap();
+    let named = "tls-certificate = \"tls/certificate.pem\"\ntls-key = \"tls/key.pem\"\n";
+    assert_eq!(file.matches(named).count(), 2, "both doors, and it can be moved: {file}");
+
+    let config = town.path("auditor/node.toml").into_os_string();
+    let arguments = ["start", "--set", "telemetry.filter=warn", "--config"].map(Into::into);
+    let mut observer = Talking::start(arguments.into_iter().chain([config]));
+    observer.until("the node serves at");
+    let url = format!("https://localhost:{first}");
+    eventually("an observer that is ready", || {
+        let ready = town.run(&format!("status --ready --url {url} --ca @auditor/tls/certificate.pem"));
+        if ready.code == 0 { Ok(()) } else { Err(format!("{}{}", ready.stdout, ready.stderr)) }
+    });
+    let status = town.json(&format!("status --url {url} --ca @auditor/tls/certificate.pem"));
+    assert_eq!(status.pointer("/consensus/votes"), Some(&json!(false)), "{status}");
+    assert_eq!(observer.stop().code(), Some(0));
+    drop(nodes);
+}
+
+#[test]
+fn an_agency_chooses_another_certificate_for_its_grpc_door() {
+    let town = Town::new();
+    town.found();
+    town.run("keys certificate @police/tls --name localhost").ended(0);
+    town.run("keys certificate @far --name localhost").ended(0);
+    let grpc = "--grpc-tls-certificate @far/certificate.pem --grpc-tls-key @far/key.pem";
+    town.run(&format!("init @police --genesis @genesis.json {grpc}")).ended(2);
+    town.run("init @police --genesis @genesis.json --tls-certificate @police/tls/certificate.pem").ended(2);
+    town.run("init @police --tls-certificate @police/tls/certificate.pem --tls-key @police/tls/key.pem").ended(2);
+    let tls = "--tls-certificate @police/tls/certificate.pem --tls-key @police/tls/key.pem";
+    town.run(&format!("init @police --genesis @genesis.json {tls} --grpc-listen 127.0.0.1:9443 {grpc}")).ended(0);
+    let file: toml::Table = String::from_utf8(town.bytes("police/node.toml")).unwrap().parse().unwrap();
+    assert_eq!(file["http"]["tls-key"].as_str(), Some("tls/key.pem"));
+    let far = town.path("far/key.pem").canonicalize().unwrap();
+    assert_eq!(file["grpc"]["tls-key"].as_str(), far.to_str(), "it stays where it is");
+    town.run("config check --config @police/node.toml").ended(0);
+}
+
+#[test]
 fn what_an_agency_hands_out_holds_no_secret_and_its_keys_are_its_own() {
     let town = Town::new();
     let handed_out = String::from_utf8(town.bytes("police/agency.json")).unwrap();

@@ -7,6 +7,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chain::block::BlockId;
+use chain::certificate::{VoteKind, sign_vote};
+use chain::encoding::decode_base64url_array;
+use chain::equivocation::{Equivocation, Signed, Step};
+use chain::genesis::Genesis;
+use chain::hash::Hash;
+use chain::identity::OrganisationId;
+use chain::key::SecretKey;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::trial::Report;
 use tests::trial::binary::{Binary, PATIENCE, eventually};
@@ -194,6 +203,48 @@ fn two_nodes_with_one_key_are_noticed_and_decide_nothing_twice() {
     assert!(second.runs(), "{}", second.talk());
     second.stop().unwrap();
     town.ready(&[0, 1, 2, 3]);
+    town.must_be_whole();
+}
+
+#[test]
+fn evidence_that_waited_when_a_process_ended_is_reported_by_the_next() {
+    let mut town = Town::running(6);
+    town.blocks(2, VICTIM);
+    town.four.kill(&[VICTIM]).unwrap();
+    let genesis = Genesis::parse(&fs::read(&town.four.genesis).unwrap()).unwrap();
+    let key = town.four.members[1].home.join("keys/consensus-1.json");
+    let key: Value = serde_json::from_slice(&fs::read(key).unwrap()).unwrap();
+    let key = SecretKey::from_seed(decode_base64url_array(key["seed"].as_str().unwrap()).unwrap());
+    let vote = |block: Option<BlockId>| {
+        let (chain, suite) = (genesis.chain_id(), genesis.suite());
+        let signature = sign_vote(&key, &chain, suite, VoteKind::Prevote, 1, 0, block.as_ref());
+        Signed { block, pol_round: None, signature }
+    };
+    let accused: OrganisationId = "police".parse().unwrap();
+    let other = Some(Hash::of(b"another").into());
+    let proof = Equivocation::new(accused, (1, 0, Step::Prevote), vote(None), vote(other));
+    // What a process that saw both votes, and nobody else did, left behind.
+    let left = town.four.members[VICTIM].home.join("data/consensus/evidence.json");
+    assert!(!left.exists(), "nothing waited");
+    fs::write(&left, json!({"pending": [proof]}).to_string()).unwrap();
+    town.four.start(VICTIM).unwrap();
+    assert!(eventually(PATIENCE, || (!left.exists()).then_some(())).is_some(), "{}", town.four.talk(VICTIM));
+    town.ready(&[0, 1, 2, 3]);
+    town.four.until_level().unwrap();
+    for place in 0..NODES {
+        let status = town.four.status(place).unwrap();
+        assert_eq!(status["evidence"]["count"], 1, "{status}");
+        assert_eq!(status["evidence"]["newest"][0]["validator"], "police", "{status}");
+    }
+    // Damage is said, with what to do.
+    town.four.stop(VICTIM).unwrap();
+    fs::write(&left, "{").unwrap();
+    let (code, said) = town.refused(VICTIM, &[]);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("evidence.json is damaged") && said.contains("move it away"), "{said}");
+    fs::remove_file(&left).unwrap();
+    town.four.start(VICTIM).unwrap();
+    town.ready(&[VICTIM]);
     town.must_be_whole();
 }
 

@@ -93,6 +93,11 @@ impl<S: Store> Reporter<S> {
         self.pending.len()
     }
 
+    /// Those that wait for the ledger, in the order of their places there.
+    pub fn waiting(&self) -> impl Iterator<Item = &Equivocation> {
+        self.pending.values().map(|pending| &pending.equivocation)
+    }
+
     /// Takes an equivocation in, to be reported.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! `einvoice init --genesis`: an agency's node, from its own keys and the genesis that all agencies have signed.
+//! `einvoice init --genesis`: the node of an agency, or one without a vote of any other organisation, from its own keys
+//! and the genesis that all agencies have signed.
 
 use std::path::{Path, PathBuf};
 
@@ -19,8 +20,9 @@ use crate::exit::{Exit, Exits as _, Failure};
 use crate::files::{self, Staging};
 use crate::introductions;
 use crate::keys::NamedKey;
-use crate::node_file::NodeFile;
+use crate::node_file::{NodeFile, TlsFiles};
 use crate::output::{Output, Report};
+use crate::service::parts::tls;
 
 /// Where an agency's node is called.
 #[derive(Clone, Debug)]
@@ -51,8 +53,10 @@ struct Seated {
     node: String,
     /// The agencies whose nodes it calls.
     calls: Vec<OrganisationId>,
-    /// The other agencies, which have to call it.
+    /// The other agencies, which have to call it; nobody calls a node without a vote.
     waits_for: Vec<OrganisationId>,
+    /// Whether it has a vote.
+    votes: bool,
 }
 
 impl Report for Seated {
@@ -62,10 +66,11 @@ impl Report for Seated {
             ids => ids.iter().map(OrganisationId::as_str).collect::<Vec<_>>().join(", "),
         };
         format!(
-            "chain          {}\nnode           {}\ngenesis        {}\nconfiguration  {}\ncalls          {}\nis called by   {}\n\
+            "chain          {}\nnode           {}, {}\ngenesis        {}\nconfiguration  {}\ncalls          {}\nis called by   {}\n\
              start it with  einvoice start --config {}",
             self.chain,
             self.node,
+            if self.votes { "which votes" } else { "which follows" },
             self.genesis.display(),
             self.configuration.display(),
             listed(&self.calls),
@@ -86,10 +91,14 @@ pub(super) fn run(args: &Args, genesis: &Path, output: &Output) -> Result<Exit, 
 fn seat(args: &Args, genesis: &Path) -> anyhow::Result<Seated> {
     let directory = &args.directory;
     let mut genesis = copies::read_genesis(genesis)?;
-    let introduction = introductions::read(&directory.join(introductions::AGENCY_FILE))?.introduction;
+    let introduction = introductions::read(&introductions::in_directory(directory))?.introduction;
     must_hold(&genesis, &introduction)?;
-    must_have_keys(directory, &introduction)?;
     let own = &introduction.organisation.id;
+    let votes = introduction.power.is_some();
+    if !votes && !introduction.observes() {
+        bail!("{own} introduced no keys of a node: `keys member --observer` makes them");
+    }
+    must_have_keys(directory, &introduction)?;
     let node = args.node_id.clone().unwrap_or_else(|| format!("{own}-1"));
     let ledger = LedgerGenesis::read(&genesis)?;
     let mut nodes: Vec<(OrganisationId, String, PublicKey)> = Vec::new();
@@ -100,8 +109,23 @@ fn seat(args: &Args, genesis: &Path) -> anyhow::Result<Seated> {
         nodes.push((organisation.clone(), address.clone(), peer_key(&ledger, organisation)?));
     }
     let calls: Vec<_> = nodes.iter().map(|(organisation, ..)| organisation.clone()).collect();
-    let waits_for = others(&genesis, own).filter(|other| !calls.contains(other)).cloned().collect();
-    let file = NodeFile { id: node.clone(), http: args.listen, peers: args.peer_listen, nodes, ..NodeFile::default() };
+    if !votes && calls.is_empty() {
+        bail!("nobody calls a node without a vote: name those that it calls with --peer");
+    }
+    let waits_for = others(&genesis, own).filter(|other| votes && !calls.contains(other)).cloned().collect();
+    let http_tls = door_tls(directory, args.tls_certificate.as_deref(), args.tls_key.as_deref())?;
+    let grpc_tls = door_tls(directory, args.grpc_tls_certificate.as_deref(), args.grpc_tls_key.as_deref())?;
+    let file = NodeFile {
+        id: node.clone(),
+        observer: !votes,
+        http: args.listen,
+        grpc: args.grpc_listen,
+        grpc_tls: grpc_tls.or_else(|| http_tls.clone()).filter(|_| args.grpc_listen.is_some()),
+        http_tls,
+        peers: args.peer_listen,
+        nodes,
+        ..NodeFile::default()
+    };
     let staging = Staging::begin(directory)?;
     let staged = staging.path().join("node.toml");
     files::create_public(&staged, file.text().as_bytes())?;
@@ -117,7 +141,27 @@ fn seat(args: &Args, genesis: &Path) -> anyhow::Result<Seated> {
         node,
         calls,
         waits_for,
+        votes,
     })
+}
+
+/// Certificate and key of a door, tried, as the configuration in a directory is to name them.
+fn door_tls(directory: &Path, certificate: Option<&Path>, key: Option<&Path>) -> anyhow::Result<Option<TlsFiles>> {
+    let (Some(certificate), Some(key)) = (certificate, key) else { return Ok(None) };
+    let context = || format!("use {} with {}", certificate.display(), key.display());
+    if let Some(tls) = tls(Some(certificate), Some(key))? {
+        tls.check().with_context(context)?;
+    }
+    // A file below the directory moves with it; any other stays where it is. By the name that was given, and not by what
+    // it links to: whoever renews certificates changes links.
+    let home = directory.canonicalize().with_context(|| format!("find {}", directory.display()))?;
+    let named = |path: &Path| -> anyhow::Result<PathBuf> {
+        let path = std::path::absolute(path).with_context(context)?;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(path) };
+        let place = parent.canonicalize().with_context(context)?.join(name);
+        Ok(place.strip_prefix(&home).map(Path::to_owned).unwrap_or(place))
+    };
+    Ok(Some(TlsFiles { certificate: named(certificate)?, key: named(key)? }))
 }
 
 fn others<'a>(genesis: &'a Genesis, own: &'a OrganisationId) -> impl Iterator<Item = &'a OrganisationId> {
@@ -128,7 +172,9 @@ fn others<'a>(genesis: &'a Genesis, own: &'a OrganisationId) -> impl Iterator<It
 /// Refuses a directory without the keys that a node needs, where it will look for them.
 fn must_have_keys(directory: &Path, introduction: &Introduction) -> anyhow::Result<()> {
     let KeysConfig { consensus, receipt, peer, .. } = KeysConfig::default();
-    for (path, purpose) in [(consensus, Purpose::Consensus), (receipt, Purpose::Receipt), (peer, Purpose::Peer)] {
+    let needed = [(consensus, Purpose::Consensus), (receipt, Purpose::Receipt), (peer, Purpose::Peer)];
+    let votes = introduction.power.is_some();
+    for (path, purpose) in needed.into_iter().filter(|(_, purpose)| votes || *purpose != Purpose::Consensus) {
         let path = directory.join(path);
         let key = NamedKey::load(&path, purpose)?;
         let public = key.secret.public().into();
