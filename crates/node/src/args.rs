@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, config, demo, dev, export, field, generate, genesis, init, keys, receipt, sign, start, status, submit,
-    token, verify, webhooks,
+    bench, config, demo, dev, export, field, follow, generate, genesis, init, keys, receipt, sign, start, status,
+    submit, token, verify, webhooks,
 };
 use crate::exit::Exit;
 use crate::output::Format;
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Generate(generate::Args),
     /// Load a node and measure it: events a second, CPU, finality, memory, disk.
     Bench(bench::Args),
+    /// Follow the ledger over gRPC: every event that concerns an organisation, as it is decided.
+    Follow(follow::Args),
     /// Look at webhooks, and at what could not be delivered; stop them, and send again.
     Webhooks(webhooks::Args),
     /// Say how a node is.

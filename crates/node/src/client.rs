@@ -61,6 +61,22 @@ pub(crate) struct Client {
     base: String,
 }
 
+/// Which node answers.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// Its id: the audience of login tokens.
+    pub(crate) node: String,
+    /// Its time, ms UTC.
+    pub(crate) now_ms: i64,
+}
+
+impl Identity {
+    /// Its time, unix seconds.
+    pub(crate) fn now_s(&self) -> u64 {
+        u64::try_from(self.now_ms / 1_000).unwrap_or(0)
+    }
+}
+
 /// A node's answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -164,12 +180,19 @@ impl Client {
         Ok((response.status().as_u16(), response.into_body().into_reader()))
     }
 
+    /// Which node it is, and what time it has.
+    pub(crate) fn identify(&self) -> Result<Identity, Failure> {
+        let status = self.get("/v1/status", None)?.succeeded("ask the node who it is")?.json()?;
+        let text = |key: &str| status.get(key).and_then(Value::as_str);
+        let node = text("node").ok_or_else(|| anyhow!("read the node's id in its status"))?;
+        let now_ms = text("time").and_then(api::parse_ms);
+        let now_ms = now_ms.ok_or_else(|| anyhow!("read the time in the node's status"))?;
+        Ok(Identity { node: node.to_owned(), now_ms })
+    }
+
     /// The node's time, unix seconds.
     pub(crate) fn now_s(&self) -> Result<u64, Failure> {
-        let status = self.get("/v1/status", None)?.succeeded("ask the node for its time")?.json()?;
-        let time = status.get("time").and_then(Value::as_str).and_then(api::parse_ms);
-        let now_ms = time.ok_or_else(|| anyhow!("read the time in the node's status"))?;
-        Ok(u64::try_from(now_ms / 1_000).unwrap_or(0))
+        Ok(self.identify()?.now_s())
     }
 }
 

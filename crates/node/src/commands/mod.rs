@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod export;
 pub(crate) mod field;
+pub(crate) mod follow;
 pub(crate) mod generate;
 pub(crate) mod genesis;
 pub(crate) mod init;
@@ -40,6 +41,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Receipt(command) => receipt::run(&command, output),
         Command::Generate(args) => generate::run(&args, output),
         Command::Bench(args) => bench::run(&args, output),
+        Command::Follow(args) => follow::run(&args, output),
         Command::Webhooks(args) => webhooks::run(&args, output),
         Command::Status(args) => status::run(&args, output),
         Command::Config(command) => config::run(&command, output),

@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::anyhow;
 use ledger::organisation::Purpose;
 use serde_json::Value;
 use ureq::http::Method;
@@ -128,16 +127,11 @@ struct Door {
 impl Door {
     fn ask(&self, method: &Method, target: &str) -> Result<Value, Failure> {
         // Which node it is, and what time it has, it says itself; a token for another is good for nothing there.
-        let status = self.client.get("/v1/status", None)?.succeeded("ask the node who it is")?.json()?;
-        let text = |key: &str| status.get(key).and_then(Value::as_str);
-        let audience = text("node").ok_or_else(|| anyhow!("read the node's id in its status"))?;
-        let now_ms =
-            text("time").and_then(api::parse_ms).ok_or_else(|| anyhow!("read the time in the node's status"))?;
-        let now_s = u64::try_from(now_ms / 1_000).unwrap_or(0);
+        let door = self.client.identify()?;
         let path = target.split_once('?').map_or(target, |(path, _)| path);
         let request = format!("{method} {path}");
         let write = (*method != Method::GET).then_some(Write { request: &request, body: b"" });
-        let token = token::mint(&self.key, audience, now_s, TOKEN_TTL_S, write, None)?;
+        let token = token::mint(&self.key, &door.node, door.now_s(), TOKEN_TTL_S, write, None)?;
         let call = Call { token: Some(&token), ..Call::default() };
         self.client.call(method, target, call)?.succeeded("ask the node about webhooks")?.json()
     }
