@@ -142,7 +142,13 @@ fn failure(error: Error) -> Failure {
         Error::Option { .. } => Exit::Usage,
         Error::Refused(_) => Exit::Refused,
         Error::Unavailable { .. } => Exit::Unavailable,
-        _ => Exit::Unexpected,
+        Error::Statement(_)
+        | Error::Randomness(_)
+        | Error::Undecided { .. }
+        | Error::Expired { .. }
+        | Error::Answer { .. }
+        | Error::Receipt(_)
+        | Error::OtherReceipt { .. } => Exit::Unexpected,
     };
     Failure::new(exit, anyhow!(error).context("follow the ledger"))
 }

@@ -326,7 +326,9 @@ fn for_each_row(
         let begin = after.as_deref().map_or(Bound::Included(from), Bound::Excluded);
         let range = (begin, Bound::Included(to));
         let rows = database.rows(|| "index, generations".to_owned(), range, Direction::Forward, ROWS_A_READ)?;
-        rows.iter().for_each(|(key, value)| show(key, value));
+        for (key, value) in &rows {
+            show(key, value);
+        }
         match rows.into_iter().nth(ROWS_A_READ - 1) {
             Some((last, _)) => after = Some(last),
             None => return Ok(()),
