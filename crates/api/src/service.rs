@@ -186,7 +186,7 @@ impl<S: Store> Service<S> {
     /// In whose name a call is worked on before it is known who calls: the organisation whose token was verified
     /// before, else the address.
     pub(crate) fn name(&self, call: &Call) -> Name {
-        match self.verified_tokens.organisation(call.headers()) {
+        match self.verified_tokens.organisation(call.headers(), self.now_s()) {
             Some(organisation) => Name::Organisation(organisation),
             None => Name::Address(call.network()),
         }

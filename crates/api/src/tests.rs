@@ -16,6 +16,7 @@ mod logins;
 mod malformed;
 mod node;
 mod retries;
+mod rights;
 mod room;
 mod server;
 mod signed;

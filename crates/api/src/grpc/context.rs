@@ -73,7 +73,7 @@ impl Context {
 impl<S: Store> Service<S> {
     /// In whose name a call is worked on before it is known who calls.
     pub(crate) fn caller_name(&self, headers: &HeaderMap, key: Option<&PeerKey>, network: IpAddr) -> Name {
-        let by_token = self.verified_tokens.organisation(headers);
+        let by_token = self.verified_tokens.organisation(headers, self.now_s());
         match by_token.or_else(|| key?.of.get().cloned()) {
             Some(organisation) => Name::Organisation(organisation),
             None => Name::Address(network),

@@ -16,10 +16,10 @@ use wire::generated::{GetClaimRequest, LockResponse};
 use zeroize::Zeroizing;
 
 use super::client::{Client, Refused, lock_request, path, with_token};
-use crate::Tls;
 use crate::tests::client::send;
 use crate::tests::consortium::{organisation, secret};
 use crate::tests::node::{Node, Setup};
+use crate::{DevControl as _, GrpcOptions, Options, Tls};
 
 #[test]
 fn a_token_that_does_not_hold_has_one_code_at_both_doors() {
@@ -159,4 +159,24 @@ fn a_client_certificate_logs_in_whoever_has_its_key_on_the_ledger() {
     let bytes = wire::encode_message(&lock_request(&invoice, "8", "k8"));
     let token = node.bearer_covering("platform-b", &format!("POST {}", path("Lock")), &bytes);
     assert_eq!(lock(None, None, Some(&token), "8").unwrap_err().reason, "reimbursement.already-locked");
+}
+
+#[test]
+fn an_expired_token_costs_its_organisation_nothing() {
+    let grpc = GrpcOptions { calls_a_second_max: 1, ..GrpcOptions::default() };
+    let options = Options { verifications_a_minute: 1_000, grpc, ..Options::default() };
+    let node = Node::start_with(Setup { options, ..Setup::default() });
+    let client = Client::new(&node);
+    let known = |token: &str| send(node.address, "GET", "/v1/invoices", &[("authorization", token)], b"").status;
+    let ask = |token: &str| {
+        let get = GetClaimRequest { invoice: "144032609110-00000001".to_owned() };
+        client.run(client.platforms().get_claim(with_token(get, token))).unwrap_err().reason
+    };
+    let leaked = node.bearer("platform-a");
+    assert_eq!(known(&leaked), 200);
+    node.clock.advance_clock(601_000);
+    let own = node.bearer("platform-a");
+    assert_eq!(known(&own), 200);
+    assert_eq!(ask(&leaked), "login.expired");
+    assert_eq!(ask(&own), "invoice.unknown", "the organisation has its one call in this second");
 }
