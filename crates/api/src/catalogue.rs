@@ -335,6 +335,12 @@ pub const CODES: &[CodeEntry] = &[
         "Check with the full leaf hash from the QR code or receipt, or come back tomorrow.",
     ),
     entry(
+        "verification.organisation-mismatches",
+        Kind::Limit,
+        "The organisation has asked for invoices with wrong details too often today.",
+        "Check with the full leaf hash from the QR code or receipt, or come back tomorrow.",
+    ),
+    entry(
         "verification.rate",
         Kind::Limit,
         "Too many public checks from this address.",

@@ -15,6 +15,8 @@ pub struct Options {
     pub verifications_a_minute: u32,
     /// Wrong public checks of one invoice in a day (UTC+8).
     pub mismatches_an_invoice_and_day: u8,
+    /// Wrong public checks by one organisation in a day (UTC+8), where it logs in for them.
+    pub mismatches_an_organisation_and_day: u32,
     /// Connections open at once.
     pub connections_max: usize,
     /// Connections of one address (IPv6: of one /64) open at once. A load balancer in front has one address: give it all.
@@ -165,6 +167,7 @@ impl Default for Options {
             finality_wait_ms: 10_000,
             verifications_a_minute: 60,
             mismatches_an_invoice_and_day: 5,
+            mismatches_an_organisation_and_day: 1_000,
             connections_max: 1_024,
             connections_an_address_max: 256,
             bodies_bytes_max: 64 * 1024 * 1024,

@@ -131,6 +131,8 @@ pub(crate) struct HttpConfig {
     pub(crate) verifications_a_minute: u32,
     /// Wrong guesses of the public check about one invoice in a day.
     pub(crate) mismatches_a_day: u8,
+    /// Wrong guesses of that check by one organisation in a day, whichever the invoices. Over gRPC, where it logs in.
+    pub(crate) mismatches_an_organisation_and_day: u32,
     /// Open connections at most.
     pub(crate) connections_max: usize,
     /// Those of one address at most (IPv6: of one /64).
@@ -158,6 +160,7 @@ impl Default for HttpConfig {
             finality_wait_ms: 10_000,
             verifications_a_minute: 60,
             mismatches_a_day: 5,
+            mismatches_an_organisation_and_day: 1_000,
             connections_max: 1_024,
             connections_an_address_max: 256,
             bodies_bytes_max: 64 * 1024 * 1024,
@@ -489,6 +492,7 @@ impl Config {
             finality_wait_ms: self.http.finality_wait_ms,
             verifications_a_minute: self.http.verifications_a_minute,
             mismatches_an_invoice_and_day: self.http.mismatches_a_day,
+            mismatches_an_organisation_and_day: self.http.mismatches_an_organisation_and_day,
             connections_max: self.http.connections_max,
             connections_an_address_max: self.http.connections_an_address_max,
             bodies_bytes_max: self.http.bodies_bytes_max,

@@ -80,6 +80,7 @@ fn door_limits(options: &Options) -> BTreeMap<&'static str, u64> {
         ("login_token_ids", count(options.token_ids_max)),
         ("login_token_seconds", chain::login::LIFETIME_S_MAX),
         ("mismatches_an_invoice_and_day", u64::from(options.mismatches_an_invoice_and_day)),
+        ("mismatches_an_organisation_and_day", u64::from(options.mismatches_an_organisation_and_day)),
         ("page_rows", count(options.page_rows_max)),
         ("prepared_statement_seconds", crate::drafting::PREPARED_FOR_S),
         ("qr_bytes", count(crate::verification::QR_BYTES_MAX)),
