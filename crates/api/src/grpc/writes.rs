@@ -117,7 +117,8 @@ impl<S: Store> Handlers<S> {
             None => submitting.await?,
         };
         match submitted {
-            Submitted::Pending(_) if left < wait_max => Err(overdue()),
+            // There may have been no room to wait: then the caller still has time to ask.
+            Submitted::Pending(_) if answer_by.is_some_and(|answer_by| Instant::now() >= answer_by) => Err(overdue()),
             Submitted::Pending(id) => Ok(convert::pending(id.to_string())),
             Submitted::Decided { id, fresh } => {
                 let answer = move |service: &Service<S>| {

@@ -142,6 +142,7 @@ fn answers_that_nobody_takes_count_as_calls_under_way() {
         });
         let refused = ask().unwrap_err();
         assert_eq!(refused.short(), (Code::ResourceExhausted, "organisation.calls-full"), "{window}");
+        assert_eq!(refused.retry.map(|retry| retry.as_secs()), Some(1));
         drop(unread);
         eventually(|| ask().is_ok());
     }
