@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use client::messages::{LedgerEvent, SubscribeRequest};
@@ -9,6 +10,7 @@ use client::{Error, Key, Login, Node, Options, Roots};
 use ledger::organisation::Purpose;
 use serde::Serialize;
 use tokio::runtime::Builder;
+use tokio::time::timeout;
 
 use crate::client::{Client, NodeAddress};
 use crate::clock;
@@ -16,6 +18,9 @@ use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
 use crate::keys::NamedKey;
 use crate::output::{Output, Report};
+
+/// How long a door may take to begin a stream. One that broke later is looked for as long as the client does.
+const BEGIN_MAX: Duration = Duration::from_secs(15);
 
 /// How many bytes a file of certificates may have.
 const CERTIFICATES_BYTES_MAX: u64 = 1024 * 1024;
@@ -124,8 +129,12 @@ async fn follow(
     count: Option<u64>,
     output: &Output,
 ) -> Result<(), Failure> {
+    let door = options.nodes.iter().map(|node| node.url.as_str()).collect::<Vec<_>>().join(", ");
     let client = client::Client::connect(options).await.map_err(failure)?;
-    let mut subscription = client.subscribe(request).await.map_err(failure)?;
+    let begun = timeout(BEGIN_MAX, client.subscribe(request)).await;
+    let nobody = || format!("follow the ledger: no gRPC door answers at {door} within {} s", BEGIN_MAX.as_secs());
+    let begun = begun.map_err(|_| Failure::text(Exit::Unavailable, nobody()))?;
+    let mut subscription = begun.map_err(failure)?;
     let mut left = count;
     while left != Some(0) {
         let delivery = subscription.advance().await.map_err(failure)?;

@@ -32,7 +32,7 @@ impl Report for Answer {
     fn text(&self) -> String {
         let mut lines = Vec::new();
         flatten("", &self.0, &mut lines);
-        lines.join("\n")
+        if lines.is_empty() { "nothing".to_owned() } else { lines.join("\n") }
     }
 }
 

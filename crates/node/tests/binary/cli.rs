@@ -85,6 +85,17 @@ fn an_init_that_was_refused_can_be_tried_again() {
 }
 
 #[test]
+fn a_token_file_that_holds_no_token_is_named_and_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let (token, out) = (directory.path().join("token"), directory.path().join("archive"));
+    fs::write(&token, "first-line\nsecond-line\n").unwrap();
+    let (token, out) = (token.to_str().unwrap(), out.to_str().unwrap());
+    let refused = run(["export", "--url", "http://127.0.0.1:9", "--token-file", token, "--out", out]).ended(2);
+    assert!(refused.stderr.contains(token), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("first-line"), "{}", refused.stderr);
+}
+
+#[test]
 fn an_archive_takes_no_place_that_is_not_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("dev");
