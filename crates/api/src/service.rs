@@ -18,6 +18,7 @@ use crate::auth::{Caller, TokenIds};
 use crate::call::Call;
 use crate::connections::Connections;
 use crate::feed::Feed;
+use crate::grpc::Streams;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::quota::{CallQuotas, Quotas};
@@ -45,6 +46,9 @@ pub(crate) struct Service<S: Store> {
     pub(crate) dry_runs: Arc<Shares<IpAddr>>,
     pub(crate) grpc_connections: Arc<Connections>,
     pub(crate) calls: CallQuotas,
+    /// Answers over gRPC that wait to be taken, bytes.
+    pub(crate) answers: Arc<Shares<Name>>,
+    pub(crate) streams: Streams,
     pub(crate) feed: Arc<Feed>,
     pub(crate) webhooks: Webhooks,
     turns: Arc<Turns>,
@@ -79,6 +83,11 @@ impl<S: Store> Service<S> {
                 app.options.grpc.connections_an_address_max,
             ),
             calls: CallQuotas::new(&app.options.grpc),
+            answers: Shares::new(
+                app.options.grpc.answers_bytes_max,
+                app.options.grpc.answers_bytes_an_organisation_max,
+            ),
+            streams: Streams::default(),
             dry_runs: halves(app.options.dry_runs_at_once_max),
             feed: Feed::new(&app.options),
             webhooks: Webhooks::new(&app)?,

@@ -8,3 +8,4 @@ mod feed;
 mod logins;
 mod raw;
 mod refusals;
+mod unread;
