@@ -110,7 +110,7 @@ pub(super) async fn answered<S: Store>(
     let service = &state.service;
     let Admitted { asked, under_way, stream } = match admitted(service, &call) {
         Ok(admitted) => admitted,
-        Err(problem) => return Err(refused_unread(problem, body).await),
+        Err(problem) => return Err(refused_unread(&service.calls, problem, body).await),
     };
     let beginning = async {
         let parts = call.parts.clone();

@@ -26,6 +26,7 @@ use crate::call::{Call, header_value, single};
 use crate::connections::Place;
 use crate::layer::{X_REQUEST_ID, own_id};
 use crate::problem::Problem;
+use crate::quota::CallQuotas;
 use crate::server::{Endless, Ready};
 use crate::service::Service;
 use crate::shares::Share;
@@ -156,7 +157,7 @@ async fn admitted<S: Store>(state: State<S>, request: Request, next: Next, id: &
     let answered = async {
         let (caller, share, mut call) = match logged_in(&state.service, call, key).await {
             Ok(known) => known,
-            Err(problem) => return Err(refused_unread(problem, body).await),
+            Err(problem) => return Err(refused_unread(&state.service.calls, problem, body).await),
         };
         call.body = body;
         let context = Context {
@@ -192,7 +193,9 @@ async fn admitted<S: Store>(state: State<S>, request: Request, next: Next, id: &
 
 /// Refuses a call whose message was not read, and takes in what is on its way of it. For HTTP/2 a message that goes on
 /// behind its answer is an error of the peer, and a connection with many of them ends, with all its calls.
-pub(super) async fn refused_unread(problem: Problem, mut body: Body) -> Problem {
+pub(super) async fn refused_unread(calls: &CallQuotas, problem: Problem, mut body: Body) -> Problem {
+    // Of a flood nothing is taken in.
+    let Some(_place) = calls.refuse() else { return problem };
     let coming = async {
         let mut bytes = 0;
         while bytes <= SMALL_BYTES
