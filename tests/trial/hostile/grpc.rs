@@ -181,9 +181,8 @@ impl Attack {
         let head = [head(BATCH_VERIFY), fields(&[("authorization", &bearer)])].concat();
         // A request of `qr`, a text that is none.
         let asked = framed(&[0x0a, 3, 0x0a, 1, b'x'].repeat(1_000));
-        let call = |stream| {
-            [frame(HEADERS, END_HEADERS, stream, &head), frame(DATA, END_STREAM, stream, &asked)].concat()
-        };
+        let call =
+            |stream| [frame(HEADERS, END_HEADERS, stream, &head), frame(DATA, END_STREAM, stream, &asked)].concat();
         Self::h2("grpc unread member", calls(settings, CALLS, call))
     }
 }

@@ -20,7 +20,7 @@ use wire::lists::List;
 
 use super::context::Context;
 use super::{events, foreign, status};
-use crate::auth::Caller;
+use crate::auth::{Caller, bearer};
 use crate::bodies;
 use crate::call::{Call, header_value, single};
 use crate::connections::Place;
@@ -97,8 +97,8 @@ pub(super) async fn finish<S: Store>(Extracted(state): Extracted<State<S>>, requ
     let elapsed = started.elapsed();
     service.metrics.answered_call(code, elapsed);
     let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    if code == Code::Ok {
-        // Thousands a second.
+    if matches!(code, Code::Ok | Code::Unauthenticated) {
+        // Thousands a second, and of strangers as many as they like.
         tracing::debug!(path, elapsed_us, request_id = %id, "answered a call");
     } else {
         tracing::info!(path, ?code, elapsed_us, request_id = %id, "answered a call");
@@ -215,6 +215,10 @@ async fn logged_in<S: Store>(
     call: Call,
     key: Option<Arc<PeerKey>>,
 ) -> Result<(Caller, Share<Name>, Call), Problem> {
+    if key.is_none() && bearer(call.headers())?.is_none() {
+        // Takes nobody's turn.
+        return Err(Problem::new("auth.missing"));
+    }
     let name = service.caller_name(call.headers(), key.as_deref(), call.network());
     let share = service.calls.begin(&name)?;
     let stranger = matches!(name, Name::Address(_)).then(|| service.calls.stranger()).transpose()?;
