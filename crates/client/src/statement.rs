@@ -8,7 +8,7 @@ use chain::hash::{Hash, StatementId};
 use chain::identity::ChainId;
 use chain::statement::{Draft, Limits, Mode, Nonce, Statement, StatementHeader, payload};
 use serde::Serialize;
-use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use crate::backoff;
 use crate::client::Client;
@@ -194,7 +194,7 @@ impl Signed {
     /// The kind of an event: the name of its only member.
     pub(crate) fn event_kind(&self, index: u32) -> Option<String> {
         let event = self.statement.event(usize::try_from(index).ok()?)?;
-        let members: BTreeMap<String, IgnoredAny> = serde_json::from_slice(event).ok()?;
+        let members: BTreeMap<String, &RawValue> = serde_json::from_slice(event).ok()?;
         members.into_keys().next()
     }
 
