@@ -122,6 +122,10 @@ pub struct GrpcOptions {
     pub calls_an_organisation_max: usize,
     /// Calls that one organisation, or one such address, may begin in a second.
     pub calls_a_second_max: u32,
+    /// Bytes of answers that wait to be taken by their callers.
+    pub answers_bytes_max: usize,
+    /// Those of one organisation.
+    pub answers_bytes_an_organisation_max: usize,
     /// Invoices of a batch.
     pub batch_max: usize,
     /// How often a silent peer is asked whether it is there, and how long it may take to answer.
@@ -136,6 +140,8 @@ impl Default for GrpcOptions {
             calls_a_connection_max: 256,
             calls_an_organisation_max: 1_024,
             calls_a_second_max: 20_000,
+            answers_bytes_max: 256 * 1024 * 1024,
+            answers_bytes_an_organisation_max: 32 * 1024 * 1024,
             batch_max: 1_000,
             keep_alive_ms: 20_000,
         }

@@ -142,7 +142,16 @@ pub(crate) struct CallQuotas {
     clock: DefaultClock,
     a_second_max: u32,
     under_way: Arc<Shares<Name>>,
+    strangers: Arc<Shares<()>>,
+    refused: Arc<Shares<()>>,
 }
+
+/// Calls at most of which it is not known yet whose they are: from their head until their login holds. What they hold
+/// nobody can be asked to answer for.
+const STRANGERS_MAX: usize = 4_096;
+
+/// Calls at most that are being refused while their message still comes in.
+const REFUSED_MAX: usize = 1_024;
 
 impl CallQuotas {
     pub(crate) fn new(options: &GrpcOptions) -> Self {
@@ -154,7 +163,17 @@ impl CallQuotas {
             clock: DefaultClock::default(),
             a_second_max: a_second.get(),
             under_way: Shares::new(all.max(1), options.calls_an_organisation_max.max(1)),
+            strangers: Shares::new(STRANGERS_MAX, STRANGERS_MAX),
+            refused: Shares::new(REFUSED_MAX, REFUSED_MAX),
         }
+    }
+
+    /// Takes in a call of which it is not known yet whose it is, until the share is dropped.
+    pub(crate) fn stranger(&self) -> Result<Share<()>, Problem> {
+        self.strangers.take((), 1).map_err(|_| {
+            let expected = format!("at most {STRANGERS_MAX} calls that are not logged in yet");
+            Problem::new("node.calls-full").at("", expected, "more")
+        })
     }
 
     /// Begins a call in somebody's name. It is under way until the share is dropped.
@@ -177,6 +196,11 @@ impl CallQuotas {
     fn too_many(&self, retry_s: u64) -> Problem {
         let expected = format!("at most {} calls a second", self.a_second_max);
         Problem::new("organisation.rate").at("", expected, "more").retry_after(retry_s)
+    }
+
+    /// A place for a call that is refused while its message still comes in, as long as there is one.
+    pub(crate) fn refuse(&self) -> Option<Share<()>> {
+        self.refused.take((), 1).ok()
     }
 
     /// How many are under way.

@@ -172,6 +172,9 @@ impl Default for HttpConfig {
     }
 }
 
+/// Bytes of answers that must have room: twice what the largest of them may have.
+const ANSWERS_BYTES_MIN: usize = 8 * 1024 * 1024;
+
 /// The gRPC door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -195,6 +198,10 @@ pub(crate) struct GrpcConfig {
     pub(crate) calls_an_organisation_max: usize,
     /// Calls that one organisation may begin in a second.
     pub(crate) calls_a_second_max: u32,
+    /// Bytes of answers at most that wait to be taken, in all.
+    pub(crate) answers_bytes_max: usize,
+    /// Those for one organisation.
+    pub(crate) answers_bytes_an_organisation_max: usize,
     /// Invoices of one batch at most.
     pub(crate) batch_max: usize,
     /// How often a silent client is asked whether it is there, and how long it may take to answer, ms.
@@ -209,6 +216,8 @@ impl Default for GrpcConfig {
             calls_a_connection_max,
             calls_an_organisation_max,
             calls_a_second_max,
+            answers_bytes_max,
+            answers_bytes_an_organisation_max,
             batch_max,
             keep_alive_ms,
         } = api::GrpcOptions::default();
@@ -221,6 +230,8 @@ impl Default for GrpcConfig {
             calls_a_connection_max,
             calls_an_organisation_max,
             calls_a_second_max,
+            answers_bytes_max,
+            answers_bytes_an_organisation_max,
             batch_max,
             keep_alive_ms,
         }
@@ -437,6 +448,8 @@ impl Config {
             ("grpc.calls-a-connection-max", self.grpc.calls_a_connection_max == 0),
             ("grpc.calls-an-organisation-max", self.grpc.calls_an_organisation_max == 0),
             ("grpc.calls-a-second-max", self.grpc.calls_a_second_max == 0),
+            ("grpc.answers-bytes-max", self.grpc.answers_bytes_max < ANSWERS_BYTES_MIN),
+            ("grpc.answers-bytes-an-organisation-max", self.grpc.answers_bytes_an_organisation_max < ANSWERS_BYTES_MIN),
             ("grpc.keep-alive-ms", self.grpc.keep_alive_ms < 1_000),
             ("webhooks.delivery-timeout-ms", self.webhooks.delivery_timeout_ms < 100),
             ("mempool.statements-max", self.mempool.statements_max < 100),
@@ -509,6 +522,8 @@ impl Config {
                 calls_a_connection_max: self.grpc.calls_a_connection_max,
                 calls_an_organisation_max: self.grpc.calls_an_organisation_max,
                 calls_a_second_max: self.grpc.calls_a_second_max,
+                answers_bytes_max: self.grpc.answers_bytes_max,
+                answers_bytes_an_organisation_max: self.grpc.answers_bytes_an_organisation_max,
                 batch_max: self.grpc.batch_max,
                 keep_alive_ms: self.grpc.keep_alive_ms,
             },

@@ -68,6 +68,8 @@ fn door_limits(options: &Options) -> BTreeMap<&'static str, u64> {
         ("dry_runs_at_once", count(options.dry_runs_at_once_max)),
         ("event_page_rows", count(super::invoices::EVENTS_PAGE_MAX.min(options.page_rows_max))),
         ("finality_wait_ms", options.finality_wait_ms),
+        ("grpc_answers_bytes", count(options.grpc.answers_bytes_max)),
+        ("grpc_answers_bytes_an_organisation", count(options.grpc.answers_bytes_an_organisation_max)),
         ("grpc_batch_invoices", count(options.grpc.batch_max)),
         ("grpc_calls_a_connection", u64::from(options.grpc.calls_a_connection_max)),
         ("grpc_calls_a_second", u64::from(options.grpc.calls_a_second_max)),

@@ -10,3 +10,4 @@ mod large;
 mod logins;
 mod raw;
 mod refusals;
+mod unread;
