@@ -73,7 +73,7 @@ impl<S: Store> Service<S> {
     /// In whose name a call is worked on before it is known who calls.
     pub(crate) fn caller_name(&self, headers: &HeaderMap, key: Option<&PeerKey>, network: IpAddr) -> Name {
         let by_token = self.verified_tokens.organisation(headers, self.now_s());
-        match by_token.or_else(|| key?.of.get().cloned()) {
+        match by_token.or_else(|| key?.of()) {
             Some(organisation) => Name::Organisation(organisation),
             None => Name::Address(network),
         }
@@ -93,10 +93,9 @@ impl<S: Store> Service<S> {
                 let named: KeyReference = named.parse().map_err(|_| {
                     Problem::new("auth.malformed").at("einvoice-key", "<organisation>/<key>", "something else")
                 })?;
-                let caller = self.login_by_connection(&named, &key.bytes)?;
-                // The first organisation that a key was found with stays; it is for turns alone.
-                let _ = key.of.set(caller.id().clone());
-                caller
+                let caller = self.login_by_connection(&named, &key.bytes);
+                key.found(caller.as_ref().ok().map(Caller::id));
+                caller?
             }
             Some(_) | None => self.login(headers)?,
         };

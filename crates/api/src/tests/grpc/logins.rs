@@ -1,7 +1,9 @@
 //! Who calls: tokens as over REST, and client certificates whose key is on the ledger.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use chain::identity::KeyId;
 use chain::statement::Nonce;
 use hyper_util::rt::TokioIo;
@@ -16,9 +18,13 @@ use wire::generated::{GetClaimRequest, LockResponse};
 use zeroize::Zeroizing;
 
 use super::client::{Client, Refused, lock_request, path, with_token};
+use crate::service::Service;
 use crate::tests::client::send;
 use crate::tests::consortium::{organisation, secret};
 use crate::tests::node::{Node, Setup};
+use crate::tests::rights::{change_organisation, set_login};
+use crate::tls::PeerKey;
+use crate::turns::Name;
 use crate::{DevControl as _, GrpcOptions, Options, Tls};
 
 #[test]
@@ -179,4 +185,20 @@ fn an_expired_token_costs_its_organisation_nothing() {
     assert_eq!(known(&own), 200);
     assert_eq!(ask(&leaked), "login.expired");
     assert_eq!(ask(&own), "invoice.unknown", "the organisation has its one call in this second");
+}
+
+#[test]
+fn a_connection_whose_key_was_revoked_costs_its_organisation_nothing() {
+    let node = Node::start();
+    let service = Service::new(Arc::clone(&node.app)).unwrap();
+    let (key, mut headers) = (PeerKey::new(*secret("platform-a", "login").public().as_bytes()), HeaderMap::new());
+    headers.insert("einvoice-key", "platform-a/login".parse().unwrap());
+    let address = IpAddr::from([10, 0, 0, 1]);
+    let name = || service.caller_name(&headers, Some(&key), address);
+    assert_eq!(name(), Name::Address(address));
+    service.grpc_login(&headers, Some(&key), None).unwrap();
+    assert_eq!(name(), Name::Organisation(organisation("platform-a")));
+    change_organisation(&node, "platform-a", |platform| set_login(platform, false));
+    let refused = service.grpc_login(&headers, Some(&key), None).unwrap_err();
+    assert_eq!((refused.code(), name()), ("auth.key-inactive", Name::Address(address)));
 }
