@@ -227,8 +227,12 @@ async fn logged_in<S: Store>(
         let caller = service.grpc_login(call.headers(), key.as_deref(), place)?;
         Ok((caller, call))
     };
-    let (caller, call) = service.run(&name, login).await?;
-    drop(stranger);
+    let (caller, call) = match stranger {
+        // A signature is verified, and records are read that may be anywhere.
+        Some(_stranger) => service.run(&name, login).await?,
+        // Somebody whose login was verified before: to look one warm record up takes less than to change threads.
+        None => login(service)?,
+    };
     let known = caller.name();
     let share = if known == name { share } else { service.calls.begin(&known)? };
     Ok((caller, share, call))
