@@ -13,6 +13,7 @@ mod app;
 mod attachments;
 mod auth;
 mod bodies;
+mod brief;
 mod call;
 pub mod catalogue;
 mod claims;

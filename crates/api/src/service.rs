@@ -15,6 +15,7 @@ use sha2::Sha256;
 use crate::app::{App, HostedKey};
 use crate::attachments::UnderWay;
 use crate::auth::{Caller, TokenIds};
+use crate::brief::Brief;
 use crate::call::Call;
 use crate::connections::Connections;
 use crate::feed::Feed;
@@ -25,7 +26,7 @@ use crate::quota::{CallQuotas, Quotas};
 use crate::shares::Shares;
 use crate::tls::TlsError;
 use crate::tokens::VerifiedTokens;
-use crate::turns::{Name, Turns};
+use crate::turns::{Name, Turn, Turns};
 use crate::views::{EvidenceView, HealthView};
 use crate::webhooks::Webhooks;
 
@@ -54,6 +55,7 @@ pub(crate) struct Service<S: Store> {
     turns: Arc<Turns>,
     /// Of those who have not shown who they are, before they come to the others: each may have many addresses.
     strangers: Arc<Turns>,
+    brief: Arc<Brief>,
     /// The log checkpoint signed last, and of which height it is.
     note: Mutex<Option<(u64, Bytes)>>,
     /// What the ledger held of equivocations, and at which height.
@@ -62,6 +64,17 @@ pub(crate) struct Service<S: Store> {
     requests: AtomicU64,
     /// When this process began, unix seconds by the node's clock.
     pub(crate) started_s: u64,
+}
+
+/// Logs the caller of a request in, and works in its name.
+fn as_caller<S: Store, T>(
+    service: &Service<S>,
+    call: &Call,
+    work: impl FnOnce(&Service<S>, &Caller, &Call) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let caller = service.login(call.headers())?;
+    call.known();
+    work(service, &caller, call)
 }
 
 impl<S: Store> Service<S> {
@@ -95,6 +108,7 @@ impl<S: Store> Service<S> {
             webhooks: Webhooks::new(&app)?,
             turns: Turns::new(app.options.reads_max),
             strangers: Turns::new((app.options.reads_max / 2).max(1)),
+            brief: Brief::new(),
             note: Mutex::default(),
             evidence: Mutex::default(),
             request_prefix: encode_base64url(&prefix.as_bytes()[..6]),
@@ -131,17 +145,36 @@ impl<S: Store> Service<S> {
         name: &Name,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
+        let turn = self.turn(name).await;
+        let service = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work(&service)
+        });
+        done.await.map_err(|panicked| Problem::fault(&panicked))?
+    }
+
+    /// The same for work that is [brief](Brief): to look a record up, or a few.
+    pub(crate) async fn run_brief<T: Send + 'static>(
+        self: &Arc<Self>,
+        name: &Name,
+        work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = self.turn(name).await;
+        let service = Arc::clone(self);
+        let done = self.brief.run(move || {
+            let _turn = turn;
+            work(&service)
+        });
+        done.await.map_err(|lost| Problem::fault(&lost))?
+    }
+
+    async fn turn(&self, name: &Name) -> (Option<Turn>, Turn) {
         let stranger = match name {
             Name::Address(_) => Some(self.strangers.take(name).await),
             Name::Node | Name::Organisation(_) => None,
         };
-        let turn = self.turns.take(name).await;
-        let service = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || {
-            let _turn = (turn, stranger);
-            work(&service)
-        });
-        done.await.map_err(|panicked| Problem::fault(&panicked))?
+        (stranger, self.turns.take(name).await)
     }
 
     /// Answers a call that only reads.
@@ -160,12 +193,17 @@ impl<S: Store> Service<S> {
         call: Call,
         work: impl FnOnce(&Self, &Caller, &Call) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let work = move |service: &Self, call: &Call| {
-            let caller = service.login(call.headers())?;
-            call.known();
-            work(service, &caller, call)
-        };
-        self.read(call, work).await
+        self.read(call, move |service, call| as_caller(service, call, work)).await
+    }
+
+    /// The same for work that is [brief](Brief).
+    pub(crate) async fn read_brief_as<T: Send + 'static>(
+        self: &Arc<Self>,
+        call: Call,
+        work: impl FnOnce(&Self, &Caller, &Call) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let name = self.name(&call);
+        self.run_brief(&name, move |service| as_caller(service, &call, work)).await
     }
 
     /// What the ledger holds of equivocations. Read once a height, and in nobody's turn: who asks how a node is must

@@ -134,4 +134,16 @@ impl<S: Store> Handlers<S> {
         let read = self.service.run(&context.name, move |service| work(service, &asked.caller, message));
         read.await.map(Response::new).map_err(|problem| status::of(&problem, &context.id))
     }
+
+    /// The same for work that is [brief](crate::brief).
+    pub(crate) async fn read_brief<M: Send + 'static, R: Send + 'static>(
+        &self,
+        request: Request<M>,
+        work: impl FnOnce(&Service<S>, &Caller, M) -> Result<R, Problem> + Send + 'static,
+    ) -> Result<Response<R>, Status> {
+        let Asked { context, message } = Asked::from(request)?;
+        let asked = Arc::clone(&context);
+        let read = self.service.run_brief(&context.name, move |service| work(service, &asked.caller, message));
+        read.await.map(Response::new).map_err(|problem| status::of(&problem, &context.id))
+    }
 }

@@ -95,7 +95,7 @@ impl<S: Store> LedgerService for Handlers<S> {
     }
 
     async fn get_invoice(&self, request: Request<GetInvoiceRequest>) -> Result<Response<GetInvoiceResponse>, Status> {
-        self.read(request, |service, caller, message| {
+        self.read_brief(request, |service, caller, message| {
             let id = parse_id(&message.invoice)?;
             let record = service.visible(caller, &id)?;
             let view = service.invoice_view(caller, &id, &record)?;

@@ -32,7 +32,7 @@ const FORM: &str = "a statement, or the plain event";
 #[tonic::async_trait]
 impl<S: Store> ReimbursementService for Handlers<S> {
     async fn verify(&self, request: Request<VerifyRequest>) -> Result<Response<VerifyResponse>, Status> {
-        self.read(request, |service, caller, message| verified(service, caller, message)).await
+        self.read_brief(request, |service, caller, message| verified(service, caller, message)).await
     }
 
     async fn batch_verify(
@@ -127,7 +127,7 @@ impl<S: Store> ReimbursementService for Handlers<S> {
     }
 
     async fn get_claim(&self, request: Request<GetClaimRequest>) -> Result<Response<GetClaimResponse>, Status> {
-        self.read(request, |service, caller, message| {
+        self.read_brief(request, |service, caller, message| {
             let id = parse_id(&message.invoice)?;
             let record = service.visible(caller, &id)?;
             Ok(GetClaimResponse { claim: Some(service.claim(caller, &id, &record)?) })

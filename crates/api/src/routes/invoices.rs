@@ -56,7 +56,7 @@ pub(crate) async fn show<S: Store>(
     call: Call,
 ) -> Result<Response, Problem> {
     service
-        .read_as(call, move |service, caller, call| {
+        .read_brief_as(call, move |service, caller, call| {
             let id = parse_id(&id)?;
             let record = service.visible(caller, &id)?;
             let view = service.invoice_view(caller, &id, &record)?;

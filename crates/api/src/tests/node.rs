@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use chain::certificate::{CommitCertificate, sign_precommit};
 use chain::hash::Hash;
@@ -303,7 +304,7 @@ fn follow(mut replica: Replica<MemoryStore>, app: &App<MemoryStore>, other: &Que
     while !app.health.readiness().stopping {
         let next = replica.tip().progress.height + 1;
         if other.tip().progress.height < next {
-            thread::yield_now();
+            thread::sleep(Duration::from_millis(1));
             continue;
         }
         let Some(block) = other.committed_block(next).unwrap() else { continue };

@@ -255,15 +255,20 @@ impl Shared {
             "made an index checkpoint"
         );
         drop(writes);
-        *self.generations.write().unwrap_or_else(PoisonError::into_inner) = plan.after;
-        self.hot.forget();
-        self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
         self.progress().finish(mark);
         self.changed.notify_all();
-        if !self.reopen_when_heavy()? {
-            return Ok(());
+        // Nobody reads the database meanwhile. What the frozen memtable has is read there: it goes last.
+        if self.reopen_when_heavy()? {
+            self.is_still_the_newest(&marks)?;
         }
-        // What was durable a moment ago must still be the newest.
+        *self.generations.write().unwrap_or_else(PoisonError::into_inner) = plan.after;
+        self.hot.renew(|key| frozen.get(Table::State, key).map(|(_, value)| value.map(<[u8]>::to_vec)));
+        self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
+        Ok(())
+    }
+
+    /// Whether what was durable a moment ago is there after the database was opened again.
+    fn is_still_the_newest(&self, marks: &Marks) -> Result<(), StoreFault> {
         let place = || "index, end mark after reopening".to_owned();
         let found = self.database.get(place, END_KEY).inspect_err(|fault| self.suspect(fault))?;
         if found.as_ref() == Some(&marks.end_row()) {

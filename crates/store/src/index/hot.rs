@@ -5,8 +5,8 @@
 //! asks for half a dozen of the same rows each time. What this saves was not measured by itself.
 //!
 //! Kept is what the database holds, never what the layers hold, which are asked first. A finished
-//! checkpoint changes the database, so then everything is forgotten; what was read before that moment
-//! and comes to be kept after it is recognised by its generation.
+//! checkpoint changes the database, so then what it wrote takes the place of what is kept; what was read
+//! before that moment and comes to be kept after it is recognised by its generation.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -63,8 +63,22 @@ impl HotRows {
         }
     }
 
-    /// Forgets everything. Called when the database holds the rows of a checkpoint, and before the
-    /// frozen memtable, which hides what is kept here of them, goes away.
+    /// Puts what a checkpoint wrote in the place of what is kept: `written` has the value of a key, if it wrote one.
+    /// Called when the database holds the rows of the checkpoint, and before the frozen memtable, which hides what is
+    /// kept here of them, goes away.
+    pub(super) fn renew(&self, written: impl Fn(&[u8]) -> Option<Option<Vec<u8>>>) {
+        let mut kept = self.kept();
+        let Kept { young, old, young_bytes, generation } = &mut *kept;
+        for (key, value) in young.iter_mut().chain(old.iter_mut()) {
+            if let Some(newest) = written(key) {
+                *value = newest;
+            }
+        }
+        *young_bytes = young.iter().map(|(key, value)| row_bytes(key, value.as_deref())).sum();
+        *generation += 1;
+    }
+
+    /// Forgets everything.
     pub(super) fn forget(&self) {
         let mut kept = self.kept();
         *kept = Kept { generation: kept.generation + 1, ..Kept::default() };
@@ -78,13 +92,18 @@ impl HotRows {
 
 impl Kept {
     fn keep(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.young_bytes += ROW_BYTES + key.len() + value.as_ref().map_or(0, Vec::len);
+        self.young_bytes += row_bytes(&key, value.as_deref());
         self.young.insert(key, value);
         if self.young_bytes > HALF_BYTES_MAX {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
     }
+}
+
+/// What a row costs that is kept.
+fn row_bytes(key: &[u8], value: Option<&[u8]>) -> usize {
+    ROW_BYTES + key.len() + value.map_or(0, <[u8]>::len)
 }
 
 #[cfg(test)]
@@ -119,6 +138,33 @@ mod tests {
         assert_eq!(found(&rows, b"a"), Err(()));
         rows.keep(generation(&rows), b"a".to_vec(), Some(b"new".to_vec()));
         assert_eq!(found(&rows, b"a"), Ok(Some(b"new".to_vec())));
+    }
+
+    #[test]
+    fn what_a_checkpoint_wrote_takes_the_place_of_what_is_kept() {
+        let rows = HotRows::default();
+        let before = generation(&rows);
+        for key in [b"stays", b"grows", b"comes", b"goes!"] {
+            let value = (key != b"comes").then(|| b"old".to_vec());
+            rows.keep(before, key.to_vec(), value);
+        }
+        let long = vec![7; HALF_BYTES_MAX];
+        rows.renew(|key| match key {
+            b"grows" => Some(Some(long.clone())),
+            b"comes" => Some(Some(b"new".to_vec())),
+            b"goes!" => Some(None),
+            _ => None,
+        });
+        assert_eq!(found(&rows, b"stays"), Ok(Some(b"old".to_vec())));
+        assert_eq!(found(&rows, b"grows"), Ok(Some(long)));
+        assert_eq!(found(&rows, b"comes"), Ok(Some(b"new".to_vec())));
+        assert_eq!(found(&rows, b"goes!"), Ok(None));
+        // What was read before the checkpoint is not kept after it.
+        rows.keep(before, b"late!".to_vec(), Some(b"old".to_vec()));
+        assert_eq!(found(&rows, b"late!"), Err(()));
+        // The bytes are of what is kept now, so that the next row makes the halves change places.
+        rows.keep(generation(&rows), b"next!".to_vec(), None);
+        assert_eq!(rows.kept().young_bytes, 0);
     }
 
     #[test]
