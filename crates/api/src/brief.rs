@@ -176,7 +176,7 @@ mod tests {
         let runtime = runtime();
         runtime.block_on(async {
             let brief = Brief::new();
-            let lost = brief.run(|| panic!("of {}", "mine")).await.map(|()| ()).unwrap_err();
+            let lost = brief.run(|| -> () { panic!("of {}", "mine") }).await.unwrap_err();
             assert_eq!(lost.to_string(), "the work panicked: of mine");
             assert_eq!(brief.run(|| 7).await.unwrap(), 7);
             while awake(&brief) > 0 {

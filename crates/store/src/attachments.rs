@@ -103,6 +103,7 @@ impl Attachments {
             cache_bytes: CACHE_BYTES,
             zstd_level: 1,
             expansion: 4,
+            in_background: false,
         })?;
         let mut open = private::options();
         let file =

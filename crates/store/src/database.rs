@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use replica::port::{Direction, Row, StoreFault};
 
-use crate::{fault, metadata};
+use crate::{background, fault, metadata};
 
 /// Rows at which a page is cut in the middle. Fixed for the life of a database.
 pub(crate) const FANOUT: usize = 64;
@@ -60,6 +60,8 @@ pub(crate) struct Profile {
     pub(crate) zstd_level: i32,
     /// About how many bytes of memory a byte on disk becomes.
     pub(crate) expansion: u64,
+    /// Whether nobody waits for a flush, so that it may stand back.
+    pub(crate) in_background: bool,
 }
 
 /// One write of a batch: key, and value or deletion.
@@ -113,6 +115,11 @@ impl Database {
         let flusher = rayon::ThreadPoolBuilder::new()
             .num_threads(1)
             .thread_name(move |_| format!("flush-{}", profile.name))
+            .start_handler(move |_| {
+                if profile.in_background {
+                    background::stand_back();
+                }
+            })
             .build()
             .map_err(|error| fault::io("starting a flush thread", io::Error::other(error)))?;
         Ok(Self {

@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod attachments;
+mod background;
 mod database;
 mod fault;
 mod index;

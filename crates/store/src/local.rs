@@ -49,6 +49,7 @@ impl Local {
             cache_bytes: CACHE_BYTES,
             zstd_level: 1,
             expansion: 4,
+            in_background: false,
         })?;
         fault::sync_directory(&directory).map_err(|error| fault::io("opening the local rows", error))?;
         // A row of progress takes the place of the one before: it must still find room when new work is refused.

@@ -16,8 +16,8 @@ use super::layout::{self, BEGIN_KEY, END_KEY, Marks};
 use super::memtable::Memtable;
 use super::redo::{self, Redo};
 use crate::database::{Database, FANOUT};
-use crate::fault;
 use crate::options::Options;
+use crate::{background, fault};
 
 /// Rows of one batch. A batch holds the locks of its pages, and readers wait for them.
 const BATCH_ROWS: usize = 512;
@@ -182,6 +182,7 @@ impl<'a> Writes<'a> {
 impl Shared {
     /// The life of the thread: one checkpoint after the other, until it is told to stop.
     pub(super) fn run(&self) {
+        background::stand_back();
         while let Some(task) = self.next_task() {
             let number = task.job.number;
             let outcome = catch_unwind(AssertUnwindSafe(|| self.make(task)));
@@ -261,9 +262,12 @@ impl Shared {
         if self.reopen_when_heavy()? {
             self.is_still_the_newest(&marks)?;
         }
-        *self.generations.write().unwrap_or_else(PoisonError::into_inner) = plan.after;
-        self.hot.renew(|key| frozen.get(Table::State, key).map(|(_, value)| value.map(<[u8]>::to_vec)));
-        self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
+        let after = plan.after;
+        self.front.install(|| {
+            *self.generations.write().unwrap_or_else(PoisonError::into_inner) = after;
+            self.hot.renew(|key| frozen.get(Table::State, key).map(|(_, value)| value.map(<[u8]>::to_vec)));
+            self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
+        });
         Ok(())
     }
 
@@ -328,7 +332,7 @@ impl Shared {
     /// Gives back the memory of written pages, if it is much. Readers that come to the database wait
     /// meanwhile.
     fn reopen_when_heavy(&self) -> Result<bool, StoreFault> {
-        reopen_when_heavy(&self.database, self.reopen_bytes)
+        self.front.install(|| reopen_when_heavy(&self.database, self.reopen_bytes))
     }
 }
 

@@ -364,6 +364,7 @@ mod tests {
                 cache_bytes: 1024 * 1024,
                 zstd_level: 1,
                 expansion: 1,
+                in_background: false,
             };
             let database = Database::open(profile).unwrap();
             let generations = Generations::load(&database, rows_full).unwrap();

@@ -69,6 +69,8 @@ struct Shared {
     /// What the database holds of tables that come by chance.
     generations: RwLock<Generations>,
     hot: HotRows,
+    /// For what others wait for, while the thread that makes checkpoints stands back.
+    front: rayon::ThreadPool,
     progress: Mutex<Progress>,
     /// Told whenever `progress` changes.
     changed: Condvar,
@@ -90,6 +92,11 @@ impl Index {
             layers: RwLock::new(Layers { applied, ..Layers::default() }),
             generations: RwLock::new(generations),
             hot: HotRows::default(),
+            front: rayon::ThreadPoolBuilder::new()
+                .num_threads(1)
+                .thread_name(|_| "index-front".to_owned())
+                .build()
+                .map_err(|error| fault::io("starting a thread of the index", std::io::Error::other(error)))?,
             progress: Mutex::new(Progress::starting_at(mark)),
             changed: Condvar::new(),
             directory,
@@ -354,6 +361,7 @@ fn open_or_empty(options: &Options) -> Result<(Database, Option<CheckpointMark>,
         cache_bytes: options.index_cache_bytes,
         zstd_level: PAGE_LEVEL,
         expansion: 4,
+        in_background: true,
     };
     let word = std::fs::read_to_string(suspicion(directory)).ok();
     let doubt = match (word, Database::open(profile.clone())) {

@@ -100,6 +100,7 @@ impl Ledger {
             cache_bytes: options.ledger_cache_bytes,
             zstd_level: PAGE_LEVEL,
             expansion: 1,
+            in_background: false,
         })?;
         let ledger = Self {
             database,
