@@ -181,7 +181,7 @@ impl<'a> Writes<'a> {
 
 impl Shared {
     /// The life of the thread: one checkpoint after the other, until it is told to stop.
-    pub(super) fn run(&self) {
+    pub(super) fn run(self: &Arc<Self>) {
         background::stand_back();
         while let Some(task) = self.next_task() {
             let number = task.job.number;
@@ -217,7 +217,7 @@ impl Shared {
     }
 
     /// Makes one checkpoint durable and takes the frozen memtable away.
-    fn make(&self, task: Task) -> Result<(), StoreFault> {
+    fn make(self: &Arc<Self>, task: Task) -> Result<(), StoreFault> {
         let Task { job, frozen } = task;
         let mut begun = Instant::now();
         let view = View { shared: self, frozen: &frozen };
@@ -262,11 +262,11 @@ impl Shared {
         if self.reopen_when_heavy()? {
             self.is_still_the_newest(&marks)?;
         }
-        let after = plan.after;
-        self.front.install(|| {
-            *self.generations.write().unwrap_or_else(PoisonError::into_inner) = after;
-            self.hot.renew(|key| frozen.get(Table::State, key).map(|(_, value)| value.map(<[u8]>::to_vec)));
-            self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
+        let (shared, after, frozen) = (Arc::clone(self), plan.after, Arc::clone(&frozen));
+        self.front.run(move || {
+            *shared.generations.write().unwrap_or_else(PoisonError::into_inner) = after;
+            shared.hot.renew(|key| frozen.get(Table::State, key).map(|(_, value)| value.map(<[u8]>::to_vec)));
+            shared.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
         });
         Ok(())
     }
@@ -301,7 +301,7 @@ impl Shared {
 
     /// Writes the rows between the marks, and returns how many pages that took. Durable when this returns.
     fn write_rows<V: AsRef<[u8]>>(
-        &self,
+        self: &Arc<Self>,
         marks: &Marks,
         rows: impl Iterator<Item = Result<(Vec<u8>, Option<V>), StoreFault>>,
     ) -> Result<u64, StoreFault> {
@@ -331,8 +331,9 @@ impl Shared {
 
     /// Gives back the memory of written pages, if it is much. Readers that come to the database wait
     /// meanwhile.
-    fn reopen_when_heavy(&self) -> Result<bool, StoreFault> {
-        self.front.install(|| reopen_when_heavy(&self.database, self.reopen_bytes))
+    fn reopen_when_heavy(self: &Arc<Self>) -> Result<bool, StoreFault> {
+        let shared = Arc::clone(self);
+        self.front.run(move || reopen_when_heavy(&shared.database, shared.reopen_bytes))
     }
 }
 

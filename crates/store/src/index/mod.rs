@@ -13,6 +13,7 @@
 
 mod checkpoint;
 mod evidence;
+mod front;
 mod generations;
 mod hot;
 mod layout;
@@ -39,6 +40,7 @@ use crate::options::Options;
 use crate::private;
 use crate::room::Room;
 use checkpoint::{Progress, Task};
+use front::Front;
 use generations::Generations;
 use hot::{HotRows, Looked};
 use memtable::Memtable;
@@ -70,7 +72,7 @@ struct Shared {
     generations: RwLock<Generations>,
     hot: HotRows,
     /// For what others wait for, while the thread that makes checkpoints stands back.
-    front: rayon::ThreadPool,
+    front: Front,
     progress: Mutex<Progress>,
     /// Told whenever `progress` changes.
     changed: Condvar,
@@ -92,11 +94,7 @@ impl Index {
             layers: RwLock::new(Layers { applied, ..Layers::default() }),
             generations: RwLock::new(generations),
             hot: HotRows::default(),
-            front: rayon::ThreadPoolBuilder::new()
-                .num_threads(1)
-                .thread_name(|_| "index-front".to_owned())
-                .build()
-                .map_err(|error| fault::io("starting a thread of the index", std::io::Error::other(error)))?,
+            front: Front::start().map_err(|error| fault::io("starting a thread of the index", error))?,
             progress: Mutex::new(Progress::starting_at(mark)),
             changed: Condvar::new(),
             directory,
