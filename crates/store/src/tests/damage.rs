@@ -137,6 +137,8 @@ fn a_ledger_without_its_directories_is_found_to_be_behind() {
 #[test]
 fn who_meets_damage_sounds_the_alarm() {
     let directory = lived();
+    // Where sled looks for a row for ever, nobody needs to wait long: it keeps a core busy meanwhile.
+    let options = |directory: &Path| Options { open_timeout: Duration::from_secs(2), ..options(directory) };
     // A page that opening does not read, and a body does.
     let slabs: Vec<PathBuf> = files(&directory.path().join("ledger/slabs"));
     let sounded = slabs.iter().flat_map(|path| (0..8).map(move |eighths| (path, eighths))).any(|(path, eighths)| {
@@ -156,7 +158,9 @@ fn who_meets_damage_sounds_the_alarm() {
 fn a_fault_that_a_reader_met_in_the_index_ends_the_next_block() {
     let directory = tempfile::tempdir().unwrap();
     // Few rows are read when it is opened, so that damage is left for a reader.
-    let options = |directory: &Path| Options { evidence_rows_max: 2, index_cache_bytes: 1, ..options(directory) };
+    let open_timeout = Duration::from_secs(2);
+    let options =
+        |directory: &Path| Options { evidence_rows_max: 2, index_cache_bytes: 1, open_timeout, ..options(directory) };
     let store = SledStore::open(&options(directory.path())).unwrap();
     live(&store, 0, 1);
     let row = |number: u32| ((Table::Leaf, number.to_be_bytes().to_vec()), Some(super::hash(7).as_bytes().repeat(4)));
