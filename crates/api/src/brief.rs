@@ -3,14 +3,17 @@
 //! To wake a thread for it, and to let it fall asleep again, takes several times as long as the work itself. So brief
 //! work waits in a queue, and a thread that is awake takes one after the other. Another thread is woken when none is
 //! awake, and when the one that is has been at its work for longer than such work takes: it waits for the disk then.
+//! Nobody looks after that but who comes with new work; if nobody comes, what waits does so for one work at most, which
+//! is brief even where it reads the disk.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+
+use crate::layer::words;
 
 /// Whoever is at its work for longer has no warm record to look up.
 const LONG: Duration = Duration::from_micros(500);
@@ -60,7 +63,8 @@ impl Brief {
     ) -> Result<T, Lost> {
         let (sender, receiver) = oneshot::channel();
         let work = move || {
-            let done = catch_unwind(AssertUnwindSafe(work)).map_err(|panic| Lost::Panicked(words(panic.as_ref())));
+            let done =
+                catch_unwind(AssertUnwindSafe(work)).map_err(|panic| Lost::Panicked(words(panic.as_ref()).to_owned()));
             // Whoever asked may have gone away.
             let _ = sender.send(done);
         };
@@ -102,16 +106,10 @@ impl Brief {
     }
 }
 
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no words".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::thread;
+    use std::sync::mpsc;
 
     use tokio::task::JoinSet;
 
@@ -153,7 +151,7 @@ mod tests {
         let runtime = runtime();
         runtime.block_on(async {
             let brief = Brief::new();
-            let (open, gate) = std::sync::mpsc::channel::<()>();
+            let (open, gate) = mpsc::channel::<()>();
             let (began, has_begun) = oneshot::channel();
             let slow = Arc::clone(&brief);
             let slow = tokio::spawn(async move {
@@ -164,7 +162,9 @@ mod tests {
                 slow.run(wait).await
             });
             has_begun.await.unwrap();
-            thread::sleep(LONG * 2);
+            while brief.inner().taken.elapsed() <= LONG {
+                tokio::task::yield_now().await;
+            }
             assert_eq!(brief.run(|| 7).await.unwrap(), 7);
             open.send(()).unwrap();
             assert!(slow.await.unwrap().unwrap());
@@ -190,9 +190,12 @@ mod tests {
         let runtime = runtime();
         runtime.block_on(async {
             let brief = Brief::new();
-            let asked =
-                tokio::time::timeout(Duration::ZERO, brief.run(|| thread::sleep(Duration::from_millis(2)))).await;
-            assert!(asked.is_err() || asked.unwrap().is_ok());
+            let (open, gate) = mpsc::channel::<()>();
+            let (ended, has_ended) = oneshot::channel();
+            let work = move || ended.send(gate.recv().is_ok()).unwrap();
+            assert!(tokio::time::timeout(Duration::ZERO, brief.run(work)).await.is_err());
+            open.send(()).unwrap();
+            assert!(has_ended.await.unwrap());
             assert_eq!(brief.run(|| 7).await.unwrap(), 7);
         });
     }

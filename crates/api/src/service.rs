@@ -26,7 +26,7 @@ use crate::quota::{CallQuotas, Quotas};
 use crate::shares::Shares;
 use crate::tls::TlsError;
 use crate::tokens::VerifiedTokens;
-use crate::turns::{Name, Turn, Turns};
+use crate::turns::{Name, Turns};
 use crate::views::{EvidenceView, HealthView};
 use crate::webhooks::Webhooks;
 
@@ -145,12 +145,7 @@ impl<S: Store> Service<S> {
         name: &Name,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let turn = self.turn(name).await;
-        let service = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work(&service)
-        });
+        let done = tokio::task::spawn_blocking(self.in_turn(name, work).await);
         done.await.map_err(|panicked| Problem::fault(&panicked))?
     }
 
@@ -160,21 +155,26 @@ impl<S: Store> Service<S> {
         name: &Name,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let turn = self.turn(name).await;
-        let service = Arc::clone(self);
-        let done = self.brief.run(move || {
-            let _turn = turn;
-            work(&service)
-        });
+        let done = self.brief.run(self.in_turn(name, work).await);
         done.await.map_err(|lost| Problem::fault(&lost))?
     }
 
-    async fn turn(&self, name: &Name) -> (Option<Turn>, Turn) {
+    /// Waits until it is that name's turn, which ends with the work.
+    async fn in_turn<T>(
+        self: &Arc<Self>,
+        name: &Name,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> impl FnOnce() -> T + Send + 'static {
         let stranger = match name {
             Name::Address(_) => Some(self.strangers.take(name).await),
             Name::Node | Name::Organisation(_) => None,
         };
-        (stranger, self.turns.take(name).await)
+        let turn = self.turns.take(name).await;
+        let service = Arc::clone(self);
+        move || {
+            let _turn = (turn, stranger);
+            work(&service)
+        }
     }
 
     /// Answers a call that only reads.

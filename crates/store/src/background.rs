@@ -1,7 +1,7 @@
 //! Work that may take longer when there is other work to do.
 
-/// By how much a thread stands back: a processor that it shares with another one is a third as often its own.
-/// Half as much again would let checkpoints overlap when a node has all it can do.
+/// By how much a thread stands back: of a processor that it shares with one that does not, it has a quarter. A checkpoint
+/// must be through before the next one is due, also where a node has all it can do.
 const NICE: i32 = 5;
 
 /// Lets the thread that calls this stand back behind the others. Threads that it starts do the same.

@@ -120,6 +120,14 @@ impl<M> Asked<M> {
         let context = context.ok_or_else(|| status::of(&Problem::new("internal.fault"), ""))?;
         Ok(Self { context, message })
     }
+
+    /// Work on what is asked, for whoever asks.
+    fn work<S: Store, R>(
+        self,
+        work: impl FnOnce(&Service<S>, &Caller, M) -> Result<R, Problem>,
+    ) -> impl FnOnce(&Service<S>) -> Result<R, Problem> {
+        move |service| work(service, &self.context.caller, self.message)
+    }
 }
 
 impl<S: Store> Handlers<S> {
@@ -129,10 +137,9 @@ impl<S: Store> Handlers<S> {
         request: Request<M>,
         work: impl FnOnce(&Service<S>, &Caller, M) -> Result<R, Problem> + Send + 'static,
     ) -> Result<Response<R>, Status> {
-        let Asked { context, message } = Asked::from(request)?;
-        let asked = Arc::clone(&context);
-        let read = self.service.run(&context.name, move |service| work(service, &asked.caller, message));
-        read.await.map(Response::new).map_err(|problem| status::of(&problem, &context.id))
+        let asked = Asked::from(request)?;
+        let context = Arc::clone(&asked.context);
+        answered(&context, self.service.run(&context.name, asked.work(work)).await)
     }
 
     /// The same for work that is [brief](crate::brief).
@@ -141,9 +148,12 @@ impl<S: Store> Handlers<S> {
         request: Request<M>,
         work: impl FnOnce(&Service<S>, &Caller, M) -> Result<R, Problem> + Send + 'static,
     ) -> Result<Response<R>, Status> {
-        let Asked { context, message } = Asked::from(request)?;
-        let asked = Arc::clone(&context);
-        let read = self.service.run_brief(&context.name, move |service| work(service, &asked.caller, message));
-        read.await.map(Response::new).map_err(|problem| status::of(&problem, &context.id))
+        let asked = Asked::from(request)?;
+        let context = Arc::clone(&asked.context);
+        answered(&context, self.service.run_brief(&context.name, asked.work(work)).await)
     }
+}
+
+fn answered<R>(context: &Context, read: Result<R, Problem>) -> Result<Response<R>, Status> {
+    read.map(Response::new).map_err(|problem| status::of(&problem, &context.id))
 }

@@ -34,7 +34,7 @@ impl Front {
         let work = move || {
             // What the work holds is given back before anybody hears of its end.
             let done = catch_unwind(AssertUnwindSafe(work));
-            let _ = sender.send(done);
+            sender.send(done).expect("whoever asked waits");
         };
         self.works.send(Box::new(work)).expect("the thread lives as long as this, and works do not end it");
         let done = receiver.recv().expect("a work that was taken on says how it went");
