@@ -1,6 +1,8 @@
 //! What the tests of this crate share: a small consortium on an in-memory state, driven event by
 //! event. Keys come from seeds, time is set by hand.
 
+mod members;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chain::block::Outcome;
@@ -22,6 +24,8 @@ use crate::organisation::{Custody, Key, Mandate, Organisation, Purpose, Role, Sc
 use crate::outcome::Record;
 use crate::parameters::Parameters;
 use crate::state::{Fault, Nonce, StateKey, View, Writes};
+
+pub(crate) use members::*;
 
 /// 2026-11-15T04:00:00Z: noon in Shenzhen, in the middle of a month.
 pub(crate) const NOON: i64 = 1_794_715_200_000;

@@ -1,4 +1,5 @@
-//! Introductions: what an organisation says of itself before there is a chain, and what a genesis then holds of it.
+//! Introductions: what an organisation says of itself before it is on a ledger, and what a genesis then holds of it. The
+//! tax bureau admits the same file onto a chain that runs.
 //!
 //! ```json
 //! {"version":1,"suite":1,"time_ms":1767225600000,"power":1,"organisation":{…as in a genesis…}}
@@ -15,16 +16,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chain::genesis::{Genesis, GenesisValidator};
+use chain::identity::OrganisationId;
 use chain::introduction::{self, SignedIntroduction};
 use chain::json::JsonError;
 use chain::jws::KeyReference;
 use chain::key::{PublicKey, SecretKey};
 use chain::suite::Suite;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::genesis::LedgerGenesis;
-use crate::organisation::{Custody, Key, Organisation, Purpose, Role, Standing};
-use crate::parameters::NAME_CHARS_MAX;
+use crate::organisation::{Custody, Key, Organisation, Purpose, RegisteredName, RegisteredNameError, Role, Standing};
 
 /// The version of the introduction that this program knows.
 pub const INTRODUCTION_VERSION: u16 = 1;
@@ -94,6 +96,36 @@ impl fmt::Display for Difference {
     }
 }
 
+/// What an introduction says at first sight, before any key in it is admitted.
+pub struct Glance {
+    /// Whose it is.
+    pub organisation: OrganisationId,
+    /// How many keys it names.
+    pub keys: usize,
+}
+
+#[derive(Deserialize)]
+struct GlanceForm {
+    organisation: GlanceOrganisation,
+}
+
+#[derive(Deserialize)]
+struct GlanceOrganisation {
+    id: OrganisationId,
+    keys: Vec<IgnoredAny>,
+}
+
+impl Glance {
+    /// Looks at an introduction. Nothing of it is known to hold.
+    ///
+    /// # Errors
+    /// When its payload is no introduction, whatever else it is.
+    pub fn at(signed: &SignedIntroduction) -> Result<Self, JsonError> {
+        let GlanceForm { organisation: GlanceOrganisation { id, keys } } = chain::json::from_slice(signed.payload())?;
+        Ok(Self { organisation: id, keys: keys.len() })
+    }
+}
+
 impl Introduction {
     /// Opens an introduction: everything in it checked, and that each of its keys has signed it.
     ///
@@ -144,14 +176,8 @@ impl Introduction {
         if self.power == Some(0) {
             return malformed("/power", "at least 1".to_owned(), "0".to_owned());
         }
-        let length = organisation.name.chars().count();
-        if length == 0 || length > NAME_CHARS_MAX {
-            let expected = format!("1 to {NAME_CHARS_MAX} characters");
-            return malformed("/organisation/name", expected, format!("{length} characters"));
-        }
-        if let Some(control) = organisation.name.chars().find(|character| character.is_control()) {
-            let expected = "no control characters".to_owned();
-            return malformed("/organisation/name", expected, control.escape_debug().to_string());
+        if let Err(RegisteredNameError { expected, found }) = organisation.name.parse::<RegisteredName>() {
+            return malformed("/organisation/name", expected, found);
         }
         if let Err(doubts) = organisation.taxpayer_id.check_registered(organisation.taxpayer_kind) {
             let doubt = doubts.first().map_or_else(String::new, |doubt| doubt.expected.clone());

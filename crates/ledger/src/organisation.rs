@@ -1,13 +1,17 @@
 //! Organisations, their keys, and the mandates between them.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use chain::encoding::encode_base64url;
+use chain::encoding::{Base64Error, decode_base64url_array, encode_base64url};
 use chain::identity::{KeyId, OrganisationId};
 use chain::key::{KeyError, PublicKey};
 use invoice::taxpayer::{TaxpayerId, TaxpayerKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::parameters::NAME_CHARS_MAX;
 
 /// What an organisation may be. One may be several.
 #[derive(
@@ -62,6 +66,20 @@ pub enum Purpose {
     Peer = 6,
 }
 
+impl Purpose {
+    /// The purpose, as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Statement => "statement",
+            Self::Login => "login",
+            Self::Receipt => "receipt",
+            Self::Governance => "governance",
+            Self::Consensus => "consensus",
+            Self::Peer => "peer",
+        }
+    }
+}
+
 /// Who holds the private half of a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -100,8 +118,8 @@ impl From<PublicKey> for AdmittedKey {
     }
 }
 
-impl std::fmt::Display for AdmittedKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for AdmittedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&encode_base64url(&self.0))
     }
 }
@@ -118,6 +136,49 @@ impl<'de> Deserialize<'de> for AdmittedKey {
         <PublicKey as Deserialize>::deserialize(deserializer).map(Self::from)
     }
 }
+
+/// The bytes of a public key that somebody offers: nothing is known of them but how many they are. Admitting a key costs
+/// more than most events do, so it is for execution, when the offer comes from somebody who may make it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfferedKey([u8; 32]);
+
+impl OfferedKey {
+    /// Whether these are the bytes of a key that the ledger has.
+    pub fn is(&self, admitted: &AdmittedKey) -> bool {
+        self.0 == admitted.0
+    }
+
+    /// Admits the key.
+    ///
+    /// # Errors
+    /// Why it is not admitted.
+    pub fn admit(&self) -> Result<PublicKey, KeyError> {
+        PublicKey::from_bytes(&self.0)
+    }
+}
+
+impl From<PublicKey> for OfferedKey {
+    fn from(key: PublicKey) -> Self {
+        Self(*key.as_bytes())
+    }
+}
+
+impl Serialize for OfferedKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&encode_base64url(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for OfferedKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <String as Deserialize>::deserialize(deserializer)?;
+        let bytes = decode_base64url_array(text).map_err(|error: Base64Error| serde::de::Error::custom(error))?;
+        Ok(Self(bytes))
+    }
+}
+
+/// Keys of one organisation at most, revoked ones among them: it is read with every statement that it signs.
+pub const KEYS_MAX: usize = 1_000;
 
 /// A key of an organisation.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -138,6 +199,65 @@ pub struct Key {
 
 const fn active() -> bool {
     true
+}
+
+/// A name under which an organisation is registered: 1 to 200 characters, none of them a control character.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct RegisteredName(String);
+
+/// A text that no organisation can be registered under.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, found {found}")]
+pub struct RegisteredNameError {
+    /// What a name is.
+    pub expected: String,
+    /// What the text has instead.
+    pub found: String,
+}
+
+impl RegisteredName {
+    /// The name as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RegisteredName {
+    type Err = RegisteredNameError;
+
+    fn from_str(text: &str) -> Result<Self, RegisteredNameError> {
+        let length = text.chars().count();
+        if length == 0 || length > NAME_CHARS_MAX {
+            let expected = format!("1 to {NAME_CHARS_MAX} characters");
+            return Err(RegisteredNameError { expected, found: format!("{length} characters") });
+        }
+        match text.chars().find(|character| character.is_control()) {
+            None => Ok(Self(text.to_owned())),
+            Some(control) => {
+                let expected = "no control characters".to_owned();
+                Err(RegisteredNameError { expected, found: control.escape_debug().to_string() })
+            }
+        }
+    }
+}
+
+impl fmt::Display for RegisteredName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<RegisteredName> for String {
+    fn from(name: RegisteredName) -> Self {
+        name.0
+    }
+}
+
+impl<'de> Deserialize<'de> for RegisteredName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <String as Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// An organisation on the ledger.
@@ -175,6 +295,11 @@ impl Organisation {
     pub fn key(&self, id: &KeyId) -> Option<&Key> {
         self.keys.iter().find(|key| key.id == *id)
     }
+
+    /// Whether it has a key that may sign statements.
+    pub fn signs_statements(&self) -> bool {
+        self.keys.iter().any(|key| key.active && key.purposes.contains(&Purpose::Statement))
+    }
 }
 
 /// What a mandate allows.
@@ -194,7 +319,7 @@ pub enum Scope {
     Read = 4,
 }
 
-/// A mandate: what one organisation may do for another.
+/// A mandate: what one organisation may do for another. Between two there is one; one that was revoked expired then.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mandate {
@@ -210,8 +335,13 @@ pub struct Mandate {
 }
 
 impl Mandate {
+    /// Whether it has not ended at `time_ms`.
+    pub fn stands(&self, time_ms: i64) -> bool {
+        self.expires_ms.is_none_or(|expires| time_ms < expires)
+    }
+
     /// Whether it allows `scope` at `time_ms`.
     pub fn allows(&self, scope: Scope, time_ms: i64) -> bool {
-        self.scopes.contains(&scope) && self.expires_ms.is_none_or(|expires| time_ms < expires)
+        self.scopes.contains(&scope) && self.stands(time_ms)
     }
 }

@@ -47,6 +47,8 @@ pub enum Kind {
     RefusalBudget = 11,
     /// An equivocation of a validator.
     Evidence = 12,
+    /// The taxpayer ids that an organisation had before the one it has.
+    Former = 13,
 }
 
 /// Bytes at the end of an id of one part in which the ids of neighbours differ.
@@ -89,6 +91,11 @@ impl StateKey {
     /// The organisation with a taxpayer id.
     pub fn taxpayer(id: &TaxpayerId) -> Self {
         Self::new(Kind::Taxpayer, &[id.as_str().as_bytes()])
+    }
+
+    /// The taxpayer ids that an organisation had before.
+    pub fn former(organisation: &OrganisationId) -> Self {
+        Self::new(Kind::Former, &[organisation.as_str().as_bytes()])
     }
 
     /// The mandate between two organisations.
@@ -341,9 +348,9 @@ impl<'v> Overlay<'v> {
         }
     }
 
-    /// The view below: the parent's state, of a block.
-    pub const fn below(&self) -> &'v dyn View {
-        self.base
+    /// The view below: the parent's state, of a block. What is read there is remembered here.
+    pub const fn below(&self) -> Below<'_, 'v> {
+        Below(self)
     }
 
     /// Starts a unit of writes that [`Overlay::roll_back`] takes back.
@@ -412,21 +419,42 @@ impl View for Overlay<'_> {
             to(value);
             return Ok(());
         }
-        if let Some(value) = self.fetched.borrow().get(key) {
+        self.below().show(key, to)
+    }
+
+    fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault> {
+        self.below().nonce(organisation, nonce)
+    }
+}
+
+/// What an overlay lies on, without its writes.
+#[derive(Clone, Copy)]
+pub struct Below<'o, 'v>(&'o Overlay<'v>);
+
+impl View for Below<'_, '_> {
+    fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, Fault> {
+        let mut found = None;
+        self.show(key, &mut |stored| found = Some(stored.to_vec()))?;
+        Ok(found)
+    }
+
+    fn show(&self, key: &StateKey, to: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
+        let Self(Overlay { base, fetched, .. }) = self;
+        if let Some(value) = fetched.borrow().get(key) {
             if let Some(stored) = value {
                 to(stored);
             }
             return Ok(());
         }
-        let value = self.base.get(key)?;
+        let value = base.get(key)?;
         if let Some(stored) = &value {
             to(stored);
         }
-        self.fetched.borrow_mut().insert(key.clone(), value);
+        fetched.borrow_mut().insert(key.clone(), value);
         Ok(())
     }
 
     fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault> {
-        self.base.nonce(organisation, nonce)
+        self.0.base.nonce(organisation, nonce)
     }
 }

@@ -52,8 +52,11 @@ impl Executor<'_> {
             Recipient::Person(id) => Party::Person(id.clone()),
         };
         let from = std::mem::replace(&mut record.holder, to.clone());
-        let rewrite = Rewrite { id: transfer.invoice, record, effect: Effect::Holder };
-        Ok(Ok(Accepted { record: Record::Transferred { from, to }, change: Change::Invoice(Box::new(rewrite)) }))
+        // A person holds no keys: the seller's side hands on for it, and its provider under the seller's mandate.
+        let for_whom = self.organisation_of(&from)?.unwrap_or_else(|| record.seller.clone());
+        let mandated = for_whom != actor.id;
+        let change = Change::Invoice(Box::new(Rewrite { id: transfer.invoice, record, effect: Effect::Holder }));
+        Ok(Ok(Accepted { record: Record::Transferred { from, to }, change, mandated }))
     }
 
     pub(super) fn decide_void(&self, actor: &Organisation, void: &Void) -> Decision {
@@ -64,10 +67,12 @@ impl Executor<'_> {
             return refuse(Refusal::new(Reason::VoidPeriodEnded, issued.to_string(), now.to_string()));
         }
         record.validity = Validity::Void;
+        let mandated = record.seller != actor.id;
         let rewrite = Rewrite { id: void.invoice, record, effect: Effect::Void };
         Ok(Ok(Accepted {
             record: Record::Voided { voided_ms: self.context.time_ms },
             change: Change::Invoice(Box::new(rewrite)),
+            mandated,
         }))
     }
 

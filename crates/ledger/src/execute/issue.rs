@@ -8,7 +8,7 @@ use invoice::document::{Document, Profile, RateTotal};
 use invoice::id::{InvoiceId, InvoiceNumber, blockchain_code, digital_number};
 use invoice::lifecycle::Validity;
 
-use super::{Accepted, Change, Decision, Executor, Involvement, permit, refuse, role};
+use super::{Accepted, Change, Decision, Executor, Involvement, permit, refuse, repeated, role};
 use crate::event::Issue;
 use crate::organisation::{Organisation, Role, Scope, Standing as OrganisationStanding};
 use crate::outcome::Record;
@@ -49,6 +49,10 @@ impl Executor<'_> {
             let found = seller.taxpayer_id.to_string();
             return refuse(Refusal::new(Reason::SellerTaxpayerId, "a code whose check digit fits", found));
         }
+        if seller.taxpayer_id != document.seller.taxpayer_id {
+            let (expected, found) = (seller.taxpayer_id.to_string(), document.seller.taxpayer_id.to_string());
+            return refuse(Refusal::new(Reason::SellerTaxpayerIdFormer, expected, found));
+        }
         let content = Hash::from_bytes(*document.content_hash().as_bytes());
         let key = StateKey::reference(&seller.id, &document.reference);
         if let Some(reference) = read::<ReferenceRecord>(&self.state, &key)? {
@@ -62,6 +66,7 @@ impl Executor<'_> {
         Ok(Ok(Accepted {
             record: Record::Issued { invoice: id, issued_ms: self.context.time_ms, holder: record.holder.clone() },
             change: Change::Issue(Box::new(Issuing { id, series, number, content, record })),
+            mandated: seller.id != actor.id,
         }))
     }
 
@@ -70,8 +75,9 @@ impl Executor<'_> {
     fn seller(&self, actor: &Organisation, document: &Document) -> Result<Result<Arc<Organisation>, Refusal>, Fault> {
         let taxpayer = &document.seller.taxpayer_id;
         let refused = |reason, expected: &str| Ok(Err(Refusal::new(reason, expected, taxpayer.to_string())));
-        let id = read::<OrganisationId>(&self.state, &StateKey::taxpayer(taxpayer))?;
-        let Some(id) = id else { return refused(Reason::OrganisationUnknown, "a seller on the ledger") };
+        let Some(id) = self.organisations.of_taxpayer(&self.state.below(), taxpayer)? else {
+            return refused(Reason::OrganisationUnknown, "a seller on the ledger");
+        };
         if !self.may_act(&actor.id, &id, Scope::Issue)? {
             return refused(Reason::MandateMissing, "the seller itself, or its mandate in force");
         }
@@ -90,7 +96,7 @@ impl Executor<'_> {
     /// The same document again is answered with the first; another under its reference is refused.
     fn issued_before(&self, seller: &OrganisationId, reference: &ReferenceRecord, content: Hash) -> Decision {
         if reference.content == content {
-            return Ok(Ok(Accepted { record: Record::Repeated { original: reference.issue }, change: Change::None }));
+            return repeated(reference.issue);
         }
         let since_ms = read::<InvoiceRecord>(&self.state, &StateKey::invoice(&reference.invoice))?
             .map_or(self.context.time_ms, |invoice| invoice.issued_ms);

@@ -6,11 +6,10 @@ use invoice::id::InvoiceId;
 use invoice::lifecycle::Action;
 
 use super::invoices::{Effect, Rewrite};
-use super::{Accepted, Change, Decision, Executor, permit, refuse, role};
+use super::{Accepted, Change, Decision, Executor, permit, refuse, repeated, role};
 use crate::event::{ClaimId, Close, Lock, Renew, Unlock};
 use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
-use crate::party::Party;
 use crate::record::{Claim, ClosedRecord, InvoiceRecord, LeafRef, LockRecord, Tenure};
 use crate::refusal::{Reason, Refusal};
 
@@ -36,7 +35,7 @@ impl Executor<'_> {
         }
         // Who holds a lock may be told to a platform with this enterprise's mandate only if the
         // enterprise has to do with the invoice.
-        if record.holder != Party::Taxpayer(enterprise.taxpayer_id.clone()) {
+        if self.organisation_of(&record.holder)?.as_ref() != Some(&enterprise.id) {
             let found = enterprise.id.to_string();
             return refuse(Refusal::new(Reason::NotHolder, "the enterprise that holds the invoice", found));
         }
@@ -55,7 +54,8 @@ impl Executor<'_> {
             until_ms,
             leaf: NO_LEAF,
         });
-        rewritten(&lock.invoice, record, Record::Locked { token, until_ms }, Effect::Claim)
+        let mandated = enterprise.id != actor.id;
+        rewritten(&lock.invoice, record, Record::Locked { token, until_ms }, Effect::Claim, mandated)
     }
 
     pub(super) fn decide_renew(&self, actor: &Organisation, renew: &Renew) -> Decision {
@@ -67,10 +67,10 @@ impl Executor<'_> {
         let until_ms = lock.until_ms.max(self.context.time_ms + term_ms);
         permit!(self.hold(&mut record, &actor.id, until_ms));
         lock.until_ms = until_ms;
-        let token = lock.token;
+        let (token, mandated) = (lock.token, lock.enterprise != actor.id);
         record.claim = Claim::Locked(lock);
         // The lock's own leaf stays: it says since when.
-        rewritten(&renew.invoice, record, Record::Renewed { token, until_ms }, Effect::None)
+        rewritten(&renew.invoice, record, Record::Renewed { token, until_ms }, Effect::None, mandated)
     }
 
     pub(super) fn decide_unlock(&self, actor: &Organisation, unlock: &Unlock) -> Decision {
@@ -81,7 +81,8 @@ impl Executor<'_> {
         if let Some(tenure) = &mut record.tenure {
             tenure.until_ms = self.context.time_ms;
         }
-        rewritten(&unlock.invoice, record, Record::Unlocked { token: lock.token }, Effect::None)
+        let mandated = lock.enterprise != actor.id;
+        rewritten(&unlock.invoice, record, Record::Unlocked { token: lock.token }, Effect::None, mandated)
     }
 
     pub(super) fn decide_close(&self, actor: &Organisation, close: &Close) -> Decision {
@@ -96,6 +97,7 @@ impl Executor<'_> {
         permit!(self.allowed(Action::Close, actor, &close.invoice, &record)?);
         let lock = permit!(self.own_lock(actor, &record, &close.claim, close.token));
         let (token, closed_ms) = (lock.token, self.context.time_ms);
+        let mandated = lock.enterprise != actor.id;
         record.claim = Claim::Closed(ClosedRecord {
             platform: lock.platform,
             enterprise: lock.enterprise,
@@ -104,7 +106,7 @@ impl Executor<'_> {
             closed_ms,
             leaf: NO_LEAF,
         });
-        rewritten(&close.invoice, record, Record::Closed { token, closed_ms }, Effect::Claim)
+        rewritten(&close.invoice, record, Record::Closed { token, closed_ms }, Effect::Claim, mandated)
     }
 
     /// Extends the platform's tenure to the end of its lease, within the total.
@@ -162,12 +164,7 @@ impl Executor<'_> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of a decision")]
-const fn repeated(original: LeafRef) -> Decision {
-    Ok(Ok(Accepted { record: Record::Repeated { original }, change: Change::None }))
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the shape of a decision")]
-fn rewritten(id: &InvoiceId, invoice: InvoiceRecord, record: Record, effect: Effect) -> Decision {
+fn rewritten(id: &InvoiceId, invoice: InvoiceRecord, record: Record, effect: Effect, mandated: bool) -> Decision {
     let rewrite = Rewrite { id: *id, record: invoice, effect };
-    Ok(Ok(Accepted { record, change: Change::Invoice(Box::new(rewrite)) }))
+    Ok(Ok(Accepted { record, change: Change::Invoice(Box::new(rewrite)), mandated }))
 }

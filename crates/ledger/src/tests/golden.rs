@@ -36,6 +36,12 @@ fn life(text: &mut String) -> Ledger {
         (PLATFORM_B, Mode::Each, vec![lock(id, "d"), claim_event("close", id, "d", 2)]),
         (SELLER, Mode::Each, vec![void("144032609110-00000003"), file("2026-10", 0, "0.00", "0.00")]),
         (BUREAU, Mode::Each, vec![evidence(&double_vote(&ledger.chain, 1)), evidence(&double_vote(&ledger.chain, 1))]),
+        (BUREAU, Mode::All, vec![admit("mall", FREE_TAXPAYER), register(&[("m-1", "915000000000078")])]),
+        (BUREAU, Mode::Each, vec![suspend(BUYER), reinstate(BUYER), roles(OUTSIDER, r#""auditor","enterprise""#)]),
+        (SELLER, Mode::Each, vec![rotate(&ledger.chain, SELLER, &["s2"], &["s1"])]),
+        (BUREAU, Mode::Each, vec![rename(BUYER, "Buyer & Sons"), renumber(BUYER, "915000000000079")]),
+        (BUYER, Mode::Each, vec![mandate_to(PLATFORM_A, r#""lock","read""#), revoke_mandate(BUYER, PLATFORM_B)]),
+        (BUREAU, Mode::Each, vec![attest(PROVIDER, r#""issue""#, &["m-1", SELLER]), suspend(BUREAU)]),
     ];
     for (actor, mode, events) in script {
         let statement = ledger.statement(actor, mode, &events);
