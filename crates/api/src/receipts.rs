@@ -7,6 +7,7 @@ use replica::query::EventView;
 
 use crate::auth::Caller;
 use crate::claims::{claim_of, sees_claim};
+use crate::members::{About, SEEING_MEMBERS, about};
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -38,6 +39,11 @@ impl<S: Store> Service<S> {
                 Some((claim, enterprise)) => Ok(sees_claim(caller.id(), event, claim, enterprise, &record)),
                 None => self.sees(caller, &record),
             };
+        }
+        match about(subject) {
+            Some(About::Organisation(id)) => return self.sees_for(caller, &id, &SEEING_MEMBERS),
+            Some(About::Mandate(between)) => return Ok(between.contains(caller.id())),
+            None => {}
         }
         let seller = subject.strip_prefix("filing:").and_then(|rest| rest.split_once('/'));
         match seller.and_then(|(seller, _)| OrganisationId::new(seller).ok()) {

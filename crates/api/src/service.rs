@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use chain::encoding::encode_base64url;
 use chain::identity::OrganisationId;
 use hmac::{Hmac, Mac};
+use ledger::organisation::Organisation;
 use replica::port::Store;
 use replica::query::Query;
 use sha2::Sha256;
@@ -192,12 +193,19 @@ impl<S: Store> Service<S> {
         }
     }
 
-    /// The statement key that this node holds for an organisation.
-    pub(crate) fn hosted_key(&self, organisation: &OrganisationId) -> Result<&HostedKey, Problem> {
-        let held = self.app.hosted.iter().find(|held| held.organisation == *organisation);
-        held.ok_or_else(|| {
-            Problem::new("hosted.key-missing").at("", "an organisation whose key is hosted here", organisation.as_str())
-        })
+    /// The statement key that this node holds for an organisation: of several, the first that the ledger lists as active,
+    /// since keys are rotated there. Without an active one the door says so to what is signed.
+    pub(crate) fn hosted_key(&self, organisation: &Organisation) -> Result<&HostedKey, Problem> {
+        let mut held = self.app.hosted.iter().filter(|held| held.organisation == organisation.id).peekable();
+        let first = held.peek().copied().ok_or_else(|| {
+            let found = organisation.id.as_str();
+            Problem::new("hosted.key-missing").at("", "an organisation whose key is hosted here", found)
+        })?;
+        let active = |held: &&HostedKey| {
+            let key = organisation.key(&held.key);
+            key.is_some_and(|key| key.active && key.public.as_bytes() == held.secret.public().as_bytes())
+        };
+        Ok(held.find(active).unwrap_or(first))
     }
 
     /// The salt of an attachment: the same for the same seller and reference, unguessable outside.

@@ -32,6 +32,19 @@ pub enum Role {
     Auditor = 5,
 }
 
+impl Role {
+    /// The role, as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agency => "agency",
+            Self::ServiceProvider => "service-provider",
+            Self::Enterprise => "enterprise",
+            Self::ReimbursementPlatform => "reimbursement-platform",
+            Self::Auditor => "auditor",
+        }
+    }
+}
+
 /// Whether an organisation may act.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,

@@ -153,6 +153,20 @@ impl StateKey {
         Self(bytes)
     }
 
+    /// Whose record it is the key of, when it is that of an organisation.
+    pub fn organisation_id(&self) -> Option<OrganisationId> {
+        let (kind, id) = self.0.split_first()?;
+        let id = Some(id).filter(|_| *kind == Kind::Organisation as u8)?;
+        std::str::from_utf8(id).ok()?.parse().ok()
+    }
+
+    /// Between whom a mandate is, given and held, when it is the key of one.
+    pub fn mandate_between(&self) -> Option<(&str, &str)> {
+        let (kind, id) = self.0.split_first()?;
+        let id = Some(id).filter(|_| *kind == Kind::Mandate as u8)?;
+        std::str::from_utf8(id).ok()?.split_once('\0')
+    }
+
     /// What it shares with the keys beside which its record stands in the state tree: all but the last part of the
     /// id, or, of an id of one part, all but the last 3 bytes. Changing it forks the chain.
     pub fn neighbourhood(&self) -> &[u8] {

@@ -142,14 +142,7 @@ pub(crate) fn public_path(path: &Path) -> PathBuf {
 
 /// The name of a purpose, as in files and on the command line.
 pub(crate) const fn name(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Statement => "statement",
-        Purpose::Login => "login",
-        Purpose::Receipt => "receipt",
-        Purpose::Governance => "governance",
-        Purpose::Consensus => "consensus",
-        Purpose::Peer => "peer",
-    }
+    purpose.as_str()
 }
 
 /// 32 bytes of the operating system's randomness.

@@ -15,6 +15,7 @@ use replica::query::EventView;
 
 use crate::access::{SEEING, SEEING_MONTHS};
 use crate::claims::{SEEING_LOCKS, claim_of, sees_claim};
+use crate::members::{About, SEEING_MEMBERS, about};
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -58,6 +59,17 @@ impl<'l, S: Store> Looker<'l, S> {
             let mandated = self.mandated(&seller, &SEEING_MONTHS)?;
             audience.extend(mandated.into_iter().map(|id| (id, Sight::Whole)));
             audience.insert(seller, Sight::Whole);
+        } else {
+            let concerned = match about(subject) {
+                Some(About::Organisation(id)) => {
+                    let mut concerned = self.mandated(&id, &SEEING_MEMBERS)?;
+                    concerned.push(id);
+                    concerned
+                }
+                Some(About::Mandate(between)) => between,
+                None => Vec::new(),
+            };
+            audience.extend(concerned.into_iter().map(|id| (id, Sight::Whole)));
         }
         Ok(audience)
     }

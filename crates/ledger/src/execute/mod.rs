@@ -97,6 +97,13 @@ pub struct Executed {
     pub involvements: Vec<Involvement>,
 }
 
+impl Executed {
+    /// The organisations that the block brought or changed.
+    pub fn organisations(&self) -> Vec<OrganisationId> {
+        self.writes.keys().filter_map(StateKey::organisation_id).collect()
+    }
+}
+
 /// Executes the statements of one block, in order.
 pub struct Executor<'v> {
     state: Overlay<'v>,

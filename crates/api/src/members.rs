@@ -1,0 +1,51 @@
+//! Events about organisations and mandates: who sees them besides their authors, agencies and auditors.
+//!
+//! What happens to an organisation is its own business, and that of those who read for it; a mandate is between two. Who
+//! was registered in bulk is told to nobody else.
+
+use chain::identity::OrganisationId;
+use ledger::organisation::Scope;
+
+/// Scopes of a mandate that open what happens to its giver.
+pub(crate) const SEEING_MEMBERS: [Scope; 1] = [Scope::Read];
+
+/// Whom an event about organisations or mandates is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// An organisation.
+    Organisation(OrganisationId),
+    /// Those between whom a mandate is, or the one who holds many.
+    Mandate(Vec<OrganisationId>),
+}
+
+/// Whom a subject is about, if it is one of these.
+pub(crate) fn about(subject: &str) -> Option<About> {
+    let id = |text: &str| OrganisationId::new(text).ok();
+    let (kind, rest) = subject.split_once(':')?;
+    match kind {
+        "organisation" => id(rest).map(About::Organisation),
+        "mandate" => {
+            let (from, to) = rest.split_once('/')?;
+            Some(About::Mandate(vec![id(from)?, id(to)?]))
+        }
+        "mandates" => Some(About::Mandate(vec![id(rest)?])),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_says_whom_it_is_about() {
+        let id = |text: &str| OrganisationId::new(text).unwrap();
+        assert_eq!(about("organisation:shop"), Some(About::Organisation(id("shop"))));
+        assert_eq!(about("mandate:shop/isp"), Some(About::Mandate(vec![id("shop"), id("isp")])));
+        assert_eq!(about("mandates:isp"), Some(About::Mandate(vec![id("isp")])));
+        for other in ["organisations:shop", "filing:shop/2026-11", "144032609110-00000001", "mandate:shop", "mandates:"]
+        {
+            assert_eq!(about(other), None, "{other}");
+        }
+    }
+}
