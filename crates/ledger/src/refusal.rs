@@ -195,7 +195,7 @@ reasons! {
     TaxpayerIdTaken, "organisation.taxpayer-id-taken", Conflict,
         "An organisation on the ledger has that taxpayer id, or had it.",
         "Check the taxpayer id; one that an organisation gave up is never given to another.";
-    TaxpayerIdsSpent, "organisation.taxpayer-ids-spent", Limit,
+    TaxpayerIdsSpent, "organisation.taxpayer-ids-spent", Lifecycle,
         "The organisation has had as many taxpayer ids as one may have.",
         "Admit it as a new organisation.";
     OrganisationUnchanged, "organisation.unchanged", Lifecycle,
@@ -225,7 +225,7 @@ reasons! {
     LastStatementKey, "key.last-statement-key", Lifecycle,
         "The agency would be left without a key that signs statements.",
         "Add another statement key, in the same event or before.";
-    KeysSpent, "key.spent", Limit,
+    KeysSpent, "key.spent", Lifecycle,
         "The organisation has had as many keys as one may have.",
         "Rotate keys less often; the tax bureau can admit a new organisation.";
     MandateToItself, "mandate.to-itself", Lifecycle,
