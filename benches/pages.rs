@@ -19,9 +19,6 @@ use replica::port::{
 /// Rows at which sled cuts a page: the fanout of `store::database`.
 const PAGE_ROWS: usize = 64;
 
-/// Rows after which the store begins a generation of a table that comes by chance: the default of its options.
-const GENERATION_ROWS: u64 = 131_072;
-
 /// What checkpoints wrote of a table.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
@@ -58,8 +55,8 @@ impl Default for Pages {
 
 impl Pages {
     /// Writes rows of a table that comes by chance.
-    fn write_by_chance(&mut self, checkpoint: u64, rows: &[(&[u8], bool)]) {
-        if self.generation.1 >= GENERATION_ROWS {
+    fn write_by_chance(&mut self, checkpoint: u64, rows: &[(&[u8], bool)], rows_full: u64) {
+        if self.generation.1 >= rows_full {
             self.generation = (self.generation.0 + 1, 0);
         }
         let newest = self.generation.0;
@@ -190,6 +187,7 @@ impl<S: Store> Store for Counted<S> {
     fn begin_checkpoint(&self, job: CheckpointJob) -> Result<(), StoreFault> {
         let CheckpointJob { number, height, compute } = job;
         let tables = Arc::clone(&self.tables);
+        let rows_full = store::Options::new("").generation_rows_full;
         let counted = move |view: &dyn replica::port::CheckpointView| {
             let output = compute(view)?;
             let mut tables = lock(&tables);
@@ -205,7 +203,7 @@ impl<S: Store> Store for Counted<S> {
                 });
                 let rows: Vec<_> = one.into_iter().chain(other).map(|(_, row)| row).collect();
                 if table.comes_by_chance() {
-                    tables.entry((table, None)).or_default().write_by_chance(number + 1, &rows);
+                    tables.entry((table, None)).or_default().write_by_chance(number + 1, &rows, rows_full);
                     continue;
                 }
                 for (key, put) in rows {

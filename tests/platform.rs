@@ -55,3 +55,25 @@ pub fn signer(statement_key: &str, chain: &str) -> Signer {
     let key = Key::from_json(&key, Purpose::Statement).expect("it is a statement key");
     Signer::new(key, chain.parse().expect("it is the id of a chain"))
 }
+
+/// The services of a node, as it describes them to tools that ask by `grpc.reflection.v1alpha`.
+pub fn services_by_older_reflection(grpc_url: &str) -> Vec<String> {
+    use tonic_reflection::pb::v1alpha::ServerReflectionRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
+
+    let message_request = Some(MessageRequest::ListServices(String::new()));
+    let asked = ServerReflectionRequest { host: String::new(), message_request };
+    let url = grpc_url.to_owned();
+    let answer = Builder::new_current_thread().enable_all().build().expect("a runtime starts").block_on(async {
+        let endpoint = tonic::transport::Endpoint::from_shared(url).expect("it is an address");
+        let mut client = ServerReflectionClient::new(endpoint.connect().await.expect("a node listens"));
+        let asking = client.server_reflection_info(tonic::codegen::tokio_stream::once(asked));
+        asking.await.expect("it is answered").into_inner().message().await.expect("it is answered")
+    });
+    match answer.and_then(|answer| answer.message_response) {
+        Some(MessageResponse::ListServicesResponse(listed)) => listed.service.into_iter().map(|of| of.name).collect(),
+        other => panic!("no list of services: {other:?}"),
+    }
+}

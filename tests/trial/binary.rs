@@ -1,10 +1,13 @@
 //! The binary under trial, and lives of a node in processes of its own.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -127,11 +130,26 @@ impl Binary {
     }
 }
 
-/// So many ports in a row that nobody has now, below those that the system gives to whoever asks for any.
+/// The ports that rows are taken from: above those that the README names, whose commands a test runs meanwhile, and below
+/// those that the system gives to whoever asks for any.
+const ROWS: Range<u16> = 20_000..32_000;
+
+/// Ports of one row.
+const ROW_PORTS: u16 = 16;
+
+/// So many ports in a row that nobody has now, and that this process gives to nobody else: whoever gets them opens them later.
 pub(super) fn free_row(count: u16, seed: &mut super::seed::Seed) -> Result<u16, Broken> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    if count > ROW_PORTS {
+        return Err(format!("{count} ports in a row, and a row has {ROW_PORTS}").into());
+    }
+    let rows = u64::from((ROWS.end - ROWS.start) / ROW_PORTS);
+    let mut given = GIVEN.lock().map_err(|_| "another thread failed while it looked for ports")?;
     let free = |first: u16| (first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-    let mut tries = (0..1_000).map(|_| 10_000 + u16::try_from(seed.below(20_000)).unwrap_or(0));
-    Ok(tries.find(|first| free(*first)).ok_or("there are no free ports in a row")?)
+    let mut tries = (0..1_000).map(|_| ROWS.start + ROW_PORTS * u16::try_from(seed.below(rows)).unwrap_or(0));
+    let found = tries.find(|first| !given.contains(first) && free(*first)).ok_or("there are no free ports in a row")?;
+    given.insert(found);
+    Ok(found)
 }
 
 fn free_address() -> Result<SocketAddr, Broken> {

@@ -117,12 +117,15 @@ fn raise_open_files(needed: u64) -> Result<(), Broken> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum })?)
 }
 
+/// A member that is no friend of the others.
+const MEMBER: &str = "demo-auditor";
+
 /// What a node's limits add up to: bytes that an attack may add to its memory.
 #[derive(Clone, Copy, Debug)]
 struct Allowed {
     bodies: u64,
     connections: u64,
-    /// Connections of the gRPC door, with the heads of their calls.
+    /// Connections of the gRPC door, calls that nobody knows yet or that are being refused, and answers not taken.
     grpc: u64,
     mempool: u64,
     /// What the store keeps in memory of what was read, and of the ledger that was written: it grows with the honest.
@@ -132,15 +135,20 @@ struct Allowed {
 impl Allowed {
     /// A connection has a buffer of each direction, the part of a body that does not count, and its task.
     const CONNECTION_BYTES: u64 = 96 * 1024;
-    /// A call that is under way has a head, which may have 16 KiB, and its task.
+    /// Over gRPC, also what its peer may send ahead.
+    const GRPC_CONNECTION_BYTES: u64 = Self::CONNECTION_BYTES + 256 * 1024;
+    /// A call that is under way has a head, which may have 8 KiB, and its task.
     const CALL_BYTES: u64 = 24 * 1024;
+    /// Calls that are not logged in yet, and those that are being refused.
+    const STRANGERS: u64 = 4_096 + 1_024;
 
     /// Of what the node says about itself.
     fn of(limits: &Value) -> Result<Self, Broken> {
         let limit = |name: &str| limits[name].as_u64().ok_or_else(|| format!("the node names no limit {name}"));
         let connections = limit("connections")?.saturating_mul(Self::CONNECTION_BYTES);
-        let a_connection = Self::CONNECTION_BYTES + limit("grpc_calls_a_connection")?.saturating_mul(Self::CALL_BYTES);
-        let grpc = limit("grpc_connections")?.saturating_mul(a_connection);
+        let grpc = limit("grpc_connections")?.saturating_mul(Self::GRPC_CONNECTION_BYTES)
+            + limit("grpc_answers_bytes")?
+            + (Self::STRANGERS + limit("grpc_calls_an_organisation")?).saturating_mul(Self::CALL_BYTES);
         let store = store::Options::new("");
         let caches = store.ledger_cache_bytes + store.segment_cache_bytes + store.index_cache_bytes;
         let store = store.ledger_reopen_bytes + caches as u64;
@@ -239,7 +247,8 @@ impl<'a> Trial<'a> {
                 self.judge(attack.name, &addresses.to_string(), &seen, did, Against::Rest)?;
             }
         }
-        for attack in Attack::all_grpc().into_iter().filter(|attack| wanted(attack.name)) {
+        let member = self.client.cast().token(MEMBER);
+        for attack in Attack::all_grpc(&member).into_iter().filter(|attack| wanted(attack.name)) {
             for addresses in [1, connections] {
                 let (crowd, door) = (Crowd { connections, addresses }, self.grpc_door);
                 let (seen, did) = self.watch(|_, going| attack.rush(door, crowd, going))?;

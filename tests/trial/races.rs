@@ -1,9 +1,10 @@
 //! `races`: 14 platforms at four nodes want the same invoices at the same moment, over gRPC and by the client crate.
 //!
 //! In one round everybody locks everything; in the next nodes are killed meanwhile; in the last leases are short, nodes
-//! are killed, and half of the platforms vanish with what they have won: others win it when the leases have run out, and
-//! who comes back late is refused. Every answer is kept. At the end the four chains are replayed and read once more with
-//! a rule of their own: one holder at a time, each loser told who, since when, until when and by which leaf.
+//! are killed, and half of the platforms vanish in the midst of it, with what they have won and with calls that nobody
+//! hears the end of: others win it when the leases have run out, and who comes back late is refused. Every answer is
+//! kept. At the end the four chains are replayed and read once more with a rule of their own: one holder at a time, each
+//! loser told who, since when, until when and by which leaf.
 
 mod ledger;
 mod platforms;
@@ -25,7 +26,7 @@ use super::seed::Seed;
 use super::{Broken, Report};
 
 use ledger::Ledger;
-use platforms::{Invoice, Outcome, Platforms, Terms, Told};
+use platforms::{Gone, Invoice, Outcome, Platforms, Terms, Told};
 
 /// Platforms, each with a mandate of every buyer.
 const PLATFORMS: usize = 14;
@@ -123,10 +124,14 @@ impl Trial<'_> {
         while gone.len() > PLATFORMS / 2 {
             gone.swap_remove(self.seed.place(gone.len()));
         }
+        let (seed, answers) = (&mut self.seed, invoices.len());
+        let gone = gone.into_iter().map(|platform| Gone { platform, after: seed.place(answers) });
+        let gone: Vec<Gone> = gone.collect();
         let terms = Terms { lease_s: Some(self.options.lease_s), ..terms };
         let race = Arc::clone(&self.platforms).vanish(round, invoices.clone(), gone.clone(), terms);
         let outcomes = self.race("half of them vanish, under kill -9", true, &invoices, false, race)?;
-        let lost = outcomes.iter().filter(|told| told.won() && gone.contains(&told.platform)).count();
+        let is_gone = |platform: usize| gone.iter().any(|gone| gone.platform == platform);
+        let lost = outcomes.iter().filter(|told| told.won() && is_gone(told.platform)).count();
         self.report.fact("locks of those who vanished, won by others later", lost);
         Ok(())
     }
@@ -236,6 +241,13 @@ impl Trial<'_> {
                 losses.push(format!("{invoice} was tried, won and closed {found:?} times"));
             }
         }
+        let unheard = self.platforms.unheard(&self.told);
+        if unheard.is_empty() {
+            losses.push("nobody vanished in the middle of a call".to_owned());
+        }
+        let decided = unheard.iter().filter(|statement| ledger.holds(statement)).count();
+        self.report.fact("calls of which those who vanished never heard", unheard.len());
+        self.report.fact("of these on the ledger", decided);
         self.report.round("four chains replayed at the end", 0, losses);
         self.report.fact("chains replayed and held against all answers", archives.len());
         self.report.fact("invoices", self.alone.len());

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use chain::identity::{KeyId, OrganisationId};
 use chain::jws::KeyReference;
 use chain::login::{LoginError, LoginToken};
@@ -78,6 +78,15 @@ impl<S: Store> Service<S> {
     /// The caller, if there is a token at all. A token that does not hold is never ignored.
     pub(crate) fn login_if_any(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
         let Some(text) = bearer(headers)? else { return Ok(None) };
+        let caller = self.login_by_token(text);
+        if caller.as_ref().is_err_and(|problem| problem.status() == StatusCode::UNAUTHORIZED) {
+            // It has expired, or its key has gone. Whoever still has it must not go on in the organisation's name.
+            self.verified_tokens.forget(text);
+        }
+        caller.map(Some)
+    }
+
+    fn login_by_token(&self, text: &str) -> Result<Caller, Problem> {
         let known = self.verified_tokens.find(text);
         let token = match &known {
             Some(known) => known.token.clone(),
@@ -97,7 +106,7 @@ impl<S: Store> Service<S> {
             token.verify(&public, &self.app.identity.id, now_s).map_err(|error| rejected(&error))?;
             self.verified_tokens.remember(text, &token, key);
         }
-        Ok(Some(Caller { organisation, proof: Proof::Token(Box::new(token)) }))
+        Ok(Caller { organisation, proof: Proof::Token(Box::new(token)) })
     }
 
     /// The caller whose login key was proved by the connection's handshake, as it says itself: organisation and key.

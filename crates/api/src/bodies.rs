@@ -5,16 +5,19 @@
 //! first bytes of each body are free, so that ordinary requests never meet the budget; connections
 //! bound those.
 
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use replica::port::Store;
 use tokio::time::{Instant, timeout_at};
 
 use crate::call::{Call, media_type, single};
+use crate::connections::Place;
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::service::Service;
@@ -27,9 +30,21 @@ pub(crate) const FREE_BYTES: usize = 16 * 1024;
 const FIRST_BYTES: usize = 4 * 1024;
 
 /// A body, and its part of the budget.
-struct Whole {
+pub(crate) struct Whole {
     bytes: Vec<u8>,
     _share: Share<IpAddr>,
+}
+
+impl Whole {
+    /// The bytes, to be changed.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// The bytes, which count until the last of them is dropped.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
 }
 
 impl AsRef<[u8]> for Whole {
@@ -67,17 +82,66 @@ impl Call {
         let reading = Reading { options, budget, size_max, bytes: Vec::new(), share };
         let body = std::mem::take(&mut self.body);
         // While it comes in, it is the peer's turn.
-        if let Some(place) = self.place() {
-            place.waits();
-        }
+        let turn = self.place().map(|place| PeersTurn::begin(place));
         let whole = reading.read(body).await;
-        if let Some(place) = self.place()
-            && !place.works()
-        {
+        if turn.is_some_and(|turn| !turn.end()) {
             // The connection is being closed for another: whoever sent all of it must not be told that it did not.
             std::future::pending::<()>().await;
         }
-        Ok((media_type, Bytes::from_owner(whole?)))
+        Ok((media_type, whole?.into_bytes()))
+    }
+}
+
+/// The time in which a connection waits for its peer in the middle of a request. It also ends when the request is given
+/// up: whoever answers it takes back that it is worked on, once.
+struct PeersTurn<'p> {
+    place: &'p Place,
+    over: bool,
+}
+
+impl<'p> PeersTurn<'p> {
+    fn begin(place: &'p Place) -> Self {
+        place.waits();
+        Self { place, over: false }
+    }
+
+    /// Ends it. `false` when the connection was pushed out meanwhile.
+    fn end(mut self) -> bool {
+        self.over = true;
+        self.place.works()
+    }
+}
+
+impl Drop for PeersTurn<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.place.works();
+        }
+    }
+}
+
+/// Inflates what a caller compressed with gzip, behind something in front of it. What comes out counts as what came in
+/// does, before there is memory for it.
+pub(crate) fn inflated<S: Store>(
+    service: &Service<S>,
+    network: IpAddr,
+    compressed: &[u8],
+    front: &[u8],
+) -> Result<Whole, Problem> {
+    let (options, budget) = (&service.app.options, &service.bodies);
+    let share = budget.take(network, 0).map_err(|full| refused(budget, full))?;
+    let size_max = options.body_bytes_max.saturating_add(front.len());
+    let mut reading = Reading { options, budget, size_max, bytes: Vec::new(), share };
+    reading.push(front)?;
+    let (mut decoder, mut piece) = (GzDecoder::new(compressed), [0; FIRST_BYTES]);
+    loop {
+        let bytes = decoder.read(&mut piece).map_err(|error| {
+            Problem::new("request.malformed").at("", "a message compressed with gzip", error.to_string())
+        })?;
+        if bytes == 0 {
+            return Ok(Whole { bytes: reading.bytes, _share: reading.share });
+        }
+        reading.push(&piece[..bytes])?;
     }
 }
 
@@ -162,5 +226,28 @@ impl Reading<'_> {
         }
         self.bytes.extend_from_slice(data);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::connections::Connections;
+
+    #[test]
+    fn a_body_that_is_given_up_takes_nothing_from_other_requests_of_its_connection() {
+        let connections = Connections::new(1, 1);
+        let admit = |last: u8| connections.admit(IpAddr::from([10, 0, 0, last])).map(|(place, _)| Arc::new(place));
+        let place = admit(1).unwrap();
+        assert!(place.works() && place.works(), "two requests");
+        drop(PeersTurn::begin(&place));
+        // The end of the request that was given up.
+        place.waits();
+        assert!(admit(2).is_err(), "the other is still worked on");
+        let turn = PeersTurn::begin(&place);
+        drop(admit(2).unwrap());
+        assert!(!turn.end(), "pushed out while it waited for its peer");
     }
 }

@@ -182,6 +182,12 @@ pub const CODES: &[CodeEntry] = &[
         "Try again after the time in Retry-After; send several events in one statement.",
     ),
     entry(
+        "node.answers-full",
+        Kind::Unavailable,
+        "As many bytes of answers wait to be taken by their callers as the node allows at once.",
+        "Try again after the time in RetryInfo. A write may be decided all the same: ask with GetStatement.",
+    ),
+    entry(
         "node.bodies-full",
         Kind::Unavailable,
         "As many bytes of bodies are under way as the node allows at once.",
@@ -192,6 +198,12 @@ pub const CODES: &[CodeEntry] = &[
         Kind::Unavailable,
         "As many requests of this costly kind are under way as the node allows at once.",
         "Try again after the time in Retry-After.",
+    ),
+    entry(
+        "node.calls-full",
+        Kind::Unavailable,
+        "As many calls without a login, or streams of health or reflection, are under way as the node allows at once.",
+        "Try again after the time in RetryInfo; end streams that are not needed.",
     ),
     entry(
         "node.catching-up",
@@ -222,6 +234,12 @@ pub const CODES: &[CodeEntry] = &[
         Kind::Unavailable,
         "As many endpoints are registered at this node as it serves.",
         "Register at another node, or ask the operator.",
+    ),
+    entry(
+        "organisation.answers-full",
+        Kind::Limit,
+        "As many bytes of answers to the organisation wait to be taken as one may have.",
+        "Take the answers that are there, and ask for smaller pages. A write may be decided all the same: ask with GetStatement.",
     ),
     entry(
         "organisation.calls-full",
@@ -335,6 +353,12 @@ pub const CODES: &[CodeEntry] = &[
         "Check with the full leaf hash from the QR code or receipt, or come back tomorrow.",
     ),
     entry(
+        "verification.organisation-mismatches",
+        Kind::Limit,
+        "The organisation has asked for invoices with wrong details too often today.",
+        "Check with the full leaf hash from the QR code or receipt, or come back tomorrow.",
+    ),
+    entry(
         "verification.rate",
         Kind::Limit,
         "Too many public checks from this address.",
@@ -422,9 +446,8 @@ pub fn grpc_status(code: &str, kind: Kind) -> Code {
         "request.path" | "request.method" | "request.encoding" => Code::Unimplemented,
         "request.deadline" | "request.timeout" => Code::DeadlineExceeded,
         // There is something only so much of, and it is in use.
-        "mempool.full" | "node.bodies-full" | "node.busy" | "node.disk-full" | "node.webhooks-full" => {
-            Code::ResourceExhausted
-        }
+        "mempool.full" | "node.answers-full" | "node.bodies-full" | "node.busy" | "node.calls-full"
+        | "node.disk-full" | "node.webhooks-full" => Code::ResourceExhausted,
         // What must never be called again unchanged is not what clients try again by themselves.
         "request.too-large" | "statement.too-large" | "statement.too-much-work" => Code::InvalidArgument,
         "issue.numbers-exhausted" | "filing.sum-overflow" => Code::FailedPrecondition,

@@ -7,6 +7,7 @@
 use chain::identity::OrganisationId;
 use ledger::event::{ClaimId, Event};
 use ledger::organisation::Scope;
+use ledger::outcome::Record;
 use ledger::record::{Claim, InvoiceRecord};
 use replica::port::Store;
 use replica::query::EventView;
@@ -42,6 +43,12 @@ pub(crate) fn claim_of(event: &Event) -> Option<(&ClaimId, Option<&OrganisationI
         | Event::Revoke(_)
         | Event::Attest(_) => None,
     }
+}
+
+/// Whether an event was refused because of another that stands. What it says of that one is in the record that its leaf
+/// and its receipt cover.
+pub(crate) fn names_standing(event: &EventView) -> Result<bool, Problem> {
+    Ok(matches!(event.record()?, Record::Refused(refused) if refused.standing.is_some()))
 }
 
 impl<S: Store> Service<S> {

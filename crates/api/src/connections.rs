@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::unread::Outstanding;
+
 /// The network an address counts for: one holder of IPv6 has 2^64 addresses.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -131,7 +133,8 @@ impl Connections {
             network.open += 1;
             network.unheard += 1;
         });
-        Ok((Place { connections: Arc::clone(self), id, network, pushed_out: token }, pushed_out))
+        let unread = Outstanding::default();
+        Ok((Place { connections: Arc::clone(self), id, network, pushed_out: token, unread }, pushed_out))
     }
 
     /// Waits until a connection ended or may be pushed out. For one who waits.
@@ -228,6 +231,8 @@ pub(crate) struct Place {
     id: u64,
     network: IpAddr,
     pushed_out: CancellationToken,
+    /// Answers that its peer has not taken yet.
+    pub(crate) unread: Outstanding,
 }
 
 impl Place {

@@ -56,6 +56,10 @@ const BOOKMARK_EVENTS: u64 = 1_000;
 /// How long it may be quiet. As often it is looked again whether the reader may still read.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How long it holds who sees an event, ms by the node's clock. What was looked at before is looked at again: mandates end,
+/// and invoices change hands.
+const LOOK_HOLDS_MS: i64 = 15_000;
+
 /// How far the ring may lie behind the tip, in multiples of what it keeps: a block alone may have more events than that.
 const BEHIND_MAX: u64 = 4;
 

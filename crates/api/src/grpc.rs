@@ -7,6 +7,7 @@
 mod context;
 mod convert;
 mod events;
+mod foreign;
 mod health;
 mod layer;
 mod ledger;
@@ -28,6 +29,8 @@ use wire::generated::ledger_service_server::{LedgerServiceServer, SERVICE_NAME a
 use wire::generated::reimbursement_service_server::{ReimbursementServiceServer, SERVICE_NAME as REIMBURSEMENT};
 
 use crate::service::Service;
+
+pub(crate) use foreign::Streams;
 
 /// Bytes of a message to health and reflection, which need no login and are not counted with the other bodies.
 const QUESTION_BYTES_MAX: usize = 4 * 1024;
@@ -57,7 +60,7 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>, stop: &CancellationToke
         routes.add_service(v1.max_decoding_message_size(QUESTION_BYTES_MAX));
         routes.add_service(v1alpha.max_decoding_message_size(QUESTION_BYTES_MAX));
     }
-    let state = layer::State { service, stop: stop.clone() };
+    let state = layer::State::new(service, stop.clone());
     routes
         .routes()
         .into_axum_router()

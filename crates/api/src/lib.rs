@@ -47,6 +47,7 @@ mod time;
 mod tls;
 mod tokens;
 mod turns;
+mod unread;
 mod verification;
 pub mod views;
 mod webhooks;

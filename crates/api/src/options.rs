@@ -15,6 +15,8 @@ pub struct Options {
     pub verifications_a_minute: u32,
     /// Wrong public checks of one invoice in a day (UTC+8).
     pub mismatches_an_invoice_and_day: u8,
+    /// Wrong public checks by one organisation in a day (UTC+8), where it logs in for them.
+    pub mismatches_an_organisation_and_day: u32,
     /// Connections open at once.
     pub connections_max: usize,
     /// Connections of one address (IPv6: of one /64) open at once. A load balancer in front has one address: give it all.
@@ -120,6 +122,10 @@ pub struct GrpcOptions {
     pub calls_an_organisation_max: usize,
     /// Calls that one organisation, or one such address, may begin in a second.
     pub calls_a_second_max: u32,
+    /// Bytes of answers that wait to be taken by their callers.
+    pub answers_bytes_max: usize,
+    /// Those of one organisation.
+    pub answers_bytes_an_organisation_max: usize,
     /// Invoices of a batch.
     pub batch_max: usize,
     /// How often a silent peer is asked whether it is there, and how long it may take to answer.
@@ -134,6 +140,8 @@ impl Default for GrpcOptions {
             calls_a_connection_max: 256,
             calls_an_organisation_max: 1_024,
             calls_a_second_max: 20_000,
+            answers_bytes_max: 256 * 1024 * 1024,
+            answers_bytes_an_organisation_max: 32 * 1024 * 1024,
             batch_max: 1_000,
             keep_alive_ms: 20_000,
         }
@@ -165,6 +173,7 @@ impl Default for Options {
             finality_wait_ms: 10_000,
             verifications_a_minute: 60,
             mismatches_an_invoice_and_day: 5,
+            mismatches_an_organisation_and_day: 1_000,
             connections_max: 1_024,
             connections_an_address_max: 256,
             bodies_bytes_max: 64 * 1024 * 1024,

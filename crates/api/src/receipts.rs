@@ -6,7 +6,7 @@ use replica::port::Store;
 use replica::query::EventView;
 
 use crate::auth::Caller;
-use crate::claims::{claim_of, sees_claim};
+use crate::claims::{claim_of, names_standing, sees_claim};
 use crate::members::{About, SEEING_MEMBERS, about};
 use crate::problem::Problem;
 use crate::service::Service;
@@ -37,7 +37,10 @@ impl<S: Store> Service<S> {
             // The receipt carries the event's hash, from which the id of a claim can be found by trying.
             return match claim_of(&event.event()?) {
                 Some((claim, enterprise)) => Ok(sees_claim(caller.id(), event, claim, enterprise, &record)),
-                None => self.sees(caller, &record),
+                // The receipt carries the record too, and with it who stood in the way.
+                None => {
+                    Ok(self.sees(caller, &record)? && (!names_standing(event)? || self.sees_lock(caller, &record)?))
+                }
             };
         }
         match about(subject) {

@@ -30,10 +30,9 @@ use crate::grpc;
 use crate::options::Options;
 use crate::routes;
 use crate::service::Service;
-use crate::shares::Share;
 use crate::stream::Impatient;
 use crate::tls::{self, PeerKey, Tls, TlsError};
-use crate::turns::Name;
+use crate::unread::Unread;
 
 /// Bytes of a request's head. Also what each connection may buffer of what comes in, so it counts once for every
 /// connection there may be.
@@ -73,15 +72,15 @@ pub enum ServeError {
     Webhooks(#[from] StoreFault),
 }
 
+/// Bytes of the head of a call over gRPC: what clients send by themselves.
+const CALL_HEAD_BYTES_MAX: u32 = 8 * 1024;
+
 /// Bytes that a caller of gRPC may send ahead, on one call and on all calls of a connection.
-const CALL_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+const CALL_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 
 /// Bytes of answers that a connection of gRPC keeps for each call while its peer takes nothing.
-const CALL_ANSWER_BYTES: usize = 256 * 1024;
-
-/// Bytes of an answer over gRPC that are handed over at once: a frame of HTTP/2.
-const PIECE_BYTES: usize = 16 * 1024;
+const CALL_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Calls of a connection that were given up by the peer and are not dealt with yet. More, and the connection ends.
 const GIVEN_UP_MAX: usize = 64;
@@ -258,9 +257,11 @@ impl<S: Store> Door<S> {
                 place.heard();
                 std::future::pending::<()>().await;
             };
+            let patience = Duration::from_millis(service.app.options.write_stall_timeout_ms);
             tokio::select! {
                 biased;
                 () = place.pushed_out() => tracing::debug!(%peer, "a connection that waited was closed for another"),
+                () = place.unread.stalled(patience) => tracing::debug!(%peer, "nobody took an answer"),
                 () = speaking => {}
                 () = heard => {}
             }
@@ -300,17 +301,20 @@ impl Served {
         let mut response = self.router.oneshot(request).await?;
         // An answer that has no end keeps nobody else out.
         let at_work = response.extensions().get::<Endless>().is_none().then_some(at_work);
-        let under_way = response.extensions_mut().remove();
-        Ok(response.map(|body| Answer { body, at_work, under_way, rest: Bytes::new() }))
+        let (unread, rest) = match response.extensions_mut().remove() {
+            Some(Ready { unread, bytes }) => (Some(unread), bytes),
+            None => (None, Bytes::new()),
+        };
+        Ok(response.map(|body| Answer { body, at_work, unread, rest }))
     }
 }
 
-/// A call of an organisation that is under way until its answer was taken: else many large answers that nobody takes
-/// would count as nothing.
+/// The message that is ready to answer a call, in front of what its body still holds.
 #[derive(Clone)]
-pub(crate) struct UnderWay(
-    #[expect(dead_code, reason = "it is there for when it is dropped")] pub(crate) Arc<Share<Name>>,
-);
+pub(crate) struct Ready {
+    pub(crate) unread: Arc<Unread>,
+    pub(crate) bytes: Bytes,
+}
 
 /// Marks an answer that goes on until one of both ends stops.
 #[derive(Clone, Copy, Debug)]
@@ -377,7 +381,7 @@ where
                 .keep_alive_interval(keep_alive)
                 .keep_alive_timeout(keep_alive)
                 .max_concurrent_streams(options.grpc.calls_a_connection_max)
-                .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+                .max_header_list_size(CALL_HEAD_BYTES_MAX)
                 .max_pending_accept_reset_streams(GIVEN_UP_MAX)
                 .max_local_error_reset_streams(GIVEN_UP_MAX)
                 .initial_stream_window_size(CALL_WINDOW_BYTES)
@@ -406,10 +410,9 @@ struct Answer {
     body: Body,
     #[expect(dead_code, reason = "it is there for when it is dropped")]
     at_work: Option<AtWork>,
-    /// Of a call: the pieces of its answer are handed over one by one, as the peer takes them. HTTP/2 would take a large
-    /// message whole as soon as there is room for a byte of it, and the call would be over while it is kept.
-    under_way: Option<UnderWay>,
-    /// What is left of a message.
+    /// Of a call: its message is handed over in pieces, as the peer takes them.
+    unread: Option<Arc<Unread>>,
+    /// What is left of the message.
     rest: Bytes,
 }
 
@@ -421,20 +424,13 @@ impl hyper::body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
-        if self.under_way.is_none() {
-            return Pin::new(&mut self.body).poll_frame(cx);
+        let this = &mut *self;
+        if let Some(unread) = &this.unread
+            && !this.rest.is_empty()
+        {
+            return Poll::Ready(Some(Ok(hyper::body::Frame::data(unread.piece(&mut this.rest)))));
         }
-        if self.rest.is_empty() {
-            match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
-                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
-                },
-                over => return Poll::Ready(over),
-            }
-        }
-        let piece = self.rest.len().min(PIECE_BYTES);
-        Poll::Ready(Some(Ok(hyper::body::Frame::data(self.rest.split_to(piece)))))
+        Pin::new(&mut this.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -443,6 +439,6 @@ impl hyper::body::Body for Answer {
 
     fn size_hint(&self) -> hyper::body::SizeHint {
         // Of a call nobody asks: its length is in front of its message.
-        if self.under_way.is_some() { hyper::body::SizeHint::default() } else { self.body.size_hint() }
+        if self.unread.is_some() { hyper::body::SizeHint::default() } else { self.body.size_hint() }
     }
 }

@@ -19,6 +19,7 @@ use crate::auth::{Caller, TokenIds};
 use crate::call::Call;
 use crate::connections::Connections;
 use crate::feed::Feed;
+use crate::grpc::Streams;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::quota::{CallQuotas, Quotas};
@@ -46,9 +47,14 @@ pub(crate) struct Service<S: Store> {
     pub(crate) dry_runs: Arc<Shares<IpAddr>>,
     pub(crate) grpc_connections: Arc<Connections>,
     pub(crate) calls: CallQuotas,
+    /// Answers over gRPC that wait to be taken, bytes.
+    pub(crate) answers: Arc<Shares<Name>>,
+    pub(crate) streams: Streams,
     pub(crate) feed: Arc<Feed>,
     pub(crate) webhooks: Webhooks,
     turns: Arc<Turns>,
+    /// Of those who have not shown who they are, before they come to the others: each may have many addresses.
+    strangers: Arc<Turns>,
     /// The log checkpoint signed last, and of which height it is.
     note: Mutex<Option<(u64, Bytes)>>,
     /// What the ledger held of equivocations, and at which height.
@@ -80,10 +86,16 @@ impl<S: Store> Service<S> {
                 app.options.grpc.connections_an_address_max,
             ),
             calls: CallQuotas::new(&app.options.grpc),
+            answers: Shares::new(
+                app.options.grpc.answers_bytes_max,
+                app.options.grpc.answers_bytes_an_organisation_max,
+            ),
+            streams: Streams::default(),
             dry_runs: halves(app.options.dry_runs_at_once_max),
             feed: Feed::new(&app.options),
             webhooks: Webhooks::new(&app)?,
             turns: Turns::new(app.options.reads_max),
+            strangers: Turns::new((app.options.reads_max / 2).max(1)),
             note: Mutex::default(),
             evidence: Mutex::default(),
             request_prefix: encode_base64url(&prefix.as_bytes()[..6]),
@@ -112,16 +124,22 @@ impl<S: Store> Service<S> {
         format!("{}-{:x}", self.request_prefix, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Works on the store on a thread that may block, when it is that name's turn: never more at once than the limit.
+    /// Works on the store on a thread that may block, when it is that name's turn: never more at once than the limit, and
+    /// half of it for those who have not shown who they are. Of these few wait where names are served one after the
+    /// other, or whoever calls from thousands of addresses had thousands of turns for one of everybody else.
     pub(crate) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         name: &Name,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
+        let stranger = match name {
+            Name::Address(_) => Some(self.strangers.take(name).await),
+            Name::Node | Name::Organisation(_) => None,
+        };
         let turn = self.turns.take(name).await;
         let service = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _turn = (turn, stranger);
             work(&service)
         });
         done.await.map_err(|panicked| Problem::fault(&panicked))?
@@ -187,7 +205,7 @@ impl<S: Store> Service<S> {
     /// In whose name a call is worked on before it is known who calls: the organisation whose token was verified
     /// before, else the address.
     pub(crate) fn name(&self, call: &Call) -> Name {
-        match self.verified_tokens.organisation(call.headers()) {
+        match self.verified_tokens.organisation(call.headers(), self.now_s()) {
             Some(organisation) => Name::Organisation(organisation),
             None => Name::Address(call.network()),
         }

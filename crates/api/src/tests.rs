@@ -17,6 +17,7 @@ mod malformed;
 mod node;
 mod organisations;
 mod retries;
+mod rights;
 mod room;
 mod server;
 mod signed;

@@ -3,7 +3,7 @@
 //! Over gRPC a client may show a certificate. Of it nothing but the key is read: no authority, no name and no date is
 //! looked at, and whose the key is, the ledger says with every call.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use chain::identity::OrganisationId;
 use tokio_rustls::TlsAcceptor;
@@ -59,8 +59,33 @@ const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0
 pub(crate) struct PeerKey {
     /// The public key's bytes.
     pub(crate) bytes: [u8; 32],
+    of: Mutex<Option<OrganisationId>>,
+}
+
+impl PeerKey {
+    /// A key of which nobody knows yet whose it is.
+    pub(crate) fn new(bytes: [u8; 32]) -> Self {
+        Self { bytes, of: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<OrganisationId>> {
+        self.of.lock().expect("nothing panics while it holds whose a key is")
+    }
+
     /// Whose it was found to be by a call before. For taking turns, not for access.
-    pub(crate) of: OnceLock<OrganisationId>,
+    pub(crate) fn of(&self) -> Option<OrganisationId> {
+        self.known().clone()
+    }
+
+    /// Says whose it was found to be now. The first stays, until it is nobody's any more: a connection must not go on in
+    /// the name of an organisation that has revoked its key.
+    pub(crate) fn found(&self, of: Option<&OrganisationId>) {
+        let mut known = self.known();
+        match of {
+            Some(of) => drop(known.get_or_insert_with(|| of.clone())),
+            None => *known = None,
+        }
+    }
 }
 
 /// The key that a certificate is about; `None` for other keys than Ed25519's.
@@ -68,7 +93,7 @@ pub(crate) fn key_of(certificate: &CertificateDer<'_>) -> Option<PeerKey> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let spki = parsed.subject_public_key_info();
     let bytes = spki.as_ref().strip_prefix(&SPKI_PREFIX)?.try_into().ok()?;
-    Some(PeerKey { bytes, of: OnceLock::new() })
+    Some(PeerKey::new(bytes))
 }
 
 /// Takes every certificate whose key its owner proves, and none at all too.

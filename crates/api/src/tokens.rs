@@ -74,9 +74,24 @@ impl VerifiedTokens {
         young.insert(hash, verified);
     }
 
-    /// Who a caller was found to be before, by a token that is not for a write. For taking turns, not for access.
-    pub(crate) fn organisation(&self, headers: &HeaderMap) -> Option<OrganisationId> {
+    /// Forgets a token with which nobody can log in any more.
+    pub(crate) fn forget(&self, text: &str) {
+        let hash = Hash::of(text.as_bytes());
+        let mut generations = self.generations.lock().expect("nothing panics while it holds the tokens");
+        generations.0.remove(&hash);
+        generations.1.remove(&hash);
+    }
+
+    /// Who a caller was found to be before, by a token that is not for a write and has not expired at `now_s` (unix
+    /// seconds). For taking turns, not for access: what is done in somebody's name counts against that name, so a token
+    /// that no longer holds must not give one.
+    pub(crate) fn organisation(&self, headers: &HeaderMap, now_s: u64) -> Option<OrganisationId> {
         let text = bearer(headers).ok().flatten()?;
-        Some(self.find(text)?.token.organisation().clone())
+        let known = self.find(text)?;
+        if now_s >= known.token.expires_at() {
+            self.forget(text);
+            return None;
+        }
+        Some(known.token.organisation().clone())
     }
 }

@@ -2,6 +2,7 @@
 //! and no more.
 
 use chain::hash::Hash;
+use chain::identity::OrganisationId;
 use invoice::date::Date;
 use invoice::lifecycle::{Reimbursement, Validity};
 use invoice::{Amount, InvoiceId};
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::outcomes::check_code;
 use crate::problem::Problem;
+use crate::quota::Spent;
 use crate::service::Service;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -79,19 +81,23 @@ pub(crate) struct Verified {
 }
 
 impl<S: Store> Service<S> {
-    /// Checks what is said about an invoice; `None` for a mismatch. Wrong guesses are counted, unless the full leaf hash
-    /// is among what is said.
-    pub(crate) fn verified(&self, claimed: &Claimed) -> Result<Option<Verified>, Problem> {
+    /// Checks what is said about an invoice, by an organisation if it has logged in; `None` for a mismatch. Wrong guesses
+    /// are counted, unless the full leaf hash is among what is said.
+    pub(crate) fn verified(&self, claimed: &Claimed, by: Option<&OrganisationId>) -> Result<Option<Verified>, Problem> {
         let local_ms = self.now_ms().saturating_add(OFFSET_MS);
         let (day, id) = (local_ms.div_euclid(DAY_MS), claimed.id.to_string());
         let counted = claimed.leaf_hash.is_none();
-        if counted && !self.quotas.reserve(&id, day) {
+        if counted && let Err(spent) = self.quotas.reserve(&id, by, day) {
             let rest_s = u64::try_from((DAY_MS - local_ms.rem_euclid(DAY_MS)) / 1_000).unwrap_or(0);
-            return Err(Problem::new("verification.mismatches").retry_after(rest_s.saturating_add(1)));
+            let code = match spent {
+                Spent::Invoice => "verification.mismatches",
+                Spent::Organisation => "verification.organisation-mismatches",
+            };
+            return Err(Problem::new(code).retry_after(rest_s.saturating_add(1)));
         }
         let fits = self.query().invoice(&claimed.id).map(|record| record.filter(|record| claimed.fits(record)));
         if counted && !matches!(fits, Ok(None)) {
-            self.quotas.give_back(&id, day);
+            self.quotas.give_back(&id, by, day);
         }
         let verified = |record: InvoiceRecord| Verified {
             validity: record.validity,

@@ -302,6 +302,7 @@ impl<S: Store> Service<S> {
             organisation: caller.id().clone(),
             key: caller.key().clone(),
             settings,
+            revision: 0,
             created_ms: self.app.clock.now_ms(),
             generation: 0,
             rotated_ms: None,
@@ -340,7 +341,10 @@ impl<S: Store> Service<S> {
         self.check_settings(caller, &settings)?;
         let now_ms = self.app.clock.now_ms();
         let changed = hook.change(&**self.query().store(), |state| {
-            state.endpoint.settings = settings;
+            if state.endpoint.choose(settings) {
+                // It would have other events the next time.
+                state.progress.sending = None;
+            }
             state.endpoint.key = caller.key().clone();
             state.begin_again(now_ms);
             Ok(state.put())
@@ -421,8 +425,9 @@ impl<S: Store> Service<S> {
                 None => shelf::letters(store, &of, 0, usize::MAX)?,
                 Some(message) => {
                     let unknown = || Problem::new("webhook.dead-letter-unknown").at("letter", "a dead letter", message);
-                    let through = of.position_of(message).ok_or_else(unknown)?;
-                    vec![shelf::letter(store, &of, through)?.ok_or_else(unknown)?]
+                    let (revision, through) = of.read_message(message).ok_or_else(unknown)?;
+                    let letter = shelf::letter(store, &of, through)?.filter(|letter| letter.revision == revision);
+                    vec![letter.ok_or_else(unknown)?]
                 }
             };
             let mut put = Put::default();

@@ -112,9 +112,10 @@ pub(crate) fn step(refused: &Refused) -> Step {
 }
 
 /// Whether who says so, and says nothing of a statement, may have taken in what it was sent all the same: on the way
-/// nobody knows, and a node that ends or fails does so with statements in hand.
+/// nobody knows, unless there was no way, and a node that ends or fails does so with statements in hand.
 fn may_have_taken_in(refused: &Refused) -> bool {
-    !refused.is_of_a_node() || matches!(refused.code.as_str(), "node.stopping" | "internal.fault")
+    let on_the_way = !refused.is_of_a_node() && !refused.is_unsent();
+    on_the_way || matches!(refused.code.as_str(), "node.stopping" | "internal.fault")
 }
 
 impl Client {
@@ -261,7 +262,8 @@ mod tests {
         check(of(Code::Unknown, "", None), Step::Elsewhere(None));
         check(of(Code::Unavailable, "node.catching-up", Some(1)), Step::Elsewhere(second));
         check(of(Code::ResourceExhausted, "mempool.full", Some(1)), Step::Elsewhere(second));
-        check(of(Code::ResourceExhausted, "calls.quota", Some(1)), Step::Again(second));
+        check(of(Code::ResourceExhausted, "organisation.rate", Some(1)), Step::Again(second));
+        check(of(Code::ResourceExhausted, "organisation.calls-full", Some(1)), Step::Again(second));
         check(of(Code::ResourceExhausted, "request.too-large", None), Step::Fail);
         check(of(Code::Internal, "internal.fault", None), Step::Elsewhere(None));
     }

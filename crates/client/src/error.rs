@@ -6,7 +6,8 @@ use std::time::Duration;
 use chain::hash::{Hash, StatementId};
 use chain::receipt::ReceiptError;
 use chain::statement::StatementError;
-use tonic::{Code, Status};
+use ledger::outcome::{ACCEPTED, REPEATED};
+use tonic::{Code, ConnectError, Status};
 use tonic_types::{StatusExt as _, pb};
 use wire::generated::{EventOutcome, Refusal, StandingEvent, Undecided};
 
@@ -14,6 +15,9 @@ use crate::statement::Signed;
 
 /// Whose codes the reasons are; a status with another domain was not made by a node.
 const DOMAIN: &str = "einvoice.v1";
+
+/// The code of an event that only went down with another.
+const ALL_REFUSED: &str = "statement.all-refused";
 
 /// Why a call gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +41,9 @@ pub enum Error {
     /// A node or the ledger refuses it, and would again.
     #[error("{0}")]
     Refused(Box<Refused>),
-    /// Nobody could say in time what became of the statement; it may still be decided. Ask again with
-    /// [`Client::decide`](crate::Client::decide): it stays one statement, however often it is sent.
+    /// Nobody could say what became of the statement, in time or because whoever was asked last did not let us in; it may
+    /// still be decided. Ask again with [`Client::decide`](crate::Client::decide): it stays one statement, however often it
+    /// is sent.
     #[error("the statement {} may still be decided until {} (unix seconds)", .statement.id(), .statement.expires_at_s())]
     Undecided {
         /// The statement, as it was signed.
@@ -61,7 +66,7 @@ pub enum Error {
         /// What the last node said, if one did.
         last: Option<Box<Refused>>,
     },
-    /// A node's answer has no sense.
+    /// A node's answer has no sense, or is about something else than was asked.
     #[error("the node's answer is wrong: {what}: expected {expected}, found {found}")]
     Answer {
         /// Which part of it.
@@ -74,12 +79,12 @@ pub enum Error {
     /// The receipt proves nothing. Whoever gave it is wrong, or lies.
     #[error("the receipt does not hold")]
     Receipt(#[from] ReceiptError),
-    /// The receipt holds, but of something else than was asked for. Whoever gave it is wrong, or lies.
+    /// The receipt holds, but proves something else than was asked for or answered. Whoever gave it is wrong, or lies.
     #[error("the receipt is another's: {what}: expected {expected}, found {found}")]
     OtherReceipt {
         /// What differs.
         what: &'static str,
-        /// What was asked for.
+        /// What was asked for, or answered.
         expected: String,
         /// What the receipt proves.
         found: String,
@@ -142,6 +147,8 @@ pub struct Refused {
     pub violations: Vec<Violation>,
     refusal: Option<Refusal>,
     undecided: Option<Undecided>,
+    /// Whether there was no connection that anything could have been sent on.
+    unsent: bool,
 }
 
 impl Refused {
@@ -185,7 +192,13 @@ impl Refused {
         self.refusal.as_ref().map(|refusal| refusal.original_invoice.as_str()).filter(|id| !id.is_empty())
     }
 
-    /// What became of every event of the statement; none when there were too many for a status.
+    /// The statement that was refused, when the refusal is on the ledger.
+    pub fn statement_id(&self) -> Option<StatementId> {
+        self.refusal.as_ref().and_then(|refusal| refusal.statement_id.parse().ok())
+    }
+
+    /// What became of every event of the statement. None when there were too many for a status, which has room for about
+    /// ten: [`Client::statement`](crate::Client::statement) has them all.
     pub fn outcomes(&self) -> &[EventOutcome] {
         self.refusal.as_ref().map_or(&[], |refusal| &refusal.outcomes)
     }
@@ -193,6 +206,36 @@ impl Refused {
     /// Of a write that ran out of time: whether its statement may still be decided.
     pub fn may_still_be_decided(&self) -> Option<bool> {
         self.undecided.as_ref().map(|undecided| undecided.may_still_be_decided)
+    }
+
+    /// Whether there was no connection that anything could have been sent on.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.unsent
+    }
+
+    /// The refusal of a statement of which nothing was accepted, as its outcomes tell it; none when something was. What
+    /// they do not tell is missing: a request's id, and the invoice that was issued under the same reference before.
+    pub(crate) fn by_outcomes(statement: StatementId, outcomes: &[EventOutcome]) -> Option<Self> {
+        if outcomes.iter().any(|outcome| [ACCEPTED, REPEATED].contains(&outcome.code.as_str())) {
+            return None;
+        }
+        let first = outcomes.iter().find(|outcome| outcome.code != ALL_REFUSED).or(outcomes.first())?;
+        let (code, reason) = (first.code.clone(), first.refusal.clone().unwrap_or_default());
+        let refusal = Refusal {
+            code: code.clone(),
+            statement_id: statement.to_string(),
+            standing: reason.standing,
+            outcomes: outcomes.to_vec(),
+            original_invoice: String::new(),
+        };
+        Some(Self {
+            code,
+            path: format!("/events/{}", first.event_index),
+            expected: reason.expected,
+            found: reason.found,
+            refusal: Some(refusal),
+            ..Self::on_the_way(Code::FailedPrecondition, "The ledger refused it.")
+        })
     }
 
     /// What somebody on the way, and no node, said.
@@ -239,6 +282,7 @@ impl From<Status> for Refused {
             violations: violations.collect(),
             refusal: None,
             undecided: None,
+            unsent: is_unsent(&status),
         };
         // Our own details, and what the model above leaves out.
         let whole: pb::Status = wire::decode_message("google.rpc.Status", status.details()).unwrap_or_default();
@@ -258,4 +302,16 @@ impl From<Status> for Refused {
         }
         refused
     }
+}
+
+/// Whether a status says that no connection could be made.
+fn is_unsent(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

@@ -1,7 +1,9 @@
 //! The `client` room: a platform's side of the gRPC door.
 //!
 //! Owns connecting to one node or several, logging in, signing, sending again, waiting for finality, verifying receipts
-//! and following the ledger. It knows no rules: what an event does, the ledger says.
+//! and following the ledger. It knows no rules: what an event does, the ledger says. It signs every statement itself, with
+//! a key of the caller's: what is sent again must be the same, whichever node it goes to, and a key that a node hosts is
+//! there alone.
 //!
 //! ```text
 //! Signer ── signs once, under one nonce ──► Signed ── Client::decide: the same bytes, to any node ──► Decided
@@ -20,6 +22,7 @@ mod error;
 mod key;
 mod node;
 mod options;
+mod outcome;
 mod reads;
 mod receipts;
 mod statement;
@@ -43,8 +46,9 @@ pub use writes::Decided;
 /// The messages of the door, as generated from `proto/`.
 pub mod messages {
     pub use wire::generated::{
-        BatchVerifyAnswer, Claim, ClaimStatus, EventOutcome, Invoice, InvoiceDetails, InvoiceSide, InvoiceValidity,
-        LeaseRecord, LedgerEvent, ListInvoicesRequest, StandingEvent, SubscribeRequest, VerifyRequest, VerifyResponse,
-        VerifyResult, batch_verify_answer, event_outcome, verify_request,
+        BatchVerifyAnswer, Claim, ClaimStatus, EventOutcome, Invoice, InvoiceDetails, InvoiceParty, InvoiceSide,
+        InvoiceValidity, LeafReference, LeaseRecord, LedgerEvent, ListClaimsRequest, ListInvoicesRequest,
+        RefusalReason, StandingEvent, SubscribeRequest, VerifyRequest, VerifyResponse, VerifyResult,
+        batch_verify_answer, event_outcome, invoice_party, verify_request,
     };
 }

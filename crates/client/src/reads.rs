@@ -1,8 +1,8 @@
 //! Reading: checks, claims, invoices. A read changes nothing, so any node may be asked again.
 
 use wire::generated::{
-    BatchVerifyAnswer, BatchVerifyRequest, Claim, GetClaimRequest, GetInvoiceRequest, Invoice, ListInvoicesRequest,
-    VerifyRequest, VerifyResponse, verify_request,
+    BatchVerifyAnswer, BatchVerifyRequest, Claim, GetClaimRequest, GetInvoiceRequest, Invoice, ListClaimsRequest,
+    ListInvoicesRequest, VerifyRequest, VerifyResponse, verify_request,
 };
 
 use crate::client::{Client, Course};
@@ -65,20 +65,26 @@ impl Client {
     }
 
     /// Lists invoices, newest first, page by page.
-    pub fn invoices(&self, request: ListInvoicesRequest) -> Pages {
+    pub fn invoices(&self, request: ListInvoicesRequest) -> Pages<ListInvoicesRequest> {
+        Pages { client: self.clone(), request, over: false }
+    }
+
+    /// Lists what the caller has locked or closed, of the newest invoices first, page by page: with claims and fencing
+    /// tokens, so that a platform which lost what it knew can go on.
+    pub fn claims(&self, request: ListClaimsRequest) -> Pages<ListClaimsRequest> {
         Pages { client: self.clone(), request, over: false }
     }
 }
 
-/// The pages of a list. A page may be asked of another node than the one before.
+/// The pages of a list, of which the request says what is listed. A page may be asked of another node than the one before.
 #[derive(Debug)]
-pub struct Pages {
+pub struct Pages<R> {
     client: Client,
-    request: ListInvoicesRequest,
+    request: R,
     over: bool,
 }
 
-impl Pages {
+impl Pages<ListInvoicesRequest> {
     /// The next page, which may be empty; none behind the last. After an error the same page is asked for again.
     ///
     /// # Errors
@@ -93,6 +99,24 @@ impl Pages {
         self.over = page.next_page_token.is_empty();
         self.request.page_token = page.next_page_token;
         Ok(Some(page.invoices))
+    }
+}
+
+impl Pages<ListClaimsRequest> {
+    /// The next page, which may be empty; none behind the last. After an error the same page is asked for again.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Unavailable`].
+    pub async fn next(&mut self) -> Result<Option<Vec<Claim>>, Error> {
+        if self.over {
+            return Ok(None);
+        }
+        let mut course = Course::new(self.client.options().read_max);
+        let call = |channel, ask| async move { platforms(channel).list_claims(ask).await };
+        let page = self.client.ask(&mut course, &self.request, true, call).await?;
+        self.over = page.next_page_token.is_empty();
+        self.request.page_token = page.next_page_token;
+        Ok(Some(page.claims))
     }
 }
 

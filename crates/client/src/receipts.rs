@@ -6,11 +6,13 @@ use chain::genesis::Genesis;
 use chain::hash::Hash;
 use chain::identity::ChainId;
 use chain::receipt::{Receipt, Verified};
-use wire::generated::GetReceiptRequest;
+use ledger::outcome::Record;
 use wire::generated::get_receipt_request::Of;
+use wire::generated::{EventOutcome, GetReceiptRequest};
 
 use crate::client::{Client, Course};
 use crate::error::Error;
+use crate::outcome;
 use crate::statement::Signed;
 use crate::writes::{Decided, ledger};
 
@@ -83,29 +85,56 @@ impl Client {
         Ok(verified)
     }
 
-    /// The receipts of everything that a decision says: that these very events, as they were signed, are on the ledger
-    /// with these outcomes, and final. In the order of the events, one call each.
+    /// The receipts of everything that a decision says: that every event of this very statement is on the ledger, with
+    /// these outcomes, tokens and times, and final. In the order of the events, one call each, and one more for the first
+    /// answer of a repeated event.
+    ///
+    /// When a statement with the same nonce and payload came first, it is that one which was decided, and it has to be
+    /// given here: no receipt says of another that it is the caller's.
     ///
     /// # Errors
-    /// Those of [`Client::receipt`].
+    /// Those of [`Client::receipt`], and [`Error::Answer`] when the decision is of another statement, or has not one
+    /// outcome for each event.
     pub async fn prove(&self, verifier: &Verifier, signed: &Signed, decided: &Decided) -> Result<Vec<Verified>, Error> {
+        told("statement", &signed.id(), &decided.statement)?;
+        told("number of outcomes", &signed.event_count(), &decided.outcomes.len())?;
         let mut proofs = Vec::with_capacity(decided.outcomes.len());
-        for outcome in &decided.outcomes {
+        for (index, outcome) in (0..).zip(&decided.outcomes) {
+            told("event_index", &index, &outcome.event_index)?;
+            told("kind", &signed.event_kind(index).unwrap_or_default(), &outcome.kind)?;
             let verified = self.receipt(verifier, outcome.leaf_index, None).await?;
             let leaf = &verified.leaf;
             same("leaf hash", outcome.leaf_hash.as_str(), leaf.hash().to_string().as_str())?;
             same("statement", &decided.statement, &leaf.statement)?;
-            same("event", &outcome.event_index, &leaf.event)?;
+            same("event", &index, &leaf.event)?;
             same("outcome", outcome.code.as_str(), leaf.code.as_str())?;
-            let event = signed.event_hash(outcome.event_index);
+            same("subject", outcome.subject.as_str(), leaf.subject.as_str())?;
+            same("height", &decided.height, &leaf.height)?;
+            if verified.header.height == leaf.height {
+                same("time", &decided.time_ms, &verified.time_ms)?;
+            }
+            let event = signed.event_hash(index);
             if event != Some(leaf.event_hash) {
                 let expected = event.map_or_else(|| "an event of the statement".to_owned(), |hash| hash.to_string());
                 let found = leaf.event_hash.to_string();
                 return Err(Error::OtherReceipt { what: "event hash", expected, found });
             }
+            self.compare(verifier, outcome, &verified).await?;
             proofs.push(verified);
         }
         Ok(proofs)
+    }
+
+    /// Holds what is told of an outcome against the record that its receipt has proved.
+    async fn compare(&self, verifier: &Verifier, outcome: &EventOutcome, verified: &Verified) -> Result<(), Error> {
+        let record = outcome::proved(verified)?;
+        let first = if let Record::Repeated { original } = &record {
+            let first = self.receipt(verifier, original.index, Some(original.hash)).await?;
+            Some(outcome::proved(&first)?)
+        } else {
+            None
+        };
+        outcome::compare(outcome, &record, first.as_ref())
     }
 
     async fn receipt_json(&self, of: Of) -> Result<String, Error> {
@@ -116,6 +145,15 @@ impl Client {
     }
 }
 
+/// Holds a part of an answer against what the caller knows by itself.
+fn told<T: PartialEq + ToString>(what: &'static str, expected: &T, found: &T) -> Result<(), Error> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Answer { what, expected: expected.to_string(), found: found.to_string() })
+}
+
+/// Holds what a receipt proves against what was asked for, or answered.
 fn same<T: PartialEq + ToString + ?Sized>(what: &'static str, expected: &T, found: &T) -> Result<(), Error> {
     if expected == found {
         return Ok(());

@@ -1,5 +1,6 @@
 //! Statements: what a platform signs, once, and sends as often as it must.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use chain::hash::{Hash, StatementId};
 use chain::identity::ChainId;
 use chain::statement::{Draft, Limits, Mode, Nonce, Statement, StatementHeader, payload};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::backoff;
 use crate::client::Client;
@@ -184,6 +186,18 @@ impl Signed {
         &self.text
     }
 
+    /// How many events it has.
+    pub(crate) fn event_count(&self) -> usize {
+        self.statement.event_count()
+    }
+
+    /// The kind of an event: the name of its only member.
+    pub(crate) fn event_kind(&self, index: u32) -> Option<String> {
+        let event = self.statement.event(usize::try_from(index).ok()?)?;
+        let members: BTreeMap<String, &RawValue> = serde_json::from_slice(event).ok()?;
+        members.into_keys().next()
+    }
+
     /// SHA-256 of an event, which a receipt repeats.
     pub(crate) fn event_hash(&self, index: u32) -> Option<Hash> {
         self.statement.event_hash(usize::try_from(index).ok()?)
@@ -249,6 +263,7 @@ mod tests {
         assert_eq!(sign(Some(nonce.clone())).id(), sign(Some(nonce)).id());
         assert_eq!(Signed::parse(one.as_str()).expect("it is one").id(), one.id());
         assert_eq!(one.event_hash(0), Some(Hash::of(event.as_bytes())));
+        assert_eq!((one.event_count(), one.event_kind(0).as_deref(), one.event_kind(1)), (1, Some("close"), None));
         assert!(signer.sign(None, Mode::All, &["nothing"], 1_000).is_err(), "an event is an object");
     }
 }

@@ -21,7 +21,7 @@ const EXPIRED: &str = "statement.expired";
 /// The code of a statement that no block has.
 const UNKNOWN: &str = "statement.unknown";
 
-/// A statement that is on the ledger, for good, and something of it was accepted.
+/// A statement that is on the ledger, for good. What [`Client::decide`] gives, something of it was accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decided {
     /// The statement whose outcomes these are: another than was sent when one with the same nonce and payload came first.
@@ -53,6 +53,11 @@ impl Decided {
             Some(Record::Locked(lease) | Record::Renewed(lease)) => Some(lease),
             Some(_) | None => None,
         })
+    }
+
+    /// Why nothing of it was accepted; none when something was.
+    pub fn refusal(&self) -> Option<Refused> {
+        Refused::by_outcomes(self.statement, &self.outcomes)
     }
 }
 
@@ -102,8 +107,9 @@ impl Client {
     /// it has expired since.
     ///
     /// # Errors
-    /// [`Error::Refused`] when nothing of it was accepted, [`Error::Undecided`] when time ran out,
-    /// [`Error::Expired`], and [`Error::Unavailable`] when no node took it in.
+    /// [`Error::Refused`] when nothing of it was accepted; [`Error::Undecided`] when time ran out, or when a node may have
+    /// taken it in and the next one turned us away, as with a key that was revoked; [`Error::Expired`]; and
+    /// [`Error::Unavailable`] when no node took it in.
     pub async fn decide(&self, signed: &Signed) -> Result<Decided, Error> {
         let mut course = Course::new(self.options().decision_max);
         match self.until_decided(&mut course, signed).await {
@@ -113,6 +119,10 @@ impl Client {
             Err(Error::Refused(refused)) if refused.code == EXPIRED => {
                 self.after_expiry(signed, refused, course.in_doubt).await
             }
+            // It was turned away there, and may be decided elsewhere.
+            Err(Error::Refused(last)) if course.in_doubt && !last.is_on_the_ledger() => {
+                Err(Error::Undecided { statement: Box::new(signed.clone()), last: Some(last) })
+            }
             decided => decided,
         }
     }
@@ -121,9 +131,13 @@ impl Client {
     /// sent first.
     async fn after_expiry(&self, signed: &Signed, expired: Box<Refused>, in_doubt: bool) -> Result<Decided, Error> {
         match self.statement(signed.id()).await {
-            Ok(Some(decided)) => Ok(decided),
+            Ok(Some(decided)) => match decided.refusal() {
+                Some(refused) => Err(Error::Refused(Box::new(refused))),
+                None => Ok(decided),
+            },
             // It waits in a mempool, and the clock of whoever makes the next block decides.
             Ok(None) => Err(Error::Undecided { statement: Box::new(signed.clone()), last: Some(expired) }),
+            // As nodes of earlier builds say it.
             Err(Error::Refused(refused)) if refused.is_on_the_ledger() => Err(Error::Refused(refused)),
             Err(_) if in_doubt => Err(Error::Expired { statement: signed.id() }),
             Err(Error::Refused(refused)) if refused.code == UNKNOWN => Err(Error::Refused(expired)),
@@ -131,12 +145,11 @@ impl Client {
         }
     }
 
-    /// What became of a statement, by its id: one of the caller's own, or any for agencies and auditors. None while it
-    /// waits for a block.
+    /// What became of a statement, by its id: one of the caller's own, or any for agencies and auditors. Also of one of
+    /// which nothing was accepted, with all of its outcomes. None while it waits for a block.
     ///
     /// # Errors
-    /// [`Error::Refused`], on the ledger when nothing of it was accepted, with `statement.unknown` when no block of that
-    /// node has it; [`Error::Unavailable`].
+    /// [`Error::Refused`], with `statement.unknown` when no block of that node has it; [`Error::Unavailable`].
     pub async fn statement(&self, id: StatementId) -> Result<Option<Decided>, Error> {
         let request = GetStatementRequest { statement_id: id.to_string() };
         let mut course = Course::new(self.options().read_max);

@@ -2,7 +2,7 @@
 //!
 //! Blocking, bounded in time and size. It knows statuses and problem documents, no rules.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -175,8 +175,10 @@ impl Client {
             .body(call.body.unwrap_or_default().to_vec())
             .with_context(|| format!("make a request to {address}"))
             .or_exit(Exit::Usage)?;
-        let response =
-            self.agent.run(request).with_context(|| format!("reach {address}")).or_exit(Exit::Unavailable)?;
+        let response = self.agent.run(request).map_err(|error| {
+            let hint = hint(&error);
+            Failure::new(Exit::Unavailable, anyhow::Error::new(error).context(format!("reach {address}{hint}")))
+        })?;
         Ok((response.status().as_u16(), response.into_body().into_reader()))
     }
 
@@ -194,6 +196,19 @@ impl Client {
     pub(crate) fn now_s(&self) -> Result<u64, Failure> {
         Ok(self.identify()?.now_s())
     }
+}
+
+/// What to look at when something answers that is no REST door, or not in the way the address says.
+fn hint(error: &ureq::Error) -> &'static str {
+    let silent = |error: &std::io::Error| {
+        matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::TimedOut | ErrorKind::HostUnreachable)
+    };
+    let nobody = if let ureq::Error::Io(error) = error {
+        silent(error)
+    } else {
+        matches!(error, ureq::Error::HostNotFound | ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed)
+    };
+    if nobody { "" } else { " (is this a node's REST door, and is http or https right?)" }
 }
 
 /// What was expected and what was found. A found text that is a whole complaint speaks for itself.
@@ -235,7 +250,7 @@ impl Reply {
     /// Why the node did not, in one line: status, code, detail, and what was expected and found.
     pub(crate) fn reason(&self) -> String {
         let Ok(problem) = serde_json::from_slice::<Value>(&self.body) else {
-            return format!("the node answered {}", self.status);
+            return format!("it answered {} and does not say why: is this a node's REST door?", self.status);
         };
         let text = |key: &str| problem.get(key).and_then(Value::as_str);
         let code = text("code").unwrap_or("without a code");

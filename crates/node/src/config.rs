@@ -131,6 +131,8 @@ pub(crate) struct HttpConfig {
     pub(crate) verifications_a_minute: u32,
     /// Wrong guesses of the public check about one invoice in a day.
     pub(crate) mismatches_a_day: u8,
+    /// Wrong guesses of that check by one organisation in a day, whichever the invoices. Over gRPC, where it logs in.
+    pub(crate) mismatches_an_organisation_and_day: u32,
     /// Open connections at most.
     pub(crate) connections_max: usize,
     /// Those of one address at most (IPv6: of one /64).
@@ -158,6 +160,7 @@ impl Default for HttpConfig {
             finality_wait_ms: 10_000,
             verifications_a_minute: 60,
             mismatches_a_day: 5,
+            mismatches_an_organisation_and_day: 1_000,
             connections_max: 1_024,
             connections_an_address_max: 256,
             bodies_bytes_max: 64 * 1024 * 1024,
@@ -168,6 +171,9 @@ impl Default for HttpConfig {
         }
     }
 }
+
+/// Bytes of answers that must have room: twice what the largest of them may have.
+const ANSWERS_BYTES_MIN: usize = 8 * 1024 * 1024;
 
 /// The gRPC door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +198,10 @@ pub(crate) struct GrpcConfig {
     pub(crate) calls_an_organisation_max: usize,
     /// Calls that one organisation may begin in a second.
     pub(crate) calls_a_second_max: u32,
+    /// Bytes of answers at most that wait to be taken, in all.
+    pub(crate) answers_bytes_max: usize,
+    /// Those for one organisation.
+    pub(crate) answers_bytes_an_organisation_max: usize,
     /// Invoices of one batch at most.
     pub(crate) batch_max: usize,
     /// How often a silent client is asked whether it is there, and how long it may take to answer, ms.
@@ -206,6 +216,8 @@ impl Default for GrpcConfig {
             calls_a_connection_max,
             calls_an_organisation_max,
             calls_a_second_max,
+            answers_bytes_max,
+            answers_bytes_an_organisation_max,
             batch_max,
             keep_alive_ms,
         } = api::GrpcOptions::default();
@@ -218,6 +230,8 @@ impl Default for GrpcConfig {
             calls_a_connection_max,
             calls_an_organisation_max,
             calls_a_second_max,
+            answers_bytes_max,
+            answers_bytes_an_organisation_max,
             batch_max,
             keep_alive_ms,
         }
@@ -434,6 +448,8 @@ impl Config {
             ("grpc.calls-a-connection-max", self.grpc.calls_a_connection_max == 0),
             ("grpc.calls-an-organisation-max", self.grpc.calls_an_organisation_max == 0),
             ("grpc.calls-a-second-max", self.grpc.calls_a_second_max == 0),
+            ("grpc.answers-bytes-max", self.grpc.answers_bytes_max < ANSWERS_BYTES_MIN),
+            ("grpc.answers-bytes-an-organisation-max", self.grpc.answers_bytes_an_organisation_max < ANSWERS_BYTES_MIN),
             ("grpc.keep-alive-ms", self.grpc.keep_alive_ms < 1_000),
             ("webhooks.delivery-timeout-ms", self.webhooks.delivery_timeout_ms < 100),
             ("mempool.statements-max", self.mempool.statements_max < 100),
@@ -489,6 +505,7 @@ impl Config {
             finality_wait_ms: self.http.finality_wait_ms,
             verifications_a_minute: self.http.verifications_a_minute,
             mismatches_an_invoice_and_day: self.http.mismatches_a_day,
+            mismatches_an_organisation_and_day: self.http.mismatches_an_organisation_and_day,
             connections_max: self.http.connections_max,
             connections_an_address_max: self.http.connections_an_address_max,
             bodies_bytes_max: self.http.bodies_bytes_max,
@@ -505,6 +522,8 @@ impl Config {
                 calls_a_connection_max: self.grpc.calls_a_connection_max,
                 calls_an_organisation_max: self.grpc.calls_an_organisation_max,
                 calls_a_second_max: self.grpc.calls_a_second_max,
+                answers_bytes_max: self.grpc.answers_bytes_max,
+                answers_bytes_an_organisation_max: self.grpc.answers_bytes_an_organisation_max,
                 batch_max: self.grpc.batch_max,
                 keep_alive_ms: self.grpc.keep_alive_ms,
             },

@@ -14,6 +14,7 @@ mod coverage;
 mod driver;
 mod exit;
 mod files;
+mod grpc;
 mod introductions;
 mod keyring;
 mod keys;

@@ -7,10 +7,11 @@ use crate::config::{LogFormat, TelemetryConfig};
 use crate::output;
 
 /// What sled has to say comes as faults of the store, and each ordinary end it calls an error; Malachite tells every
-/// round as if it were news.
+/// round as if it were news. Of its network only the subscriptions are in use here, which call it an error that whoever
+/// stops listens no more; should the engine itself end, the node does.
 const QUIET: &str = "sled=off,arc_malachitebft_app=warn,arc_malachitebft_app_channel=warn,\
     arc_malachitebft_core_consensus=warn,arc_malachitebft_core_driver=warn,arc_malachitebft_core_votekeeper=warn,\
-    arc_malachitebft_engine=warn,arc_malachitebft_sync=warn,arc_malachitebft_wal=warn";
+    arc_malachitebft_engine=warn,arc_malachitebft_engine::network=off,arc_malachitebft_sync=warn,arc_malachitebft_wal=warn";
 
 /// Starts logging, once a process.
 pub(crate) fn start(config: &TelemetryConfig) -> anyhow::Result<()> {

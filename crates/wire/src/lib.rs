@@ -13,6 +13,7 @@ mod certificate;
 mod checkpoint;
 mod error;
 mod field;
+pub mod lists;
 mod outcome;
 pub mod peer;
 mod receipt;

@@ -20,7 +20,7 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("store", &["chain", "invoice", "ledger", "replica"]),
     ("consensus", &["chain", "invoice", "ledger", "replica", "wire"]),
     ("api", &["chain", "invoice", "ledger", "replica", "wire"]),
-    ("client", &["chain", "invoice", "wire"]),
+    ("client", &["chain", "invoice", "ledger", "wire"]),
     ("node", &["api", "chain", "client", "consensus", "invoice", "ledger", "replica", "store", "wire", "workload"]),
 ];
 

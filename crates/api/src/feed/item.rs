@@ -10,6 +10,7 @@ use replica::port::Store;
 use replica::query::EventView;
 use tokio::time::Instant;
 
+use super::LOOK_HOLDS_MS;
 use super::audience::{Audience, Looker, Sight};
 use super::cursor::Cursor;
 use crate::claims::claim_of;
@@ -33,6 +34,8 @@ pub(crate) struct Item {
     /// Only where somebody sees a part.
     part: Option<Rendered>,
     audience: Audience,
+    /// When it was looked at for who sees it, ms by the node's clock.
+    looked_ms: i64,
 }
 
 #[derive(Debug)]
@@ -68,12 +71,18 @@ impl Item {
             whole: Rendered::new(row),
             part,
             audience,
+            looked_ms: service.now_ms(),
         })
     }
 
     /// Who sees it.
     pub(crate) fn audience(&self) -> &Audience {
         &self.audience
+    }
+
+    /// Whether it was looked at so long ago that it is to be looked at again. A clock that was set back tells nothing.
+    fn is_stale(&self, now_ms: i64) -> bool {
+        !(self.looked_ms..self.looked_ms.saturating_add(LOOK_HOLDS_MS)).contains(&now_ms)
     }
 
     fn rendered(&self, sight: Sight) -> &Rendered {
@@ -97,6 +106,11 @@ pub(crate) struct Delivery {
 impl Delivery {
     pub(crate) fn new(item: &Arc<Item>, sight: Sight) -> Self {
         Self { item: Arc::clone(item), sight }
+    }
+
+    /// Whether it is to be looked at again for what its reader sees.
+    pub(crate) fn is_stale(&self, now_ms: i64) -> bool {
+        self.item.is_stale(now_ms)
     }
 
     /// The event, as the reader sees it.
@@ -193,6 +207,11 @@ impl Batch {
             items.push(Arc::new(Item::new(service, event, audience)?));
         }
         Ok(Some(Self { first, next, since, items, seen }))
+    }
+
+    /// Whether its items are to be looked at again.
+    pub(crate) fn is_stale(&self, now_ms: i64) -> bool {
+        self.items.first().is_some_and(|item| item.is_stale(now_ms))
     }
 
     /// Its items from a leaf on that an organisation sees; all of them for those who see everything.

@@ -183,6 +183,10 @@ impl<S: Store> Subscription<S> {
                 return Err(Problem::new("events.lagging"));
             }
             (Ahead::Gone, _) => self.scan().await?,
+            // The oldest is the first.
+            (Ahead::Batches(batches), _) if batches.first().is_some_and(|oldest| oldest.is_stale(self.now_ms())) => {
+                self.scan().await?
+            }
             (Ahead::Batches(batches), _) => self.pick(&batches),
             (Ahead::Nothing, _) => {
                 // The ring may only begin to fill.
@@ -204,6 +208,10 @@ impl<S: Store> Subscription<S> {
         }
         let unseen = self.position.saturating_sub(self.told.unwrap_or_default());
         Ok((unseen >= BOOKMARK_EVENTS || Instant::now() >= quiet).then(|| self.bookmark()))
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.service.now_ms()
     }
 
     fn lag_max(&self) -> u64 {

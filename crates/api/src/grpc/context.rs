@@ -24,7 +24,7 @@ use crate::turns::Name;
 pub(crate) const EINVOICE_KEY: axum::http::HeaderName = axum::http::HeaderName::from_static("einvoice-key");
 
 /// Codes that end a write without a verdict on its statement.
-const OPEN_ENDED: [&str; 2] = ["node.stopping", "internal.fault"];
+const OPEN_ENDED: [&str; 4] = ["internal.fault", "node.answers-full", "node.stopping", "organisation.answers-full"];
 
 /// The part of a caller's time that is kept for the answer's way back: a tenth, and no more than this.
 const WAY_BACK_MAX: Duration = Duration::from_millis(100);
@@ -35,11 +35,10 @@ pub(crate) struct Context {
     pub(crate) id: String,
     /// The method's path.
     pub(crate) path: String,
-    /// In whose name it is worked on.
+    /// Who calls.
+    pub(crate) caller: Caller,
+    /// In whose name it is worked on: the caller's.
     pub(crate) name: Name,
-    pub(crate) place: Option<Arc<Place>>,
-    /// The key that the connection was opened with.
-    pub(crate) key: Option<Arc<PeerKey>>,
     /// When the caller stops waiting.
     pub(crate) deadline: Option<Instant>,
     /// The message's bytes as they were sent; `None` when they were compressed.
@@ -73,30 +72,34 @@ impl Context {
 impl<S: Store> Service<S> {
     /// In whose name a call is worked on before it is known who calls.
     pub(crate) fn caller_name(&self, headers: &HeaderMap, key: Option<&PeerKey>, network: IpAddr) -> Name {
-        let by_token = self.verified_tokens.organisation(headers);
-        match by_token.or_else(|| key?.of.get().cloned()) {
+        let by_token = self.verified_tokens.organisation(headers, self.now_s());
+        match by_token.or_else(|| key?.of()) {
             Some(organisation) => Name::Organisation(organisation),
             None => Name::Address(network),
         }
     }
 
     /// Who calls: by a token, or by the key that the connection was opened with.
-    pub(crate) fn grpc_login(&self, headers: &HeaderMap, context: &Context) -> Result<Caller, Problem> {
-        let caller = match &context.key {
+    pub(crate) fn grpc_login(
+        &self,
+        headers: &HeaderMap,
+        key: Option<&PeerKey>,
+        place: Option<&Place>,
+    ) -> Result<Caller, Problem> {
+        let caller = match key {
             Some(key) if bearer(headers)?.is_none() => {
                 let missing = || Problem::new("auth.missing").at("einvoice-key", "<organisation>/<key>", "nothing");
                 let named = single(headers, &EINVOICE_KEY)?.ok_or_else(missing)?;
                 let named: KeyReference = named.parse().map_err(|_| {
                     Problem::new("auth.malformed").at("einvoice-key", "<organisation>/<key>", "something else")
                 })?;
-                let caller = self.login_by_connection(&named, &key.bytes)?;
-                // The first organisation that a key was found with stays; it is for turns alone.
-                let _ = key.of.set(caller.id().clone());
-                caller
+                let caller = self.login_by_connection(&named, &key.bytes);
+                key.found(caller.as_ref().ok().map(Caller::id));
+                caller?
             }
             Some(_) | None => self.login(headers)?,
         };
-        if let Some(place) = &context.place {
+        if let Some(place) = place {
             place.known();
         }
         Ok(caller)
@@ -106,33 +109,29 @@ impl<S: Store> Service<S> {
 /// A call in the hands of its handler.
 pub(crate) struct Asked<M> {
     pub(crate) context: Arc<Context>,
-    pub(crate) headers: HeaderMap,
     pub(crate) message: M,
 }
 
 impl<M> Asked<M> {
     /// Takes a request apart. The layer has put the context into it.
     pub(crate) fn from(request: Request<M>) -> Result<Self, Status> {
-        let (metadata, extensions, message) = request.into_parts();
+        let (_, extensions, message) = request.into_parts();
         let context = extensions.get::<Arc<Context>>().cloned();
         let context = context.ok_or_else(|| status::of(&Problem::new("internal.fault"), ""))?;
-        Ok(Self { context, headers: metadata.into_headers(), message })
+        Ok(Self { context, message })
     }
 }
 
 impl<S: Store> Handlers<S> {
-    /// Answers a call that only reads, of a caller who must log in.
+    /// Answers a call that only reads.
     pub(crate) async fn read<M: Send + 'static, R: Send + 'static>(
         &self,
         request: Request<M>,
         work: impl FnOnce(&Service<S>, &Caller, M) -> Result<R, Problem> + Send + 'static,
     ) -> Result<Response<R>, Status> {
-        let Asked { context, headers, message } = Asked::from(request)?;
+        let Asked { context, message } = Asked::from(request)?;
         let asked = Arc::clone(&context);
-        let read = self.service.run(&context.name, move |service| {
-            let caller = service.grpc_login(&headers, &asked)?;
-            work(service, &caller, message)
-        });
+        let read = self.service.run(&context.name, move |service| work(service, &asked.caller, message));
         read.await.map(Response::new).map_err(|problem| status::of(&problem, &context.id))
     }
 }

@@ -20,6 +20,7 @@ use super::events::{required, wrong};
 use super::writes::{Form, Purpose, Writing};
 use super::{Handlers, convert, events};
 use crate::access::{is_claimant, parse_id};
+use crate::auth::Caller;
 use crate::drafting::{Wanted, prepared};
 use crate::listing::Filter;
 use crate::problem::Problem;
@@ -31,19 +32,19 @@ const FORM: &str = "a statement, or the plain event";
 #[tonic::async_trait]
 impl<S: Store> ReimbursementService for Handlers<S> {
     async fn verify(&self, request: Request<VerifyRequest>) -> Result<Response<VerifyResponse>, Status> {
-        self.read(request, |service, _, message| verified(service, message)).await
+        self.read(request, |service, caller, message| verified(service, caller, message)).await
     }
 
     async fn batch_verify(
         &self,
         request: Request<BatchVerifyRequest>,
     ) -> Result<Response<BatchVerifyResponse>, Status> {
-        self.read(request, |service, _, message| {
+        self.read(request, |service, caller, message| {
             let (count, max) = (message.requests.len(), service.app.options.grpc.batch_max);
             if !(1..=max).contains(&count) {
                 return Err(wrong("/requests", format!("1 to {max}"), count.to_string()));
             }
-            let answers = message.requests.into_iter().map(|request| answer(verified(service, request)));
+            let answers = message.requests.into_iter().map(|request| answer(verified(service, caller, request)));
             Ok(BatchVerifyResponse { answers: answers.collect::<Result<_, _>>()? })
         })
         .await
@@ -161,8 +162,12 @@ fn plain(event: Event) -> Form {
     Form::Plain(Mode::Each, vec![event])
 }
 
-fn verified<S: Store>(service: &Service<S>, message: VerifyRequest) -> Result<VerifyResponse, Problem> {
-    let verified = service.verified(&events::claimed(message)?)?;
+fn verified<S: Store>(
+    service: &Service<S>,
+    caller: &Caller,
+    message: VerifyRequest,
+) -> Result<VerifyResponse, Problem> {
+    let verified = service.verified(&events::claimed(message)?, Some(caller.id()))?;
     let mut response = VerifyResponse { result: VerifyResult::Mismatch.into(), ..VerifyResponse::default() };
     if let Some(verified) = verified {
         response.result = VerifyResult::Match.into();

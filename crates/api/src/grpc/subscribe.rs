@@ -31,15 +31,15 @@ struct Following<S: Store> {
 impl<S: Store> Handlers<S> {
     /// Follows the ledger.
     pub(crate) async fn follow(&self, request: Request<SubscribeRequest>) -> Result<Response<Events>, Status> {
-        let Asked { context, headers, message } = Asked::from(request)?;
+        let Asked { context, message } = Asked::from(request)?;
         let asked = Arc::clone(&context);
         let read = move |service: &Service<S>| {
-            let caller = service.grpc_login(&headers, &asked)?;
+            let caller = &asked.caller;
             let kinds = message.kinds.join(",");
             let (invoice, organisation) = (said(&message.invoice), said(&message.organisation));
-            let filter = Filter::read(service, &caller, said(&kinds), invoice, organisation)?;
+            let filter = Filter::read(service, caller, said(&kinds), invoice, organisation)?;
             let after = said(&message.after).map(|text| Cursor::read_here(text, service)).transpose()?;
-            Ok((Reader::from(&caller), filter, after))
+            Ok((Reader::from(caller), filter, after))
         };
         let refused = |problem: Problem| status::of(&problem, &context.id);
         let (reader, filter, after) = self.service.run(&context.name, read).await.map_err(refused)?;

@@ -65,18 +65,15 @@ impl<S: Store> Handlers<S> {
         request: Request<M>,
         read: impl FnOnce(M, usize) -> Result<Writing, Problem>,
     ) -> Result<StatementResult, Status> {
-        let Asked { context, headers, message } = Asked::from(request)?;
+        let Asked { context, message } = Asked::from(request)?;
         let batch_max = self.service.app.options.grpc.batch_max;
         let written = async {
-            let asked = Arc::clone(&context);
-            let login = move |service: &Service<S>| service.grpc_login(&headers, &asked);
-            let caller = self.service.run(&context.name, login).await?;
             self.service.must_take_writes()?;
             let writing = read(message, batch_max)?;
-            let (asked, signer) = (Arc::clone(&context), caller.clone());
-            let form = move |service: &Service<S>| service.statement(&signer, &asked, writing);
-            let (statement, attachments) = self.service.run(&caller.name(), form).await?;
-            self.submit(&context, &caller.name(), statement, attachments).await
+            let asked = Arc::clone(&context);
+            let form = move |service: &Service<S>| service.statement(&asked.caller, &asked, writing);
+            let (statement, attachments) = self.service.run(&context.name, form).await?;
+            self.submit(&context, &context.name, statement, attachments).await
         };
         written.await.map_err(|problem| status::of(&context.left_open(problem), &context.id))
     }
@@ -117,7 +114,8 @@ impl<S: Store> Handlers<S> {
             None => submitting.await?,
         };
         match submitted {
-            Submitted::Pending(_) if left < wait_max => Err(overdue()),
+            // There may have been no room to wait: then the caller still has time to ask.
+            Submitted::Pending(_) if answer_by.is_some_and(|answer_by| Instant::now() >= answer_by) => Err(overdue()),
             Submitted::Pending(id) => Ok(convert::pending(id.to_string())),
             Submitted::Decided { id, fresh } => {
                 let answer = move |service: &Service<S>| {

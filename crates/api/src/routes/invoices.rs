@@ -165,8 +165,10 @@ impl<S: Store> Reader<'_, S> {
         let row = self.service.event_row(&event)?;
         Ok(Some(match claim {
             Some((claim, enterprise)) if !self.sees_claim(&event, claim, enterprise) => row.without_claim(),
-            // A lock in the way of another event is a lock all the same.
-            None if !self.sees_lock => row.without_standing(),
+            // A lock in the way of another event is a lock all the same. What one signed is no secret to one.
+            None if !self.sees_lock && event.statement.header().organisation != *self.caller.id() => {
+                row.without_standing()
+            }
             Some(_) | None => row,
         }))
     }

@@ -27,8 +27,8 @@ pub(crate) fn receipt_of<S: Store>(service: &Service<S>, leaf: u64) -> Result<Re
 /// The receipt of an event
 ///
 /// For the event's author, those who may see its invoice or month, agencies and auditors; of a lock, renewal, unlock or
-/// close, for its author, the platform and the enterprise of the claim, agencies and auditors. Check it offline with
-/// `einvoice receipt verify`.
+/// close, for its author, the platform and the enterprise of the claim, agencies and auditors; of what was refused because
+/// of a lock or close, not for those who may not see whose that is. Check it offline with `einvoice receipt verify`.
 #[utoipa::path(
     get, path = "/v1/receipts/{leaf}", operation_id = "show_receipt", tag = "chain",
     params(("leaf" = u64, Path, description = "The leaf's index in the log.")),

@@ -54,7 +54,7 @@ pub(crate) async fn verify<S: Store>(
     let name = service.name(&call);
     let (_, body) = call.body(&service, &[JSON]).await?;
     let claimed = read_json::<VerificationRequest>(&body)?.claimed()?;
-    let verified = service.run(&name, move |service| service.verified(&claimed)).await?;
+    let verified = service.run(&name, move |service| service.verified(&claimed, None)).await?;
     Ok(Json(VerificationView {
         result: if verified.is_some() { "match" } else { "mismatch" },
         status: verified.map(|verified| VerifiedStatus {

@@ -93,8 +93,8 @@ impl<S: Store> Service<S> {
 /// From now on, or from a cursor on, events are posted to it as `CloudEvents` 1.0 in JSON, in the order of the log, signed by
 /// the Standard Webhooks specification: `webhook-id`, `webhook-timestamp` and `webhook-signature`, with a `v1` of the secret
 /// and a `v1a` of the public key. What is not answered with 2xx is tried again, ten times over three days, before anything
-/// behind it is sent; then it is kept as a dead letter. A delivery may come twice, always under the same `webhook-id`. 410
-/// disables the endpoint; redirects are not followed. The registration holds at this node alone, and as long as the login
+/// behind it is sent; then it is kept as a dead letter. A delivery may come twice, always under the same `webhook-id`, until
+/// other events are chosen. 410 disables the endpoint; redirects are not followed. The registration holds at this node alone, and as long as the login
 /// key that made it.
 #[utoipa::path(
     post, path = "/v1/webhooks", operation_id = "register_webhook", tag = "webhooks",
@@ -171,8 +171,9 @@ pub(crate) async fn show<S: Store>(
 
 /// Change an endpoint
 ///
-/// All of what is chosen for it, but where it began. What waits to be tried again is tried at once. From now on the endpoint
-/// stands by the login key of this very request.
+/// All of what is chosen for it, but where it began. What waits to be tried again is tried at once: when other events are
+/// chosen, anew from its first event, under another `webhook-id`, also when the receiver took it a moment ago. Each event has
+/// the id that it had. From now on the endpoint stands by the login key of this very request.
 #[utoipa::path(
     put, path = "/v1/webhooks/{id}", operation_id = "change_webhook", tag = "webhooks",
     request_body = WebhookRequest,
@@ -256,8 +257,8 @@ pub(crate) async fn dead_letters<S: Store>(
 
 /// Send a dead letter again
 ///
-/// Once, before anything that is new, and under the id it had. It leaves the list when it is taken. For the owner and for
-/// who runs this node, with a token that covers the empty body.
+/// Once, before anything that is new, and under the id it had, unless other events were chosen since. It leaves the list when
+/// it is taken. For the owner and for who runs this node, with a token that covers the empty body.
 #[utoipa::path(
     post, path = "/v1/webhooks/{id}/dead-letters/{message}:resend", operation_id = "resend_dead_letter", tag = "webhooks",
     params(
@@ -397,8 +398,8 @@ pub(crate) const fn disable() {}
 
 /// Send all dead letters again
 ///
-/// Each once, before anything that is new, and under the id it had. For the owner and for who runs this node, with a token
-/// that covers the empty body.
+/// Each once, before anything that is new, and under the id it had, unless other events were chosen since. For the owner and
+/// for who runs this node, with a token that covers the empty body.
 #[utoipa::path(
     post, path = "/v1/webhooks/{id}:resend", operation_id = "resend_dead_letters", tag = "webhooks",
     params(("id" = String, Path, description = "The endpoint's id.")),

@@ -74,3 +74,36 @@ fn tokens_and_hashes_of_a_claim_are_blank_for_others_and_the_seller_learns_its_s
     assert_eq!((rows.len(), &rows[1]["kind"]), (2, &json!("void")));
     assert_eq!(rows[1]["refusal"].get("standing"), None);
 }
+
+#[test]
+fn what_a_lock_stood_in_the_way_of_does_not_tell_the_seller_whose_it_is() {
+    let node = Node::start();
+    let (path, ..) = locked(&node);
+    let hand = json!({"to": {"organisation": "stranger"}});
+    let transfer = |key: &str| node.write("buyer", &format!("{path}/transfers"), key, &hand);
+    let refused = transfer("t1").json();
+    assert_eq!(refused["standing"]["organisation"], "platform-a", "the holder is told: {refused}");
+    let receipt = refused["outcomes"][0]["receipt"].as_str().unwrap().to_owned();
+    let row = |who: &str| {
+        let rows = node.get(who, &format!("{path}/events")).json();
+        rows["events"].as_array().unwrap().last().unwrap().clone()
+    };
+    for (who, told) in
+        [("shop", false), ("isp", false), ("buyer", true), ("platform-a", true), ("platform-b", true), ("police", true)]
+    {
+        let row = row(who);
+        assert_eq!((&row["kind"], &row["code"]), (&json!("transfer"), &json!("reimbursement.already-locked")), "{who}");
+        assert_eq!(row["refusal"].get("standing").is_some(), told, "{who}");
+        for hidden in ["leaf_hash", "statement", "receipt"] {
+            assert_eq!(row.get(hidden).is_some(), told, "{who} {hidden}");
+        }
+        assert_eq!(node.get(who, &receipt).status, if told { 200 } else { 404 }, "{who}");
+    }
+    // Who signed it may have it for good, also when the invoice is no longer its own.
+    let before = row("buyer");
+    let unlock = node.write("platform-a", &format!("{path}/reimbursements/7:unlock"), "u", &json!({"token": 1}));
+    assert_eq!((unlock.status, transfer("t2").status), (201, 201));
+    let rows = node.get("buyer", &format!("{path}/events")).json();
+    assert!(rows["events"].as_array().unwrap().contains(&before), "{rows}");
+    assert_eq!(node.get("buyer", &receipt).status, 200);
+}

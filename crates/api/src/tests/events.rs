@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use chain::encoding::decode_base64url;
 use chain::statement::Mode;
+use ledger::outcome::Record;
 use serde_json::{Value, json};
 
 use super::consortium::{ORGANISATIONS, document};
@@ -28,6 +30,9 @@ pub(crate) fn lives(node: &Node) -> [String; 2] {
     let hand = json!({"to": {"organisation": "stranger"}});
     assert_eq!(node.write("buyer", &format!("/v1/invoices/{two}/transfers"), "t1", &hand).status, 201);
     assert_eq!(node.write("buyer", &format!("/v1/invoices/{two}/transfers"), "t2", &hand).status, 404);
+    // The holder is told who stands in the way.
+    let refused = node.write("buyer", &format!("/v1/invoices/{one}/transfers"), "t3", &hand);
+    assert_eq!((refused.status, &refused.json()["standing"]["organisation"]), (409, &json!("platform-a")));
     [one, two]
 }
 
@@ -61,6 +66,7 @@ fn events_come_in_order_as_they_happen_and_say_what_happened() {
             "cn.einvoice.invoice.closed.v1",
             "cn.einvoice.invoice.transferred.v1",
             "cn.einvoice.invoice.transfer-refused.v1",
+            "cn.einvoice.invoice.transfer-refused.v1",
         ]
     );
     for event in &seen {
@@ -78,8 +84,8 @@ fn events_come_in_order_as_they_happen_and_say_what_happened() {
     // Statements of many events, in more than one turn.
     many(&node, "bulk", 700);
     let more = live.take(700);
-    assert_eq!(leaves(&more), (8..708).collect::<Vec<_>>());
-    assert_eq!(Follower::start(&node, "auditor", &format!("?after={}", seen[7].id)).take(700), more);
+    assert_eq!(leaves(&more), (9..709).collect::<Vec<_>>());
+    assert_eq!(Follower::start(&node, "auditor", &format!("?after={}", seen[8].id)).take(700), more);
 }
 
 #[test]
@@ -137,7 +143,7 @@ fn filters_leave_out_the_rest_and_nothing_else() {
     let [one, two] = lives(&node);
     let cases = [
         ("auditor", "kind=lock,close".to_owned(), vec![2, 3, 5]),
-        ("auditor", format!("invoice={one}"), vec![0, 2, 3, 4, 5]),
+        ("auditor", format!("invoice={one}"), vec![0, 2, 3, 4, 5, 8]),
         ("buyer", format!("invoice={two}&kind=transfer"), vec![6, 7]),
         ("auditor", "organisation=stranger".to_owned(), vec![1, 6, 7]),
         ("auditor", "organisation=platform-b&kind=lock".to_owned(), vec![2, 3]),
@@ -200,7 +206,7 @@ fn everybody_is_given_what_the_other_routes_show() {
     other["lines"][0]["name"] = json!("Another meal");
     let issue = json!({"issue": {"document": other}});
     assert_eq!(node.submit(&node.statement("shop", "n2", Mode::All, &[issue])).status, 409);
-    assert_eq!(node.leaves(), 10, "all of it is on the ledger");
+    assert_eq!(node.leaves(), 11, "all of it is on the ledger");
     let told = compare(&node, &invoices);
     assert!(told > 50, "{told}");
 }
@@ -220,6 +226,15 @@ fn compare(node: &Node, invoices: &[String]) -> usize {
                 assert_eq!(event.data["data"], *row, "{who} {leaf}");
             }
             told += 1;
+        }
+        for event in &events {
+            let Some(receipt) = event.data["data"]["receipt"].as_str() else { continue };
+            let receipt = node.get(who, receipt).json();
+            let record = decode_base64url(receipt["record"].as_str().unwrap()).unwrap();
+            if let Record::Refused(refused) = Record::decode(&record).unwrap() {
+                let standing = event.data["data"]["refusal"].get("standing").is_some();
+                assert_eq!(refused.standing.is_some(), standing, "{who} {}: no receipt tells more", event.leaf());
+            }
         }
         let text = format!("{events:?}");
         assert!(!text.contains("trip-a") && !text.contains("trip-b"), "{who}: {text}");

@@ -2,9 +2,12 @@
 
 mod abuse;
 mod calls;
+mod checks;
 mod client;
 mod deadlines;
 mod feed;
+mod large;
 mod logins;
 mod raw;
 mod refusals;
+mod unread;

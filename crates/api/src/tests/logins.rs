@@ -1,5 +1,9 @@
 //! Logins: a token must hold in every part, and one for a write covers one body once.
 
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 use chain::identity::KeyId;
 use chain::statement::{Mode, Nonce};
 use serde_json::json;
@@ -7,6 +11,9 @@ use serde_json::json;
 use super::client::{Answer, send};
 use super::consortium::{document, organisation, secret};
 use super::node::Node;
+use super::rights::{change_organisation, set_login};
+use crate::DevControl as _;
+use crate::service::Service;
 
 fn check(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.problem(), (status, code.to_owned()), "{}", answer.text());
@@ -70,4 +77,28 @@ fn a_token_for_a_write_covers_one_body_once() {
     let stranger = node.bearer_for("stranger", body.as_bytes());
     check(&send_as(&stranger, &body), 403, "hosted.key-missing");
     assert_eq!(node.leaves(), 1);
+}
+
+#[test]
+fn a_token_gives_nobody_a_name_any_more_when_it_has_expired_or_its_key_is_revoked() {
+    let node = Node::start();
+    let service = Service::new(Arc::clone(&node.app)).unwrap();
+    let named = |headers: &HeaderMap| service.verified_tokens.organisation(headers, node.now_s());
+    let logged_in = || {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, node.bearer("shop").parse().unwrap());
+        assert_eq!(named(&headers), None, "nobody has verified it");
+        service.login(&headers).unwrap();
+        assert_eq!(named(&headers), Some(organisation("shop")));
+        headers
+    };
+    let refused = |headers: &HeaderMap| service.login(headers).unwrap_err().code().to_owned();
+    let expired = logged_in();
+    node.clock.advance_clock(600_000);
+    assert_eq!(named(&expired), None);
+    assert_eq!(refused(&expired), "login.expired");
+    let revoked = logged_in();
+    change_organisation(&node, "shop", |shop| set_login(shop, false));
+    assert_eq!(refused(&revoked), "auth.key-inactive");
+    assert_eq!(named(&revoked), None, "it was forgotten when it was refused");
 }

@@ -56,12 +56,23 @@ pub(crate) struct Setup {
     pub(crate) follows: Option<Query<MemoryStore>>,
     /// What a node before it left behind.
     pub(crate) store: Option<Arc<MemoryStore>>,
+    /// How many requests may wait for finality.
+    pub(crate) waits_max: usize,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let options = Options { verifications_a_minute: 1_000, ..Options::default() };
-        Self { options, mempool: Limits::default(), tls: None, grpc_tls: None, dev: true, follows: None, store: None }
+        Self {
+            options,
+            mempool: Limits::default(),
+            tls: None,
+            grpc_tls: None,
+            dev: true,
+            follows: None,
+            store: None,
+            waits_max: 1_000,
+        }
     }
 }
 
@@ -122,7 +133,7 @@ impl Node {
         let app = Arc::new(App {
             query: query.clone(),
             mempool: Arc::new(mempool),
-            finality: Arc::new(Finality::new(1_000)),
+            finality: Arc::new(Finality::new(setup.waits_max)),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             identity: Arc::new(identity),
             hosted: hosted.collect(),

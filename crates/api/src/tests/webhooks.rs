@@ -1,5 +1,6 @@
 //! Webhooks: order and completeness, signatures, tries, dead letters, rights, restarts.
 
+mod changes;
 mod deliveries;
 mod owners;
 mod receiver;

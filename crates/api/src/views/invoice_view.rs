@@ -138,7 +138,8 @@ pub struct InvoicePage {
 pub struct EventRow {
     /// Its leaf in the log.
     pub leaf_index: u64,
-    /// The hash of that leaf; absent, as statement and receipt are, of a claim that is none of the caller's business.
+    /// The hash of that leaf; absent, as statement and receipt are, of a claim that is none of the caller's business,
+    /// and of what such a claim stood in the way of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf_hash: Option<String>,
     /// What kind of event.
@@ -177,9 +178,13 @@ impl EventRow {
         self
     }
 
-    /// Without who stood in the way of it.
+    /// Without who stood in the way of it, if anybody did. The leaf covers who, since and until when: with the
+    /// statement's id these few values are found by trying.
     pub(crate) fn without_standing(mut self) -> Self {
-        self.refusal = self.refusal.map(RefusalView::without_standing);
+        if let Some(refusal) = self.refusal.take_if(|refusal| refusal.standing.is_some()) {
+            self.refusal = Some(refusal.without_standing());
+            (self.leaf_hash, self.statement, self.receipt) = (None, None, None);
+        }
         self
     }
 }

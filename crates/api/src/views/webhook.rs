@@ -129,7 +129,7 @@ impl WebhookView {
             cursor: shown.cursor,
             delivered: progress.delivered_ms.map(format_ms),
             failing: failing.map(|sending| FailingView {
-                message: endpoint.id.message(sending.through),
+                message: endpoint.id.message(endpoint.revision, sending.through),
                 tries: sending.tries,
                 next: format_ms(sending.next_ms),
                 failure: sending.failure.as_ref().map(FailureView::from),
@@ -218,7 +218,7 @@ pub struct DeadLetterView {
 impl DeadLetterView {
     pub(crate) fn new(of: &EndpointId, letter: &DeadLetter) -> Self {
         Self {
-            message: of.message(letter.through),
+            message: letter.message(of),
             first_leaf: letter.from,
             last_leaf: letter.through.saturating_sub(1),
             events: count(letter.events),

@@ -2,7 +2,8 @@
 //!
 //! What a crash may leave: a delivery that the receiver took and that is not written down as taken. It is sent again, with
 //! the same id and the same events: a single event's id follows from its place in the log, and where several go
-//! together, which ones is written down before they go.
+//! together, which ones is written down before they go. When its owner chooses other events meanwhile, it begins again from
+//! where it was, under another id.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -150,7 +151,7 @@ impl<S: Store> Courier<S> {
         match self.collect(&reader, &filter, &state, state.progress.position, sending.through).await? {
             Some(parcel) => self.deliver(&state, parcel, sending.tries).await,
             // Nothing of it is this endpoint's business any more.
-            None => self.arrived(sending.through, false).await,
+            None => self.arrived(state.endpoint.revision, sending.through, false).await,
         }
     }
 
@@ -176,7 +177,7 @@ impl<S: Store> Courier<S> {
             };
             match next {
                 Some(Next::Items(items)) => self.waiting = items.into(),
-                Some(Next::Bookmark(cursor)) => return self.moved(cursor.size()).await,
+                Some(Next::Bookmark(cursor)) => return self.moved(state.endpoint.revision, cursor.size()).await,
                 Some(Next::End(problem)) => return Err(*problem),
                 None => self.stream = None,
             }
@@ -184,12 +185,18 @@ impl<S: Store> Courier<S> {
         }
         // Minutes may have gone by since they were asked for.
         self.rights(&state.endpoint).await?;
+        let now_ms = self.service.now_ms();
+        if self.waiting.front().is_some_and(|first| first.is_stale(now_ms)) {
+            // And what it may see of each may be less by now.
+            self.let_go();
+            return Ok(Step::Again);
+        }
         let events_max = state.endpoint.settings.events_max;
         let Some(parcel) = pack(&mut self.waiting, events_max, events_max > 1) else { return Ok(Step::Again) };
         if parcel.events > 1 {
             let sending = Sending { through: parcel.through, tries: 0, next_ms: self.now_ms(), failure: None };
             let position = parcel.from;
-            self.keep(move |state| {
+            self.keep(state.endpoint.revision, move |state| {
                 state.progress = Progress { position, sending: Some(sending), ..state.progress.clone() };
             })
             .await?;
@@ -236,10 +243,10 @@ impl<S: Store> Courier<S> {
     /// One try, and what follows from it.
     async fn deliver(&mut self, state: &State, parcel: Parcel, tries: u32) -> Result<Step, Problem> {
         let Parcel { from, through, events, .. } = parcel;
-        let version = state.version;
+        let (version, revision) = (state.version, state.endpoint.revision);
         let outcome = self.attempt(&state.endpoint, parcel).await;
         let (failure, asked_ms) = match outcome {
-            Outcome::Delivered(_) => return self.arrived(through, true).await,
+            Outcome::Delivered(_) => return self.arrived(revision, through, true).await,
             Outcome::Gone => return self.disable(Disabled::GONE).await,
             Outcome::Failed { reason, status, retry_after } => self.failure(reason, status, retry_after.as_deref()),
         };
@@ -249,7 +256,7 @@ impl<S: Store> Courier<S> {
         let chance = random::<8>().map_or(0, u64::from_be_bytes);
         if let Some(pause_ms) = pause_ms(tries, asked_ms, chance) {
             let next_ms = failure.at_ms.saturating_add(pause_ms);
-            self.keep(move |state| {
+            self.keep(revision, move |state| {
                 // What the owner changed meanwhile is tried at once.
                 let changed = state.version != version;
                 let (tries, next_ms) = if changed { (0, failure.at_ms) } else { (tries, next_ms) };
@@ -259,12 +266,14 @@ impl<S: Store> Courier<S> {
             .await?;
             return Ok(Step::Again);
         }
-        self.died(DeadLetter { from, through, events, died_ms: failure.at_ms, tries, failure, asked: false }).await
+        let died_ms = failure.at_ms;
+        self.died(DeadLetter { revision, from, through, events, died_ms, tries, failure, asked: false }).await
     }
 
     async fn attempt(&self, endpoint: &Endpoint, parcel: Parcel) -> Outcome {
         let Parcel { through, media_type, body, .. } = parcel;
-        let message = self.service.message(endpoint, endpoint.id.message(through), media_type, body);
+        let id = endpoint.id.message(endpoint.revision, through);
+        let message = self.service.message(endpoint, id, media_type, body);
         let outcome = self.service.webhooks.sender.post(&endpoint.settings.url, message).await;
         let metrics = &self.service.metrics;
         match outcome {
@@ -281,9 +290,9 @@ impl<S: Store> Courier<S> {
     }
 
     /// Everything before a position is dealt with.
-    async fn arrived(&mut self, position: u64, delivered: bool) -> Result<Step, Problem> {
+    async fn arrived(&mut self, revision: u64, position: u64, delivered: bool) -> Result<Step, Problem> {
         let now_ms = self.now_ms();
-        self.keep(move |state| {
+        self.keep(revision, move |state| {
             let delivered_ms = if delivered { Some(now_ms) } else { state.progress.delivered_ms };
             state.progress = Progress { position, sending: None, delivered_ms };
         })
@@ -293,10 +302,10 @@ impl<S: Store> Courier<S> {
     }
 
     /// There was nothing for this endpoint before a position. Not written down each time: it is no loss to look again.
-    async fn moved(&mut self, position: u64) -> Result<Step, Problem> {
+    async fn moved(&mut self, revision: u64, position: u64) -> Result<Step, Problem> {
         let now_ms = self.now_ms();
         if position > self.hook.locked().progress.position && now_ms.saturating_sub(self.marked_ms) >= BOOKMARK_MS {
-            return self.arrived(position, false).await;
+            return self.arrived(revision, position, false).await;
         }
         Ok(Step::Again)
     }
@@ -307,16 +316,22 @@ impl<S: Store> Courier<S> {
         if self.hook.locked().letters >= letters_max {
             return self.disable(Disabled::DEAD_LETTERS_FULL).await;
         }
-        let through = letter.through;
-        self.change(move |_, state| {
+        let (revision, through) = (letter.revision, letter.through);
+        let changed = self.change(move |_, state| {
+            if state.endpoint.revision != revision {
+                return Ok(Put::default());
+            }
             state.progress = Progress { position: through, sending: None, ..state.progress.clone() };
             state.letters += 1;
             let id = &state.endpoint.id;
             Ok(Put::default().progress(id, &state.progress).letter(id, &letter))
-        })
-        .await?;
+        });
+        let endpoint = changed.await?.endpoint;
+        if endpoint.revision != revision {
+            return Ok(Step::Again);
+        }
         self.service.metrics.webhook_dead_letters.inc();
-        let endpoint = self.hook.locked().endpoint.id.clone();
+        let endpoint = endpoint.id;
         tracing::warn!(%endpoint, through, tries = TRIES_MAX, "a webhook was given up, and is kept as a dead letter");
         Ok(Step::Again)
     }
@@ -330,7 +345,7 @@ impl<S: Store> Courier<S> {
             Ok(letters.into_iter().find(|letter| letter.asked))
         };
         let Some(letter) = self.service.run(&self.name, asked).await? else {
-            self.keep(|state| state.asked = 0).await?;
+            self.keep(state.endpoint.revision, |state| state.asked = 0).await?;
             return Ok(Step::Again);
         };
         let parcel = self.collect(&reader, &filter, state, letter.from, letter.through).await?;
@@ -345,7 +360,7 @@ impl<S: Store> Courier<S> {
             Outcome::Gone => return self.disable(Disabled::GONE).await,
             Outcome::Failed { reason, status, .. } => Some(self.failure(reason, status, None).0),
         };
-        let through = letter.through;
+        let (through, revision) = (letter.through, state.endpoint.revision);
         self.change(move |service, state| {
             let id = &state.endpoint.id;
             if failure.is_none() && sent < through {
@@ -358,7 +373,8 @@ impl<S: Store> Courier<S> {
                 state.letters = state.letters.saturating_sub(1);
                 return Ok(Put::default());
             };
-            let letter = DeadLetter { asked: false, tries: letter.tries.saturating_add(1), failure, ..letter };
+            let tries = letter.tries.saturating_add(1);
+            let letter = DeadLetter { revision, asked: false, tries, failure, ..letter };
             Ok(Put::default().letter(id, &letter))
         })
         .await?;
@@ -393,9 +409,13 @@ impl<S: Store> Courier<S> {
         Some(if status == 500 { FAULT_PAUSE } else { TROUBLE_PAUSE })
     }
 
-    /// Changes the progress alone.
-    async fn keep(&self, change: impl FnOnce(&mut State) + Send + 'static) -> Result<State, Problem> {
+    /// Changes the progress alone, unless the owner has chosen other events since a revision: what was done for those
+    /// before says nothing of these, and it begins again.
+    async fn keep(&self, revision: u64, change: impl FnOnce(&mut State) + Send + 'static) -> Result<State, Problem> {
         self.change(move |_, state| {
+            if state.endpoint.revision != revision {
+                return Ok(Put::default());
+            }
             change(state);
             Ok(Put::default().progress(&state.endpoint.id, &state.progress))
         })

@@ -34,16 +34,25 @@ impl EndpointId {
         &self.0
     }
 
-    /// The id of the message that ends at a position of the log: the same in every try, and after a restart.
-    pub(crate) fn message(&self, through: u64) -> String {
-        format!("msg_{}_{through}", self.0.strip_prefix(PREFIX).unwrap_or(&self.0))
+    /// The id of the message that ends at a position of the log: the same in every try, and after a restart. Once the
+    /// owner has chosen other events, the same end may have others before it, so the revision of that choice is a part of
+    /// the id; the first has none to show.
+    pub(crate) fn message(&self, revision: u64, through: u64) -> String {
+        let id = self.0.strip_prefix(PREFIX).unwrap_or(&self.0);
+        if revision == 0 { format!("msg_{id}_{through}") } else { format!("msg_{id}_r{revision}_{through}") }
     }
 
-    /// The position at which a message of this endpoint ends.
-    pub(super) fn position_of(&self, message: &str) -> Option<u64> {
-        let (_, position) = message.rsplit_once('_')?;
-        let position = position.parse().ok()?;
-        (self.message(position) == message).then_some(position)
+    /// The revision of a message of this endpoint, and the position at which it ends.
+    pub(super) fn read_message(&self, message: &str) -> Option<(u64, u64)> {
+        let rest = message.strip_prefix("msg_")?.strip_prefix(self.0.strip_prefix(PREFIX)?)?.strip_prefix('_')?;
+        let (revision, through) = match rest.strip_prefix('r') {
+            None => (0, rest.parse().ok()?),
+            Some(rest) => {
+                let (revision, through) = rest.split_once('_')?;
+                (revision.parse().ok()?, through.parse().ok()?)
+            }
+        };
+        (self.message(revision, through) == message).then_some((revision, through))
     }
 }
 
@@ -82,6 +91,14 @@ pub(crate) struct Settings {
     pub(crate) events_max: usize,
 }
 
+impl Settings {
+    /// Whether the same events go together as under others, wherever they go.
+    pub(super) fn sends_as(&self, others: &Self) -> bool {
+        let Self { url: _, kinds, invoice, of, events_max } = self;
+        *kinds == others.kinds && *invoice == others.invoice && *of == others.of && *events_max == others.events_max
+    }
+}
+
 /// An endpoint as it is registered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,6 +111,9 @@ pub(crate) struct Endpoint {
     pub(crate) key: KeyId,
     /// What the owner chose.
     pub(crate) settings: Settings,
+    /// How often the owner has chosen other events since it was registered. Rows of older nodes have none.
+    #[serde(default)]
+    pub(crate) revision: u64,
     /// When it was registered, ms UTC.
     pub(crate) created_ms: i64,
     /// How often its secret was rotated.
@@ -102,6 +122,16 @@ pub(crate) struct Endpoint {
     pub(crate) rotated_ms: Option<i64>,
     /// Why nothing is sent, when that is so.
     pub(crate) disabled: Option<Disabled>,
+}
+
+impl Endpoint {
+    /// Takes what the owner chooses from now on. Says whether that is other events, which go under other ids.
+    pub(super) fn choose(&mut self, settings: Settings) -> bool {
+        let others = !settings.sends_as(&self.settings);
+        self.revision += u64::from(others);
+        self.settings = settings;
+        others
+    }
 }
 
 /// Why nothing is sent, and since when.
@@ -212,6 +242,9 @@ impl Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeadLetter {
+    /// Under which revision of the endpoint it was tried last. Rows of older nodes have none.
+    #[serde(default)]
+    pub(crate) revision: u64,
     /// The leaf of its first event.
     pub(crate) from: u64,
     /// The position behind its last.
@@ -228,6 +261,13 @@ pub(crate) struct DeadLetter {
     pub(crate) asked: bool,
 }
 
+impl DeadLetter {
+    /// The id that its message had when it was tried last.
+    pub(crate) fn message(&self, of: &EndpointId) -> String {
+        of.message(self.revision, self.through)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,12 +279,19 @@ mod tests {
         for wrong in ["", "we_", "we_AB", "wh_abababababababababababababababab", &id.as_str().to_uppercase()] {
             assert_eq!(EndpointId::read(wrong), None, "{wrong}");
         }
-        let message = id.message(42);
+        let (message, changed) = (id.message(0, 42), id.message(7, 42));
         assert_eq!(message, format!("msg_{}_42", "ab".repeat(16)));
-        assert_eq!(id.position_of(&message), Some(42));
-        for wrong in ["msg_42", "42", &message.replace("42", "042"), &message.replace("ab", "cd")] {
-            assert_eq!(id.position_of(wrong), None, "{wrong}");
+        assert_eq!(changed, format!("msg_{}_r7_42", "ab".repeat(16)));
+        assert_eq!((id.read_message(&message), id.read_message(&changed)), (Some((0, 42)), Some((7, 42))));
+        let zero = changed.replace("r7", "r0");
+        for wrong in ["", "msg_42", "42", &zero, &message.replace("42", "042"), &message.replace("ab", "cd")] {
+            assert_eq!(id.read_message(wrong), None, "{wrong}");
         }
+    }
+
+    fn letter(revision: u64, through: u64) -> DeadLetter {
+        let failure = Failure { at_ms: 1, reason: Reason::AddressRefused, status: None };
+        DeadLetter { revision, from: 3, through, events: 2, died_ms: 7, tries: 10, failure, asked: true }
     }
 
     #[test]
@@ -252,7 +299,7 @@ mod tests {
         let failure = Failure { at_ms: 1, reason: Reason::AddressRefused, status: None };
         let progress = Progress {
             position: 3,
-            sending: Some(Sending { through: 5, tries: 2, next_ms: 9, failure: Some(failure.clone()) }),
+            sending: Some(Sending { through: 5, tries: 2, next_ms: 9, failure: Some(failure) }),
             delivered_ms: None,
         };
         let text = serde_json::to_string(&progress).unwrap();
@@ -262,8 +309,31 @@ mod tests {
         );
         assert_eq!(text, expected);
         assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);
-        let letter = DeadLetter { from: 3, through: 5, events: 2, died_ms: 7, tries: 10, failure, asked: true };
-        let text = serde_json::to_string(&letter).unwrap();
-        assert_eq!(serde_json::from_str::<DeadLetter>(&text).unwrap(), letter);
+        let text = serde_json::to_string(&letter(0, 5)).unwrap();
+        assert_eq!(serde_json::from_str::<DeadLetter>(&text).unwrap(), letter(0, 5));
+        let older = text.replace(r#""revision":0,"#, "");
+        assert_ne!(older, text);
+        assert_eq!(serde_json::from_str::<DeadLetter>(&older).unwrap(), letter(0, 5), "as it was written before");
+    }
+
+    #[test]
+    fn an_endpoint_of_an_older_row_has_its_first_revision() {
+        let row = concat!(
+            r#"{"id":"we_abababababababababababababababab","organisation":"shop","key":"login","#,
+            r#""settings":{"url":"https://example.com/","kinds":[],"invoice":null,"of":null,"events_max":1},"#,
+            r#""created_ms":0,"generation":0,"rotated_ms":null,"disabled":null}"#
+        );
+        let endpoint: Endpoint = serde_json::from_str(row).unwrap();
+        assert_eq!(endpoint.revision, 0);
+        let other = |change: &dyn Fn(&mut Settings)| {
+            let mut settings = endpoint.settings.clone();
+            change(&mut settings);
+            endpoint.settings.sends_as(&settings)
+        };
+        assert!(other(&|settings| settings.url.push('x')), "elsewhere it is the same message");
+        assert!(!other(&|settings| settings.kinds.push("lock".to_owned())));
+        assert!(!other(&|settings| settings.invoice = Some(String::new())));
+        assert!(!other(&|settings| settings.of = OrganisationId::new("shop").ok()));
+        assert!(!other(&|settings| settings.events_max = 2));
     }
 }

@@ -173,6 +173,7 @@ mod tests {
             organisation: OrganisationId::new("shop").unwrap(),
             key: KeyId::new("login").unwrap(),
             settings: Settings { url, kinds: Vec::new(), invoice: None, of: None, events_max: 1 },
+            revision: 0,
             created_ms: 0,
             generation: 0,
             rotated_ms: None,
@@ -182,7 +183,7 @@ mod tests {
 
     fn letter(through: u64, asked: bool) -> DeadLetter {
         let failure = Failure { at_ms: 0, reason: Reason::Timeout, status: None };
-        DeadLetter { from: through - 1, through, events: 1, died_ms: 0, tries: 10, failure, asked }
+        DeadLetter { revision: 0, from: through - 1, through, events: 1, died_ms: 0, tries: 10, failure, asked }
     }
 
     #[test]

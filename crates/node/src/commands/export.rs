@@ -113,7 +113,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         let token = match (&args.token, &args.token_file) {
             (Some(token), _) => token.clone(),
             (None, Some(path)) => String::from_utf8(files::read(path, TOKEN_BYTES_MAX).or_exit(Exit::Usage)?)
-                .context("read the token: it is not UTF-8")
+                .ok()
+                .filter(|token| token.trim().bytes().all(|byte| byte.is_ascii_graphic()))
+                .ok_or_else(|| {
+                    anyhow!("read the token in {}: expected one line, as `einvoice token` prints it", path.display())
+                })
                 .or_exit(Exit::Usage)?,
             (None, None) => {
                 return Err(Failure::text(Exit::Usage, "export from a running node: it needs a token"));

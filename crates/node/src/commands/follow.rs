@@ -1,24 +1,22 @@
 //! `einvoice follow`: the events of the ledger as they are decided, through the client that platforms use.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use client::messages::{LedgerEvent, SubscribeRequest};
-use client::{Error, Key, Login, Node, Options, Roots};
-use ledger::organisation::Purpose;
+use client::{Error, Options};
 use serde::Serialize;
 use tokio::runtime::Builder;
+use tokio::time::timeout;
 
-use crate::client::{Client, NodeAddress};
-use crate::clock;
-use crate::exit::{Exit, Exits as _, Failure};
-use crate::files;
-use crate::keys::NamedKey;
+use crate::client::NodeAddress;
+use crate::exit::{Exit, Failure};
+use crate::grpc;
 use crate::output::{Output, Report};
 
-/// How many bytes a file of certificates may have.
-const CERTIFICATES_BYTES_MAX: u64 = 1024 * 1024;
+/// How long a door may take to begin a stream. One that broke later is looked for as long as the client does.
+const BEGIN_MAX: Duration = Duration::from_secs(15);
 
 /// Follow the ledger over gRPC: every event that concerns an organisation, as it is decided.
 #[derive(Debug, clap::Args)]
@@ -91,7 +89,7 @@ impl Report for Followed {
 
 /// Follows until it is ended, or has shown as many as were asked for.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let options = options(args)?;
+    let options = grpc::options(&args.node, &args.grpc_url, &args.key)?;
     let request = SubscribeRequest {
         after: args.after.clone().unwrap_or_default(),
         kinds: args.kind.clone(),
@@ -103,29 +101,19 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Who logs in where.
-fn options(args: &Args) -> Result<Options, Failure> {
-    let key = NamedKey::load(&args.key, Purpose::Login).or_exit(Exit::Usage)?;
-    let door = Client::of(&args.node)?.identify()?;
-    let login = Login::Tokens(Key { organisation: key.organisation, id: key.key_id, secret: key.secret });
-    let roots = match &args.node.ca {
-        Some(path) => Roots::Own(files::read(path, CERTIFICATES_BYTES_MAX).or_exit(Exit::Usage)?),
-        None => Roots::Web,
-    };
-    // The clock of a `dev` node may be ahead of this machine's.
-    let ahead_ms = door.now_ms - clock::machine_ms();
-    let clock = Arc::new(move || clock::machine_ms() + ahead_ms);
-    Ok(Options { roots, clock, ..Options::new(vec![Node::new(&args.grpc_url, door.node)], login) })
-}
-
 async fn follow(
     options: Options,
     request: SubscribeRequest,
     count: Option<u64>,
     output: &Output,
 ) -> Result<(), Failure> {
+    let door = options.nodes.iter().map(|node| node.url.as_str()).collect::<Vec<_>>().join(", ");
+    let failure = |error: Error| grpc::failure(error, "follow the ledger");
     let client = client::Client::connect(options).await.map_err(failure)?;
-    let mut subscription = client.subscribe(request).await.map_err(failure)?;
+    let begun = timeout(BEGIN_MAX, client.subscribe(request)).await;
+    let nobody = || format!("follow the ledger: no gRPC door answers at {door} within {} s", BEGIN_MAX.as_secs());
+    let begun = begun.map_err(|_| Failure::text(Exit::Unavailable, nobody()))?;
+    let mut subscription = begun.map_err(failure)?;
     let mut left = count;
     while left != Some(0) {
         let delivery = subscription.advance().await.map_err(failure)?;
@@ -135,20 +123,4 @@ async fn follow(
         }
     }
     Ok(())
-}
-
-fn failure(error: Error) -> Failure {
-    let exit = match &error {
-        Error::Option { .. } => Exit::Usage,
-        Error::Refused(_) => Exit::Refused,
-        Error::Unavailable { .. } => Exit::Unavailable,
-        Error::Statement(_)
-        | Error::Randomness(_)
-        | Error::Undecided { .. }
-        | Error::Expired { .. }
-        | Error::Answer { .. }
-        | Error::Receipt(_)
-        | Error::OtherReceipt { .. } => Exit::Unexpected,
-    };
-    Failure::new(exit, anyhow!(error).context("follow the ledger"))
 }

@@ -1,4 +1,6 @@
-//! `einvoice submit`: a signed statement to a node.
+//! `einvoice submit`: a signed statement to a node, at its REST door or, by the client of platforms, at its gRPC door.
+
+mod over_grpc;
 
 use std::path::PathBuf;
 
@@ -9,6 +11,7 @@ use ureq::http::Method;
 use crate::client::{Call, Client, NodeAddress};
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
+use crate::grpc;
 use crate::output::{Output, Report};
 
 /// How many bytes a statement's file may have.
@@ -21,6 +24,13 @@ pub(crate) struct Args {
     statement: PathBuf,
     #[command(flatten)]
     node: NodeAddress,
+    /// Submit at the node's gRPC door instead, such as `http://127.0.0.1:9090`: sent again until it is decided, for up to a
+    /// minute.
+    #[arg(long, requires = "key")]
+    grpc_url: Option<String>,
+    /// The login key of who submits over gRPC; the REST door asks for none.
+    #[arg(long, value_name = "FILE", requires = "grpc_url")]
+    key: Option<PathBuf>,
 }
 
 /// A node's answer as data.
@@ -32,7 +42,7 @@ impl Report for Answer {
     fn text(&self) -> String {
         let mut lines = Vec::new();
         flatten("", &self.0, &mut lines);
-        lines.join("\n")
+        if lines.is_empty() { "nothing".to_owned() } else { lines.join("\n") }
     }
 }
 
@@ -55,6 +65,9 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<String>) {
 /// Submits and waits for the answer.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let jws = files::read(&args.statement, FILE_BYTES_MAX).or_exit(Exit::Usage)?;
+    if let (Some(grpc_url), Some(key)) = (&args.grpc_url, &args.key) {
+        return over_grpc::run(grpc::options(&args.node, grpc_url, key)?, &jws, output);
+    }
     let client = Client::of(&args.node)?;
     let call = Call { content_type: Some("application/jose"), body: Some(jws.trim_ascii()), ..Call::default() };
     let reply = client.call(&Method::POST, "/v1/statements", call)?;

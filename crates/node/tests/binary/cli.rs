@@ -1,6 +1,7 @@
 //! The binary from outside: exit codes, key files, a node that is stopped, killed and started again, and two on one
 //! directory.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,17 @@ fn an_init_that_was_refused_can_be_tried_again() {
 }
 
 #[test]
+fn a_token_file_that_holds_no_token_is_named_and_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let (token, out) = (directory.path().join("token"), directory.path().join("archive"));
+    fs::write(&token, "first-line\nsecond-line\n").unwrap();
+    let (token, out) = (token.to_str().unwrap(), out.to_str().unwrap());
+    let refused = run(["export", "--url", "http://127.0.0.1:9", "--token-file", token, "--out", out]).ended(2);
+    assert!(refused.stderr.contains(token), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("first-line"), "{}", refused.stderr);
+}
+
+#[test]
 fn an_archive_takes_no_place_that_is_not_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("dev");
@@ -159,6 +171,59 @@ fn a_refusal_is_printed_with_its_reason_and_ends_with_3() {
     assert_eq!(problem.pointer("/standing/organisation"), Some(&json!("demo-platform-a")));
     assert!(!refused.stdout.contains("\"claim\""), "what for is nobody else's business: {}", refused.stdout);
     assert!(refused.stderr.starts_with("error: failed to submit the statement: reimbursement.already-locked (409)"));
+}
+
+#[test]
+fn a_statement_submitted_over_grpc_is_answered_in_the_words_of_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = DevNode::start(&directory.path().join("dev"));
+    let over_grpc = |grpc_url: &str, organisation: &str, statement: &Path| {
+        let key = node.text(&format!("/keys/{organisation}/login"));
+        let options = ["submit", "--format", "json", "--url", node.url(), "--grpc-url", grpc_url, "--key", key];
+        run(options.map(OsStr::new).into_iter().chain([statement.as_os_str()]))
+    };
+    let submit = |organisation: &str, statement: &Path| over_grpc(node.text("/grpc_url"), organisation, statement);
+    // Whatever the one says, the other says alike.
+    let check = |told: &Value, rest: &Value, names: &[&str]| {
+        assert!(names.iter().all(|name| !told[*name].is_null()), "{told:#}");
+        for (name, value) in told.as_object().unwrap().iter().filter(|(name, _)| *name != "outcomes") {
+            assert_eq!(*value, rest[name], "{name}");
+        }
+        let outcomes = |answer: &Value| answer["outcomes"].as_array().unwrap().clone();
+        for (told, rest) in outcomes(told).iter().zip(outcomes(rest)) {
+            for (name, value) in told.as_object().unwrap() {
+                assert_eq!(*value, rest[name], "{name}");
+            }
+        }
+    };
+    let sign = |organisation: &str, name: &str, event: &Value| node.sign(organisation, name, event, directory.path());
+    let statement = sign("demo-shop", "first", &issue("CLI-2"));
+    let issued = submit("demo-shop", &statement).ended(0).json();
+    check(&issued, &node.submit(&statement).ended(0).json(), &["statement", "state", "height", "time"]);
+    let invoice = issued.pointer("/outcomes/0/subject").unwrap();
+    let lock = |claim: &str| json!({ "lock": { "invoice": invoice, "enterprise": "demo-buyer", "claim": claim } });
+    let first = sign("demo-platform-a", "lock-a", &lock("a"));
+    let locked = submit("demo-platform-a", &first).ended(0).json();
+    assert_eq!(locked.pointer("/outcomes/0/record/locked/token"), Some(&json!(1)));
+    check(&locked, &node.submit(&first).ended(0).json(), &["statement"]);
+    let second = sign("demo-platform-b", "lock-b", &lock("b"));
+    let refused = submit("demo-platform-b", &second).ended(3);
+    assert!(
+        refused.stderr.contains("failed to submit the statement: reimbursement.already-locked"),
+        "{}",
+        refused.stderr
+    );
+    let (told, mut rest) = (refused.json(), node.submit(&second).ended(3).json());
+    // Of these, gRPC has one text for two, and a request an id of its own.
+    (rest["detail"], rest["instance"]) = (told["detail"].clone(), told["instance"].clone());
+    check(&told, &rest, &["code", "path", "expected", "found", "standing", "statement", "outcomes"]);
+    // A statement proves itself: another may hand it in.
+    assert_eq!(submit("demo-buyer", &first).ended(0).json()["outcomes"], locked["outcomes"]);
+    over_grpc("http://127.0.0.1:1", "demo-buyer", &first).ended(4);
+    std::fs::write(&statement, "no statement").unwrap();
+    submit("demo-shop", &statement).ended(2);
+    run(["submit", "--url", node.url(), "--grpc-url", node.text("/grpc_url"), "-"]).ended(2);
+    assert_eq!(node.stop().code(), Some(0));
 }
 
 #[test]

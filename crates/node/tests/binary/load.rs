@@ -124,6 +124,10 @@ fn a_running_node_is_measured_over_grpc() {
     let following = |what: &str| number(&followed, &format!("/following/{what}"));
     assert_eq!((following("subscribers"), following("arrived")), (123, 123 * 40), "{followed}");
     assert_eq!((following("missed"), following("twice"), following("from_block/count")), (0, 0, 123 * 40));
+    let statements = ["--events", "40", "--events-per-statement", "5", "--rate", "40", "--subscribers", "4"];
+    let followed = loaded("subscribe", &statements);
+    let following = |what: &str| number(&followed, &format!("/following/{what}"));
+    assert_eq!((following("arrived"), following("missed"), following("twice")), (4 * 40, 0, 0), "{followed}");
     let too_many = ["bench", "--url", &rest, "--grpc-url", &grpc, "--grpc", "subscribe", "--subscribers", "130"];
     let refused = run(too_many.into_iter().chain(SMALL).chain(["--events", "1"])).ended(3);
     assert!(refused.stderr.contains("subscriptions"), "{}", refused.stderr);

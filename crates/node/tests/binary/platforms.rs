@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use client::messages::{ListInvoicesRequest, SubscribeRequest};
-use client::{Client, Error, Event, Held, Key, Lock, Login, Mode, Node, Options, Purpose, Verifier};
+use client::messages::event_outcome::Record;
+use client::messages::{ListClaimsRequest, ListInvoicesRequest, SubscribeRequest};
+use client::{Client, Decided, Error, Event, Held, Key, Lock, Login, Mode, Node, Options, Purpose, Verifier};
 use serde_json::{Value, json};
-use tests::platform::{ClaimStatus, Platform, VerifyResult, signer};
+use tests::platform::{ClaimStatus, Platform, VerifyResult, services_by_older_reflection, signer};
 
 use crate::support::{DevNode, issue, run};
 
@@ -200,15 +201,55 @@ fn a_receipt_that_does_not_prove_what_was_asked_for_is_refused() {
     let stranger = Verifier::from_json(&std::fs::read(other.join("genesis.json")).unwrap()).unwrap();
     let refused = platform.run(client.prove(&stranger, &signed, &locked)).unwrap_err();
     assert!(matches!(refused, Error::Receipt(_)), "{refused:?}");
-    // Of another event than was signed.
-    let unsent = client.sign(&signer, &Event::Lock(lock(&invoice, "other"))).unwrap();
-    let refused = platform.run(client.prove(&verifier, &unsent, &locked)).unwrap_err();
-    assert!(matches!(refused, Error::OtherReceipt { what: "event hash", .. }), "{refused:?}");
+    // Of another statement, though it has the very same event: a rival's, which was refused.
+    let rival = node.platform("demo-platform-b");
+    let lost = rival.client.sign(&node.signer("demo-platform-b"), &Event::Lock(lock(&invoice, "c"))).unwrap();
+    rival.decide(&lost).unwrap_err();
+    let refused = rival.run(rival.client.prove(&verifier, &lost, &locked)).unwrap_err();
+    assert!(matches!(refused, Error::Answer { what: "statement", .. }), "{refused:?}");
     // Of another leaf than the one in the answer.
-    let mut lie = locked.clone();
-    lie.outcomes[0].leaf_index = proofs[0].leaf_index - 1;
-    let refused = platform.run(client.prove(&verifier, &signed, &lie)).unwrap_err();
-    assert!(matches!(refused, Error::OtherReceipt { what: "leaf hash", .. }), "{refused:?}");
+    let lies = |lie: &dyn Fn(&mut Decided), expected: &str| {
+        let mut told = locked.clone();
+        lie(&mut told);
+        match platform.run(client.prove(&verifier, &signed, &told)) {
+            Err(Error::OtherReceipt { what, .. } | Error::Answer { what, .. }) => assert_eq!(what, expected),
+            other => panic!("it told a lie about its {expected}: {other:?}"),
+        }
+    };
+    lies(&|told| told.outcomes[0].leaf_index -= 1, "leaf hash");
+    // With what the leaf does not say: a token that is another's, or a lease that is over sooner.
+    let lease = |told: &mut Decided, change: fn(&mut client::messages::LeaseRecord)| match &mut told.outcomes[0].record
+    {
+        Some(Record::Locked(lease)) => change(lease),
+        other => panic!("a lock has a lease: {other:?}"),
+    };
+    lies(&|told| lease(told, |lease| lease.token += 1), "record");
+    lies(&|told| lease(told, |lease| lease.until_ms += 1), "record");
+    lies(&|told| told.outcomes[0].record = None, "record");
+    lies(&|told| told.outcomes[0].subject = "other".to_owned(), "subject");
+    lies(&|told| told.outcomes[0].kind = "close".to_owned(), "kind");
+    lies(&|told| told.height += 1, "height");
+    lies(&|told| told.time_ms += 1, "time");
+    // Of fewer events, or one of them twice.
+    lies(&|told| told.outcomes.clear(), "number of outcomes");
+    lies(&|told| told.outcomes.push(told.outcomes[0].clone()), "number of outcomes");
+    let two = ["d", "e"].map(|claim| lock(&node.issued(&format!("GRPC-3{claim}")), claim));
+    let both = client.sign_locks(&signer, two.into()).unwrap();
+    let mut locked = platform.decide(&both).unwrap();
+    assert_eq!(platform.run(client.prove(&verifier, &both, &locked)).unwrap().len(), 2);
+    locked.outcomes[1] = locked.outcomes[0].clone();
+    let refused = platform.run(client.prove(&verifier, &both, &locked)).unwrap_err();
+    assert!(matches!(refused, Error::Answer { what: "event_index", .. }), "{refused:?}");
+    // What was decided before is proved with its first answer.
+    let held = Held { invoice: invoice.clone(), claim: "c".to_owned(), token: 1 };
+    platform.run(client.close(&signer, held.clone())).unwrap();
+    let again = client.sign(&signer, &Event::Close(held)).unwrap();
+    let mut repeated = platform.decide(&again).unwrap();
+    assert_eq!(repeated.outcomes[0].code, "repeated");
+    platform.run(client.prove(&verifier, &again, &repeated)).unwrap();
+    repeated.outcomes[0].original.as_mut().unwrap().leaf_index -= 1;
+    let refused = platform.run(client.prove(&verifier, &again, &repeated)).unwrap_err();
+    assert!(matches!(refused, Error::OtherReceipt { what: "original", .. }), "{refused:?}");
     // Changed on the way.
     let path = format!("/v1/invoices/{invoice}/receipt");
     let (status, receipt) = node.get(&path, Some("demo-buyer"));
@@ -262,6 +303,64 @@ fn lists_come_page_by_page_and_who_follows_misses_nothing_when_the_login_ends() 
         subjects
     });
     assert_eq!(again, [issued, expected].concat());
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn a_platform_that_lost_what_it_knew_finds_its_claims_and_their_tokens() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = DevNode::start(&directory.path().join("dev"));
+    let invoices: Vec<String> = (0..5).map(|number| node.issued(&format!("LOST-{number}"))).collect();
+    let signer = node.signer("demo-platform-a");
+    let before = node.platform("demo-platform-a");
+    for invoice in &invoices[..4] {
+        before.run(before.client.lock(&signer, lock(invoice, &format!("claim-{invoice}")))).unwrap();
+    }
+    before
+        .run(
+            before.client.close(
+                &signer,
+                Held { invoice: invoices[0].clone(), claim: format!("claim-{}", invoices[0]), token: 1 },
+            ),
+        )
+        .unwrap();
+    drop(before);
+
+    let platform = node.platform("demo-platform-a");
+    let listed = |status: ClaimStatus| {
+        let request = ListClaimsRequest { page_size: 2, status: status.into(), ..ListClaimsRequest::default() };
+        platform.run(async {
+            let (mut pages, mut claims) = (platform.client.claims(request), Vec::new());
+            while let Some(page) = pages.next().await.unwrap() {
+                assert!(page.len() <= 2);
+                claims.extend(page);
+            }
+            claims
+        })
+    };
+    let held = listed(ClaimStatus::Locked);
+    let expected: Vec<&String> = invoices[1..4].iter().rev().collect();
+    assert_eq!(held.iter().map(|claim| &claim.invoice).collect::<Vec<_>>(), expected);
+    assert_eq!(listed(ClaimStatus::Unspecified).len(), 4);
+    for claim in held {
+        assert_eq!(claim.claim, format!("claim-{}", claim.invoice));
+        let held = Held { invoice: claim.invoice, claim: claim.claim, token: claim.token };
+        platform.run(platform.client.close(&signer, held)).unwrap();
+    }
+    assert_eq!(listed(ClaimStatus::Locked), []);
+    assert_eq!(listed(ClaimStatus::Closed).len(), 4);
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn older_tools_find_the_services_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = DevNode::start(&directory.path().join("dev"));
+    let services = services_by_older_reflection(node.text("/grpc_url"));
+    for name in ["einvoice.v1.LedgerService", "einvoice.v1.ReimbursementService", "grpc.health.v1.Health"] {
+        assert!(services.iter().any(|known| known == name), "{services:?}");
+    }
+    assert!(!services.iter().any(|name| name.contains("Peer")), "{services:?}");
     assert_eq!(node.stop().code(), Some(0));
 }
 

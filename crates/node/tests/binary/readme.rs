@@ -55,6 +55,7 @@ fn every_command_of_the_readme_works_as_it_stands() {
     ] {
         assert!(played.stdout.contains(expected), "no {expected:?} in\n{}", played.stdout);
     }
+    assert_eq!(played.stdout.matches("outcomes.0.code: repeated").count(), 2, "over REST, and over gRPC");
 }
 
 /// What stands under a heading.
@@ -63,13 +64,49 @@ fn section<'r>(readme: &'r str, heading: &str) -> &'r str {
     after.split_once("\n## ").map_or(after, |(section, _)| section)
 }
 
+/// Goes behind the platform's program: it follows once more, over a stream that breaks after each event, the first time
+/// without a word of the node and then because the login has run out.
+const BREAKING: &str = r#"
+from google.protobuf import any_pb2
+from google.rpc import status_pb2
+
+
+class Broken(grpc.RpcError):
+    def __init__(self, code, *details):
+        self.code, self.details = lambda: code, lambda: ""
+        status = status_pb2.Status(code=code.value[0], details=details)
+        self.trailing_metadata = lambda: [("grpc-status-details-bin", status.SerializeToString())] if details else []
+
+
+def breaking(request, metadata):
+    for message in whole(request, metadata=metadata):
+        yield message
+        if message.HasField("event"):
+            breaks.append(message)
+            if len(breaks) == 1:
+                raise Broken(grpc.StatusCode.UNAVAILABLE)
+            expired = any_pb2.Any()
+            expired.Pack(error_details_pb2.ErrorInfo(reason="login.expired"))
+            raise Broken(grpc.StatusCode.UNAUTHENTICATED, expired)
+
+
+again, breaks, whole = [], [], winner.ledger.Subscribe
+winner.ledger.Subscribe = breaking
+for event in winner.follow(after="start", invoice=invoice):
+    again.append(event.type)
+    if event.type.endswith(".closed.v1"):
+        break
+assert len(breaks) == len(again) - 1, (breaks, again)
+print("again:", " ".join(again))
+"#;
+
 #[test]
 fn the_platform_in_python_works_as_the_readme_says() {
     let directory = tempfile::tempdir().unwrap();
     let readme = readme();
     let section = section(&readme, "## A platform, in Python");
     let program = directory.path().join("claims.py");
-    fs::write(&program, blocks(section, "python")).unwrap();
+    fs::write(&program, blocks(section, "python") + BREAKING).unwrap();
     let proto: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "proto"].iter().collect();
     std::os::unix::fs::symlink(proto.canonicalize().unwrap(), directory.path().join("proto")).unwrap();
     let installed = directory.path().join("installed");
@@ -97,6 +134,9 @@ fn the_platform_in_python_works_as_the_readme_says() {
     ] {
         assert!(played.stdout.contains(expected), "no {expected:?} in\n{}\n{}", played.stdout, played.stderr);
     }
+    let seen = played.stdout.lines().filter_map(|line| line.strip_prefix("seen: ")?.split(' ').next());
+    let again = format!("again: {}", seen.collect::<Vec<_>>().join(" "));
+    assert!(played.stdout.contains(&again), "no {again:?} in\n{}\n{}", played.stdout, played.stderr);
 }
 
 #[test]

@@ -3,16 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 
-use axum::body::Bytes;
-use http_body_util::Full;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tonic::Code;
-use wire::generated::{GetClaimRequest, ListInvoicesRequest, VerifyRequest, verify_request};
+use wire::generated::{BatchVerifyRequest, GetClaimRequest, VerifyRequest, verify_request};
 
-use super::client::{Client, Refused, path, runtime, with_token};
+use super::client::{Client, Refused, path, runtime};
 use super::raw::{Raw, framed};
 use crate::tests::client::{connect, send};
-use crate::tests::events::many;
 use crate::tests::node::{Node, Setup};
 use crate::tests::server::eventually;
 use crate::{GrpcOptions, Options};
@@ -90,6 +86,66 @@ fn a_bomb_of_compression_is_not_unpacked() {
 }
 
 #[test]
+fn a_list_is_counted_before_anything_is_made_of_it_and_a_stranger_is_not_read_at_all() {
+    let node = with(Options::default());
+    let (runtime, token) = (runtime(), node.bearer("platform-a"));
+    // Two bytes of the message each, and more than a hundred in memory.
+    let bomb = [0x0a, 0].repeat(1_000_000);
+    let inside = wire::encode_message(&BatchVerifyRequest { requests: vec![VerifyRequest::default(); 1_001] });
+    // The same as parts of one list in another message, which whoever decodes them puts together.
+    let locks = [0x12, 4, 0x0a, 0, 0x0a, 0].repeat(501);
+    let mut rows = Vec::new();
+    for (method, message, field, count) in [
+        ("BatchVerify", bomb.clone(), "/requests", "1000000"),
+        ("BatchVerify", inside, "/requests", "1001"),
+        ("BatchLock", locks.clone(), "/batch_lock/locks", "1002"),
+        ("PrepareClaim", [0x1a, 4, 0x0a, 0, 0x0a, 0].repeat(501), "/batch_lock/locks", "1002"),
+    ] {
+        for compressed in [false, true] {
+            let mut headers = vec![("authorization", token.as_str())];
+            let mut body = framed(&message);
+            if compressed {
+                headers.push(("grpc-encoding", "gzip"));
+                body = framed(&gzip(&message));
+                body[0] = 1;
+            }
+            rows.push((
+                method,
+                compressed,
+                field,
+                count,
+                runtime.block_on(async {
+                    let mut raw = Raw::connect(node.grpc_address).await;
+                    raw.send(&path(method), &headers, body).await.unwrap().unwrap_err()
+                }),
+            ));
+        }
+    }
+    for (method, compressed, field, count, refused) in rows {
+        assert_eq!(refused.short(), (Code::InvalidArgument, "request.malformed"), "{method} {compressed}");
+        assert_eq!(refused.fields, [field], "{method} {compressed}");
+        assert!(refused.facts.contains(count), "{method} {compressed}: {}", refused.facts);
+    }
+    let stranger = runtime.block_on(async {
+        let mut raw = Raw::connect(node.grpc_address).await;
+        let mut body = framed(&gzip(&bomb));
+        body[0] = 1;
+        raw.send(&path("BatchVerify"), &[("grpc-encoding", "gzip")], body).await.unwrap().unwrap_err()
+    });
+    assert_eq!(stranger.short(), (Code::Unauthenticated, "auth.missing"));
+    drop(runtime);
+    serves(&node);
+    nobody_left(node.address);
+}
+
+/// Bytes compressed with gzip.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
 fn who_calls_too_often_or_too_much_at_once_is_told_when_to_come_back() {
     let grpc = GrpcOptions { calls_a_second_max: 2, calls_an_organisation_max: 1, ..GrpcOptions::default() };
     let node = with(Options { grpc, ..Options::default() });
@@ -107,44 +163,6 @@ fn who_calls_too_often_or_too_much_at_once_is_told_when_to_come_back() {
     let refused = told.unwrap();
     assert_eq!(refused.short(), (Code::ResourceExhausted, "organisation.rate"));
     assert!(refused.retry.is_some_and(|retry| retry.as_secs() >= 1));
-}
-
-#[test]
-fn answers_that_nobody_takes_count_as_calls_under_way() {
-    let grpc = GrpcOptions { calls_an_organisation_max: 2, ..GrpcOptions::default() };
-    let node = with(Options { grpc, ..Options::default() });
-    let (token, client) = (node.bearer("shop"), Client::new(&node));
-    many(&node, "large", 500);
-    // Some hundred KiB.
-    let list = ListInvoicesRequest { page_size: 500, ..ListInvoicesRequest::default() };
-    let message = framed(&wire::encode_message(&list));
-    let ask = || client.run(client.ledger().list_invoices(with_token(list.clone(), &token)));
-    assert_eq!(ask().unwrap().invoices.len(), 500, "whole, in pieces");
-    for window in [0, 1, 20_000] {
-        let unread = client.runtime.block_on(async {
-            let stream = tokio::net::TcpStream::connect(node.grpc_address).await.unwrap();
-            let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-            // So much of each answer, and nothing more.
-            builder.initial_stream_window_size(window);
-            let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
-            tokio::spawn(connection);
-            let mut unread = Vec::new();
-            for _ in 0..2 {
-                let request = hyper::Request::post("http://door/einvoice.v1.LedgerService/ListInvoices")
-                    .header("content-type", "application/grpc")
-                    .header("te", "trailers")
-                    .header("authorization", &token)
-                    .body(Full::new(Bytes::from(message.clone())))
-                    .unwrap();
-                unread.push(sender.send_request(request).await.unwrap());
-            }
-            unread
-        });
-        let refused = ask().unwrap_err();
-        assert_eq!(refused.short(), (Code::ResourceExhausted, "organisation.calls-full"), "{window}");
-        drop(unread);
-        eventually(|| ask().is_ok());
-    }
 }
 
 #[test]

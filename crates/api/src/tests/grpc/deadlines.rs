@@ -3,13 +3,15 @@
 
 use chain::hash::StatementId;
 use tonic::Code;
-use wire::generated::{LockRequest, LockResponse, StatementState, lock_request};
+use wire::generated::{
+    ClaimStatus, GetClaimRequest, GetClaimResponse, LockRequest, LockResponse, StatementState, lock_request,
+};
 
 use super::client::{Client, lock_request as plain_lock, path, runtime};
 use super::raw::{Raw, framed};
 use crate::tests::node::{Node, Setup};
 use crate::tests::server::eventually;
-use crate::{Options, tests};
+use crate::{GrpcOptions, Options, tests};
 
 /// A signed lock by platform A, and its request.
 fn signed_lock(node: &Node, invoice: &str, nonce: &str) -> Vec<u8> {
@@ -147,6 +149,63 @@ fn a_call_that_is_given_up_is_decided_all_the_same() {
     // This one and the one that asks.
     eventually(|| metrics().contains("einvoice_api_connections 1\n"));
     assert!(metrics().contains("einvoice_api_bodies_bytes 0\n"));
+}
+
+#[test]
+fn a_call_that_is_given_up_on_a_connection_that_goes_on_is_decided_and_no_longer_under_way() {
+    let grpc = GrpcOptions { calls_an_organisation_max: 1, ..GrpcOptions::default() };
+    let options = Options { verifications_a_minute: 1_000, grpc, ..Options::default() };
+    let node = Node::start_with(Setup { options, ..Setup::default() });
+    let invoice = node.issue("A1");
+    let (runtime, token) = (runtime(), node.bearer("platform-a"));
+    let headers = [("authorization", token.as_str())];
+    // From now on the organisation is known by it.
+    assert_eq!(tests::client::send(node.address, "GET", "/v1/invoices", &headers, b"").status, 200);
+    let lock = framed(&signed_lock(&node, &invoice, "n"));
+    let get = wire::encode_message(&GetClaimRequest { invoice: invoice.clone() });
+    let held = node.hold_blocks();
+    let (full, status) = runtime.block_on(async {
+        let (mut raw, lock_path) = (Raw::connect(node.grpc_address).await, path("Lock"));
+        let another = async {
+            while node.app.mempool.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            let mut other = Raw::connect(node.grpc_address).await;
+            other.call(&path("GetClaim"), &headers, &get).await.unwrap_err()
+        };
+        // Whoever loses is dropped: the call is reset.
+        let full = tokio::select! {
+            answer = raw.send(&lock_path, &headers, lock) => panic!("{answer:?}"),
+            full = another => full,
+        };
+        let mut claim = raw.call(&path("GetClaim"), &headers, &get).await;
+        let started = std::time::Instant::now();
+        while claim.as_ref().is_err_and(|refused| refused.reason == "organisation.calls-full") {
+            assert!(started.elapsed() < std::time::Duration::from_secs(60), "it is still under way");
+            claim = raw.call(&path("GetClaim"), &headers, &get).await;
+        }
+        let claim: GetClaimResponse = wire::decode_message("GetClaimResponse", &claim.unwrap()).unwrap();
+        (full, claim.claim.unwrap().status())
+    });
+    assert_eq!(full.short(), (Code::ResourceExhausted, "organisation.calls-full"));
+    assert_eq!(full.retry.map(|retry| retry.as_secs()), Some(1));
+    assert_eq!((status, node.app.mempool.len()), (ClaimStatus::Open, 1));
+    drop(held);
+    eventually(|| node.get("buyer", &format!("/v1/invoices/{invoice}")).json()["reimbursement"]["status"] == "locked");
+}
+
+#[test]
+fn without_room_to_wait_a_call_is_told_to_ask_again_and_not_that_its_time_is_up() {
+    let node = Node::start_with(Setup { waits_max: 0, ..Setup::default() });
+    let (runtime, token) = (runtime(), node.bearer("platform-a"));
+    let message = signed_lock(&node, "144032609110-00009999", "n");
+    let _held = node.hold_blocks();
+    let answer = runtime.block_on(async {
+        let mut raw = Raw::connect(node.grpc_address).await;
+        let headers = [("authorization", token.as_str()), ("grpc-timeout", "9S")];
+        raw.call(&path("Lock"), &headers, &message).await
+    });
+    assert_eq!(result(&answer.unwrap()).state(), StatementState::Pending);
 }
 
 #[test]

@@ -10,7 +10,8 @@ use wire::generated::{SubscribeRequest, SubscribeResponse};
 
 use super::client::{Client, Refused};
 use crate::Options;
-use crate::tests::events::many;
+use crate::tests::events::{lives, many};
+use crate::tests::follower::{Follower, leaves};
 use crate::tests::node::{Node, Setup};
 
 /// The next message; a test fails and does not hang.
@@ -76,6 +77,71 @@ fn what_cannot_be_followed_is_refused_at_once() {
     assert_eq!(refused(login(invoice)).short(), (Code::NotFound, "invoice.unknown"));
     let organisation = SubscribeRequest { organisation: "shop".to_owned(), ..from("") };
     assert_eq!(refused(login(organisation)).short(), (Code::NotFound, "organisation.unknown"));
+}
+
+#[test]
+fn filters_leave_out_what_they_leave_out_over_rest() {
+    let node = Node::start();
+    let client = Client::new(&node);
+    let [one, two] = lives(&node);
+    let all = || from("start");
+    let cases = [
+        ("platform-a", SubscribeRequest { invoice: one.clone(), ..all() }, format!("invoice={one}"), 6),
+        ("buyer", SubscribeRequest { invoice: two.clone(), ..all() }, format!("invoice={two}"), 3),
+        (
+            "platform-b",
+            SubscribeRequest { organisation: "buyer".to_owned(), kinds: vec!["lock".to_owned()], ..all() },
+            "organisation=buyer&kind=lock".to_owned(),
+            2,
+        ),
+        (
+            "auditor",
+            SubscribeRequest { organisation: "stranger".to_owned(), ..all() },
+            "organisation=stranger".to_owned(),
+            3,
+        ),
+    ];
+    let mut open = Vec::new();
+    for (who, request, query, count) in cases {
+        let request = client.login(who, request);
+        let mut stream = client.runtime.block_on(client.ledger().subscribe(request)).unwrap().into_inner();
+        let over_rest = leaves(&Follower::start(&node, who, &format!("?after=start&{query}")).take(count));
+        let mut seen = Vec::new();
+        while seen.len() < count {
+            let event = client.runtime.block_on(next(&mut stream)).unwrap().event;
+            seen.extend(event.map(|event| event.outcome.unwrap().leaf_index));
+        }
+        assert_eq!(seen, over_rest, "{who} {query}");
+        open.push(stream);
+    }
+    node.shutdown.cancel();
+    for mut stream in open {
+        let ended = loop {
+            match client.runtime.block_on(next(&mut stream)) {
+                Ok(message) => assert_eq!(message.event, None, "there was no more"),
+                Err(ended) => break ended,
+            }
+        };
+        assert_eq!(ended.short(), (Code::Unavailable, "node.stopping"));
+    }
+}
+
+#[test]
+fn a_cursor_that_does_not_fit_is_told_why() {
+    let node = Node::start();
+    let client = Client::new(&node);
+    node.issue("A1");
+    let cursor = Follower::start(&node, "shop", "?after=start").take(1)[0].id.clone();
+    let refused = |after: &str| {
+        let request = client.login("platform-a", from(after));
+        client.run(client.ledger().subscribe(request)).map(|_| ()).unwrap_err()
+    };
+    let beyond = refused(&cursor.replace(".l1", ".l2"));
+    assert_eq!(beyond.short(), (Code::Unavailable, "events.beyond-tip"));
+    assert!(beyond.retry.is_some(), "it comes to it");
+    let other = refused("0123456789abcdef.l1");
+    assert_eq!((other.short(), other.retry), ((Code::InvalidArgument, "events.other-chain"), None));
+    assert_eq!(refused(&cursor.replace(".l1", ".x1")).short(), (Code::InvalidArgument, "events.cursor"));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Who calls: tokens as over REST, and client certificates whose key is on the ledger.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use chain::identity::KeyId;
 use chain::statement::Nonce;
 use hyper_util::rt::TokioIo;
@@ -16,10 +18,14 @@ use wire::generated::{GetClaimRequest, LockResponse};
 use zeroize::Zeroizing;
 
 use super::client::{Client, Refused, lock_request, path, with_token};
-use crate::Tls;
+use crate::service::Service;
 use crate::tests::client::send;
 use crate::tests::consortium::{organisation, secret};
 use crate::tests::node::{Node, Setup};
+use crate::tests::rights::{change_organisation, set_login};
+use crate::tls::PeerKey;
+use crate::turns::Name;
+use crate::{DevControl as _, GrpcOptions, Options, Tls};
 
 #[test]
 fn a_token_that_does_not_hold_has_one_code_at_both_doors() {
@@ -159,4 +165,40 @@ fn a_client_certificate_logs_in_whoever_has_its_key_on_the_ledger() {
     let bytes = wire::encode_message(&lock_request(&invoice, "8", "k8"));
     let token = node.bearer_covering("platform-b", &format!("POST {}", path("Lock")), &bytes);
     assert_eq!(lock(None, None, Some(&token), "8").unwrap_err().reason, "reimbursement.already-locked");
+}
+
+#[test]
+fn an_expired_token_costs_its_organisation_nothing() {
+    let grpc = GrpcOptions { calls_a_second_max: 1, ..GrpcOptions::default() };
+    let options = Options { verifications_a_minute: 1_000, grpc, ..Options::default() };
+    let node = Node::start_with(Setup { options, ..Setup::default() });
+    let client = Client::new(&node);
+    let known = |token: &str| send(node.address, "GET", "/v1/invoices", &[("authorization", token)], b"").status;
+    let ask = |token: &str| {
+        let get = GetClaimRequest { invoice: "144032609110-00000001".to_owned() };
+        client.run(client.platforms().get_claim(with_token(get, token))).unwrap_err().reason
+    };
+    let leaked = node.bearer("platform-a");
+    assert_eq!(known(&leaked), 200);
+    node.clock.advance_clock(601_000);
+    let own = node.bearer("platform-a");
+    assert_eq!(known(&own), 200);
+    assert_eq!(ask(&leaked), "login.expired");
+    assert_eq!(ask(&own), "invoice.unknown", "the organisation has its one call in this second");
+}
+
+#[test]
+fn a_connection_whose_key_was_revoked_costs_its_organisation_nothing() {
+    let node = Node::start();
+    let service = Service::new(Arc::clone(&node.app)).unwrap();
+    let (key, mut headers) = (PeerKey::new(*secret("platform-a", "login").public().as_bytes()), HeaderMap::new());
+    headers.insert("einvoice-key", "platform-a/login".parse().unwrap());
+    let address = IpAddr::from([10, 0, 0, 1]);
+    let name = || service.caller_name(&headers, Some(&key), address);
+    assert_eq!(name(), Name::Address(address));
+    service.grpc_login(&headers, Some(&key), None).unwrap();
+    assert_eq!(name(), Name::Organisation(organisation("platform-a")));
+    change_organisation(&node, "platform-a", |platform| set_login(platform, false));
+    let refused = service.grpc_login(&headers, Some(&key), None).unwrap_err();
+    assert_eq!((refused.code(), name()), ("auth.key-inactive", Name::Address(address)));
 }

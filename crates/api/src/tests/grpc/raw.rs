@@ -4,11 +4,20 @@ use std::net::SocketAddr;
 
 use axum::body::Bytes;
 use http_body_util::{BodyExt as _, Full};
+use hyper::HeaderMap;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tonic::Status;
 
 use super::client::Refused;
+
+/// Bytes of metadata that every client takes.
+const METADATA_BYTES_MAX: usize = 8 * 1024;
+
+/// Metadata as HTTP/2 counts it (RFC 9113 §6.5.2).
+fn size(metadata: &HeaderMap) -> usize {
+    metadata.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+}
 
 /// A connection.
 pub(crate) struct Raw {
@@ -44,6 +53,8 @@ impl Raw {
         let status = Status::from_header_map(&head.headers)
             .or_else(|| body.trailers().and_then(Status::from_header_map))
             .unwrap_or_else(|| panic!("no status: {head:?}"));
+        let told = size(&head.headers).max(body.trailers().map_or(0, size));
+        assert!(told <= METADATA_BYTES_MAX, "{told} bytes of metadata");
         if status.code() == tonic::Code::Ok {
             let bytes = body.to_bytes();
             return Ok(Ok(bytes.slice(5..)));

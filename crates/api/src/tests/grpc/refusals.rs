@@ -3,6 +3,7 @@
 use chain::statement::{Draft, Mode};
 use serde_json::{Value, json};
 use tonic::Code;
+use wire::generated::event_outcome::Record;
 use wire::generated::{
     BatchLockEvents, BatchLockRequest, BatchVerifyRequest, CloseEvent, CloseRequest, GetClaimRequest,
     GetInvoiceRequest, GetReceiptRequest, InvoiceDetails, ListClaimsRequest, ListInvoicesRequest, LockRequest,
@@ -99,6 +100,48 @@ fn writes_are_refused_with_one_code_at_both_doors() {
     node.clock.advance_clock(91 * DAY);
     let expired = act_at_both(&client, "platform-a", &held, "7", 1, "late");
     assert_eq!(expired, ["reimbursement.not-locked"; 3]);
+}
+
+#[test]
+fn an_enterprise_that_handed_an_invoice_on_claims_it_no_more() {
+    let node = Node::start();
+    let (client, invoice) = (Client::new(&node), node.issue("A1"));
+    let hand = json!({"to": {"organisation": "stranger"}});
+    assert_eq!(node.write("buyer", &format!("/v1/invoices/{invoice}/transfers"), "t", &hand).status, 201);
+    // Its mandate is as good as ever.
+    let code = lock_at_both(&client, "platform-b", &invoice, "buyer", "7", "k");
+    assert_eq!(code, "reimbursement.not-holder");
+}
+
+#[test]
+fn the_token_of_a_lock_that_has_gone_does_nothing_any_more() {
+    let node = Node::start();
+    let (client, invoice) = (Client::new(&node), node.issue("A1"));
+    let lock = |who: &str, claim: &str, key: &str| {
+        let locked = client.lock(who, &invoice, claim, key).unwrap();
+        let Some(Record::Locked(lease)) = locked.outcomes[0].record else { panic!("{locked:?}") };
+        lease.token
+    };
+    let first = lock("platform-a", "7", "k1");
+    node.clock.advance_clock(31 * DAY);
+    let second = lock("platform-b", "8", "k2");
+    // Its lease has ended, and another was there first.
+    let late = act_at_both(&client, "platform-a", &invoice, "7", first, "late");
+    assert_eq!(late, ["reimbursement.already-locked"; 3]);
+    let unlock = format!("/v1/invoices/{invoice}/reimbursements/8:unlock");
+    assert_eq!(node.write("platform-b", &unlock, "u", &json!({"token": second})).status, 201);
+    // The same claim once more, under a token of its own.
+    let third = lock("platform-a", "7", "k3");
+    assert!(first < second && second < third, "{first} {second} {third}");
+    for stale in [first, second] {
+        let refused = act_at_both(&client, "platform-a", &invoice, "7", stale, &format!("stale-{stale}"));
+        assert_eq!(refused, ["reimbursement.stale-token"; 3]);
+    }
+    let close = CloseEvent { invoice: invoice.clone(), claim: "7".to_owned(), token: third };
+    let close = CloseRequest { form: Some(close_request::Form::Close(close)), idempotency_key: "c".to_owned() };
+    let bytes = wire::encode_message(&close);
+    let closed = client.run(client.platforms().close(client.covered("platform-a", "Close", close, &bytes))).unwrap();
+    assert!(matches!(closed.result.unwrap().outcomes[0].record, Some(Record::Closed(_))));
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub(crate) struct Receiver {
     pub(crate) url: String,
     got: Arc<Mutex<Vec<Got>>>,
     answers: Arc<Mutex<Answers>>,
+    /// Held while nothing is answered.
+    gate: Arc<Mutex<()>>,
 }
 
 impl Receiver {
@@ -69,7 +71,8 @@ impl Receiver {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let url = format!("http://127.0.0.1:{}/in", listener.local_addr().unwrap().port());
         let (got, answers) = (Arc::<Mutex<Vec<Got>>>::default(), Arc::<Mutex<Answers>>::default());
-        let receiver = Self { url, got: Arc::clone(&got), answers: Arc::clone(&answers) };
+        let gate = Arc::<Mutex<()>>::default();
+        let receiver = Self { url, got: Arc::clone(&got), answers: Arc::clone(&answers), gate: Arc::clone(&gate) };
         thread::spawn(move || {
             let mut unanswered = Vec::new();
             for stream in listener.incoming() {
@@ -77,6 +80,7 @@ impl Receiver {
                 // One that gave up says nothing.
                 let Some(message) = read(&stream) else { continue };
                 got.lock().unwrap().push(message);
+                drop(gate.lock().unwrap());
                 let answer = answers.lock().unwrap().pop_front();
                 match answer.unwrap_or(Some("200 OK")) {
                     Some(answer) => {
@@ -87,6 +91,11 @@ impl Receiver {
             }
         });
         receiver
+    }
+
+    /// Answers nothing while the guard lives, but takes what comes.
+    pub(crate) fn hold_answers(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().unwrap()
     }
 
     /// Gives these answers first.

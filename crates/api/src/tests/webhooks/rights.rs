@@ -1,41 +1,17 @@
 //! Who loses a right gets nothing more, and what it did not get is there when it is given the right back.
 
-use borsh::BorshSerialize;
-use chain::identity::KeyId;
-use ledger::organisation::{Organisation, Standing};
-use ledger::state::StateKey;
-use replica::port::{IndexWrites, Store as _, Table};
+use chain::statement::Mode;
+use ledger::organisation::Standing;
 use serde_json::{Value, json};
 
-use super::super::consortium::organisation;
+use super::super::events::many;
+use super::super::follower::{Follower, leaves};
 use super::super::node::Node;
+use super::super::rights::{change_organisation, end_mandate, set_login};
 use super::super::server::eventually;
 use super::receiver::Receiver;
 use super::{act, register, register_with, show, to_next_try, until};
 use crate::DevControl as _;
-
-/// Changes a record of the state as a block would that no event makes yet. The node makes no block afterwards.
-fn change<T: BorshSerialize>(node: &Node, key: &StateKey, mut record: T, change: impl FnOnce(&mut T)) {
-    let store = node.query.store();
-    let row = store.get(Table::State, key.as_bytes()).unwrap().unwrap();
-    // The record stands at the end of its row.
-    let before = row.strip_suffix(borsh::to_vec(&record).unwrap().as_slice()).unwrap();
-    change(&mut record);
-    let row = [before, &borsh::to_vec(&record).unwrap()].concat();
-    let height = store.index_tip().unwrap().unwrap().height;
-    let writes: IndexWrites = [((Table::State, key.as_bytes().to_vec()), Some(row))].into();
-    store.apply(height + 1, writes).unwrap();
-}
-
-fn change_organisation(node: &Node, name: &str, by: impl FnOnce(&mut Organisation)) {
-    let id = organisation(name);
-    change(node, &StateKey::organisation(&id), node.query.organisation(&id).unwrap().unwrap(), by);
-}
-
-fn set_login(organisation: &mut Organisation, active: bool) {
-    let login = KeyId::new("login").unwrap();
-    organisation.keys.iter_mut().filter(|key| key.id == login).for_each(|key| key.active = active);
-}
 
 /// An endpoint of the shop that got one event, and waits to be tried again with the second.
 fn waiting(node: &Node, body: &Value, receiver: &Receiver) -> String {
@@ -92,13 +68,32 @@ fn what_one_saw_under_a_mandate_it_gets_no_more_without() {
     node.issue("A2");
     eventually(|| show(&node, "isp", &id)["failing"]["tries"] == 1);
     eventually(|| show(&node, "isp", &unfiltered)["failing"]["tries"] == 1);
-    let (shop, isp) = (organisation("shop"), organisation("isp"));
-    let mandate = node.query.mandates_of(&shop).unwrap().into_iter().find(|mandate| mandate.to == isp).unwrap();
-    change(&node, &StateKey::mandate(&shop, &isp), mandate, |mandate| mandate.scopes.clear());
+    end_mandate(&node, "shop", "isp");
     to_next_try(&node, "isp", &unfiltered, 1);
     node.clock.advance_clock(60_000);
     assert_eq!(until(&node, "isp", &id, "disabled")["disabled_reason"], "organisation.unknown");
     // Nothing of it is its business any more: it is passed over.
     eventually(|| show(&node, "isp", &unfiltered)["status"] == "active");
     assert_eq!((receiver.leaves(), all.leaves()), (vec![0, 1], vec![0, 1]));
+}
+
+#[test]
+fn what_was_read_while_it_was_ones_business_is_not_sent_any_more_when_it_is_not() {
+    let node = Node::start();
+    let receiver = Receiver::start();
+    register(&node, "isp", &receiver);
+    let held = receiver.hold_answers();
+    many(&node, "bulk", 3);
+    // An event of its own, which it always sees. State refuses it.
+    let lock = json!({"lock": {"invoice": "144032609110-00000001", "enterprise": "buyer", "claim": "x"}});
+    assert_eq!(node.submit(&node.statement("isp", "n", Mode::All, &[lock])).status, 403);
+    eventually(|| receiver.leaves() == [0]);
+    end_mandate(&node, "shop", "isp");
+    node.clock.advance_clock(16_000);
+    drop(held);
+    eventually(|| receiver.leaves().last() == Some(&3));
+    assert_eq!(receiver.leaves(), [0, 3]);
+    // Nor does anybody who begins to follow now get it from memory.
+    let begun = Follower::start(&node, "isp", "?after=start").take(1);
+    assert_eq!(leaves(&begun), [3]);
 }

@@ -46,11 +46,12 @@ impl<'a> Story<'a> {
         let chain = self.consortium.genesis.chain_id().to_string();
         let facts = [
             ("chain", chain),
+            ("validators", self.consortium.genesis.body().validators.len().to_string()),
             ("door", self.stage.client().base().to_owned()),
             ("organisations", input.plan.organisations.len().to_string()),
             ("mandates", input.plan.mandates.len().to_string()),
         ];
-        self.stage.show("consortium", "one validator, the demo's organisations, and those the input needs", facts)?;
+        self.stage.show("consortium", "validators, the demo's organisations, and those the input needs", facts)?;
         let mut issued = Vec::new();
         for (number, scene) in input.scenes.iter().enumerate() {
             let invoice = self.issue(number + 1, scene)?;

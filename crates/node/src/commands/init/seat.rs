@@ -65,8 +65,12 @@ impl Report for Seated {
             [] => "nobody".to_owned(),
             ids => ids.iter().map(OrganisationId::as_str).collect::<Vec<_>>().join(", "),
         };
+        let called_by = match &self.waits_for[..] {
+            [] => String::new(),
+            others => format!("to be called by {}, whose configurations must name it\n", listed(others)),
+        };
         format!(
-            "chain          {}\nnode           {}, {}\ngenesis        {}\nconfiguration  {}\ncalls          {}\nis called by   {}\n\
+            "chain          {}\nnode           {}, {}\ngenesis        {}\nconfiguration  {}\ncalls          {}\n{}\
              start it with  einvoice start --config {}",
             self.chain,
             self.node,
@@ -74,7 +78,7 @@ impl Report for Seated {
             self.genesis.display(),
             self.configuration.display(),
             listed(&self.calls),
-            listed(&self.waits_for),
+            called_by,
             files::quoted(&self.configuration)
         )
     }

@@ -91,6 +91,11 @@ impl Doors {
         (place % nodes, place / nodes % self.platforms[0].len())
     }
 
+    /// How many leaves the log had at the begin.
+    pub(super) fn log_before(&self) -> u64 {
+        self.first.1
+    }
+
     /// By how many leaves the log has grown since the begin.
     pub(super) async fn grown(&self) -> anyhow::Result<u64> {
         let (address, before) = self.first;

@@ -30,14 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is looked whether all have come.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// A statement that was sent.
-struct Sent {
-    /// The number of its first event.
-    first: u64,
-    /// When its answer came.
-    answered: Option<Instant>,
-}
-
 /// How long events took.
 struct Delays {
     /// From the time of the block.
@@ -48,7 +40,11 @@ struct Delays {
 
 /// What all followers share.
 struct Board {
-    sent: Mutex<BTreeMap<String, Sent>>,
+    /// The size of the log before anything was sent. An event is told from others by its leaf: which one of its statement
+    /// it is, the feed does not say.
+    begin: u64,
+    /// The statements that were sent, and when their answers came.
+    sent: Mutex<BTreeMap<String, Option<Instant>>>,
     delays: Mutex<Delays>,
     /// Events sent that were decided.
     events: AtomicU64,
@@ -59,9 +55,10 @@ struct Board {
 }
 
 impl Board {
-    fn new() -> Arc<Self> {
+    fn new(begin: u64) -> Arc<Self> {
         let delays = Delays { from_block: histogram(), from_answer: histogram() };
         Arc::new(Self {
+            begin,
             sent: Mutex::default(),
             delays: Mutex::new(delays),
             events: AtomicU64::new(0),
@@ -70,19 +67,17 @@ impl Board {
         })
     }
 
-    fn sent(&self) -> MutexGuard<'_, BTreeMap<String, Sent>> {
+    fn sent(&self) -> MutexGuard<'_, BTreeMap<String, Option<Instant>>> {
         self.sent.lock().expect("nothing panics while it looks for a statement")
     }
 
     /// Takes note of an event at a follower, who has seen those of `seen`.
     fn arrive(&self, event: &LedgerEvent, seen: &mut Vec<u64>) {
         let now = Instant::now();
-        let index = event.outcome.as_ref().map_or(0, |outcome| u64::from(outcome.event_index));
-        let (number, answered) = match self.sent().get(&event.statement_id) {
-            Some(sent) => (sent.first + index, sent.answered),
-            // Somebody else's, or of the warm-up.
-            None => return,
-        };
+        let leaf = event.outcome.as_ref().map_or(0, |outcome| outcome.leaf_index);
+        // Somebody else's, or of the warm-up.
+        let Some(answered) = self.sent().get(&event.statement_id).copied() else { return };
+        let Some(number) = leaf.checked_sub(self.begin) else { return };
         if !mark(seen, number) {
             self.twice.fetch_add(1, Ordering::Relaxed);
             return;
@@ -128,9 +123,9 @@ pub(super) async fn run(args: &Args, doors: &Arc<Doors>, output: &Output) -> Res
     }
     let load = Load::prepare(args, Arc::clone(&doors.consortium), doors.chain.clone(), output)?;
     let (warm_up, supply, limit) = (Arc::new(load.warm_up), Arc::new(load.supply), Duration::from_secs(args.seconds));
-    drive(args, doors, warm_up, args.warm_up_statements(), None, limit, &Board::new()).await;
+    drive(args, doors, warm_up, args.warm_up_statements(), None, limit, &Board::new(doors.log_before())).await;
     let watch = Watch::begin(args);
-    let board = Board::new();
+    let board = Board::new(doors.log_before());
     let subscriptions = subscribe(args, doors).await.or_exit(Exit::Refused)?;
     let count = u64::try_from(subscriptions.len()).context("count who follow")?;
     let mut followers = JoinSet::new();
@@ -213,12 +208,12 @@ async fn drive(
         async move {
             let (place, bytes) = supply.next()?.ok_or_else(|| anyhow!("there are no more statements"))?;
             let signed = Signed::parse(&String::from_utf8(bytes).context("read a statement")?)?;
-            let (id, first) = (signed.id().to_string(), place * supply.events);
+            let id = signed.id().to_string();
             // Before it is sent: its events may arrive before its answer.
-            board.sent().insert(id.clone(), Sent { first, answered: None });
+            board.sent().insert(id.clone(), None);
             doors.any(place).decide(&signed).await.context("issue")?;
-            if let Some(sent) = board.sent().get_mut(&id) {
-                sent.answered = Some(Instant::now());
+            if let Some(answered) = board.sent().get_mut(&id) {
+                *answered = Some(Instant::now());
             }
             board.events.fetch_add(supply.events, Ordering::Relaxed);
             Ok(supply.events)
@@ -236,21 +231,22 @@ mod tests {
 
     #[test]
     fn every_event_counts_once_for_each_who_follows_and_those_of_others_not_at_all() {
-        let board = Board::new();
-        board.sent().insert("a".to_owned(), Sent { first: 100, answered: Some(Instant::now()) });
+        let board = Board::new(100);
+        board.sent().insert("a".to_owned(), Some(Instant::now()));
         board.events.fetch_add(2, Ordering::Relaxed);
-        let event = |statement: &str, event_index| LedgerEvent {
+        // As nodes send it: which event of the statement it is, stays 0.
+        let event = |statement: &str, leaf_index| LedgerEvent {
             statement_id: statement.to_owned(),
-            outcome: Some(EventOutcome { event_index, ..EventOutcome::default() }),
+            outcome: Some(EventOutcome { leaf_index, ..EventOutcome::default() }),
             ..LedgerEvent::default()
         };
         let (mut one, mut other) = (Vec::new(), Vec::new());
-        board.arrive(&event("a", 0), &mut one);
-        board.arrive(&event("a", 1), &mut one);
-        board.arrive(&event("a", 0), &mut other);
-        board.arrive(&event("b", 1), &mut other);
+        board.arrive(&event("a", 170), &mut one);
+        board.arrive(&event("a", 171), &mut one);
+        board.arrive(&event("a", 170), &mut other);
+        board.arrive(&event("b", 172), &mut other);
         assert_eq!((board.missing(2), board.twice.load(Ordering::Relaxed)), (1, 0));
-        board.arrive(&event("a", 0), &mut other);
+        board.arrive(&event("a", 170), &mut other);
         assert_eq!((board.missing(2), board.twice.load(Ordering::Relaxed)), (1, 1));
         assert_eq!(board.delays.lock().unwrap().from_answer.len(), 3);
     }

@@ -1,0 +1,162 @@
+//! What the ledger keeps of an outcome, in the words of the door: what an answer says is held against it.
+
+use std::fmt::Debug;
+
+use chain::receipt::Verified;
+use ledger::outcome::{Record, RefusedRecord};
+use ledger::party::Party;
+use ledger::record::LeafRef;
+use wire::generated::event_outcome::Record as Told;
+use wire::generated::{
+    ClosedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord, LeafReference, LeaseRecord, RefusalReason,
+    ReportedRecord, StandingEvent, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
+};
+
+use crate::error::Error;
+
+/// The record that a receipt has proved.
+pub(crate) fn proved(verified: &Verified) -> Result<Record, Error> {
+    Record::decode(&verified.record).map_err(|error| Error::OtherReceipt {
+        what: "record",
+        expected: "one that this version knows".to_owned(),
+        found: error.to_string(),
+    })
+}
+
+/// Holds what an answer says of an outcome against the record of its event, and against the record of the first answer
+/// when it is a repeated one.
+pub(crate) fn compare(outcome: &EventOutcome, record: &Record, first: Option<&Record>) -> Result<(), Error> {
+    let (original, refusal) = match record {
+        Record::Repeated { original } => (Some(leaf(original)), None),
+        Record::Refused(refused) => (None, Some(reason(refused))),
+        Record::Issued { .. }
+        | Record::Transferred { .. }
+        | Record::Locked { .. }
+        | Record::Renewed { .. }
+        | Record::Unlocked { .. }
+        | Record::Closed { .. }
+        | Record::Voided { .. }
+        | Record::Filed { .. }
+        | Record::Reported { .. } => (None, None),
+    };
+    alike("record", &outcome.record, &told(first.unwrap_or(record)))?;
+    alike("original", &outcome.original, &original)?;
+    alike("refusal", &outcome.refusal, &refusal)
+}
+
+fn alike<T: PartialEq + Debug>(what: &'static str, expected: &T, found: &T) -> Result<(), Error> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::OtherReceipt { what, expected: format!("{expected:?}"), found: format!("{found:?}") })
+}
+
+/// What execution added, as the door tells it; nothing of refusals and repetitions.
+fn told(record: &Record) -> Option<Told> {
+    let lease = |token: &u64, until_ms: &i64| LeaseRecord { token: *token, until_ms: *until_ms };
+    Some(match record {
+        Record::Refused(_) | Record::Repeated { .. } => return None,
+        Record::Issued { invoice, issued_ms, holder } => Told::Issued(IssuedRecord {
+            invoice: invoice.to_string(),
+            issued_at_ms: *issued_ms,
+            holder: Some(party(holder)),
+        }),
+        Record::Transferred { from, to } => {
+            Told::Transferred(TransferredRecord { from: Some(party(from)), to: Some(party(to)) })
+        }
+        Record::Locked { token, until_ms } => Told::Locked(lease(token, until_ms)),
+        Record::Renewed { token, until_ms } => Told::Renewed(lease(token, until_ms)),
+        Record::Unlocked { token } => Told::Unlocked(UnlockedRecord { token: *token }),
+        Record::Closed { token, closed_ms } => Told::Closed(ClosedRecord { token: *token, closed_at_ms: *closed_ms }),
+        Record::Voided { voided_ms } => Told::Voided(VoidedRecord { voided_at_ms: *voided_ms }),
+        Record::Filed { period, invoices, chain } => {
+            Told::Filed(FiledRecord { period: period.to_string(), invoices: *invoices, chain: chain.to_string() })
+        }
+        Record::Reported { number, key } => Told::Reported(ReportedRecord { number: *number, key: key.to_string() }),
+    })
+}
+
+fn reason(refused: &RefusedRecord) -> RefusalReason {
+    let standing = refused.standing.as_ref().map(|standing| StandingEvent {
+        holder: standing.organisation.to_string(),
+        since_ms: standing.since_ms,
+        until_ms: standing.until_ms,
+        leaf_index: standing.leaf.index,
+        leaf_hash: standing.leaf.hash.to_string(),
+    });
+    RefusalReason { expected: refused.expected.clone(), found: refused.found.clone(), standing }
+}
+
+fn leaf(leaf: &LeafRef) -> LeafReference {
+    LeafReference { leaf_index: leaf.index, leaf_hash: leaf.hash.to_string() }
+}
+
+fn party(party: &Party) -> InvoiceParty {
+    let party = match party {
+        Party::Taxpayer(id) => invoice_party::Party::Taxpayer(id.to_string()),
+        Party::Person(id) => invoice_party::Party::Person(id.to_string()),
+    };
+    InvoiceParty { party: Some(party) }
+}
+
+#[cfg(test)]
+mod tests {
+    use chain::hash::Hash;
+    use ledger::refusal::Standing;
+
+    use super::*;
+
+    const LOCKED: Record = Record::Locked { token: 7, until_ms: 1_000 };
+
+    /// An answer with a lease.
+    fn lease(token: u64, until_ms: i64) -> EventOutcome {
+        EventOutcome { record: Some(Told::Locked(LeaseRecord { token, until_ms })), ..EventOutcome::default() }
+    }
+
+    #[track_caller]
+    fn differs(what: &str, compared: Result<(), Error>) {
+        match compared {
+            Err(Error::OtherReceipt { what: found, .. }) => assert_eq!(found, what),
+            other => panic!("expected another {what}, found {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_lease_is_the_one_on_the_ledger_or_a_lie() {
+        compare(&lease(7, 1_000), &LOCKED, None).unwrap();
+        differs("record", compare(&lease(8, 1_000), &LOCKED, None));
+        differs("record", compare(&lease(7, 1_001), &LOCKED, None));
+        differs("record", compare(&EventOutcome::default(), &LOCKED, None));
+        let renewed = Record::Renewed { token: 7, until_ms: 1_000 };
+        differs("record", compare(&lease(7, 1_000), &renewed, None));
+    }
+
+    #[test]
+    fn a_repeated_event_has_the_record_and_the_leaf_of_the_first() {
+        let original = LeafRef { index: 3, hash: Hash::of(b"first") };
+        let repeated = Record::Repeated { original };
+        let mut answer = EventOutcome { original: Some(leaf(&original)), ..lease(7, 1_000) };
+        compare(&answer, &repeated, Some(&LOCKED)).unwrap();
+        differs("record", compare(&answer, &repeated, Some(&Record::Unlocked { token: 7 })));
+        answer.original.as_mut().unwrap().leaf_index = 4;
+        differs("original", compare(&answer, &repeated, Some(&LOCKED)));
+    }
+
+    #[test]
+    fn who_stands_in_the_way_is_the_one_on_the_ledger() {
+        let standing = Standing {
+            organisation: "rival".parse().unwrap(),
+            since_ms: 1,
+            until_ms: Some(2),
+            leaf: LeafRef { index: 3, hash: Hash::of(b"lock") },
+        };
+        let refused =
+            RefusedRecord { expected: "open".to_owned(), found: "locked".to_owned(), standing: Some(standing) };
+        let mut answer = EventOutcome { refusal: Some(reason(&refused)), ..EventOutcome::default() };
+        let record = Record::Refused(refused);
+        compare(&answer, &record, None).unwrap();
+        answer.refusal.as_mut().unwrap().standing.as_mut().unwrap().holder = "somebody".to_owned();
+        differs("refusal", compare(&answer, &record, None));
+        differs("refusal", compare(&EventOutcome::default(), &record, None));
+    }
+}

@@ -1,0 +1,150 @@
+//! Submitting over gRPC. What comes back is shown in the words of the REST door, so that a script need not know by which
+//! one it came.
+
+use anyhow::Context as _;
+use client::messages::event_outcome::Record;
+use client::messages::{EventOutcome, InvoiceParty, LeafReference, RefusalReason, StandingEvent, invoice_party};
+use client::{Client, Decided, Error, Options, Refused, Signed};
+use serde_json::{Value, json};
+use tokio::runtime::Builder;
+
+use super::Answer;
+use crate::exit::{Exit, Exits as _, Failure};
+use crate::grpc;
+use crate::output::Output;
+
+/// What fails when something does.
+const WHAT: &str = "submit the statement";
+
+/// Sends a statement until it is decided, and shows what became of it.
+pub(super) fn run(options: Options, jws: &[u8], output: &Output) -> Result<Exit, Failure> {
+    let text = std::str::from_utf8(jws).context("read the statement").or_exit(Exit::Usage)?;
+    let signed = Signed::parse(text).map_err(|error| grpc::failure(error, "read the statement"))?;
+    let runtime = Builder::new_current_thread().enable_all().build().context("start the client")?;
+    let decided = runtime.block_on(async { Client::connect(options).await?.decide(&signed).await });
+    match decided {
+        Ok(decided) => {
+            output.data(&Answer(decision(&decided)))?;
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            // Why it was refused is data, and so are the outcomes of a refused statement.
+            if let Error::Refused(refused) = &error {
+                output.data(&Answer(problem(refused)))?;
+            }
+            Err(grpc::failure(error, WHAT))
+        }
+    }
+}
+
+/// An object of what there is.
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+    };
+    fields.into_iter().filter(|(_, value)| !empty(value)).collect()
+}
+
+fn time(ms: i64) -> Value {
+    api::format_ms(ms).into()
+}
+
+fn decision(of: &Decided) -> Value {
+    object([
+        ("statement", of.statement.to_string().into()),
+        ("state", "decided".into()),
+        ("height", of.height.into()),
+        ("time", time(of.time_ms)),
+        ("outcomes", of.outcomes.iter().map(outcome).collect()),
+    ])
+}
+
+fn problem(of: &Refused) -> Value {
+    let violation = |of: &client::Violation| {
+        let client::Violation { field, rule, description } = of;
+        object([
+            ("path", field.as_str().into()),
+            ("rule", rule.as_str().into()),
+            ("actual", description.as_str().into()),
+        ])
+    };
+    object([
+        ("code", of.code.as_str().into()),
+        ("detail", of.message.as_str().into()),
+        ("instance", of.request_id.as_str().into()),
+        ("path", of.path.as_str().into()),
+        ("expected", of.expected.as_str().into()),
+        ("found", of.found.as_str().into()),
+        ("violations", of.violations.iter().map(violation).collect()),
+        ("standing", of.standing().map_or(Value::Null, standing)),
+        ("original", of.original_invoice().into()),
+        ("statement", of.statement_id().map(|id| id.to_string()).into()),
+        ("outcomes", of.outcomes().iter().map(outcome).collect()),
+    ])
+}
+
+fn outcome(of: &EventOutcome) -> Value {
+    object([
+        ("index", of.event_index.into()),
+        ("kind", of.kind.as_str().into()),
+        ("code", of.code.as_str().into()),
+        ("subject", of.subject.as_str().into()),
+        ("leaf_index", of.leaf_index.into()),
+        ("leaf_hash", of.leaf_hash.as_str().into()),
+        ("record", of.record.as_ref().map_or(Value::Null, record)),
+        ("original", of.original.as_ref().map_or(Value::Null, leaf)),
+        ("refusal", of.refusal.as_ref().map_or(Value::Null, refusal)),
+        ("receipt", format!("/v1/receipts/{}", of.leaf_index).into()),
+    ])
+}
+
+fn record(of: &Record) -> Value {
+    let party = |of: &Option<InvoiceParty>| of.as_ref().map_or(Value::Null, party);
+    match of {
+        Record::Issued(of) => json!({"issued": {
+            "invoice": of.invoice, "issued_at": time(of.issued_at_ms), "holder": party(&of.holder)}}),
+        Record::Transferred(of) => json!({"transferred": {"from": party(&of.from), "to": party(&of.to)}}),
+        Record::Locked(of) => json!({"locked": {"token": of.token, "until": time(of.until_ms)}}),
+        Record::Renewed(of) => json!({"renewed": {"token": of.token, "until": time(of.until_ms)}}),
+        Record::Unlocked(of) => json!({"unlocked": {"token": of.token}}),
+        Record::Closed(of) => json!({"closed": {"token": of.token, "closed_at": time(of.closed_at_ms)}}),
+        Record::Voided(of) => json!({"voided": {"voided_at": time(of.voided_at_ms)}}),
+        Record::Filed(of) => {
+            json!({"filed": {"period": of.period, "invoices": of.invoices, "chain": of.chain}})
+        }
+        Record::Reported(of) => json!({"reported": {"number": of.number, "key": of.key}}),
+    }
+}
+
+fn party(of: &InvoiceParty) -> Value {
+    match &of.party {
+        Some(invoice_party::Party::Taxpayer(id)) => json!({"taxpayer": id}),
+        Some(invoice_party::Party::Person(id)) => json!({"person": id}),
+        None => Value::Null,
+    }
+}
+
+fn leaf(of: &LeafReference) -> Value {
+    json!({"leaf_index": of.leaf_index, "leaf_hash": of.leaf_hash})
+}
+
+fn refusal(of: &RefusalReason) -> Value {
+    object([
+        ("expected", of.expected.as_str().into()),
+        ("found", of.found.as_str().into()),
+        ("standing", of.standing.as_ref().map_or(Value::Null, standing)),
+    ])
+}
+
+fn standing(of: &StandingEvent) -> Value {
+    object([
+        ("organisation", of.holder.as_str().into()),
+        ("since", time(of.since_ms)),
+        ("until", of.until_ms.map_or(Value::Null, time)),
+        ("leaf_index", of.leaf_index.into()),
+        ("leaf_hash", of.leaf_hash.as_str().into()),
+    ])
+}
