@@ -47,3 +47,25 @@ fn terms_of_two_lines_are_a_mistake_of_ours() {
     let (chain, key) = (chain("test"), reference("shop", "s2"));
     Offer { chain: &chain, key: &key, terms: "statement\nown" }.sign(&SecretKey::from_seed([7; 32]));
 }
+
+#[test]
+fn what_a_governance_key_signs_does_not_move_and_is_good_for_one_change() {
+    let (here, elsewhere) = (chain("test"), chain("other"));
+    let (shop, mall) = ("shop".parse().unwrap(), "mall".parse().unwrap());
+    let steps = ["add s2 AAAA statement own".to_owned(), "revoke s1".to_owned()];
+    let other = ["revoke s1".to_owned(), steps[0].clone()];
+    let change = Change { chain: &here, organisation: &shop, steps: &steps };
+    let expected = format!("einvoice-keys/1\n{here}\nshop\nadd s2 AAAA statement own\nrevoke s1\n");
+    assert_eq!(change.sign_bytes(), expected);
+    let secret = SecretKey::from_seed([7; 32]);
+    let approval = change.sign(&secret);
+    assert_eq!(change.verify(&secret.public(), &approval), Ok(()));
+    for wrong in [
+        Change { chain: &elsewhere, ..change },
+        Change { organisation: &mall, ..change },
+        Change { steps: &steps[..1], ..change },
+        Change { steps: &other, ..change },
+    ] {
+        assert_eq!(wrong.verify(&secret.public(), &approval), Err(SignatureInvalid), "{wrong:?}");
+    }
+}
