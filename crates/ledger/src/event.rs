@@ -16,6 +16,7 @@ use invoice::document::{Document, RateTotal};
 use invoice::id::InvoiceId;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::execute::RELEASE_MONTHS_MAX;
 use crate::party::PersonId;
 
 pub use organisations::{
@@ -128,30 +129,32 @@ impl Event {
         const SIGNATURE: u64 = 20;
         // A key is admitted (canonical, torsion-free) before its proof is verified, which costs more than that.
         const NEW_KEY: u64 = 30 + SIGNATURE;
-        // An organisation has two records, each looked for and written; a mandate one.
+        // An organisation that comes has two records, each looked for and written.
         const ORGANISATION: u64 = 10;
-        const MANDATE: u64 = 5;
-        let keys = |count: usize| NEW_KEY.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+        // One that changes is decoded and written with all the keys that it may have.
+        const CHANGED: u64 = 30;
+        // A mandate has a record, and stands in that of its giver, who is read too.
+        const MANDATE: u64 = 15;
+        // A key that comes or goes has a record of its own.
+        const KEY_RECORD: u64 = 5;
+        let keys = |count: usize| (NEW_KEY + KEY_RECORD).saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+        let gone = |count: usize| KEY_RECORD.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+        let months = |in_error: bool| if in_error { u64::try_from(RELEASE_MONTHS_MAX).unwrap_or(u64::MAX) } else { 0 };
         let extra = match self {
             Self::Issue(issue) => issue.document.work_units(),
             Self::File(file) => u64::try_from(file.output.len()).unwrap_or(u64::MAX),
             Self::Evidence(_) => 2 * SIGNATURE,
-            Self::Admit(admit) => keys(admit.introduction().signature_count()),
+            Self::Admit(admit) => ORGANISATION.saturating_add(keys(admit.introduction().signature_count())),
             Self::Register(register) => ORGANISATION * u64::from(register.enterprises.count()),
-            Self::Rotate(rotate) => keys(rotate.add.len()),
+            Self::Rotate(rotate) => {
+                let approval = rotate.approval.map_or(0, |_| SIGNATURE);
+                (CHANGED + approval).saturating_add(keys(rotate.add.len())).saturating_add(gone(rotate.revoke.len()))
+            }
+            Self::Rename(rename) => CHANGED + months(rename.in_error),
+            Self::Suspend(_) | Self::Reinstate(_) | Self::Roles(_) => CHANGED,
+            Self::Mandate(_) | Self::Revoke(_) => MANDATE,
             Self::Attest(attest) => MANDATE * u64::from(attest.enterprises.count()),
-            Self::Transfer(_)
-            | Self::Lock(_)
-            | Self::Renew(_)
-            | Self::Unlock(_)
-            | Self::Close(_)
-            | Self::Void(_)
-            | Self::Suspend(_)
-            | Self::Reinstate(_)
-            | Self::Roles(_)
-            | Self::Rename(_)
-            | Self::Mandate(_)
-            | Self::Revoke(_) => 0,
+            Self::Transfer(_) | Self::Lock(_) | Self::Renew(_) | Self::Unlock(_) | Self::Close(_) | Self::Void(_) => 0,
         };
         EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))
     }

@@ -76,15 +76,24 @@ fn organisations() -> Vec<Organisation> {
             taxpayer_kind: if taxpayer.len() == 18 { TaxpayerKind::Uscc } else { TaxpayerKind::Other },
             roles: roles.iter().copied().collect(),
             standing: Standing::Active,
-            keys: vec![Key {
-                id: key_id("s1"),
-                public: secret(id, "statement").public().into(),
-                purposes: BTreeSet::from([Purpose::Statement]),
-                custody: Custody::Own,
-                active: true,
-            }],
+            keys: if *id == BUREAU {
+                vec![key(id, "s1", Purpose::Statement), key(id, "governance", Purpose::Governance)]
+            } else {
+                vec![key(id, "s1", Purpose::Statement)]
+            },
         })
         .collect()
+}
+
+fn key(organisation: &str, id: &str, purpose: Purpose) -> Key {
+    Key {
+        id: key_id(id),
+        public: secret(organisation, purpose.as_str()).public().into(),
+        purposes: BTreeSet::from([purpose]),
+        custody: Custody::Own,
+        active: true,
+        from_height: 0,
+    }
 }
 
 fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
@@ -93,6 +102,7 @@ fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
         to: organisation_id(to),
         scopes: scopes.iter().copied().collect(),
         expires_ms: None,
+        attested: false,
     }
 }
 
@@ -247,6 +257,27 @@ impl Ledger {
 /// The record of an outcome.
 pub(crate) fn record(outcome: &Outcome) -> Record {
     Record::decode(&outcome.record).unwrap()
+}
+
+/// What a refusal expected and found; it must be this one.
+pub(crate) fn refused_with(outcome: &Outcome, code: &str) -> (String, String) {
+    assert_eq!(outcome.code, code, "{:?}", record(outcome));
+    let Record::Refused(refused) = record(outcome) else { panic!("{outcome:?}") };
+    (refused.expected, refused.found)
+}
+
+/// What it found.
+pub(crate) fn refused(outcome: &Outcome, code: &str) -> String {
+    refused_with(outcome, code).1
+}
+
+/// What becomes of a statement at the door.
+pub(crate) fn verdict(ledger: &Ledger, statement: &[u8]) -> &'static str {
+    match ledger.judge(statement) {
+        Verdict::Admitted(_) => "admitted",
+        Verdict::Repeated(_) => "repeated",
+        Verdict::Rejected(rejection) => rejection.code,
+    }
 }
 
 /// An issue event of the shop to the buyer, 113.00 gross at 13 %.

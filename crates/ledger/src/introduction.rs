@@ -5,7 +5,7 @@
 //! {"version":1,"suite":1,"time_ms":1767225600000,"power":1,"organisation":{…as in a genesis…}}
 //! ```
 //!
-//! `power` is there when the organisation is an agency that runs a validator; it then brings one key for each purpose.
+//! One for a chain that runs names it, `"chain":"<name>@<hash>"`. `power` is there when the organisation is an agency that runs a validator; it then brings one key for each purpose.
 //! Any other brings a login and a statement key, and a peer and a receipt key besides when it runs a node without a vote.
 //! Every key has signed the file (`chain::introduction`).
 
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chain::genesis::{Genesis, GenesisValidator};
-use chain::identity::OrganisationId;
+use chain::identity::{ChainId, OrganisationId};
 use chain::introduction::{self, SignedIntroduction};
 use chain::json::JsonError;
 use chain::jws::KeyReference;
@@ -54,6 +54,9 @@ pub struct Introduction {
     /// The voting power its validator is to have; none without a validator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<u64>,
+    /// The chain that runs, onto which it is to be admitted; none for a genesis, whose chain has no id yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainId>,
     /// The organisation, as genesis is to list it.
     pub organisation: Organisation,
 }
@@ -77,6 +80,17 @@ pub enum IntroductionError {
         /// What stands there.
         found: String,
     },
+}
+
+impl IntroductionError {
+    /// What is wrong, in words that stand in outcomes and never change: those of libraries may.
+    pub fn what(&self) -> String {
+        match self {
+            Self::File(_) => "a signature that is missing, not its key's, or of a key not introduced".to_owned(),
+            Self::Body(_) => "a text that is no introduction".to_owned(),
+            Self::Malformed { path, .. } => format!("an introduction with what none may have at {path}"),
+        }
+    }
 }
 
 /// One thing that a genesis holds otherwise than it was introduced.
@@ -224,6 +238,9 @@ impl Introduction {
             }
             if !key.active {
                 return malformed("active", "true".to_owned(), "false".to_owned());
+            }
+            if key.from_height != 0 {
+                return malformed("from_height", "none".to_owned(), key.from_height.to_string());
             }
             if !ids.insert(&key.id) {
                 return malformed("id", "an id of its own".to_owned(), key.id.to_string());

@@ -161,12 +161,23 @@ impl OfferedKey {
         self.0 == admitted.0
     }
 
+    /// The key's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Admits the key.
     ///
     /// # Errors
     /// Why it is not admitted.
     pub fn admit(&self) -> Result<PublicKey, KeyError> {
         PublicKey::from_bytes(&self.0)
+    }
+}
+
+impl fmt::Display for OfferedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&encode_base64url(&self.0))
     }
 }
 
@@ -178,7 +189,7 @@ impl From<PublicKey> for OfferedKey {
 
 impl Serialize for OfferedKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&encode_base64url(&self.0))
+        serializer.collect_str(self)
     }
 }
 
@@ -190,8 +201,14 @@ impl<'de> Deserialize<'de> for OfferedKey {
     }
 }
 
-/// Keys of one organisation at most, revoked ones among them: it is read with every statement that it signs.
-pub const KEYS_MAX: usize = 1_000;
+/// Active keys of one organisation at most: they are read with every statement that it signs.
+pub const KEYS_MAX: usize = 64;
+
+/// Keys that an organisation adds itself in a day of block time at most: revoked keys stay on the ledger for ever.
+pub const ADDITIONS_A_DAY_MAX: u32 = 64;
+
+/// Mandates in force that one organisation gives at most: whoever looks for who may see its invoices reads each of them.
+pub const MANDATES_MAX: usize = 64;
 
 /// A key of an organisation.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -208,6 +225,24 @@ pub struct Key {
     /// Whether it may still sign.
     #[serde(default = "active")]
     pub active: bool,
+    /// The first block in which it may; 0 for what genesis holds.
+    #[serde(default, skip_serializing_if = "is_genesis")]
+    pub from_height: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde hands over")]
+const fn is_genesis(height: &u64) -> bool {
+    *height == 0
+}
+
+/// A key that was revoked. It has left the organisation's record, and stays on the ledger: what it signed verifies at its
+/// height, and neither its id nor its public half is ever used again.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RetiredKey {
+    /// The key.
+    pub key: Key,
+    /// The first block in which it signs no longer.
+    pub until_height: u64,
 }
 
 const fn active() -> bool {
@@ -304,7 +339,8 @@ impl Organisation {
         self.roles.contains(&role)
     }
 
-    /// A key of it, whatever its purposes and whether or not it is active.
+    /// A key of it, whatever its purposes. One that an event revoked has a record of its own; one that was not active in
+    /// genesis stands here.
     pub fn key(&self, id: &KeyId) -> Option<&Key> {
         self.keys.iter().find(|key| key.id == *id)
     }
@@ -332,6 +368,20 @@ pub enum Scope {
     Read = 4,
 }
 
+/// Who may hold a mandate: providers and platforms.
+pub const MANDATE_ROLES: [Role; 2] = [Role::ServiceProvider, Role::ReimbursementPlatform];
+
+impl Scope {
+    /// The roles of which one is needed to act under a mandate with it.
+    pub const fn roles(self) -> &'static [Role] {
+        match self {
+            Self::Issue | Self::File => &[Role::ServiceProvider],
+            Self::Lock => &[Role::ReimbursementPlatform],
+            Self::Read => &MANDATE_ROLES,
+        }
+    }
+}
+
 /// A mandate: what one organisation may do for another. Between two there is one; one that was revoked expired then.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -345,6 +395,47 @@ pub struct Mandate {
     /// From when on it is void, ms UTC; `None` for no end.
     #[serde(default)]
     pub expires_ms: Option<i64>,
+    /// Whether the tax bureau attested that it was given on paper; otherwise the giver has signed it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub attested: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde hands over")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// The mandates in force of one giver: to whom each is, in the order of ids, and when it ends. What each allows stands in
+/// its own record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct GivenRecord {
+    /// The mandates; some of them may have ended by now.
+    pub mandates: Vec<Given>,
+}
+
+/// A mandate in short.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Given {
+    /// Who may act.
+    pub to: OrganisationId,
+    /// From when on it is void, ms UTC; `None` for no end.
+    pub expires_ms: Option<i64>,
+}
+
+impl GivenRecord {
+    /// Writes down that the giver has this mandate in place of any other to the same, and leaves out what has ended at
+    /// `time_ms`.
+    pub fn put(&mut self, mandate: &Mandate, time_ms: i64) {
+        self.mandates.push(Given { to: mandate.to.clone(), expires_ms: mandate.expires_ms });
+        let newest = self.mandates.len() - 1;
+        let mut place = 0;
+        self.mandates.retain(|given| {
+            place += 1;
+            let replaced = place <= newest && given.to == mandate.to;
+            !replaced && given.expires_ms.is_none_or(|expires| time_ms < expires)
+        });
+        self.mandates.sort_by(|one, other| one.to.cmp(&other.to));
+    }
 }
 
 impl Mandate {

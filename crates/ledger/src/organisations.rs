@@ -8,6 +8,7 @@ use chain::identity::OrganisationId;
 use invoice::taxpayer::TaxpayerId;
 
 use crate::organisation::Organisation;
+use crate::record::TaxpayerRecord;
 use crate::state::{Fault, StateKey, View, read};
 
 /// Organisations as they were found in one state, by their ids and by the taxpayer ids that they have or had. A block looks
@@ -34,7 +35,7 @@ impl Organisations {
         if let Some(known) = self.by_taxpayer.borrow().get(id) {
             return Ok(known.clone());
         }
-        let found: Option<OrganisationId> = read(state, &StateKey::taxpayer(id))?;
+        let found = read::<TaxpayerRecord>(state, &StateKey::taxpayer(id))?.and_then(|record| record.organisation);
         self.by_taxpayer.borrow_mut().insert(id.clone(), found.clone());
         Ok(found)
     }

@@ -295,6 +295,25 @@ impl AccumulatorRecord {
     }
 }
 
+/// Whose a taxpayer id is.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct TaxpayerRecord {
+    /// The organisation that has the id, or had it and gave it up; `None` once it was released, because it never was the
+    /// organisation's.
+    pub organisation: Option<OrganisationId>,
+    /// Block time at which it came to be so, ms UTC.
+    pub since_ms: i64,
+}
+
+/// How many keys an organisation has added itself in a day of block time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct AdditionsRecord {
+    /// Days since 1970 UTC.
+    pub day: i64,
+    /// Keys added in it.
+    pub added: u32,
+}
+
 /// The taxpayer ids that an organisation had before the one it has, oldest first. Invoices keep the id that they were
 /// issued under, and each of these ids still leads to the organisation: what stands under it is the organisation's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

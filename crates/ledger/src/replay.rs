@@ -59,6 +59,8 @@ pub struct ReplaySummary {
     pub refused: BTreeMap<String, u64>,
     /// Accepted events by in whose hands the keys were that signed them.
     pub accepted_by_custody: ByCustody,
+    /// Refused events by the same. Nobody acts for another in one: there is none under a mandate.
+    pub refused_by_custody: ByCustody,
     /// Invoices issued.
     pub invoices: u64,
     /// Newest state checkpoint whose root was computed again and found in a header: its height.
@@ -298,7 +300,10 @@ impl<'s> Replayer<'s> {
                         }
                     }
                     REPEATED => self.summary.repeated += 1,
-                    code => *self.summary.refused.entry(code.to_owned()).or_default() += 1,
+                    code => {
+                        *self.summary.refused.entry(code.to_owned()).or_default() += 1;
+                        self.summary.refused_by_custody.count(custody, false);
+                    }
                 }
             }
         }

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use chain::encoding::encode_base64url;
 use chain::equivocation::Step;
 use chain::hash::{Hash, StatementId};
-use chain::identity::OrganisationId;
+use chain::identity::{KeyId, OrganisationId};
 use invoice::date::Period;
 use invoice::id::InvoiceId;
 use invoice::taxpayer::TaxpayerId;
@@ -49,6 +50,14 @@ pub enum Kind {
     Evidence = 12,
     /// The taxpayer ids that an organisation had before the one it has.
     Former = 13,
+    /// A revoked key of an organisation.
+    RetiredKey = 20,
+    /// Whose a public key is, or was.
+    PublicKey = 21,
+    /// How many keys an organisation has added this day.
+    Additions = 22,
+    /// To whom an organisation gave the mandates in force.
+    Given = 23,
 }
 
 /// Bytes at the end of an id of one part in which the ids of neighbours differ.
@@ -101,6 +110,26 @@ impl StateKey {
     /// The mandate between two organisations.
     pub fn mandate(from: &OrganisationId, to: &OrganisationId) -> Self {
         Self::new(Kind::Mandate, &[from.as_str().as_bytes(), to.as_str().as_bytes()])
+    }
+
+    /// To whom an organisation gave the mandates in force.
+    pub fn given(from: &OrganisationId) -> Self {
+        Self::new(Kind::Given, &[from.as_str().as_bytes()])
+    }
+
+    /// A revoked key of an organisation.
+    pub fn retired_key(organisation: &OrganisationId, key: &KeyId) -> Self {
+        Self::new(Kind::RetiredKey, &[organisation.as_str().as_bytes(), key.as_str().as_bytes()])
+    }
+
+    /// Whose a public key is, or was. As text: the bytes of a key may be zero.
+    pub fn public_key(public: &[u8; 32]) -> Self {
+        Self::new(Kind::PublicKey, &[encode_base64url(public).as_bytes()])
+    }
+
+    /// How many keys an organisation has added this day.
+    pub fn additions(organisation: &OrganisationId) -> Self {
+        Self::new(Kind::Additions, &[organisation.as_str().as_bytes()])
     }
 
     /// The counter of a series of numbers.
@@ -341,8 +370,8 @@ pub struct Overlay<'v> {
     writes: Writes,
     /// What was read below, so that a hot record is fetched once a block.
     fetched: RefCell<BTreeMap<StateKey, Option<Vec<u8>>>>,
-    /// What the overlay held before each write since [`Overlay::begin`].
-    undo: Vec<(StateKey, Option<Vec<u8>>)>,
+    /// What the overlay held under each key before the first write since [`Overlay::begin`].
+    undo: BTreeMap<StateKey, Option<Vec<u8>>>,
     /// What is written and is not in the view below.
     created: Vec<StateKey>,
     /// How much of that there was at [`Overlay::begin`].
@@ -356,7 +385,7 @@ impl<'v> Overlay<'v> {
             base,
             writes: Writes::new(),
             fetched: RefCell::default(),
-            undo: Vec::new(),
+            undo: BTreeMap::new(),
             created: Vec::new(),
             created_before: 0,
         }
@@ -375,7 +404,7 @@ impl<'v> Overlay<'v> {
 
     /// Takes back what was written since [`Overlay::begin`].
     pub fn roll_back(&mut self) {
-        for (key, before) in self.undo.drain(..).rev() {
+        for (key, before) in std::mem::take(&mut self.undo) {
             match before {
                 Some(value) => self.writes.insert(key, value),
                 None => self.writes.remove(&key),
@@ -412,7 +441,23 @@ impl<'v> Overlay<'v> {
 
     fn write<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) {
         let before = self.writes.insert(key.clone(), encode(creator, record));
-        self.undo.push((key, before));
+        // What stood there between is nobody's any more: a record written a thousand times is kept once.
+        self.undo.entry(key).or_insert(before);
+    }
+
+    /// Whether there is a record, as the overlay has left it so far.
+    ///
+    /// # Errors
+    /// A fault of the view below.
+    pub fn has(&self, key: &StateKey) -> Result<bool, Fault> {
+        let mut found = false;
+        self.show(key, &mut |_| found = true)?;
+        Ok(found)
+    }
+
+    /// Whether the overlay itself holds a record: nothing else has changed since the view below.
+    pub fn has_written(&self, key: &StateKey) -> bool {
+        self.writes.contains_key(key)
     }
 
     /// The writes, and those of their keys that the view below does not have.

@@ -29,19 +29,29 @@ pub struct Admit {
     /// Whose introduction it is.
     #[serde(skip_serializing)]
     organisation: OrganisationId,
+    /// Whether it is to run a node without a vote, which is sent every block.
+    #[serde(skip_serializing_if = "is_false")]
+    observer: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AdmitForm {
     introduction: SignedIntroduction,
+    #[serde(default)]
+    observer: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde hands over")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl TryFrom<AdmitForm> for Admit {
     type Error = String;
 
-    fn try_from(AdmitForm { introduction }: AdmitForm) -> Result<Self, String> {
-        Self::new(introduction)
+    fn try_from(AdmitForm { introduction, observer }: AdmitForm) -> Result<Self, String> {
+        Ok(Self { observer, ..Self::new(introduction)? })
     }
 }
 
@@ -57,7 +67,18 @@ impl Admit {
         if keys != signatures {
             return Err(format!("expected a signature of each of the {keys} keys introduced, found {signatures}"));
         }
-        Ok(Self { introduction, organisation })
+        Ok(Self { introduction, organisation, observer: false })
+    }
+
+    /// The same, as of one that is to run a node without a vote.
+    #[must_use]
+    pub fn as_observer(self) -> Self {
+        Self { observer: true, ..self }
+    }
+
+    /// Whether it is to run a node without a vote.
+    pub const fn observer(&self) -> bool {
+        self.observer
     }
 
     /// The introduction.
@@ -178,6 +199,22 @@ pub struct Rotate {
     /// The ids of keys that may sign no longer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revoke: Vec<KeyId>,
+    /// The signature of the governance key over the change (`chain::possession::Change`), whose steps are
+    /// [`Rotate::steps`]: for keys of an agency with a seat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Signature>,
+}
+
+impl Rotate {
+    /// The change as a governance key signs it: the keys to add and then those to revoke, in the order of the event, as in
+    /// `add s2 <public> statement own` and `revoke s1`. Changing this forks the chain.
+    pub fn steps(&self) -> Vec<String> {
+        let add = self.add.iter().map(|addition| {
+            let Addition { id, public, purposes, custody, .. } = addition;
+            format!("add {id} {public} {}", terms(purposes, custody))
+        });
+        add.chain(self.revoke.iter().map(|id| format!("revoke {id}"))).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -188,20 +225,22 @@ struct RotateForm {
     add: Vec<Addition>,
     #[serde(default)]
     revoke: Vec<KeyId>,
+    #[serde(default)]
+    approval: Option<Signature>,
 }
 
 impl TryFrom<RotateForm> for Rotate {
     type Error = String;
 
     fn try_from(form: RotateForm) -> Result<Self, String> {
-        let RotateForm { organisation, add, revoke } = form;
+        let RotateForm { organisation, add, revoke, approval } = form;
         let (added, revoked) = (add.len(), revoke.len());
         if added + revoked == 0 || added > ROTATED_MAX || revoked > ROTATED_MAX {
             return Err(format!(
                 "expected a key to add or to revoke, and at most {ROTATED_MAX} of each, found {added} and {revoked}"
             ));
         }
-        Ok(Self { organisation, add, revoke })
+        Ok(Self { organisation, add, revoke, approval })
     }
 }
 
@@ -242,16 +281,17 @@ pub fn terms(purposes: &BTreeSet<Purpose>, custody: &Custody) -> String {
     words.join(" ")
 }
 
-/// The purposes of keys that come and go by an event. Consensus, governance and peer keys belong to the seat of a
-/// validator or to a node, and change with those.
-pub const ROTATED_PURPOSES: [Purpose; 3] = [Purpose::Statement, Purpose::Login, Purpose::Receipt];
+/// The purposes of keys that come and go by an event; peer keys only of organisations without a seat. Consensus, governance
+/// and receipt keys belong to the seat of a validator or to a node, and change with those: whoever verifies what a node
+/// says looks for the keys that genesis names.
+pub const ROTATED_PURPOSES: [Purpose; 3] = [Purpose::Statement, Purpose::Login, Purpose::Peer];
 
 fn rotated_purposes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<Purpose>, D::Error> {
     let purposes: BTreeSet<Purpose> = some(deserializer)?;
     match purposes.iter().find(|purpose| !ROTATED_PURPOSES.contains(purpose)) {
         None => Ok(purposes),
         Some(other) => {
-            let text = format!("expected statement, login or receipt, found {}", other.as_str());
+            let text = format!("expected statement, login or peer, found {}", other.as_str());
             Err(serde::de::Error::custom(text))
         }
     }
@@ -283,6 +323,10 @@ pub struct Rename {
     /// As what that id is registered: there if and only if the id is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taxpayer_kind: Option<TaxpayerKind>,
+    /// Whether the old id never was its own: it is released, and leads nowhere until its owner has it. Otherwise it was
+    /// given up, and leads to the organisation for ever.
+    #[serde(skip_serializing_if = "is_false")]
+    pub in_error: bool,
 }
 
 #[derive(Deserialize)]
@@ -295,22 +339,27 @@ struct RenameForm {
     taxpayer_id: Option<TaxpayerId>,
     #[serde(default)]
     taxpayer_kind: Option<TaxpayerKind>,
+    #[serde(default)]
+    in_error: bool,
 }
 
 impl TryFrom<RenameForm> for Rename {
     type Error = String;
 
     fn try_from(form: RenameForm) -> Result<Self, String> {
-        let RenameForm { organisation, name, taxpayer_id, taxpayer_kind } = form;
+        let RenameForm { organisation, name, taxpayer_id, taxpayer_kind, in_error } = form;
         match (&taxpayer_id, taxpayer_kind) {
             (Some(id), Some(kind)) => check_taxpayer(id, kind)?,
+            (None, None) if in_error => {
+                return Err("expected a taxpayer_id in place of the error, found none".to_owned());
+            }
             (None, None) if name.is_some() => {}
             (None, None) => return Err("expected a name or a taxpayer_id, found neither".to_owned()),
             (Some(_), None) | (None, Some(_)) => {
                 return Err("expected taxpayer_id and taxpayer_kind together, found one of them".to_owned());
             }
         }
-        Ok(Self { organisation, name, taxpayer_id, taxpayer_kind })
+        Ok(Self { organisation, name, taxpayer_id, taxpayer_kind, in_error })
     }
 }
 

@@ -8,9 +8,9 @@ use invoice::document::{Document, Profile, RateTotal};
 use invoice::id::{InvoiceId, InvoiceNumber, blockchain_code, digital_number};
 use invoice::lifecycle::Validity;
 
-use super::{Accepted, Change, Decision, Executor, Involvement, permit, refuse, repeated, role};
+use super::{Accepted, Acting, Change, Decision, Executor, Involvement, permit, refuse, repeated, role};
 use crate::event::Issue;
-use crate::organisation::{Organisation, Role, Scope, Standing as OrganisationStanding};
+use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
 use crate::party::{Party, Side};
 use crate::record::{AccumulatorRecord, Claim, CounterRecord, InvoiceRecord, LeafRef, ReferenceRecord, SumOverflow};
@@ -41,6 +41,13 @@ impl Executor<'_> {
         let document = &issue.document;
         permit!(role(actor, &[Role::Enterprise, Role::ServiceProvider]));
         let seller = permit!(self.seller(actor, document)?);
+        // Before anything that may have changed since: the same document again is answered with the first, whatever the
+        // seller is called and registered under by now.
+        let content = Hash::from_bytes(*document.content_hash().as_bytes());
+        let key = StateKey::reference(&seller.id, &document.reference);
+        if let Some(reference) = read::<ReferenceRecord>(&self.state, &key)? {
+            return self.issued_before(&seller.id, &reference, content);
+        }
         if seller.name != document.seller.name {
             let (expected, found) = (seller.name.clone(), document.seller.name.clone());
             return refuse(Refusal::new(Reason::SellerNameDiffers, expected, found));
@@ -52,11 +59,6 @@ impl Executor<'_> {
         if seller.taxpayer_id != document.seller.taxpayer_id {
             let (expected, found) = (seller.taxpayer_id.to_string(), document.seller.taxpayer_id.to_string());
             return refuse(Refusal::new(Reason::SellerTaxpayerIdFormer, expected, found));
-        }
-        let content = Hash::from_bytes(*document.content_hash().as_bytes());
-        let key = StateKey::reference(&seller.id, &document.reference);
-        if let Some(reference) = read::<ReferenceRecord>(&self.state, &key)? {
-            return self.issued_before(&seller.id, &reference, content);
         }
         let Some(assigned) = self.assign(document.profile)? else {
             return refuse(Refusal::new(Reason::NumbersExhausted, "a number left in this year", "none"));
@@ -78,15 +80,15 @@ impl Executor<'_> {
         let Some(id) = self.organisations.of_taxpayer(&self.state.below(), taxpayer)? else {
             return refused(Reason::OrganisationUnknown, "a seller on the ledger");
         };
-        if !self.may_act(&actor.id, &id, Scope::Issue)? {
-            return refused(Reason::MandateMissing, "the seller itself, or its mandate in force");
+        match self.acting(actor, &id, Scope::Issue)? {
+            Acting::Freely => {}
+            Acting::WithoutRole => return refused(Reason::RoleMissing, "a service provider, or the seller itself"),
+            Acting::ForSuspended => return refused(Reason::Suspended, "an active seller"),
+            Acting::Not => return refused(Reason::MandateMissing, "the seller itself, or its mandate in force"),
         }
         match self.organisation(&id)? {
             Some(seller) if !seller.is(Role::Enterprise) => {
                 refused(Reason::RoleMissing, "a seller that is an enterprise")
-            }
-            Some(seller) if seller.standing == OrganisationStanding::Suspended => {
-                refused(Reason::Suspended, "an active seller")
             }
             Some(seller) => Ok(Ok(seller)),
             None => Err(Fault::Missing { key: StateKey::organisation(&id).to_string() }),

@@ -37,7 +37,7 @@ use crate::record::{LeafRef, RefusalBudgetRecord, refusal_hour};
 use crate::refusal::{Reason, Refusal};
 use crate::state::{Fault, Overlay, StateKey, View, Writes, read, require};
 
-pub use organisations::FORMER_IDS_MAX;
+pub use organisations::{FORMER_IDS_MAX, RELEASE_MONTHS_MAX};
 
 /// Where a block stands, as far as execution cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +139,18 @@ struct Accepted {
     mandated: bool,
 }
 
+/// How an organisation may act for another.
+enum Acting {
+    /// As that other itself, which it is, or whose mandate it has.
+    Freely,
+    /// It has the mandate, and lost the role that acts under it.
+    WithoutRole,
+    /// It has the mandate, and the other is suspended: nobody does for it what it may not do itself.
+    ForSuspended,
+    /// Not at all.
+    Not,
+}
+
 /// What deciding an event gives.
 type Decision = Result<Result<Accepted, Refusal>, Fault>;
 
@@ -223,7 +235,7 @@ impl<'v> Executor<'v> {
 
     fn event(&mut self, parsed: &Parsed, actor: &Organisation, index: usize, event: &Event) -> Result<Answer, Fault> {
         let decision = if actor.standing == OrganisationStanding::Suspended {
-            Err(Refusal::new(Reason::Suspended, "an active organisation", actor.id.to_string()))
+            Err(suspended(&actor.id))
         } else {
             self.decide(parsed, actor, event)?
         };
@@ -257,7 +269,7 @@ impl<'v> Executor<'v> {
             Event::Void(void) => self.decide_void(actor, void),
             Event::File(file) => self.decide_file(actor, file),
             Event::Evidence(evidence) => self.decide_evidence(actor, chain, evidence),
-            Event::Admit(admit) => self.decide_admit(actor, admit),
+            Event::Admit(admit) => self.decide_admit(actor, chain, admit),
             Event::Register(register) => self.decide_register(actor, register),
             Event::Suspend(suspend) => self.decide_suspend(actor, suspend),
             Event::Reinstate(reinstate) => self.decide_reinstate(actor, reinstate),
@@ -400,27 +412,47 @@ impl<'v> Executor<'v> {
 
     /// Whether `actor` is `for_whom`, or holds its mandate for `scope` now: one that the parent's state has, like its keys
     /// and roles. What a block gives or ends applies from the next one on.
-    fn may_act(&self, actor: &OrganisationId, for_whom: &OrganisationId, scope: Scope) -> Result<bool, Fault> {
-        if actor == for_whom {
-            return Ok(true);
+    fn acting(&self, actor: &Organisation, for_whom: &OrganisationId, scope: Scope) -> Result<Acting, Fault> {
+        if actor.id == *for_whom {
+            return Ok(Acting::Freely);
         }
-        let mandate = read::<Mandate>(&self.state.below(), &StateKey::mandate(for_whom, actor))?;
-        Ok(mandate.is_some_and(|mandate| mandate.allows(scope, self.context.time_ms)))
+        let mandate = read::<Mandate>(&self.state.below(), &StateKey::mandate(for_whom, &actor.id))?;
+        if !mandate.is_some_and(|mandate| mandate.allows(scope, self.context.time_ms)) {
+            return Ok(Acting::Not);
+        }
+        if role(actor, scope.roles()).is_err() {
+            return Ok(Acting::WithoutRole);
+        }
+        Ok(if self.is_suspended(for_whom)? { Acting::ForSuspended } else { Acting::Freely })
     }
 
-    /// Refuses an actor that neither is `for_whom` nor holds its mandate.
+    /// Whether the parent's state has an organisation suspended.
+    fn is_suspended(&self, id: &OrganisationId) -> Result<bool, Fault> {
+        Ok(self.organisation(id)?.is_some_and(|it| it.standing == OrganisationStanding::Suspended))
+    }
+
+    /// Refuses an actor that neither is `for_whom` nor may act under its mandate.
     fn mandated(
         &self,
         actor: &Organisation,
         for_whom: &OrganisationId,
         scope: Scope,
     ) -> Result<Result<(), Refusal>, Fault> {
-        if self.may_act(&actor.id, for_whom, scope)? {
-            return Ok(Ok(()));
-        }
-        let expected = format!("{for_whom} itself, or its mandate in force");
-        Ok(Err(Refusal::new(Reason::MandateMissing, expected, actor.id.to_string())))
+        Ok(match self.acting(actor, for_whom, scope)? {
+            Acting::Freely => Ok(()),
+            Acting::WithoutRole => role(actor, scope.roles()),
+            Acting::ForSuspended => Err(suspended(for_whom)),
+            Acting::Not => {
+                let expected = format!("{for_whom} itself, or its mandate in force");
+                Err(Refusal::new(Reason::MandateMissing, expected, actor.id.to_string()))
+            }
+        })
     }
+}
+
+/// The refusal of what is done by, or for, an organisation that is suspended.
+fn suspended(id: &OrganisationId) -> Refusal {
+    Refusal::new(Reason::Suspended, "an active organisation", id.to_string())
 }
 
 /// Refuses an actor without a role.
@@ -428,10 +460,13 @@ fn role(actor: &Organisation, roles: &[Role]) -> Result<(), Refusal> {
     if roles.iter().any(|role| actor.is(*role)) {
         return Ok(());
     }
+    Err(role_missing(&actor.roles, roles))
+}
+
+fn role_missing(has: &BTreeSet<Role>, wanted: &[Role]) -> Refusal {
     let names =
         |roles: &mut dyn Iterator<Item = &Role>| roles.map(|role| format!("{role:?}")).collect::<Vec<_>>().join(" or ");
-    let expected = names(&mut roles.iter());
-    Err(Refusal::new(Reason::RoleMissing, expected, names(&mut actor.roles.iter())))
+    Refusal::new(Reason::RoleMissing, names(&mut wanted.iter()), names(&mut has.iter()))
 }
 
 /// The subject of an issue that became no invoice.

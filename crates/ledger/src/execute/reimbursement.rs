@@ -12,6 +12,7 @@ use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
 use crate::record::{Claim, ClosedRecord, InvoiceRecord, LeafRef, LockRecord, Tenure};
 use crate::refusal::{Reason, Refusal};
+use crate::state::Fault;
 
 /// The leaf of an event that has none yet; `apply_rewrite` sets it.
 const NO_LEAF: LeafRef = LeafRef { index: 0, hash: Hash::from_bytes([0; 32]) };
@@ -62,6 +63,7 @@ impl Executor<'_> {
         let mut record = permit!(self.invoice(&renew.invoice)?);
         permit!(self.allowed(Action::Renew, actor, &renew.invoice, &record)?);
         let mut lock = permit!(self.own_lock(actor, &record, &renew.claim, renew.token));
+        permit!(self.still_held(&lock, &record)?);
         let term_ms = permit!(self.term_ms(renew.lease_seconds));
         // A renewal never shortens: a late retry of an early one changes nothing.
         let until_ms = lock.until_ms.max(self.context.time_ms + term_ms);
@@ -96,6 +98,7 @@ impl Executor<'_> {
         }
         permit!(self.allowed(Action::Close, actor, &close.invoice, &record)?);
         let lock = permit!(self.own_lock(actor, &record, &close.claim, close.token));
+        permit!(self.still_held(&lock, &record)?);
         let (token, closed_ms) = (lock.token, self.context.time_ms);
         let mandated = lock.enterprise != actor.id;
         record.claim = Claim::Closed(ClosedRecord {
@@ -150,6 +153,16 @@ impl Executor<'_> {
             return Err(Refusal::new(Reason::StaleToken, lock.token.to_string(), token.to_string()));
         }
         Ok(lock.clone())
+    }
+
+    /// Refuses what would go on for an enterprise under whose taxpayer id the invoice came in error: a lock is given up then,
+    /// or ends.
+    fn still_held(&self, lock: &LockRecord, record: &InvoiceRecord) -> Result<Result<(), Refusal>, Fault> {
+        if self.organisation_of(&record.holder)?.as_ref() == Some(&lock.enterprise) {
+            return Ok(Ok(()));
+        }
+        let found = lock.enterprise.to_string();
+        Ok(Err(Refusal::new(Reason::NotHolder, "the enterprise that holds the invoice", found)))
     }
 
     fn term_ms(&self, asked: Option<u32>) -> Result<i64, Refusal> {

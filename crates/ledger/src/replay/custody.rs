@@ -1,4 +1,4 @@
-//! In whose hands the keys were that signed what was accepted: what an auditor asks before believing that a party meant it.
+//! In whose hands the keys were that signed what was decided: what an auditor asks before believing that a party meant it.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::organisation::Custody;
 
-/// Accepted events by custody. Each counts once: where an agency holds the key it could have signed alone, whoever the key
+/// Events by custody. Each counts once: where an agency holds the key it could have signed alone, whoever the key
 /// belongs to and whomever it signed for, so that comes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ByCustody {
@@ -19,7 +19,7 @@ pub struct ByCustody {
 }
 
 impl ByCustody {
-    /// Counts an accepted event.
+    /// Counts an event.
     pub(super) fn count(&mut self, key: &Custody, mandated: bool) {
         match key {
             Custody::HostedBy(agency) => *self.hosted.entry(agency.to_string()).or_default() += 1,

@@ -6,6 +6,7 @@
 //! (`Verified` names what it holds for). Otherwise it is done again: so it is for evidence signed with a
 //! receipt key, of which there is little, and for what a key signs soon after it came.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chain::hash::Hash;
@@ -71,7 +72,11 @@ impl Examiner {
     pub(super) fn examine(&self, statement: &Statement, time_ms: i64) -> Examined {
         let parsed = Parsed::of(statement.clone());
         let verified = parsed.as_ref().ok().and_then(|parsed| self.verify(parsed, time_ms));
-        let brings = parsed.iter().flat_map(Parsed::events).flat_map(bringing).collect();
+        let by = &statement.header().organisation;
+        let bureau = *by == self.parameters.tax_bureau;
+        let mut brings: Vec<Bringing> = parsed.iter().flat_map(Parsed::events).flat_map(bringing).collect();
+        // Nobody else's event that brings a key is accepted, but for an agency's with an approval, of which there are few.
+        brings.retain(|(organisation, ..)| bureau || organisation == by);
         Examined { parsed, verified, brings }
     }
 
@@ -79,9 +84,11 @@ impl Examiner {
     pub(super) fn learn(&mut self, brings: Vec<Bringing>) {
         for (organisation, id, key) in brings {
             if self.learnt < LEARNT_MAX {
-                self.learnt += 1;
-                // What is learnt later is newer: an event with the same key id before it was refused.
-                self.keys.entry(organisation).or_default().insert(id, key);
+                // What came first stays: what an organisation says of its own key again is refused.
+                if let Entry::Vacant(place) = self.keys.entry(organisation).or_default().entry(id) {
+                    place.insert(key);
+                    self.learnt += 1;
+                }
             }
         }
     }

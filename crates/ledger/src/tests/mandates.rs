@@ -1,18 +1,12 @@
 //! Mandates: given, replaced, ended, attested in bulk, and from which block on they hold.
 
-use chain::block::Outcome;
 use chain::statement::Mode;
 
 use crate::fixture::*;
-use crate::organisation::{Mandate, Scope};
+use crate::organisation::{GivenRecord, MANDATES_MAX, Mandate, Scope};
 use crate::outcome::{ACCEPTED, Record};
+use crate::record::RefusalBudgetRecord;
 use crate::state::{StateKey, read};
-
-fn refused(outcome: &Outcome, code: &str) -> String {
-    assert_eq!(outcome.code, code, "{:?}", record(outcome));
-    let Record::Refused(refused) = record(outcome) else { panic!("{outcome:?}") };
-    refused.found
-}
 
 fn between(ledger: &Ledger, from: &str, to: &str) -> Option<Mandate> {
     read(ledger, &StateKey::mandate(&organisation_id(from), &organisation_id(to))).unwrap()
@@ -107,6 +101,10 @@ fn a_mandate_is_given_by_an_enterprise_to_another_on_the_ledger() {
     let mut ledger = Ledger::new();
     assert_eq!(ledger.event(PROVIDER, mandate_to(OUTSIDER, r#""issue""#)).code, "organisation.role-missing");
     assert_eq!(ledger.event(SELLER, mandate_to("nobody", r#""issue""#)).code, "organisation.unknown");
+    for other in [BUYER, AUDITOR, BUREAU] {
+        let outcome = ledger.event(SELLER, mandate_to(other, r#""read""#));
+        assert_eq!(outcome.code, "organisation.role-missing", "neither a provider nor a platform");
+    }
     assert_eq!(ledger.event(SELLER, mandate_to(SELLER, r#""issue""#)).code, "mandate.to-itself");
 }
 
@@ -136,18 +134,110 @@ fn three_thousand_merchants_of_one_provider_fit_one_statement() {
 #[test]
 fn an_attestation_is_accepted_as_a_whole_or_names_the_first_in_the_way() {
     let mut ledger = Ledger::new();
+    let merchants = [("m-1", "916000000000001"), ("m-2", "916000000000002")];
+    assert_eq!(ledger.event(BUREAU, register(&merchants)).code, ACCEPTED);
     let event = |ids: &[&str]| attest(PLATFORM_A, r#""lock""#, ids);
-    let found = refused(&ledger.event(BUREAU, event(&[SELLER, "m", BUYER])), "organisation.unknown");
+    let found = refused(&ledger.event(BUREAU, event(&["m-1", "m", "m-2"])), "organisation.unknown");
     assert_eq!(found, "entry 1: m");
-    let found = refused(&ledger.event(BUREAU, event(&[SELLER, AUDITOR])), "organisation.role-missing");
+    let found = refused(&ledger.event(BUREAU, event(&["m-1", AUDITOR])), "organisation.role-missing");
     assert_eq!(found, "entry 1: auditor");
-    assert_eq!(between(&ledger, SELLER, PLATFORM_A), None);
-    let to_enterprise = attest(BUYER, r#""lock""#, &[SELLER]);
+    assert_eq!(between(&ledger, "m-1", PLATFORM_A), None);
+    let to_enterprise = attest(BUYER, r#""lock""#, &["m-1"]);
     assert_eq!(ledger.event(BUREAU, to_enterprise).code, "organisation.role-missing");
-    let to_itself = attest(OUTSIDER, r#""lock""#, &[SELLER, OUTSIDER]);
+    let to_itself = attest(OUTSIDER, r#""lock""#, &["m-1", OUTSIDER]);
     assert_eq!(refused(&ledger.event(BUREAU, to_itself), "mandate.to-itself"), "entry 1: outsider");
-    assert_eq!(ledger.event(BUREAU, attest("nobody", r#""lock""#, &[SELLER])).code, "organisation.unknown");
-    let past = event(&[SELLER]).replace(r#""to""#, r#""expires_ms":1,"to""#);
+    assert_eq!(ledger.event(BUREAU, attest("nobody", r#""lock""#, &["m-1"])).code, "organisation.unknown");
+    let past = event(&["m-1"]).replace(r#""to""#, r#""expires_ms":1,"to""#);
     assert_eq!(ledger.event(BUREAU, past).code, "mandate.expired");
-    assert_eq!(ledger.event(BUREAU, event(&[SELLER, BUYER])).code, ACCEPTED);
+    assert_eq!(ledger.event(BUREAU, event(&["m-1", "m-2"])).code, ACCEPTED);
+    assert!(between(&ledger, "m-1", PLATFORM_A).is_some_and(|mandate| mandate.attested));
+    // The same again changes nothing, and costs like every refusal.
+    let found = refused(&ledger.event(BUREAU, event(&["m-2", "m-1"])), "mandate.unchanged");
+    assert_eq!(found, "entry 0: m-2 to platform-a");
+}
+
+#[test]
+fn what_an_enterprise_with_a_key_has_ended_no_paper_revives_or_widens() {
+    let mut ledger = Ledger::new();
+    assert_eq!(ledger.event(SELLER, revoke_mandate(SELLER, PROVIDER)).code, ACCEPTED);
+    for scopes in [r#""issue""#, r#""issue","file","read""#] {
+        let found = refused(&ledger.event(BUREAU, attest(PROVIDER, scopes, &[SELLER])), "mandate.giver-signs");
+        assert_eq!(found, "entry 0: shop");
+    }
+    // One that has lost its last key may have its mandates attested.
+    let chain = ledger.chain.clone();
+    assert_eq!(ledger.event(SELLER, rotate(&chain, SELLER, &[], &["s1"])).code, ACCEPTED);
+    assert_eq!(ledger.event(BUREAU, attest(PROVIDER, r#""issue""#, &[SELLER])).code, ACCEPTED);
+    assert_eq!(ledger.event(PROVIDER, issue("a")).code, ACCEPTED);
+}
+
+#[test]
+fn a_mandate_that_changes_nothing_is_refused_and_charged() {
+    let mut ledger = Ledger::new();
+    let give = || mandate_to(OUTSIDER, r#""issue""#);
+    let events = [give(), give(), mandate_to(OUTSIDER, r#""issue","file""#), give()];
+    let codes: Vec<String> = ledger.events(SELLER, Mode::Each, &events).into_iter().map(|o| o.code).collect();
+    assert_eq!(codes, [ACCEPTED, "mandate.unchanged", ACCEPTED, ACCEPTED]);
+    let budget: RefusalBudgetRecord =
+        read(&ledger, &StateKey::refusal_budget(&organisation_id(SELLER))).unwrap().unwrap();
+    assert_eq!(budget.refused, 1);
+}
+
+#[test]
+fn an_enterprise_gives_a_limited_number_of_mandates_at_once() {
+    let mut ledger = Ledger::new();
+    let given = |ledger: &Ledger| -> Vec<String> {
+        let given: Option<GivenRecord> = read(ledger, &StateKey::given(&organisation_id(SELLER))).unwrap();
+        given.unwrap().mandates.iter().map(|given| given.to.to_string()).collect()
+    };
+    assert_eq!(given(&ledger), [PROVIDER]);
+    let names: Vec<String> = (0..MANDATES_MAX).map(|number| format!("isp-{number:02}")).collect();
+    let taxpayers: Vec<String> = (0..MANDATES_MAX).map(|number| format!("9160000000000{number:02}")).collect();
+    let entries: Vec<(&str, &str)> =
+        names.iter().zip(&taxpayers).map(|(id, tax)| (id.as_str(), tax.as_str())).collect();
+    assert_eq!(ledger.event(BUREAU, register(&entries)).code, ACCEPTED);
+    for name in &names {
+        assert_eq!(ledger.event(BUREAU, roles(name, r#""service-provider""#)).code, ACCEPTED);
+    }
+    let soon = ledger.time_ms + 1_000_000;
+    for (place, name) in names.iter().enumerate() {
+        let give = mandate_to(name, r#""issue""#).replace(r#""to""#, &format!(r#""expires_ms":{soon},"to""#));
+        let code = ledger.event(SELLER, give).code;
+        assert_eq!(code, if place < MANDATES_MAX - 1 { ACCEPTED } else { "mandate.spent" });
+    }
+    let one_more = names[MANDATES_MAX - 1].as_str();
+    // One to the same stands in its place.
+    assert_eq!(ledger.event(SELLER, mandate_to(PROVIDER, r#""file""#)).code, ACCEPTED);
+    assert_eq!(ledger.event(SELLER, revoke_mandate(SELLER, "isp-07")).code, ACCEPTED);
+    assert_eq!(ledger.event(SELLER, mandate_to(one_more, r#""issue""#)).code, ACCEPTED);
+    assert_eq!(given(&ledger).len(), MANDATES_MAX);
+    // What has ended by itself counts no longer.
+    ledger.time_ms = soon;
+    assert_eq!(ledger.event(SELLER, mandate_to("isp-07", r#""issue""#)).code, ACCEPTED);
+    assert_eq!(given(&ledger), [PROVIDER, "isp-07", one_more]);
+}
+
+#[test]
+fn who_has_lost_its_role_acts_for_nobody_and_gets_nothing_more_of_what_it_held() {
+    let mut ledger = Ledger::new();
+    let (held, locked) = (ledger.issued("a"), ledger.issued("b"));
+    assert_eq!(ledger.event(PLATFORM_A, lock(&locked, "c")).code, ACCEPTED);
+    for platform_or_provider in [PROVIDER, PLATFORM_A] {
+        assert_eq!(ledger.event(BUREAU, roles(platform_or_provider, r#""enterprise""#)).code, ACCEPTED);
+    }
+    for (actor, event, code) in [
+        (PROVIDER, issue("c"), "organisation.role-missing"),
+        (PROVIDER, file("2026-11", 2, "200.00", "26.00"), "organisation.role-missing"),
+        (PROVIDER, void(&held), "invoice.unknown"),
+        (PLATFORM_A, lock(&held, "d"), "organisation.role-missing"),
+        (PLATFORM_A, transfer(&held, PLATFORM_A), "invoice.unknown"),
+        (PLATFORM_A, claim_event("renew", &locked, "c", 1), "organisation.role-missing"),
+        (PLATFORM_A, claim_event("unlock", &locked, "c", 1), "organisation.role-missing"),
+        (PLATFORM_A, claim_event("close", &locked, "c", 1), "organisation.role-missing"),
+    ] {
+        assert_eq!(ledger.event(actor, event.clone()).code, code, "{actor}: {event}");
+    }
+    // A platform is no provider, whatever a mandate says.
+    assert_eq!(ledger.event(SELLER, mandate_to(PLATFORM_B, r#""issue""#)).code, ACCEPTED);
+    assert_eq!(ledger.event(PLATFORM_B, issue("d")).code, "organisation.role-missing");
 }

@@ -2,20 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use chain::block::Outcome;
 use chain::statement::Mode;
 
-use crate::admission::{Parsed, Verdict};
+use crate::admission::Parsed;
 use crate::fixture::*;
 use crate::organisation::{Custody, Purpose, Role, Standing};
 use crate::outcome::{ACCEPTED, Record};
 use crate::state::{StateKey, read};
-
-fn refused(outcome: &Outcome, code: &str) -> String {
-    assert_eq!(outcome.code, code, "{:?}", record(outcome));
-    let Record::Refused(refused) = record(outcome) else { panic!("{outcome:?}") };
-    refused.found
-}
 
 /// What an event is malformed for, and where.
 fn malformed(event: &str) -> (String, String) {
@@ -25,14 +18,6 @@ fn malformed(event: &str) -> (String, String) {
     (rejection.path, rejection.found)
 }
 
-fn verdict(ledger: &Ledger, statement: &[u8]) -> &'static str {
-    match ledger.judge(statement) {
-        Verdict::Admitted(_) => "admitted",
-        Verdict::Repeated(_) => "repeated",
-        Verdict::Rejected(rejection) => rejection.code,
-    }
-}
-
 #[test]
 fn who_is_admitted_by_its_introduction_acts_from_the_next_block_on() {
     let mut ledger = Ledger::new();
@@ -40,7 +25,9 @@ fn who_is_admitted_by_its_introduction_acts_from_the_next_block_on() {
     let admitted = ledger.event(BUREAU, admit("mall", FREE_TAXPAYER));
     assert_eq!((admitted.code.as_str(), admitted.subject.as_str()), (ACCEPTED, "organisation:mall"));
     assert_eq!(record(&admitted), Record::Admitted { from_height: height + 1 });
-    assert_eq!(ledger.organisation("mall"), introduced("mall", FREE_TAXPAYER).organisation);
+    let mut introduced = introduced("mall", FREE_TAXPAYER).organisation;
+    introduced.keys.iter_mut().for_each(|key| key.from_height = height + 1);
+    assert_eq!(ledger.organisation("mall"), introduced);
     let mandate = ledger.signed_with("mall", "statement", Mode::Each, &[mandate_to(PROVIDER, r#""issue""#)]);
     assert_eq!(ledger.block(&[mandate]).outcomes[0][0].code, ACCEPTED);
     let issue = issue("a").replace("shop Ltd", "mall Ltd").replace("91440300708461136T", FREE_TAXPAYER);
@@ -74,13 +61,57 @@ fn an_introduction_that_does_not_hold_is_refused_with_what_is_wrong() {
     check("/organisation/name", &|it| it.organisation.name = "a\nb".to_owned());
     check("/organisation/roles", &|it| it.organisation.roles.clear());
     check("/organisation/standing", &|it| it.organisation.standing = Standing::Suspended);
-    check("keys for [\"login\"]", &|it| drop(it.organisation.keys.remove(0)));
+    check("/organisation/keys", &|it| drop(it.organisation.keys.remove(0)));
     check("/organisation/keys/0/custody", &|it| {
         it.organisation.keys[0].custody = Custody::HostedBy(organisation_id(BUREAU));
     });
     // Signed with a key of that id that is not the one introduced.
-    check("does not verify", &|it| it.organisation.keys[0].public = secret("other", "login").public().into());
+    check("not its key's", &|it| it.organisation.keys[0].public = secret("other", "login").public().into());
     assert_eq!(read::<String>(&ledger, &StateKey::organisation(&organisation_id("mall"))).unwrap(), None);
+}
+
+#[test]
+fn an_introduction_is_for_one_chain_and_for_ninety_days() {
+    let mut ledger = Ledger::new();
+    let other = "other@0000000000000000000000000000000000000000000000000000000000000000".parse().unwrap();
+    for chain in [None, Some(other)] {
+        let introduction = crate::introduction::Introduction { chain, ..introduced("mall", FREE_TAXPAYER) };
+        assert_eq!(ledger.event(BUREAU, admit_as(&introduction)).code, "organisation.introduction-elsewhere");
+    }
+    ledger.time_ms = NOON + 90 * DAY + 1;
+    let stale = ledger.event(BUREAU, admit("mall", FREE_TAXPAYER));
+    assert_eq!(refused(&stale, "organisation.introduction-stale"), NOON.to_string());
+    ledger.time_ms = NOON - 60 * 60 * 1_000 - 1;
+    assert_eq!(ledger.event(BUREAU, admit("mall", FREE_TAXPAYER)).code, "organisation.introduction-stale");
+    ledger.time_ms = NOON + 90 * DAY;
+    assert_eq!(ledger.event(BUREAU, admit("mall", FREE_TAXPAYER)).code, ACCEPTED);
+}
+
+#[test]
+fn who_runs_a_node_reads_everything_so_it_is_admitted_as_that_and_is_an_auditor() {
+    let with_node = |roles: &[Role]| {
+        let mut introduction = introduced("watch", FREE_TAXPAYER);
+        introduction.organisation.roles = roles.iter().copied().collect();
+        for purpose in [Purpose::Peer, Purpose::Receipt] {
+            introduction.organisation.keys.push(crate::organisation::Key {
+                id: purpose.as_str().parse().unwrap(),
+                public: secret("watch", purpose.as_str()).public().into(),
+                purposes: [purpose].into(),
+                custody: Custody::Own,
+                active: true,
+                from_height: 0,
+            });
+        }
+        introduction
+    };
+    let observer = |event: String| event.replacen(r#""introduction""#, r#""observer":true,"introduction""#, 1);
+    let auditor = admit_as(&with_node(&[Role::Auditor]));
+    for wrong in
+        [auditor.clone(), observer(admit_as(&with_node(&[Role::Enterprise]))), observer(admit("mall", FREE_TAXPAYER))]
+    {
+        assert_eq!(Ledger::new().event(BUREAU, wrong).code, "organisation.observer");
+    }
+    assert_eq!(Ledger::new().event(BUREAU, observer(auditor)).code, ACCEPTED);
 }
 
 #[test]
@@ -247,14 +278,14 @@ fn two_changes_of_one_organisation_in_one_block_both_take_effect() {
     assert_eq!((shop.standing, shop.name.as_str()), (Standing::Suspended, "Shop & Sons"));
     assert_eq!(shop.roles, BTreeSet::from([Role::Enterprise, Role::Auditor]));
     let keys: Vec<_> = shop.keys.iter().map(|key| (key.id.as_str(), key.active)).collect();
-    assert_eq!(keys, [("s1", false), ("s2", true), ("s3", true)]);
+    assert_eq!(keys, [("s2", true), ("s3", true)]);
 }
 
 #[test]
 fn what_a_statement_takes_back_it_takes_back_of_organisations_too() {
     let mut ledger = Ledger::new();
     let before = ledger.state.clone();
-    let events = [admit("mall", FREE_TAXPAYER), attest(PROVIDER, r#""issue""#, &["mall"]), suspend("nobody")];
+    let events = [register(&[("mall", FREE_TAXPAYER)]), attest(PROVIDER, r#""issue""#, &["mall"]), suspend("nobody")];
     let codes: Vec<String> = ledger.events(BUREAU, Mode::All, &events).into_iter().map(|o| o.code).collect();
     assert_eq!(codes, ["statement.all-refused", "statement.all-refused", "organisation.unknown"]);
     let mut after = ledger.state.clone();
@@ -271,12 +302,17 @@ fn what_is_verified_and_written_is_paid_for() {
         Parsed::read(&statement).unwrap().work()
     };
     let chain = Ledger::new().chain;
-    assert_eq!(work(admit("mall", FREE_TAXPAYER)), 10 + 2 * 50);
-    assert_eq!(work(rotate(&chain, SELLER, &["a", "b", "c"], &["s1"])), 10 + 3 * 50);
+    assert_eq!(work(admit("mall", FREE_TAXPAYER)), 10 + 10 + 2 * 55);
+    let three = rotate(&chain, SELLER, &["a", "b", "c"], &["s1"]);
+    assert_eq!(work(three.clone()), 10 + 30 + 3 * 55 + 5);
+    assert_eq!(work(approved(&chain, &three)), 10 + 30 + 20 + 3 * 55 + 5);
     assert_eq!(work(register(&[("m", FREE_TAXPAYER), ("n", "915000000000078")])), 10 + 2 * 10);
-    assert_eq!(work(attest(PROVIDER, r#""issue""#, &["a", "b"])), 10 + 2 * 5);
-    assert_eq!(work(suspend(SELLER)), 10);
+    assert_eq!(work(attest(PROVIDER, r#""issue""#, &["a", "b"])), 10 + 2 * 15);
+    assert_eq!(work(mandate_to(PROVIDER, r#""issue""#)), 10 + 15);
+    assert_eq!(work(suspend(SELLER)), 10 + 30);
+    assert_eq!(work(renumber(SELLER, FREE_TAXPAYER)), 10 + 30);
+    assert_eq!(work(correct(SELLER, FREE_TAXPAYER)), 10 + 30 + 24);
     let purposes = [Purpose::Statement, Purpose::Login];
     let all = purposes.map(|purpose| addition(&chain, SELLER, purpose.as_str(), purpose, Custody::Own));
-    assert_eq!(work(rotate_with(SELLER, all.into(), &[])), 10 + 2 * 50);
+    assert_eq!(work(rotate_with(SELLER, all.into(), &[])), 10 + 30 + 2 * 55);
 }

@@ -6,7 +6,7 @@ use invoice::lifecycle::Validity;
 
 use crate::execute::FORMER_IDS_MAX;
 use crate::fixture::*;
-use crate::outcome::{ACCEPTED, Record};
+use crate::outcome::{ACCEPTED, REPEATED, Record};
 use crate::party::{Party, Side};
 use crate::record::{AccumulatorRecord, FilingRecord, FormerRecord, InvoiceRecord};
 use crate::state::{StateKey, read, require};
@@ -16,12 +16,6 @@ const BUYER_ID: &str = "91350100M000100Y43";
 
 fn invoice(ledger: &Ledger, id: &str) -> InvoiceRecord {
     require(ledger, &StateKey::invoice(&id.parse().unwrap())).unwrap()
-}
-
-fn refused(outcome: &Outcome, code: &str) -> (String, String) {
-    assert_eq!(outcome.code, code, "{:?}", record(outcome));
-    let Record::Refused(refused) = record(outcome) else { panic!("{outcome:?}") };
-    (refused.expected, refused.found)
 }
 
 fn accepted(ledger: &mut Ledger, actor: &str, event: impl Into<String>) -> Outcome {
@@ -47,7 +41,7 @@ fn a_renamed_seller_changes_nothing_behind_and_issues_under_its_new_name() {
     // What was signed before the new name and is ordered after it names the seller wrongly.
     let late = ledger.event(SELLER, issue("b"));
     let names = ("Shop & Sons".to_owned(), "shop Ltd".to_owned());
-    assert_eq!(refused(&late, "issue.seller-name-differs"), names);
+    assert_eq!(refused_with(&late, "issue.seller-name-differs"), names);
     accepted(&mut ledger, SELLER, issue("b").replace("shop Ltd", "Shop & Sons"));
     // The same document again is answered with the first, under whichever name it was issued.
     assert_eq!(ledger.event(BUREAU, rename(SELLER, "Shop & Sons")).code, "organisation.unchanged");
@@ -75,7 +69,7 @@ fn a_renumbered_seller_issues_under_its_new_id_and_takes_back_what_it_issued_und
     assert_eq!(invoice(&ledger, &id), before);
     let old = ledger.event(SELLER, issue("b"));
     let ids = (FREE_TAXPAYER.to_owned(), SHOP_ID.to_owned());
-    assert_eq!(refused(&old, "issue.seller-taxpayer-id-former"), ids);
+    assert_eq!(refused_with(&old, "issue.seller-taxpayer-id-former"), ids);
     let new = accepted(&mut ledger, PROVIDER, issue("b").replace(SHOP_ID, FREE_TAXPAYER));
     assert_eq!(invoice(&ledger, &new.subject).seller_party, Party::Taxpayer(FREE_TAXPAYER.parse().unwrap()));
     accepted(&mut ledger, SELLER, void(&id));
@@ -166,7 +160,7 @@ fn a_month_under_two_taxpayer_ids_is_filed_as_one() {
     ledger.time_ms = MONTH_END;
     let wrong = ledger.event(SELLER, file("2026-11", 2, "200.00", "26.00"));
     let whole = "3 invoices; 0.13: net 300.00 tax 39.00".to_owned();
-    assert_eq!(refused(&wrong, "filing.totals-differ").0, whole);
+    assert_eq!(refused_with(&wrong, "filing.totals-differ").0, whole);
     let filed = accepted(&mut ledger, PROVIDER, file("2026-11", 3, "300.00", "39.00"));
     let chain = chain::hash::Hash::of_parts(&[old.chain.as_bytes(), new.chain.as_bytes()]);
     assert!(matches!(record(&filed), Record::Filed { invoices: 3, chain: found, .. } if found == chain), "{filed:?}");
@@ -187,4 +181,68 @@ fn a_month_under_one_of_several_ids_is_that_month() {
     ledger.time_ms = MONTH_END;
     let filed = accepted(&mut ledger, SELLER, file("2026-11", 1, "100.00", "13.00"));
     assert!(matches!(record(&filed), Record::Filed { invoices: 1, chain, .. } if chain == month.chain), "{filed:?}");
+}
+
+#[test]
+fn the_same_document_again_is_answered_with_the_first_whatever_the_seller_is_called_by_now() {
+    let mut ledger = Ledger::new();
+    let first = accepted(&mut ledger, SELLER, issue("a"));
+    let again = |ledger: &mut Ledger, actor: &str| {
+        let outcome = ledger.event(actor, issue("a"));
+        assert_eq!(outcome.code, REPEATED, "{:?}", record(&outcome));
+        let Record::Repeated { original } = record(&outcome) else { panic!("{outcome:?}") };
+        assert_eq!(original, invoice(ledger, &first.subject).issue);
+    };
+    accepted(&mut ledger, BUREAU, rename(SELLER, "Shop & Sons"));
+    again(&mut ledger, SELLER);
+    accepted(&mut ledger, BUREAU, renumber(SELLER, FREE_TAXPAYER));
+    again(&mut ledger, SELLER);
+    again(&mut ledger, PROVIDER);
+    // Another document under the reference is told so, before it is told what else is wrong with it.
+    let other = issue("a").replace("shop Ltd", "Shop & Sons");
+    assert_eq!(ledger.event(SELLER, other).code, "issue.reference-reused");
+}
+
+#[test]
+fn a_taxpayer_id_written_in_error_leads_nowhere_and_goes_to_its_owner_with_what_was_addressed_to_it() {
+    let mut ledger = Ledger::new();
+    // The bureau's clerk had given the buyer the mall's id.
+    let (held, locked) = (ledger.issued("a"), ledger.issued("b"));
+    accepted(&mut ledger, PLATFORM_A, lock(&locked, "c"));
+    accepted(&mut ledger, BUREAU, correct(BUYER, FREE_TAXPAYER));
+    assert_eq!(
+        read::<FormerRecord>(&ledger, &StateKey::former(&organisation_id(BUYER))).unwrap(),
+        Some(FormerRecord::default())
+    );
+    assert_eq!(ledger.event(BUYER, transfer(&held, BUYER)).code, "invoice.unknown");
+    assert_eq!(ledger.event(PLATFORM_A, lock(&held, "d")).code, "reimbursement.not-holder");
+    // What is locked for the wrong one is neither renewed nor closed, and may be given up.
+    for kind in ["renew", "close"] {
+        let outcome = ledger.event(PLATFORM_A, claim_event(kind, &locked, "c", 1));
+        assert_eq!(refused(&outcome, "reimbursement.not-holder"), BUYER);
+    }
+    accepted(&mut ledger, PLATFORM_A, claim_event("unlock", &locked, "c", 1));
+    accepted(&mut ledger, BUREAU, admit("mall", BUYER_ID));
+    let hand_on = ledger.signed_with("mall", "statement", Mode::Each, &[transfer(&held, OUTSIDER)]);
+    assert_eq!(ledger.block(&[hand_on]).outcomes[0][0].code, ACCEPTED);
+    // It cannot come back to who never had it.
+    assert_eq!(ledger.event(BUREAU, renumber(BUYER, BUYER_ID)).code, "organisation.taxpayer-id-taken");
+}
+
+#[test]
+fn a_taxpayer_id_under_which_something_was_issued_is_given_up_and_not_released() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    accepted(&mut ledger, SELLER, void(&id));
+    let found = refused(&ledger.event(BUREAU, correct(SELLER, FREE_TAXPAYER)), "organisation.taxpayer-id-used");
+    assert_eq!(found, "2026-11");
+    accepted(&mut ledger, BUREAU, renumber(SELLER, FREE_TAXPAYER));
+    // The new one was never used: a slip of the clerk's.
+    accepted(&mut ledger, BUREAU, correct(SELLER, SHOP_ID));
+    accepted(&mut ledger, BUREAU, register(&[("mall", FREE_TAXPAYER)]));
+    accepted(&mut ledger, SELLER, issue("b"));
+    // Nobody looks through all the months of an id that has long been there.
+    ledger.time_ms += 25 * 31 * DAY;
+    assert_eq!(ledger.event(BUREAU, correct(BUYER, "916000000000001")).code, "organisation.taxpayer-id-used");
+    accepted(&mut ledger, BUREAU, renumber(BUYER, "916000000000001"));
 }

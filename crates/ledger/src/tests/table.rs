@@ -87,6 +87,23 @@ fn member_events(chain: &ChainId) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What others do for a party that is suspended: the seller, or the buyer.
+fn write_table_for_suspended(table: &mut String) {
+    for (party, status) in [(SELLER, "open"), (SELLER, "held by a person"), (BUYER, "open"), (BUYER, STATUSES[1])] {
+        for kind in EVENTS {
+            writeln!(table, "\n{status}, {party} suspended | {kind}").unwrap();
+            for actor in ACTORS {
+                let (mut ledger, id) = ledger_in(status);
+                assert_eq!(ledger.event(BUREAU, suspend(party)).code, ACCEPTED);
+                if kind == "file" {
+                    ledger.time_ms = MONTH_END;
+                }
+                writeln!(table, "  {actor:<10} {}", ledger.event(actor, event(kind, &id)).code).unwrap();
+            }
+        }
+    }
+}
+
 fn write_table_of_members(table: &mut String) {
     let chain = Ledger::new().chain;
     for (name, event) in member_events(&chain) {
@@ -125,6 +142,7 @@ fn the_table_of_status_event_and_role_is_what_it_was() {
             }
         }
     }
+    write_table_for_suspended(&mut table);
     write_table_of_members(&mut table);
     // No invoice has to do with it.
     writeln!(table, "\nany | evidence").unwrap();

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use crate::event::{Event, Rename};
 use crate::execute::FORMER_IDS_MAX;
 use crate::fixture::*;
-use crate::organisation::{Mandate, Organisation, Scope, Standing};
+use crate::organisation::{Mandate, Organisation, RetiredKey, Scope, Standing};
 use crate::outcome::ACCEPTED;
-use crate::record::FormerRecord;
-use crate::state::{Kind, StateKey, decode, read};
+use crate::record::{FormerRecord, TaxpayerRecord};
+use crate::state::{Kind, StateKey, decode, read, require};
 
 const NEW: [&str; 3] = ["mall", "kiosk", "stall"];
 
@@ -32,6 +32,7 @@ pub(super) fn event() -> impl Strategy<Value = String> {
         1 => (prop::sample::select(NEW.to_vec()), taxpayer(), taxpayer()).prop_map(|(id, one, other)| {
             register(&[(id, &one), (&format!("{id}-2"), &other)])
         }),
+        1 => key().prop_map(|key| approved(&chain(), &rotate(&chain(), BUREAU, &[key], &[]))),
         1 => member().prop_map(suspend),
         2 => member().prop_map(reinstate),
         2 => (member(), key()).prop_map(|(of, key)| rotate(&chain(), of, &[key], &[])),
@@ -41,6 +42,7 @@ pub(super) fn event() -> impl Strategy<Value = String> {
             .prop_map(|(of, set)| roles(of, set)),
         1 => (member(), prop::sample::select(vec!["One", "Two"])).prop_map(|(of, name)| rename(of, name)),
         1 => (member(), taxpayer()).prop_map(|(of, taxpayer)| renumber(of, &taxpayer)),
+        1 => (member(), taxpayer()).prop_map(|(of, taxpayer)| correct(of, &taxpayer)),
         2 => (member(), scopes()).prop_map(|(to, scopes)| mandate_to(to, scopes)),
         1 => (member(), member()).prop_map(|(from, to)| revoke_mandate(from, to)),
         1 => (member(), scopes(), member(), member()).prop_map(|(to, scopes, one, other)| {
@@ -190,7 +192,7 @@ impl Members {
         if let Some(taxpayer) = rename.taxpayer_id.as_ref().map(ToString::to_string) {
             it.former.remove(&taxpayer);
             let old = std::mem::replace(&mut it.taxpayer, taxpayer);
-            if old != it.taxpayer {
+            if old != it.taxpayer && !rename.in_error {
                 it.former.insert(old);
             }
         }
@@ -216,12 +218,19 @@ impl Members {
         for (id, it) in &mut there.known {
             let former = StateKey::former(&organisation_id(id));
             let former: FormerRecord = read(ledger, &former).unwrap().unwrap_or_default();
+            for (key, stored) in &ledger.state {
+                let prefix = [&[Kind::RetiredKey as u8], id.as_bytes(), &[0]].concat();
+                if key.as_bytes().starts_with(&prefix) {
+                    let retired: RetiredKey = decode(key, stored).unwrap();
+                    assert_eq!(it.keys.insert(retired.key.id.to_string(), false), None, "in one place");
+                }
+            }
             it.former = former.ids.iter().map(|former| former.taxpayer_id.to_string()).collect();
             assert!(former.ids.len() == it.former.len() && it.former.len() <= FORMER_IDS_MAX);
             // Every id that it has or had leads to it.
             for taxpayer in it.former.iter().chain([&it.taxpayer]) {
-                let owner: String = read(ledger, &StateKey::taxpayer(&taxpayer.parse().unwrap())).unwrap().unwrap();
-                assert_eq!(owner, *id);
+                let owner: TaxpayerRecord = require(ledger, &StateKey::taxpayer(&taxpayer.parse().unwrap())).unwrap();
+                assert_eq!(owner.organisation, Some(organisation_id(id)));
             }
         }
         assert_eq!(there.known, self.known);
