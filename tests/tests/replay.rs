@@ -170,7 +170,8 @@ fn keys_that_come_and_go_replay_and_events_are_counted_by_custody() {
     let hosted = Custody::HostedBy(organisation_id("tax-bureau"));
     let add = vec![addition(&node, "own-2", Custody::Own), addition(&node, "hosted", hosted)];
     let shop = organisation_id("shop");
-    let rotate = Event::Rotate(Box::new(Rotate { organisation: shop, add, revoke: Vec::new() })).to_json();
+    let rotate =
+        Event::Rotate(Box::new(Rotate { organisation: shop, add, revoke: Vec::new(), approval: None })).to_json();
     let revoke = r#"{"rotate":{"organisation":"shop","revoke":["statement"]}}"#;
     let mandate = r#"{"mandate":{"to":"isp","scopes":["issue"]}}"#;
     let register = r#"{"register":{"enterprises":[{"id":"m","name":"M","taxpayer_id":"915000000000031","taxpayer_kind":"other"}]}}"#;
@@ -202,7 +203,8 @@ fn a_statement_under_a_key_that_was_revoked_before_is_found() {
     let late = node.statement("shop", Mode::Each, &[issue("late")]);
     let add = vec![addition(&node, "own-2", Custody::Own)];
     let revoke = vec![KeyId::new("statement").unwrap()];
-    let rotate = Event::Rotate(Box::new(Rotate { organisation: organisation_id("shop"), add, revoke })).to_json();
+    let rotate = Event::Rotate(Box::new(Rotate { organisation: organisation_id("shop"), add, revoke, approval: None }))
+        .to_json();
     assert_eq!(node.event("shop", &rotate), "accepted");
     signed_with(&mut node, "own-2", "k1", &issue("a"));
     let mut blocks: Vec<_> = (1..=2).map(|height| node.query.committed_block(height).unwrap().unwrap()).collect();

@@ -7,7 +7,7 @@ use replica::query::EventView;
 
 use crate::auth::Caller;
 use crate::claims::{claim_of, names_standing, sees_claim};
-use crate::members::{About, SEEING_MEMBERS, about};
+use crate::members::{About, SEEING_MEMBERS, concerning};
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -43,7 +43,7 @@ impl<S: Store> Service<S> {
                 }
             };
         }
-        match about(subject) {
+        match concerning(event)? {
             Some(About::Organisation(id)) => return self.sees_for(caller, &id, &SEEING_MEMBERS),
             Some(About::Mandate(between)) => return Ok(between.contains(caller.id())),
             None => {}

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use chain::encoding::encode_base64url;
 use chain::identity::OrganisationId;
 use hmac::{Hmac, Mac};
-use ledger::organisation::Organisation;
+use ledger::organisation::{Custody, Key, Organisation};
 use replica::port::Store;
 use replica::query::Query;
 use sha2::Sha256;
@@ -219,11 +219,26 @@ impl<S: Store> Service<S> {
             let found = organisation.id.as_str();
             Problem::new("hosted.key-missing").at("", "an organisation whose key is hosted here", found)
         })?;
-        let active = |held: &&HostedKey| {
-            let key = organisation.key(&held.key);
-            key.is_some_and(|key| key.active && key.public.as_bytes() == held.secret.public().as_bytes())
+        let agency = &self.app.identity.organisation;
+        let here = |key: &Key| match &key.custody {
+            Custody::Own => organisation.id == *agency,
+            Custody::HostedBy(host) => host == agency,
         };
-        Ok(held.find(active).unwrap_or(first))
+        let active = |held: &HostedKey| {
+            let same = |key: &&Key| key.active && key.public.as_bytes() == held.secret.public().as_bytes();
+            organisation.key(&held.key).filter(same)
+        };
+        if let Some(found) = held.clone().find(|held| active(held).is_some_and(here)) {
+            return Ok(found);
+        }
+        // What the ledger says is in other hands must not be signed with here: whoever audits would count it as theirs.
+        match held.find_map(active) {
+            Some(key) => {
+                let found = format!("{}/{}", organisation.id, key.id);
+                Err(Problem::new("hosted.custody").at("", format!("a key hosted by {agency}"), found))
+            }
+            None => Ok(first),
+        }
     }
 
     /// The salt of an attachment: the same for the same seller and reference, unguessable outside.

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use chain::identity::OrganisationId;
 use invoice::taxpayer::TaxpayerId;
-use ledger::organisation::{Mandate, Organisation, Role, Standing};
+use ledger::organisation::{Mandate, Organisation, RetiredKey, Role, Standing};
 use ledger::party::Party;
 use replica::port::Store;
 use replica::query::MemberPage;
@@ -37,10 +37,11 @@ fn view<S: Store>(
     service: &Service<S>,
     caller: &Caller,
     organisation: &Organisation,
+    retired: &[RetiredKey],
 ) -> Result<DirectoryView, Problem> {
     let former = service.query().former_ids(&organisation.id)?;
     let whole = caller.sees_everything() || *caller.id() == organisation.id;
-    Ok(DirectoryView::of(organisation, &former, whole))
+    Ok(DirectoryView::of(organisation, (&former, retired), whole))
 }
 
 /// An organisation on the ledger
@@ -62,7 +63,8 @@ pub(crate) async fn show<S: Store>(
         .read_as(call, move |service, caller, _| {
             let id = OrganisationId::new(id).map_err(|_| unknown())?;
             let organisation = service.query().organisation(&id)?.ok_or_else(unknown)?;
-            view(service, caller, &organisation).map(Json)
+            let retired = service.query().retired_keys(&id, service.app.options.page_rows_max)?;
+            view(service, caller, &organisation, &retired).map(Json)
         })
         .await
 }
@@ -120,7 +122,7 @@ fn page<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Res
             MemberPage { rows: organisation.into_iter().filter(keep).collect(), next: None }
         }
     };
-    let organisations = found.rows.iter().map(|organisation| view(service, caller, organisation));
+    let organisations = found.rows.iter().map(|organisation| view(service, caller, organisation, &[]));
     Ok(DirectoryPage {
         organisations: organisations.collect::<Result<_, Problem>>()?,
         next: found.next.map(|id| list.write(id.as_str().as_bytes())),

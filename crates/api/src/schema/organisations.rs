@@ -5,8 +5,10 @@ use utoipa::ToSchema;
 /// Bring an organisation with keys of its own onto the ledger.
 #[derive(ToSchema)]
 pub struct Admit {
-    /// What the organisation says of itself: the file that `einvoice keys introduce` writes.
+    /// What the organisation says of itself: the `member.json` that `einvoice keys member` makes.
     pub introduction: IntroductionFile,
+    /// Whether it is to run a node without a vote, which is sent every block: for an auditor with a peer and a receipt key.
+    pub observer: Option<bool>,
 }
 
 /// A JWS in JSON General Serialisation, signed with every key that it introduces.
@@ -119,6 +121,10 @@ pub struct Rotate {
     pub add: Option<Vec<Addition>>,
     /// The ids of keys that may sign no longer: at most 16.
     pub revoke: Option<Vec<String>>,
+    /// For keys of an agency with a seat: the signature of its governance key, base64url, over lines each ended by a newline:
+    /// `einvoice-keys/1`; the chain id; the organisation; `add <id> <public> <purposes and custody as in a proof>` for each
+    /// new key in order; and `revoke <id>` for each that goes.
+    pub approval: Option<String>,
 }
 
 /// A key that an organisation is to have.
@@ -133,7 +139,7 @@ pub struct Addition {
     /// Who holds the private half; the organisation itself when left out.
     pub custody: Option<Custody>,
     /// The key's own signature over five lines, each ended by a newline, base64url: `einvoice-key/1`; the chain id;
-    /// `<organisation>/<id>`; the public half as it stands here; and the purposes in the order statement, login, receipt,
+    /// `<organisation>/<id>`; the public half as it stands here; and the purposes in the order statement, login, peer,
     /// then `own` or `hosted-by <agency>`, with single spaces between.
     pub proof: String,
 }
@@ -146,8 +152,8 @@ pub enum RotatedPurpose {
     Statement,
     /// Login tokens.
     Login,
-    /// What a node says for its agency. For agencies alone.
-    Receipt,
+    /// The peers of an auditor's node.
+    Peer,
 }
 
 /// Who holds the private half of a key.
@@ -197,6 +203,9 @@ pub struct Rename {
     pub taxpayer_id: Option<String>,
     /// As what that id is registered.
     pub taxpayer_kind: Option<TaxpayerKind>,
+    /// Whether the old id never was its own: it is released, leads nowhere from then on, and is free for its owner. Refused
+    /// when something was issued under it.
+    pub in_error: Option<bool>,
 }
 
 /// Let another organisation act for the enterprise that signs. A new mandate replaces the old one between the two.

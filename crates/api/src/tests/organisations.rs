@@ -11,7 +11,7 @@ use ledger::organisation::{Custody, Purpose};
 use serde_json::{Value, json};
 
 use super::client::{Answer, send};
-use super::consortium::{document, organisation, secret};
+use super::consortium::{NOON, document, organisation, secret};
 use super::node::Node;
 
 /// One event of one organisation.
@@ -76,7 +76,8 @@ fn everybody_sees_the_public_part_of_an_organisation_and_few_all_of_it() {
         );
         assert!(view.get("former_taxpayer_ids").is_none());
     }
-    assert_eq!(node.get("police", path).json()["keys"][0]["custody"], "own");
+    let hosted = json!({"hosted-by": "tax-bureau"});
+    assert_eq!(node.get("police", path).json()["keys"][0]["custody"], hosted);
     for unknown in ["/v1/organisations/nobody", "/v1/organisations/No%20body", "/v1/organisations/nobody/mandates"] {
         assert_eq!(node.get("police", unknown).problem(), (404, "organisation.unknown".to_owned()));
     }
@@ -131,7 +132,8 @@ fn mandates_are_shown_to_giver_holder_and_agencies() {
         assert!(from.is_sorted() && from.contains(&"shop".to_owned()));
     }
     // The others see what is between them and the organisation.
-    let shops = json!([{"from": "shop", "to": "isp", "scopes": ["issue", "file"], "in_force": true}]);
+    let shops =
+        json!([{"from": "shop", "to": "isp", "scopes": ["issue", "file"], "in_force": true, "attested": false}]);
     assert_eq!(node.get("shop", held).json()["mandates"], shops);
     assert_eq!(node.get("shop", "/v1/organisations/shop/mandates").json()["mandates"], shops);
     assert_eq!(node.get("isp", "/v1/organisations/shop/mandates?side=given").json()["mandates"], shops);
@@ -177,12 +179,12 @@ fn every_refusal_of_these_events_has_its_status() {
         (bureau, json!({"roles": {"organisation": "shop", "roles": ["enterprise"]}}), 409, "organisation.unchanged"),
         ("isp", rotate("shop", add("shop", "s2", Purpose::Statement)), 403, "key.not-permitted"),
         ("shop", rotate("shop", add("shop", "statement", Purpose::Statement)), 409, "key.id-used"),
-        ("shop", rotate("shop", add("shop", "r1", Purpose::Receipt)), 403, "key.purpose"),
+        ("shop", rotate("shop", add("shop", "p1", Purpose::Peer)), 403, "key.purpose"),
         ("shop", rotate("shop", forged), 422, "key.proof-invalid"),
         ("shop", rotate("shop", hosted), 404, "key.custodian-unknown"),
         ("shop", json!({"rotate": {"organisation": "shop", "revoke": ["nothing"]}}), 404, "key.unknown"),
         ("shop", json!({"rotate": {"organisation": "shop", "revoke": ["old-login"]}}), 409, "key.revoked"),
-        (bureau, json!({"rotate": {"organisation": bureau, "revoke": ["statement"]}}), 409, "key.last-statement-key"),
+        (bureau, json!({"rotate": {"organisation": bureau, "revoke": ["statement"]}}), 403, "key.not-approved"),
         ("shop", mandate("shop", ""), 409, "mandate.to-itself"),
         ("shop", mandate("isp", r#","expires_ms":1"#), 409, "mandate.expired"),
         ("shop", mandate("nobody", ""), 404, "organisation.unknown"),
@@ -226,7 +228,12 @@ fn a_revoked_login_key_logs_nobody_in_though_its_token_was_verified_before() {
     // The old key is still listed, for what it signed.
     let keys = node.get("police", "/v1/organisations/shop").json()["keys"].clone();
     let login = keys.as_array().unwrap().iter().find(|key| key["id"] == "login").unwrap().clone();
-    assert_eq!(login["active"], false);
+    assert_eq!(
+        (&login["active"], &login["from_height"], &login["until_height"]),
+        (&json!(false), &json!(0), &json!(2))
+    );
+    let new = keys.as_array().unwrap().iter().find(|key| key["id"] == "login-2").unwrap().clone();
+    assert_eq!((&new["active"], &new["from_height"], new.get("until_height")), (&json!(true), &json!(2), None));
 }
 
 #[test]
@@ -255,7 +262,7 @@ fn who_is_admitted_logs_in_and_signs_in_the_next_block() {
         json!({"id": id, "public": secret("mall", id).public(), "purposes": [id], "custody": "own", "active": true})
     });
     let introduced = json!({
-        "version": 1, "suite": 1, "time_ms": 1,
+        "version": 1, "suite": 1, "time_ms": NOON, "chain": node.query.chain(),
         "organisation": {
             "id": "mall", "name": "Mall", "taxpayer_id": "915000000000041", "taxpayer_kind": "other",
             "roles": ["enterprise"], "standing": "active", "keys": keys

@@ -1,6 +1,6 @@
 //! Organisations, their keys, and the mandates between them.
 
-use ledger::organisation::{Custody, Key, Mandate, Organisation, Purpose, Role, Scope, Standing};
+use ledger::organisation::{Custody, Key, Mandate, Organisation, Purpose, RetiredKey, Role, Scope, Standing};
 use ledger::record::FormerId;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -30,13 +30,19 @@ pub struct DirectoryView {
     /// `active` or `suspended`.
     #[schema(value_type = String)]
     pub standing: Standing,
-    /// Its keys, revoked ones too.
+    /// Its keys. Of one organisation revoked ones too, as many of them as a page has rows; in a list those that may sign.
     pub keys: Vec<DirectoryKey>,
 }
 
 impl DirectoryView {
     /// An organisation as somebody sees it: what is public, or all of it.
-    pub(crate) fn of(organisation: &Organisation, former: &[FormerId], whole: bool) -> Self {
+    pub(crate) fn of(
+        organisation: &Organisation,
+        (former, retired): (&[FormerId], &[RetiredKey]),
+        whole: bool,
+    ) -> Self {
+        let keys = organisation.keys.iter().map(|key| DirectoryKey::of(key, None, whole));
+        let retired = retired.iter().map(|retired| DirectoryKey::of(&retired.key, Some(retired.until_height), whole));
         Self {
             id: organisation.id.to_string(),
             name: organisation.name.clone(),
@@ -45,7 +51,7 @@ impl DirectoryView {
             former_taxpayer_ids: former.iter().map(FormerIdView::from).collect(),
             roles: organisation.roles.iter().copied().collect(),
             standing: organisation.standing,
-            keys: organisation.keys.iter().map(|key| DirectoryKey::of(key, whole)).collect(),
+            keys: keys.chain(retired).collect(),
         }
     }
 }
@@ -81,16 +87,23 @@ pub struct DirectoryKey {
     pub custody: Option<Custody>,
     /// Whether it may still sign.
     pub active: bool,
+    /// The first block in which it might; 0 for what genesis holds.
+    pub from_height: u64,
+    /// The first block in which it no longer may; absent while it may, and for what was revoked in genesis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_height: Option<u64>,
 }
 
 impl DirectoryKey {
-    fn of(key: &Key, whole: bool) -> Self {
+    fn of(key: &Key, until_height: Option<u64>, whole: bool) -> Self {
         Self {
             id: key.id.to_string(),
             public: key.public.to_string(),
             purposes: key.purposes.iter().copied().collect(),
             custody: whole.then(|| key.custody.clone()),
             active: key.active,
+            from_height: key.from_height,
+            until_height,
         }
     }
 }
@@ -120,6 +133,8 @@ pub struct MandateView {
     pub expires: Option<String>,
     /// Whether it holds at the time of the newest block.
     pub in_force: bool,
+    /// Whether the tax bureau attested that it was given on paper; otherwise the giver has signed it.
+    pub attested: bool,
 }
 
 impl MandateView {
@@ -131,6 +146,7 @@ impl MandateView {
             scopes: mandate.scopes.iter().copied().collect(),
             expires: mandate.expires_ms.map(format_ms),
             in_force: mandate.stands(time_ms),
+            attested: mandate.attested,
         }
     }
 }

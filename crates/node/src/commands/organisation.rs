@@ -11,23 +11,25 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use chain::identity::{ChainId, KeyId, OrganisationId};
 use chain::introduction::{INTRODUCTION_BYTES_MAX, SignedIntroduction};
-use chain::possession::Offer;
+use chain::jws::KeyReference;
+use chain::possession::{Change, Offer};
 use chain::statement::Mode;
 use clap::Subcommand;
 use invoice::date::Date;
-use invoice::taxpayer::TaxpayerId;
+use invoice::taxpayer::{TaxpayerId, TaxpayerKind};
+use ledger::admission::{Parsed, Rejection};
 use ledger::event::{
     Addition, Admit, Event, GiveMandate, ROTATED_PURPOSES, Reinstate, ReinstatementReason, Rename, RevokeMandate,
     Rotate, SetRoles, Suspend, SuspensionReason, terms,
 };
-use ledger::organisation::{Custody, RegisteredName, Role, Scope};
+use ledger::organisation::{Custody, Purpose, RegisteredName, Role, Scope};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::sign::{Signing, sign};
+use super::sign::{Signing, print, statement};
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
-use crate::introductions::{self, taxpayer_kind};
+use crate::introductions;
 use crate::keys::NamedKey;
 use crate::output::Output;
 
@@ -53,6 +55,9 @@ pub(crate) enum Command {
     Offer(OfferArgs),
     /// Add and revoke keys. For the organisation itself, and for the tax bureau when it lost them.
     Rotate(RotateArgs),
+    /// Form a change of keys of an agency with a seat, approved with its governance key: prints the event for another
+    /// agency to `sign`, when the agency has lost its statement keys.
+    Approve(ApproveArgs),
     /// Set what an organisation may be. For the tax bureau.
     Roles(RolesArgs),
     /// Write an organisation's new name or taxpayer id. For the tax bureau.
@@ -71,6 +76,9 @@ pub(crate) struct AdmitArgs {
     /// The introductions, or the directories of the organisations.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// They are auditors that run nodes without a vote, which are sent every block.
+    #[arg(long)]
+    observer: bool,
     #[command(flatten)]
     signing: Signing,
 }
@@ -136,8 +144,31 @@ pub(crate) struct RotateArgs {
     /// The id of a key that may sign no longer; several times for several keys.
     #[arg(long, value_name = "KEY")]
     revoke: Vec<KeyId>,
+    /// The agency whose node holds the keys of `--add`; the organisation itself when absent.
+    #[arg(long, value_name = "AGENCY", requires = "add")]
+    hosted_by: Option<OrganisationId>,
+    /// The governance key of an agency with a seat, which approves the change of its keys.
+    #[arg(long, value_name = "FILE")]
+    governance: Option<PathBuf>,
     #[command(flatten)]
     signing: Signing,
+}
+
+/// A change of keys of an agency with a seat, for another agency to sign and send.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApproveArgs {
+    /// The governance key of the agency.
+    #[arg(long, value_name = "FILE")]
+    governance: PathBuf,
+    /// A new key's own file, as `keys new` makes it; several times for several keys.
+    #[arg(long, value_name = "FILE")]
+    add: Vec<PathBuf>,
+    /// The id of a key that may sign no longer; several times for several keys.
+    #[arg(long, value_name = "KEY")]
+    revoke: Vec<KeyId>,
+    /// The chain: `<name>@<genesis hash>`.
+    #[arg(long)]
+    chain: ChainId,
 }
 
 /// Who may be what.
@@ -163,6 +194,13 @@ pub(crate) struct RenameArgs {
     /// Its new taxpayer id.
     #[arg(long, value_name = "NUMBER")]
     taxpayer_id: Option<TaxpayerId>,
+    /// As what that id is registered: uscc or other. Must be said when it looks like a unified social credit code and its
+    /// check character is another.
+    #[arg(long, value_name = "KIND", requires = "taxpayer_id", value_parser = word::<TaxpayerKind>)]
+    taxpayer_kind: Option<TaxpayerKind>,
+    /// The old taxpayer id never was its own: it is released, and free for its owner.
+    #[arg(long, requires = "taxpayer_id")]
+    in_error: bool,
     #[command(flatten)]
     signing: Signing,
 }
@@ -225,7 +263,7 @@ pub(crate) struct AttestArgs {
 }
 
 /// Reads a word of a closed list, as events spell it.
-fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(crate) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(Value::String(text.to_owned())).map_err(|error| error.to_string())
 }
 
@@ -236,15 +274,29 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         output.line(&serde_json::to_string(&offered).context("write the offer").or_exit(Exit::Unexpected)?)?;
         return Ok(Exit::Done);
     }
+    if let Command::Approve(ApproveArgs { governance, add, revoke, chain }) = command {
+        let rotate = approved(governance, add, revoke, chain).or_exit(Exit::Usage)?;
+        output.line(&Event::Rotate(Box::new(rotate)).to_json())?;
+        return Ok(Exit::Done);
+    }
     let (events, signing) = formed(command);
     let events: Vec<String> = events.or_exit(Exit::Usage)?.iter().map(Event::to_json).collect();
-    sign(signing, Mode::All, &events, output)
+    let statement = statement(signing, Mode::All, &events)?;
+    // Whatever a node would say of it unasked is said here, before it goes anywhere.
+    match Parsed::of(statement.clone()) {
+        Ok(_) => print(&statement, output),
+        Err(Rejection { path, expected, found, .. }) => Err(anyhow!("at {path}: expected {expected}, found {found}"))
+            .context("make a statement of it")
+            .or_exit(Exit::Usage),
+    }
 }
 
 /// The events of a command, and with what they are signed.
 fn formed(command: &Command) -> (anyhow::Result<Vec<Event>>, &Signing) {
     match command {
-        Command::Admit(AdmitArgs { files, signing }) => (files.iter().map(|path| admit(path)).collect(), signing),
+        Command::Admit(AdmitArgs { files, observer, signing }) => {
+            (files.iter().map(|path| admit(path, *observer)).collect(), signing)
+        }
         Command::Register(RegisterArgs { file, signing }) => (bulk::register(file), signing),
         Command::Suspend(SuspendArgs { id, reason, signing }) => {
             (Ok(vec![Event::Suspend(Suspend { organisation: id.clone(), reason: *reason })]), signing)
@@ -252,18 +304,13 @@ fn formed(command: &Command) -> (anyhow::Result<Vec<Event>>, &Signing) {
         Command::Reinstate(ReinstateArgs { id, reason, signing }) => {
             (Ok(vec![Event::Reinstate(Reinstate { organisation: id.clone(), reason: *reason })]), signing)
         }
-        Command::Offer(_) => unreachable!("an offer is printed and not signed as a statement"),
+        Command::Offer(_) | Command::Approve(_) => unreachable!("it is printed and not signed as a statement"),
         Command::Rotate(args) => (rotate(args), &args.signing),
         Command::Roles(RolesArgs { id, roles, signing }) => {
             let roles = roles.iter().copied().collect();
             (Ok(vec![Event::Roles(SetRoles { organisation: id.clone(), roles })]), signing)
         }
-        Command::Rename(RenameArgs { id, name, taxpayer_id, signing }) => {
-            let (name, taxpayer_id) = (name.clone(), taxpayer_id.clone());
-            let taxpayer_kind = taxpayer_id.as_ref().map(taxpayer_kind);
-            let rename = Rename { organisation: id.clone(), name, taxpayer_id, taxpayer_kind };
-            (Ok(vec![Event::Rename(Box::new(rename))]), signing)
-        }
+        Command::Rename(args) => (rename(args), &args.signing),
         Command::Mandate(MandateArgs { given, signing }) => {
             let (to, scopes, expires_ms) = (given.to.clone(), given.scopes(), given.expires_ms());
             (Ok(vec![Event::Mandate(GiveMandate { to, scopes, expires_ms })]), signing)
@@ -278,13 +325,27 @@ fn formed(command: &Command) -> (anyhow::Result<Vec<Event>>, &Signing) {
 }
 
 /// The admission of an organisation, whose introduction holds.
-fn admit(path: &Path) -> anyhow::Result<Event> {
+fn admit(path: &Path, observer: bool) -> anyhow::Result<Event> {
     let introduced = introductions::read(path)?;
     let context = || format!("read the introduction {}", introduced.path.display());
     let limit = u64::try_from(INTRODUCTION_BYTES_MAX).unwrap_or(u64::MAX);
     let signed = SignedIntroduction::parse(&files::read(&introduced.path, limit)?).with_context(context)?;
     let admit = Admit::new(signed).map_err(|error| anyhow!(error)).with_context(context)?;
-    Ok(Event::Admit(Box::new(admit)))
+    Ok(Event::Admit(Box::new(if observer { admit.as_observer() } else { admit })))
+}
+
+/// Another name or taxpayer id.
+fn rename(args: &RenameArgs) -> anyhow::Result<Vec<Event>> {
+    let RenameArgs { id, name, taxpayer_id, taxpayer_kind, in_error, .. } = args;
+    let kind = taxpayer_id.as_ref().map(|taxpayer| introductions::registered_kind(taxpayer, *taxpayer_kind));
+    let rename = Rename {
+        organisation: id.clone(),
+        name: name.clone(),
+        taxpayer_id: taxpayer_id.clone(),
+        taxpayer_kind: kind.transpose()?,
+        in_error: *in_error,
+    };
+    Ok(vec![Event::Rename(Box::new(rename))])
 }
 
 /// A key with its proof, from its own file.
@@ -297,21 +358,71 @@ fn offered(path: &Path, hosted_by: Option<&OrganisationId>, chain: &ChainId) -> 
     Ok(Addition { id: key.key, public: named.secret.public().into(), purposes, custody, proof })
 }
 
+/// A new key of an organisation, from its own file.
+fn own(
+    path: &Path,
+    of: &OrganisationId,
+    hosted_by: Option<&OrganisationId>,
+    chain: &ChainId,
+) -> anyhow::Result<Addition> {
+    let named = NamedKey::load_one_of(path, &ROTATED_PURPOSES)?;
+    if named.organisation != *of {
+        return Err(anyhow!("{} holds a key of {}, and not of {of}", path.display(), named.organisation));
+    }
+    offered(path, hosted_by, chain)
+}
+
 /// A rotation of keys.
 fn rotate(args: &RotateArgs) -> anyhow::Result<Vec<Event>> {
-    let RotateArgs { organisation, add, offer, revoke, signing } = args;
+    let RotateArgs { organisation, add, offer, revoke, hosted_by, governance, signing } = args;
     let organisation = match organisation {
         Some(organisation) => organisation.clone(),
         None => signing.organisation()?,
     };
     let mut additions = Vec::with_capacity(add.len() + offer.len());
     for path in add {
-        additions.push(offered(path, None, signing.chain())?);
+        additions.push(own(path, &organisation, hosted_by.as_ref(), signing.chain())?);
     }
     for path in offer {
         let bytes = files::read(path, OFFER_BYTES_MAX)?;
         let context = || format!("read the offer {}", path.display());
-        additions.push(chain::json::from_slice::<Addition>(bytes.trim_ascii()).with_context(context)?);
+        let addition = chain::json::from_slice::<Addition>(bytes.trim_ascii()).with_context(context)?;
+        check_offer(&addition, &organisation, signing.chain()).with_context(context)?;
+        additions.push(addition);
     }
-    Ok(vec![Event::Rotate(Box::new(Rotate { organisation, add: additions, revoke: revoke.clone() }))])
+    let rotate = Rotate { organisation, add: additions, revoke: revoke.clone(), approval: None };
+    let rotate = match governance {
+        Some(governance) => approve(rotate, &NamedKey::load(governance, Purpose::Governance)?, signing.chain())?,
+        None => rotate,
+    };
+    Ok(vec![Event::Rotate(Box::new(rotate))])
+}
+
+/// A key is offered for this organisation on this chain, or the ledger will not have it.
+fn check_offer(addition: &Addition, of: &OrganisationId, chain: &ChainId) -> anyhow::Result<()> {
+    let Addition { id, public, purposes, custody, proof } = addition;
+    let key = KeyReference { organisation: of.clone(), key: id.clone() };
+    let public = public.admit().context("read its public key")?;
+    let offer = Offer { chain, key: &key, terms: &terms(purposes, custody) };
+    offer.verify(&public, proof).with_context(|| format!("it is no offer of {key} on {chain}"))
+}
+
+/// A change of keys that another agency is to send.
+fn approved(governance: &Path, add: &[PathBuf], revoke: &[KeyId], chain: &ChainId) -> anyhow::Result<Rotate> {
+    let governance = NamedKey::load(governance, Purpose::Governance)?;
+    let organisation = governance.organisation.clone();
+    let add = add.iter().map(|path| own(path, &organisation, None, chain)).collect::<anyhow::Result<_>>()?;
+    approve(Rotate { organisation, add, revoke: revoke.to_vec(), approval: None }, &governance, chain)
+}
+
+/// Signs a change with the governance key of the organisation.
+fn approve(rotate: Rotate, governance: &NamedKey, chain: &ChainId) -> anyhow::Result<Rotate> {
+    if governance.organisation != rotate.organisation {
+        let (found, expected) = (&governance.organisation, &rotate.organisation);
+        return Err(anyhow!("the governance key is of {found}, and not of {expected}"));
+    }
+    let steps = rotate.steps();
+    let change = Change { chain, organisation: &rotate.organisation, steps: &steps };
+    let approval = Some(change.sign(&governance.secret));
+    Ok(Rotate { approval, ..rotate })
 }

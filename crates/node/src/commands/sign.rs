@@ -73,6 +73,18 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 
 /// Signs events, and prints the statement.
 pub(crate) fn sign(signing: &Signing, mode: Mode, events: &[String], output: &Output) -> Result<Exit, Failure> {
+    print(&statement(signing, mode, events)?, output)
+}
+
+/// Prints a statement.
+pub(crate) fn print(statement: &Statement, output: &Output) -> Result<Exit, Failure> {
+    let text = std::str::from_utf8(statement.bytes()).context("write the statement").or_exit(Exit::Unexpected)?;
+    output.line(text)?;
+    Ok(Exit::Done)
+}
+
+/// Signs events.
+pub(crate) fn statement(signing: &Signing, mode: Mode, events: &[String]) -> Result<Statement, Failure> {
     let key = NamedKey::load(&signing.key, Purpose::Statement).or_exit(Exit::Usage)?;
     let nonce = match &signing.nonce {
         Some(nonce) => nonce.clone(),
@@ -87,11 +99,7 @@ pub(crate) fn sign(signing: &Signing, mode: Mode, events: &[String], output: &Ou
     };
     let jws = Draft::new(header, payload(mode, events)).sign(&key.secret);
     // Whatever a node would refuse unread is refused here, before it goes anywhere.
-    let statement =
-        Statement::parse(jws, &Limits::default()).context("make a statement of them").or_exit(Exit::Usage)?;
-    let text = std::str::from_utf8(statement.bytes()).context("write the statement").or_exit(Exit::Unexpected)?;
-    output.line(text)?;
-    Ok(Exit::Done)
+    Statement::parse(jws, &Limits::default()).context("make a statement of them").or_exit(Exit::Usage)
 }
 
 impl Signing {

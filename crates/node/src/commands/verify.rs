@@ -109,10 +109,18 @@ impl Report for Verdict {
             lines.push(format!(
                 "signed by   the party itself: {itself} events; a provider or platform under mandate: {under_mandate}"
             ));
+            let refused_by = &summary.refused_by_custody;
+            let refused_hosted: u64 = refused_by.hosted.values().sum();
             let hosted = hosted.iter();
             lines.extend(
                 hosted.map(|(agency, events)| format!("signed with a key hosted at {agency}: {events} events")),
             );
+            if refused > 0 {
+                let own = refused_by.itself;
+                lines.push(format!(
+                    "refused were  {own} events under a key of the party's own, {refused_hosted} hosted"
+                ));
+            }
         }
         lines.join("\n")
     }

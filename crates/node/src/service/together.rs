@@ -1,7 +1,7 @@
 //! A node among others: consensus wired to the store, the door and the health of this one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -72,6 +72,8 @@ struct NodeHost<S: Store> {
     /// Bytes of all blocks that this process committed.
     block_bytes: Arc<AtomicU64>,
     peer_keys: Arc<PeerKeys>,
+    /// A read that failed where nobody could be told: the node stops by it.
+    failed: Mutex<Option<Fault>>,
 }
 
 impl<S: Store> Host for NodeHost<S> {
@@ -109,6 +111,9 @@ impl<S: Store> Host for NodeHost<S> {
     }
 
     fn heartbeat(&mut self, tip: &Tip) -> Result<Duration, Fault> {
+        if let Some(fault) = self.failed.get_mut().expect("nothing panics while it holds the fault").take() {
+            return Err(fault);
+        }
         Ok(self.around.config.heartbeat(self.coverage.is_short_of(&tip.progress)?))
     }
 
@@ -129,8 +134,8 @@ impl<S: Store> NodeHost<S> {
         for id in &committed.organisations {
             match self.around.query.organisation(id) {
                 Ok(organisation) => organisation.iter().for_each(|organisation| self.peer_keys.note(organisation)),
-                // Whoever commits next meets it too, and stops the node.
-                Err(fault) => tracing::error!(%fault, "an organisation of a committed block could not be read"),
+                // Who may connect is not known any more.
+                Err(fault) => *self.failed.lock().expect("nothing panics while it holds the fault") = Some(fault),
             }
         }
     }
@@ -174,6 +179,7 @@ pub(super) async fn start<S: Store>(
             seen,
             block_bytes: Arc::clone(&block_bytes),
             peer_keys: Arc::clone(&peer_keys),
+            failed: Mutex::default(),
         },
         key,
         peer: *secret.public().as_bytes(),

@@ -2,11 +2,11 @@
 
 use std::ops::Bound;
 
-use chain::identity::OrganisationId;
+use chain::identity::{KeyId, OrganisationId};
 use invoice::Period;
-use ledger::organisation::{Mandate, Organisation, Scope};
+use ledger::organisation::{GivenRecord, Mandate, Organisation, RetiredKey, Scope, Standing};
 use ledger::party::{Party, Side};
-use ledger::record::{AccumulatorRecord, FormerId, FormerRecord};
+use ledger::record::{AccumulatorRecord, FormerId, FormerRecord, TaxpayerRecord};
 use ledger::state::{self, Kind, StateKey, read};
 
 use super::{Query, SCANNED_MAX};
@@ -15,8 +15,8 @@ use crate::list;
 use crate::port::{Direction, Store, StoreFault, Table};
 use crate::replica::Fault;
 
-/// Mandates read at once.
-const MANDATES_A_SCAN: usize = 500;
+/// Organisations looked at at once, of those that are looked for.
+const ORGANISATIONS_A_SCAN: usize = 250;
 
 /// A page of a list of organisations or mandates.
 #[derive(Clone, Debug)]
@@ -34,19 +34,47 @@ impl<S: Store> Query<S> {
     /// A fault of ours.
     pub fn organisation_of(&self, party: &Party) -> Result<Option<OrganisationId>, Fault> {
         match party {
-            Party::Taxpayer(id) => Ok(read(&self.view(), &StateKey::taxpayer(id))?),
+            Party::Taxpayer(id) => {
+                let record = read::<TaxpayerRecord>(&self.view(), &StateKey::taxpayer(id))?;
+                Ok(record.and_then(|record| record.organisation))
+            }
             Party::Person(_) => Ok(None),
         }
     }
 
-    /// Whether `to` may act for `from` in any of the scopes now.
+    /// Whether `to` may act for `from` in any of the scopes now. Nobody does who is suspended, or has lost the role.
     ///
     /// # Errors
     /// A fault of ours.
     pub fn mandated(&self, from: &OrganisationId, to: &OrganisationId, scopes: &[Scope]) -> Result<bool, Fault> {
         let mandate = read::<Mandate>(&self.view(), &StateKey::mandate(from, to))?;
+        mandate.map_or(Ok(false), |mandate| self.opens(&mandate, scopes))
+    }
+
+    /// Who may act for `from` in any of the scopes now.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn mandated_by(&self, from: &OrganisationId, scopes: &[Scope]) -> Result<Vec<OrganisationId>, Fault> {
+        let mut mandated = Vec::new();
+        for mandate in self.mandates_of(from)? {
+            if self.opens(&mandate, scopes)? {
+                mandated.push(mandate.to);
+            }
+        }
+        Ok(mandated)
+    }
+
+    fn opens(&self, mandate: &Mandate, scopes: &[Scope]) -> Result<bool, Fault> {
         let now_ms = self.tip().progress.time_ms;
-        Ok(mandate.is_some_and(|mandate| scopes.iter().any(|scope| mandate.allows(*scope, now_ms))))
+        let allowed: Vec<Scope> = scopes.iter().copied().filter(|scope| mandate.allows(*scope, now_ms)).collect();
+        if allowed.is_empty() {
+            return Ok(false);
+        }
+        let to = read::<Organisation>(&self.view(), &StateKey::organisation(&mandate.to))?;
+        Ok(to.is_some_and(|to| {
+            to.standing == Standing::Active && allowed.iter().any(|scope| scope.roles().iter().any(|role| to.is(*role)))
+        }))
     }
 
     /// The taxpayer ids that an organisation had before the one it has, oldest first.
@@ -91,20 +119,40 @@ impl<S: Store> Query<S> {
         Ok(read(&self.view(), &StateKey::mandate(from, to))?)
     }
 
-    /// Every mandate that an organisation gave, also those that have ended.
+    /// Every mandate of an organisation that is in force: a bounded number.
     ///
     /// # Errors
     /// A fault of ours.
     pub fn mandates_of(&self, from: &OrganisationId) -> Result<Vec<Mandate>, Fault> {
-        let (mut mandates, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.mandates_given(from, after.as_ref(), MANDATES_A_SCAN)?;
-            mandates.extend(page.rows);
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(mandates),
-            }
+        let (view, now_ms) = (self.view(), self.tip().progress.time_ms);
+        let given = read::<GivenRecord>(&view, &StateKey::given(from))?.unwrap_or_default();
+        let mut mandates = Vec::with_capacity(given.mandates.len());
+        for given in given.mandates {
+            let mandate = read::<Mandate>(&view, &StateKey::mandate(from, &given.to))?;
+            mandates.extend(mandate.filter(|mandate| mandate.stands(now_ms)));
         }
+        Ok(mandates)
+    }
+
+    /// Whether an organisation had a key and revoked it.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn is_retired(&self, of: &OrganisationId, key: &KeyId) -> Result<bool, Fault> {
+        Ok(read::<RetiredKey>(&self.view(), &StateKey::retired_key(of, key))?.is_some())
+    }
+
+    /// Keys that an organisation has revoked, in the order of their ids, as far as a page goes.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn retired_keys(&self, of: &OrganisationId, limit: usize) -> Result<Vec<RetiredKey>, Fault> {
+        let prefix = [&[Kind::RetiredKey as u8], of.as_str().as_bytes(), &[0]].concat();
+        let rows = self.store.scan(Table::State, under(prefix, None), Direction::Forward, limit)?;
+        let key = |(key, value): (Vec<u8>, Vec<u8>)| {
+            Ok(state::decode::<RetiredKey>(&StateKey::from_bytes(key), list::record(&value)?)?)
+        };
+        rows.into_iter().map(key).collect()
     }
 
     /// Mandates that an organisation gave, by who holds them, also those that have ended.
@@ -163,21 +211,29 @@ impl<S: Store> Query<S> {
         keep: impl Fn(&Organisation) -> bool,
     ) -> Result<MemberPage<Organisation>, Fault> {
         let prefix = vec![Kind::Organisation as u8];
-        let rows = self.store.scan(Table::State, under(prefix, after), Direction::Forward, SCANNED_MAX)?;
-        let whole = rows.len() < SCANNED_MAX;
-        let mut page = MemberPage { rows: Vec::new(), next: None };
-        for (key, value) in rows {
-            if page.rows.len() == limit {
+        let mut page = MemberPage { rows: Vec::new(), next: after.cloned() };
+        let mut scanned = 0;
+        while scanned < SCANNED_MAX {
+            // Rows are long: no more of them are read than a page may need.
+            let count = limit.saturating_add(1).min(ORGANISATIONS_A_SCAN);
+            let range = under(prefix.clone(), page.next.as_ref());
+            let rows = self.store.scan(Table::State, range, Direction::Forward, count)?;
+            let whole = rows.len() < count;
+            scanned += rows.len();
+            for (key, value) in rows {
+                if page.rows.len() == limit {
+                    return Ok(page);
+                }
+                let organisation: Organisation = state::decode(&StateKey::from_bytes(key), list::record(&value)?)?;
+                page.next = Some(organisation.id.clone());
+                if keep(&organisation) {
+                    page.rows.push(organisation);
+                }
+            }
+            if whole {
+                page.next = None;
                 return Ok(page);
             }
-            let organisation: Organisation = state::decode(&StateKey::from_bytes(key), list::record(&value)?)?;
-            page.next = Some(organisation.id.clone());
-            if keep(&organisation) {
-                page.rows.push(organisation);
-            }
-        }
-        if whole {
-            page.next = None;
         }
         Ok(page)
     }

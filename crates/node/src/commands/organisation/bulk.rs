@@ -12,7 +12,7 @@ use ledger::organisation::{RegisteredName, Scope};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
-use crate::introductions::taxpayer_kind;
+use crate::introductions::registered_kind;
 
 /// How many bytes a file of entries may have: more than fits in a statement.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -48,7 +48,7 @@ pub(super) fn register(path: &Path) -> anyhow::Result<Vec<Event>> {
         let context = || format!("read line {number} of {}", path.display());
         let Line { id, name, taxpayer_id, taxpayer_kind: kind } =
             chain::json::from_slice(line.as_bytes()).with_context(context)?;
-        let taxpayer_kind = kind.unwrap_or_else(|| taxpayer_kind(&taxpayer_id));
+        let taxpayer_kind = registered_kind(&taxpayer_id, kind).with_context(context)?;
         enterprises.push(Enterprise { id, name, taxpayer_id, taxpayer_kind });
     }
     let events = cut(enterprises)?.into_iter().map(|enterprises| Event::Register(Register { enterprises }));
