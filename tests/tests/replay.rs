@@ -182,7 +182,7 @@ fn keys_that_come_and_go_replay_and_events_are_counted_by_custody() {
     signed_with(&mut node, "own-2", "k1", &issue("b"));
     signed_with(&mut node, "hosted", "k2", &issue("c"));
     signed_with(&mut node, "hosted", "k3", mandate);
-    // Refused and repeated events count nowhere.
+    // Refused events count apart, and repeated ones nowhere.
     signed_with(&mut node, "hosted", "k4", &issue("c"));
     signed_with(&mut node, "hosted", "k5", revoke);
     assert_eq!(node.event("isp", &issue("d")), "accepted");
@@ -195,6 +195,8 @@ fn keys_that_come_and_go_replay_and_events_are_counted_by_custody() {
     assert_eq!((report.replay.accepted, report.replay.repeated), (9, 1));
     let expected = ByCustody { itself: 5, under_mandate: 2, hosted: [("tax-bureau".to_owned(), 2)].into() };
     assert_eq!(report.replay.accepted_by_custody, expected);
+    let refused = ByCustody { hosted: [("tax-bureau".to_owned(), 1)].into(), ..ByCustody::default() };
+    assert_eq!(report.replay.refused_by_custody, refused);
 }
 
 #[test]

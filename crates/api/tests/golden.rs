@@ -73,7 +73,7 @@ fn member_events() -> Vec<(&'static str, Value)> {
     };
     let enterprise = json!({"id": "m", "name": "N", "taxpayer_id": "915000000000011", "taxpayer_kind": "other"});
     let addition = json!({
-        "id": "k", "public": "A".repeat(43), "purposes": ["statement", "login", "receipt"],
+        "id": "k", "public": "A".repeat(43), "purposes": ["statement", "login", "peer"],
         "custody": {"hosted-by": "a"}, "proof": "A".repeat(86)
     });
     assert_eq!(keys(&introduction), fields("IntroductionFile"));
@@ -82,15 +82,18 @@ fn member_events() -> Vec<(&'static str, Value)> {
     assert_eq!(keys(&addition), fields("Addition"));
     let scopes = json!(["issue", "lock", "file", "read"]);
     vec![
-        ("Admit", json!({"admit": {"introduction": introduction}})),
+        ("Admit", json!({"admit": {"introduction": introduction, "observer": true}})),
         ("Register", json!({"register": {"enterprises": [enterprise]}})),
         ("Suspend", json!({"suspend": {"organisation": "m", "reason": "untraceable"}})),
         ("Reinstate", json!({"reinstate": {"organisation": "m", "reason": "own-request"}})),
-        ("Rotate", json!({"rotate": {"organisation": "m", "add": [addition], "revoke": ["k"]}})),
+        (
+            "Rotate",
+            json!({"rotate": {"organisation": "m", "add": [addition], "revoke": ["k"], "approval": "A".repeat(86)}}),
+        ),
         ("SetRoles", json!({"roles": {"organisation": "m", "roles": ["enterprise"]}})),
         (
             "Rename",
-            json!({"rename": {"organisation": "m", "name": "N", "taxpayer_id": "915000000000011", "taxpayer_kind": "other"}}),
+            json!({"rename": {"organisation": "m", "name": "N", "taxpayer_id": "915000000000011", "taxpayer_kind": "other", "in_error": true}}),
         ),
         ("GiveMandate", json!({"mandate": {"to": "p", "scopes": scopes, "expires_ms": 1}})),
         ("RevokeMandate", json!({"revoke": {"from": "m", "to": "p"}})),

@@ -336,3 +336,57 @@ fn a_renumbered_organisation_lists_files_and_follows_what_is_its_own_under_eithe
     let month = node.get("shop", "/v1/filings/shop/2026-11").json();
     assert_eq!((&month["invoices"], &month["output"][0]["net"]), (&json!(5), &json!("500.00")));
 }
+
+#[test]
+fn an_attestation_is_told_to_its_giver_and_what_strangers_try_to_nobody_else() {
+    let node = Node::start();
+    accepted(&node, "tax-bureau", "n1", &merchants(2));
+    let login = addition(&node, "m-001", "login", Purpose::Login, &Custody::Own);
+    accepted(&node, "tax-bureau", "n2", &json!({"rotate": {"organisation": "m-001", "add": [login]}}));
+    let attest = json!({"attest": {"to": "isp", "scopes": ["issue"], "enterprises": ["m-000", "m-001"]}});
+    accepted(&node, "tax-bureau", "n3", &attest);
+    let attested = node.leaves() - 1;
+    let mandate = node.get("m-001", "/v1/organisations/m-001/mandates").json()["mandates"][0].clone();
+    assert_eq!((&mandate["to"], &mandate["attested"]), (&json!("isp"), &json!(true)));
+    let suspend = json!({"suspend": {"organisation": "shop", "reason": "investigation"}});
+    assert_eq!(event(&node, "stranger", "n1", &suspend).problem().0, 403);
+    let tried = node.leaves() - 1;
+    let revoke = json!({"revoke": {"from": "shop", "to": "isp"}});
+    assert_eq!(event(&node, "stranger", "n2", &revoke).problem().0, 403);
+    for (who, attestation, attempt) in [
+        ("m-001", 200, 404),
+        ("isp", 200, 404),
+        ("shop", 404, 404),
+        ("stranger", 404, 200),
+        ("police", 200, 200),
+        ("auditor", 200, 200),
+    ] {
+        let status = |leaf: u64| node.get(who, &format!("/v1/receipts/{leaf}")).status;
+        assert_eq!([status(attested), status(tried), status(tried + 1)], [attestation, attempt, attempt], "{who}");
+    }
+}
+
+#[test]
+fn who_is_suspended_reads_its_own_and_nothing_under_its_role_or_mandates() {
+    let node = Node::start();
+    let id = node.issue("A1");
+    let sees = |who: &str| node.get(who, &format!("/v1/invoices/{id}")).status;
+    assert_eq!([sees("auditor"), sees("isp"), sees("shop")], [200, 200, 200]);
+    for (number, who) in ["auditor", "isp", "shop"].into_iter().enumerate() {
+        let suspend = json!({"suspend": {"organisation": who, "reason": "investigation"}});
+        accepted(&node, "tax-bureau", &format!("n{number}"), &suspend);
+    }
+    assert_eq!([sees("auditor"), sees("isp"), sees("shop")], [404, 404, 200]);
+    assert_eq!(node.get("auditor", "/v1/organisations").problem(), (403, "auth.role-missing".to_owned()));
+}
+
+#[test]
+fn a_node_signs_with_no_key_that_the_ledger_says_is_in_other_hands() {
+    let node = Node::start();
+    node.issue("A1");
+    let own = addition(&node, "shop", "hosted", Purpose::Statement, &Custody::Own);
+    let rotate = json!({"rotate": {"organisation": "shop", "add": [own], "revoke": ["statement"]}});
+    accepted(&node, "shop", "n1", &rotate);
+    let refused = node.write("shop", "/v1/invoices", "w2", &json!({"document": document("A2")}));
+    assert_eq!(refused.problem(), (403, "hosted.custody".to_owned()));
+}
