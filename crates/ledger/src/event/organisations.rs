@@ -72,7 +72,7 @@ impl Admit {
 
     /// The same, as of one that is to run a node without a vote.
     #[must_use]
-    pub fn as_observer(self) -> Self {
+    pub fn observing(self) -> Self {
         Self { observer: true, ..self }
     }
 

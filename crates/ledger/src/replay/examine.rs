@@ -139,3 +139,35 @@ fn bringing(event: &Event) -> Vec<Bringing> {
         | Event::Attest(_) => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chain::statement::Mode;
+
+    use super::*;
+    use crate::fixture::*;
+
+    #[test]
+    fn keys_are_learnt_from_whom_they_belong_to_and_from_the_tax_bureau_and_the_first_stays() {
+        let (mut ledger, genesis) = (Ledger::new(), genesis());
+        let mut examiner = Examiner::new(&LedgerGenesis::read(&genesis).unwrap(), &ledger.state).unwrap();
+        let chain = ledger.chain.clone();
+        let brought = |examiner: &Examiner, ledger: &mut Ledger, actor: &str, event: &str| {
+            let statement = ledger.statement(actor, Mode::Each, &[event.to_owned()]);
+            let statement = Statement::parse(statement, &chain::statement::Limits::default()).unwrap();
+            examiner.examine(&statement, NOON).brings
+        };
+        let rotate = rotate(&chain, SELLER, &["s2"], &[]);
+        assert_eq!(brought(&examiner, &mut ledger, BUYER, &rotate), [], "it will be refused");
+        let admit = admit("mall", FREE_TAXPAYER);
+        assert_eq!(brought(&examiner, &mut ledger, SELLER, &admit), []);
+        assert_eq!(brought(&examiner, &mut ledger, BUREAU, &admit).len(), 1);
+        let own = brought(&examiner, &mut ledger, SELLER, &rotate);
+        assert_eq!(own, brought(&examiner, &mut ledger, BUREAU, &rotate));
+        let (organisation, id, key) = own[0].clone();
+        examiner.learn(own);
+        let other = AdmittedKey::from(secret(BUYER, "other").public());
+        examiner.learn(vec![(organisation.clone(), id.clone(), other)]);
+        assert_eq!((examiner.keys[&organisation][&id], examiner.learnt), (key, 1));
+    }
+}

@@ -331,7 +331,7 @@ fn admit(path: &Path, observer: bool) -> anyhow::Result<Event> {
     let limit = u64::try_from(INTRODUCTION_BYTES_MAX).unwrap_or(u64::MAX);
     let signed = SignedIntroduction::parse(&files::read(&introduced.path, limit)?).with_context(context)?;
     let admit = Admit::new(signed).map_err(|error| anyhow!(error)).with_context(context)?;
-    Ok(Event::Admit(Box::new(if observer { admit.as_observer() } else { admit })))
+    Ok(Event::Admit(Box::new(if observer { admit.observing() } else { admit })))
 }
 
 /// Another name or taxpayer id.
