@@ -60,6 +60,7 @@ fn key(organisation: &str, id: &str, purpose: Purpose) -> Key {
         purposes: BTreeSet::from([purpose]),
         custody: Custody::Own,
         active: true,
+        from_height: 0,
     }
 }
 
@@ -74,7 +75,7 @@ fn keys(id: &str, role: Role) -> Vec<Key> {
 
 fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
     let scopes = scopes.iter().copied().collect();
-    Mandate { from: organisation_id(from), to: organisation_id(to), scopes, expires_ms: None }
+    Mandate { from: organisation_id(from), to: organisation_id(to), scopes, expires_ms: None, attested: false }
 }
 
 /// The agencies that may validate: as many of them as a test asks for.

@@ -90,12 +90,14 @@ pub(super) static INTRODUCTION: LazyLock<SignedIntroduction> = LazyLock::new(|| 
         purposes: [*purpose].into(),
         custody: Custody::Own,
         active: true,
+        from_height: 0,
     };
     let introduction = Introduction {
         version: INTRODUCTION_VERSION,
         suite: Suite::Ed25519Sha256,
         time_ms: NOON,
         power: None,
+        chain: None,
         organisation: Organisation {
             id: id.clone(),
             name: "Newcomer".to_owned(),

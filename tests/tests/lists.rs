@@ -126,7 +126,10 @@ impl Model {
         for below in [None, Some(size / 2), Some(size + 7)] {
             let (mut found, mut cursor) = (Vec::new(), below.map(|leaf| leaf.to_be_bytes().to_vec()));
             loop {
-                let next = node.query.party_invoices(party, side, cursor.as_deref(), page, |_, _| true).unwrap();
+                let next = node
+                    .query
+                    .party_invoices(std::slice::from_ref(party), side, cursor.as_deref(), page, |_, _| true)
+                    .unwrap();
                 found.extend(next.rows.into_iter().map(|(id, _)| id));
                 match next.next {
                     Some(next) => cursor = Some(next),
@@ -240,7 +243,7 @@ fn what_came_before_a_record_is_listed_after_it_was_created() {
     let compare = |node: &Node<MemoryStore>| {
         assert_eq!(node.query.subject_leaves(&second, None, 9).unwrap(), [1, 3, 4, 5]);
         let person = Party::Person("p1".parse().unwrap());
-        let held = node.query.party_invoices(&person, Side::Holder, None, 9, |_, _| true).unwrap();
+        let held = node.query.party_invoices(&[person], Side::Holder, None, 9, |_, _| true).unwrap();
         assert_eq!(held.rows.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(), [&*second, &*first]);
         Model::of(node).compare(node, 3);
     };

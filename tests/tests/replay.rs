@@ -1,5 +1,6 @@
 //! Replay: what an auditor finds in chains whose validators are honest, and in those whose are not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chain::archive::ArchiveWriter;
@@ -7,11 +8,15 @@ use chain::block::{Body, CommittedBlock, Leaf, statements_root};
 use chain::genesis::Genesis;
 use chain::hash::Hash;
 use chain::identity::KeyId;
+use chain::jws::KeyReference;
 use chain::merkle::Frontier;
+use chain::possession::Offer;
 use chain::statement::{Draft, Mode, Nonce, Statement, StatementHeader, payload};
 use chain::verify::{Options, Status};
+use ledger::event::{Addition, Event, Rotate, terms};
+use ledger::organisation::{Custody, Purpose};
 use ledger::parallel::Workers;
-use ledger::replay::{ReplayFailure, ReplayReport, Resources, Scratch, verify_archive, verify_archive_with};
+use ledger::replay::{ByCustody, ReplayFailure, ReplayReport, Resources, Scratch, verify_archive, verify_archive_with};
 use ledger::state::Fault;
 use replica::memory::MemoryStore;
 use store::DiskScratch;
@@ -133,8 +138,84 @@ fn an_honest_chain_replays_and_is_counted() {
     let replay = &report.replay;
     assert_eq!((replay.events, replay.accepted, replay.invoices), (9, 8, 4));
     assert_eq!(replay.refused.get("reimbursement.already-locked"), Some(&1));
-    assert_eq!(replay.events_by_custody.get("own"), Some(&9));
+    let ByCustody { itself, under_mandate, hosted } = &replay.accepted_by_custody;
+    assert_eq!((*itself, *under_mandate, hosted.len()), (6, 2, 0), "a lock and a close under the buyer's mandate");
     assert!(replay.state_checkpoint_height > 0, "a root of the state was compared");
+}
+
+/// A key that the shop is to have, in somebody's hands.
+fn addition(node: &Node<MemoryStore>, id: &str, custody: Custody) -> Addition {
+    let (chain, purposes) = (node.chain(), BTreeSet::from([Purpose::Statement]));
+    let key = KeyReference { organisation: organisation_id("shop"), key: KeyId::new(id).unwrap() };
+    let proof = Offer { chain: &chain, key: &key, terms: &terms(&purposes, &custody) }.sign(&secret("shop", id));
+    Addition { id: key.key, public: secret("shop", id).public().into(), purposes, custody, proof }
+}
+
+/// One event of the shop under one of its keys.
+fn signed_with(node: &mut Node<MemoryStore>, key: &str, nonce: &str, event: &str) {
+    let header = StatementHeader {
+        organisation: organisation_id("shop"),
+        key: KeyId::new(key).unwrap(),
+        chain: node.chain(),
+        nonce: Nonce::new(nonce).unwrap(),
+        expires_at: u64::try_from(node.now_ms / 1_000).unwrap() + 3_600,
+    };
+    node.submit(&Draft::new(header, payload(Mode::Each, &[event.to_owned()])).sign(&secret("shop", key)));
+    node.block();
+}
+
+#[test]
+fn keys_that_come_and_go_replay_and_events_are_counted_by_custody() {
+    let mut node = Node::start(genesis(|_| {}), Arc::new(MemoryStore::default()));
+    let hosted = Custody::HostedBy(organisation_id("tax-bureau"));
+    let add = vec![addition(&node, "own-2", Custody::Own), addition(&node, "hosted", hosted)];
+    let shop = organisation_id("shop");
+    let rotate =
+        Event::Rotate(Box::new(Rotate { organisation: shop, add, revoke: Vec::new(), approval: None })).to_json();
+    let revoke = r#"{"rotate":{"organisation":"shop","revoke":["statement"]}}"#;
+    let mandate = r#"{"mandate":{"to":"isp","scopes":["issue"]}}"#;
+    let register = r#"{"register":{"enterprises":[{"id":"m","name":"M","taxpayer_id":"915000000000031","taxpayer_kind":"other"}]}}"#;
+    assert_eq!(node.event("shop", &issue("a")), "accepted");
+    assert_eq!(node.event("shop", &rotate), "accepted");
+    assert_eq!(node.event("shop", revoke), "accepted");
+    // The key that signed the first three is gone, and they replay all the same.
+    signed_with(&mut node, "own-2", "k1", &issue("b"));
+    signed_with(&mut node, "hosted", "k2", &issue("c"));
+    signed_with(&mut node, "hosted", "k3", mandate);
+    // Refused events count apart, and repeated ones nowhere.
+    signed_with(&mut node, "hosted", "k4", &issue("c"));
+    signed_with(&mut node, "hosted", "k5", revoke);
+    assert_eq!(node.event("isp", &issue("d")), "accepted");
+    assert_eq!(node.event("platform-a", &lock("144032609110-00000001", "x")), "accepted");
+    assert_eq!(node.event("tax-bureau", register), "accepted");
+    let tip = node.replica.tip().progress.height;
+    let blocks: Vec<_> = (1..=tip).map(|height| node.query.committed_block(height).unwrap().unwrap()).collect();
+    let report = verify(&node.genesis, &blocks);
+    assert_eq!(report.report.status, Status::Verified, "{:?}", report.report.findings);
+    assert_eq!((report.replay.accepted, report.replay.repeated), (9, 1));
+    let expected = ByCustody { itself: 5, under_mandate: 2, hosted: [("tax-bureau".to_owned(), 2)].into() };
+    assert_eq!(report.replay.accepted_by_custody, expected);
+    let refused = ByCustody { hosted: [("tax-bureau".to_owned(), 1)].into(), ..ByCustody::default() };
+    assert_eq!(report.replay.refused_by_custody, refused);
+}
+
+#[test]
+fn a_statement_under_a_key_that_was_revoked_before_is_found() {
+    let mut node = Node::start(genesis(|_| {}), Arc::new(MemoryStore::default()));
+    let late = node.statement("shop", Mode::Each, &[issue("late")]);
+    let add = vec![addition(&node, "own-2", Custody::Own)];
+    let revoke = vec![KeyId::new("statement").unwrap()];
+    let rotate = Event::Rotate(Box::new(Rotate { organisation: organisation_id("shop"), add, revoke, approval: None }))
+        .to_json();
+    assert_eq!(node.event("shop", &rotate), "accepted");
+    signed_with(&mut node, "own-2", "k1", &issue("a"));
+    let mut blocks: Vec<_> = (1..=2).map(|height| node.query.committed_block(height).unwrap().unwrap()).collect();
+    assert_eq!(verify(&node.genesis, &blocks).report.status, Status::Verified);
+    blocks[1].body.block.statements[0] = late;
+    resign(&node.genesis, &mut blocks);
+    let report = verify(&node.genesis, &blocks);
+    assert_eq!(rules(&report), ["replay.statement"]);
+    assert!(report.report.findings[0].actual.contains("statement.key-inactive"), "{:?}", report.report.findings);
 }
 
 #[test]

@@ -294,7 +294,8 @@ fn lists_are_paged_newest_first_and_by_id() {
     let mut cursor: Option<Vec<u8>> = None;
     loop {
         let side = ledger::party::Side::Buyer;
-        let page = node.query.party_invoices(&party, side, cursor.as_deref(), 10, |_, _| true).unwrap();
+        let page =
+            node.query.party_invoices(std::slice::from_ref(&party), side, cursor.as_deref(), 10, |_, _| true).unwrap();
         seen.extend(page.rows.iter().map(|(id, _)| id.to_string()));
         match page.next {
             Some(next) => cursor = Some(next),

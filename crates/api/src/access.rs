@@ -42,7 +42,7 @@ impl<S: Store> Service<S> {
 
     /// Whether the caller may see an invoice.
     pub(crate) fn sees(&self, caller: &Caller, record: &InvoiceRecord) -> Result<bool, Problem> {
-        if caller.sees_everything() || is_party(caller, record) || is_claimant(caller.id(), &record.claim) {
+        if caller.sees_everything() || self.is_party(caller, record)? || is_claimant(caller.id(), &record.claim) {
             return Ok(true);
         }
         self.mandated_by_party(caller, record, &SEEING)
@@ -51,7 +51,7 @@ impl<S: Store> Service<S> {
     /// Whether the caller may see an invoice's personal data: its parties, those they let read or issue, the tax
     /// bureau. Other agencies and auditors do not need it.
     pub(crate) fn sees_personal(&self, caller: &Caller, record: &InvoiceRecord) -> Result<bool, Problem> {
-        if self.is_tax_bureau(caller) || is_party(caller, record) {
+        if self.is_tax_bureau(caller) || self.is_party(caller, record)? {
             return Ok(true);
         }
         self.mandated_by_party(caller, record, &PERSONAL)
@@ -60,6 +60,16 @@ impl<S: Store> Service<S> {
     /// Whether the caller may erase an invoice's personal data.
     pub(crate) fn may_erase(&self, caller: &Caller, record: &InvoiceRecord) -> bool {
         record.seller == *caller.id() || self.is_tax_bureau(caller)
+    }
+
+    /// Whether the caller sold, bought or holds, under whichever taxpayer id.
+    fn is_party(&self, caller: &Caller, record: &InvoiceRecord) -> Result<bool, Problem> {
+        Ok(record.seller == *caller.id() || self.is(caller, &record.buyer)? || self.is(caller, &record.holder)?)
+    }
+
+    /// Whether the caller is a party: under the taxpayer id that it has, or one that it had.
+    pub(crate) fn is(&self, caller: &Caller, party: &Party) -> Result<bool, Problem> {
+        Ok(self.query().organisation_of(party)?.as_ref() == Some(caller.id()))
     }
 
     fn is_tax_bureau(&self, caller: &Caller) -> bool {
@@ -107,12 +117,6 @@ impl<S: Store> Service<S> {
             || caller.id() == organisation
             || self.query().mandated(organisation, caller.id(), scopes)?)
     }
-}
-
-/// Whether the caller sold, bought or holds.
-fn is_party(caller: &Caller, record: &InvoiceRecord) -> bool {
-    let own = Party::Taxpayer(caller.organisation.taxpayer_id.clone());
-    record.seller == *caller.id() || record.buyer == own || record.holder == own
 }
 
 /// Whether an organisation is the platform or the enterprise of an invoice's newest lock, or of its close.

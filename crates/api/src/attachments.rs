@@ -17,6 +17,7 @@ use invoice::Attachment;
 use ledger::admission::Parsed;
 use ledger::event::Event;
 use ledger::outcome::{ACCEPTED, REPEATED};
+use ledger::party::Party;
 use ledger::record::ReferenceRecord;
 use ledger::state::{StateKey, read};
 use replica::StoreView;
@@ -96,7 +97,7 @@ impl<S: Store> Service<S> {
     /// What was issued under a document's reference before.
     pub(crate) fn reference(&self, document: &invoice::Document) -> Result<Option<ReferenceRecord>, Problem> {
         let view = StoreView(&**self.query().store());
-        let seller = read(&view, &StateKey::taxpayer(&document.seller.taxpayer_id))?;
+        let seller = self.query().organisation_of(&Party::Taxpayer(document.seller.taxpayer_id.clone()))?;
         let Some(seller) = seller else { return Ok(None) };
         Ok(read(&view, &StateKey::reference(&seller, &document.reference))?)
     }

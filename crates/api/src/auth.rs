@@ -65,7 +65,7 @@ impl Caller {
 
     /// Whether the caller reads everything.
     pub(crate) fn sees_everything(&self) -> bool {
-        self.organisation.is(Role::Agency) || self.organisation.is(Role::Auditor)
+        reads_everything(&self.organisation)
     }
 }
 
@@ -94,7 +94,7 @@ impl<S: Store> Service<S> {
         };
         let unknown = || Problem::new("auth.unknown-key");
         let organisation = self.query().organisation(token.organisation())?.ok_or_else(unknown)?;
-        let key = login_key(&organisation, token.key())?;
+        let key = self.may_log_in(&organisation, token.key())?;
         let now_s = self.now_s();
         if known.is_some_and(|known| known.by(key)) {
             let expires_at = token.expires_at();
@@ -113,7 +113,7 @@ impl<S: Store> Service<S> {
     pub(crate) fn login_by_connection(&self, named: &KeyReference, proved: &[u8; 32]) -> Result<Caller, Problem> {
         let unknown = || Problem::new("auth.unknown-key");
         let organisation = self.query().organisation(&named.organisation)?.ok_or_else(unknown)?;
-        if login_key(&organisation, &named.key)?.public.as_bytes() != proved {
+        if self.may_log_in(&organisation, &named.key)?.public.as_bytes() != proved {
             return Err(unknown());
         }
         Ok(Caller { organisation, proof: Proof::Connection(named.key.clone()) })
@@ -123,11 +123,19 @@ impl<S: Store> Service<S> {
     pub(crate) fn registrant(&self, organisation: &OrganisationId, key: &KeyId) -> Result<Caller, Problem> {
         let unknown = || Problem::new("auth.unknown-key");
         let organisation = self.query().organisation(organisation)?.ok_or_else(unknown)?;
-        login_key(&organisation, key)?;
+        self.may_log_in(&organisation, key)?;
         if organisation.standing != Standing::Active {
             return Err(Problem::new("organisation.suspended"));
         }
         Ok(Caller { organisation, proof: Proof::Registration(key.clone()) })
+    }
+
+    /// The key of an organisation, if it may log in with it; of one that was revoked it is said that it was.
+    fn may_log_in<'o>(&self, organisation: &'o Organisation, id: &KeyId) -> Result<&'o Key, Problem> {
+        if organisation.key(id).is_none() && self.query().is_retired(&organisation.id, id)? {
+            return Err(Problem::new("auth.key-inactive"));
+        }
+        login_key(organisation, id)
     }
 
     /// Holds a write's token against the request and the body it must cover, and uses the token up. Who has proved a key
@@ -147,6 +155,11 @@ impl<S: Store> Service<S> {
         }
         self.token_ids.spend(caller.id(), jti.as_str(), token.expires_at(), self.now_s())
     }
+}
+
+/// Whether an organisation reads everything: an agency, or an auditor, as long as it is not suspended.
+pub(crate) fn reads_everything(organisation: &Organisation) -> bool {
+    organisation.standing == Standing::Active && (organisation.is(Role::Agency) || organisation.is(Role::Auditor))
 }
 
 /// The key of an organisation, if it may log in with it.

@@ -146,6 +146,12 @@ pub const CODES: &[CodeEntry] = &[
         "Close a stream that is no longer needed; one can carry events for many readers.",
     ),
     entry(
+        "hosted.custody",
+        Kind::Forbidden,
+        "This node holds the key, and the ledger says that it is in other hands.",
+        "Sign the statement yourself, or rotate to a key that is hosted by the agency of this node.",
+    ),
+    entry(
         "hosted.key-missing",
         Kind::Forbidden,
         "This node holds no statement key of the caller.",

@@ -8,7 +8,6 @@ use chain::identity::OrganisationId;
 use ledger::event::{ClaimId, Event};
 use ledger::organisation::Scope;
 use ledger::outcome::Record;
-use ledger::party::Party;
 use ledger::record::{Claim, InvoiceRecord};
 use replica::port::Store;
 use replica::query::EventView;
@@ -28,7 +27,21 @@ pub(crate) fn claim_of(event: &Event) -> Option<(&ClaimId, Option<&OrganisationI
         Event::Renew(renew) => Some((&renew.claim, None)),
         Event::Unlock(unlock) => Some((&unlock.claim, None)),
         Event::Close(close) => Some((&close.claim, None)),
-        Event::Issue(_) | Event::Transfer(_) | Event::Void(_) | Event::File(_) | Event::Evidence(_) => None,
+        Event::Issue(_)
+        | Event::Transfer(_)
+        | Event::Void(_)
+        | Event::File(_)
+        | Event::Evidence(_)
+        | Event::Admit(_)
+        | Event::Register(_)
+        | Event::Suspend(_)
+        | Event::Reinstate(_)
+        | Event::Rotate(_)
+        | Event::Roles(_)
+        | Event::Rename(_)
+        | Event::Mandate(_)
+        | Event::Revoke(_)
+        | Event::Attest(_) => None,
     }
 }
 
@@ -41,11 +54,11 @@ pub(crate) fn names_standing(event: &EventView) -> Result<bool, Problem> {
 impl<S: Store> Service<S> {
     /// Whether the caller may see who locked or closed an invoice, since and until when.
     pub(crate) fn sees_lock(&self, caller: &Caller, record: &InvoiceRecord) -> Result<bool, Problem> {
-        let own = Party::Taxpayer(caller.organisation.taxpayer_id.clone());
-        if caller.sees_everything() || is_claimant(caller.id(), &record.claim) || record.holder == own {
+        if caller.sees_everything() || is_claimant(caller.id(), &record.claim) {
             return Ok(true);
         }
         match self.query().organisation_of(&record.holder)? {
+            Some(holder) if holder == *caller.id() => Ok(true),
             Some(holder) => Ok(self.query().mandated(&holder, caller.id(), &SEEING_LOCKS)?),
             None => Ok(false),
         }

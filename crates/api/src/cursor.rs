@@ -2,6 +2,7 @@
 
 use chain::encoding::{decode_base64url, encode_base64url};
 use chain::hash::Hash;
+use chain::identity::OrganisationId;
 use invoice::InvoiceId;
 
 use crate::problem::Problem;
@@ -58,6 +59,12 @@ impl List {
         place.try_into().map(u64::from_be_bytes).map_err(|_| wrong())
     }
 
+    /// Reads a cursor whose place is an organisation's id.
+    pub(crate) fn read_organisation(self, text: &str) -> Result<OrganisationId, Problem> {
+        let place = self.read(text)?;
+        std::str::from_utf8(&place).ok().and_then(|id| id.parse().ok()).ok_or_else(wrong)
+    }
+
     /// Reads a cursor whose place is an invoice's id.
     pub(crate) fn read_invoice(self, text: &str) -> Result<InvoiceId, Problem> {
         let place = self.read(text)?;
@@ -96,6 +103,8 @@ mod tests {
             let cursor = list.write(place);
             assert_eq!(list.read_leaf(&cursor).unwrap_err().code(), "request.cursor");
             assert_eq!(list.read_invoice(&cursor).unwrap_err().code(), "request.cursor");
+            let organisation = list.read_organisation(&cursor).map(|id| id.to_string());
+            assert_eq!(organisation.is_ok(), place.is_ascii() && !place.is_empty(), "{place:?}");
         }
     }
 }

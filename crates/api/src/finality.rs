@@ -243,7 +243,7 @@ mod tests {
 
     fn block(height: u64, statements: Vec<StatementId>) -> Committed {
         let id = BlockId::from(Hash::of(b"block"));
-        Committed { height, id, time_ms: 0, statements, events: 1, bytes: 0 }
+        Committed { height, id, time_ms: 0, statements, events: 1, bytes: 0, organisations: Vec::new() }
     }
 
     #[tokio::test]

@@ -12,10 +12,10 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use chain::hash::{Hash, StatementId};
-use chain::identity::OrganisationId;
 use chain::statement::{Draft, Mode, Nonce, StatementHeader, payload};
 use invoice::{Attachment, Document, InvoiceId, Personal};
 use ledger::event::Event;
+use ledger::organisation::Organisation;
 use ledger::outcome::ACCEPTED;
 use replica::port::Store;
 
@@ -54,7 +54,7 @@ impl<S: Store> Service<S> {
         let (method, path) = (call.parts.method.clone(), call.parts.uri.path().to_owned());
         let caller = self.run(&self.name(&call), move |service| service.login(&headers)).await?;
         call.known();
-        self.hosted_key(caller.id())?;
+        self.hosted_key(&caller.organisation)?;
         self.must_take_writes()?;
         let nonce = call.idempotency_key()?;
         let patience = call.prefer().patience(self.app.options.finality_wait_ms);
@@ -85,13 +85,13 @@ impl<S: Store> Service<S> {
     }
 
     fn signed(&self, write: &Write, event: &Event) -> Result<Vec<u8>, Problem> {
-        self.sign_hosted(write.caller.id(), &write.nonce, Mode::Each, std::slice::from_ref(event))
+        self.sign_hosted(&write.caller.organisation, &write.nonce, Mode::Each, std::slice::from_ref(event))
     }
 
     /// Signs events with an organisation's hosted key.
     pub(crate) fn sign_hosted(
         &self,
-        of: &OrganisationId,
+        of: &Organisation,
         nonce: &Nonce,
         mode: Mode,
         events: &[Event],

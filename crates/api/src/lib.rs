@@ -29,6 +29,7 @@ mod hosted;
 mod invoice_state;
 mod layer;
 mod listing;
+mod members;
 mod metrics;
 mod openapi;
 mod options;

@@ -3,6 +3,7 @@
 use chain::identity::OrganisationId;
 use invoice::lifecycle::{Reimbursement, Validity};
 use invoice::{InvoiceId, Period};
+use ledger::organisation::Organisation;
 use ledger::party::{Party, Side};
 use ledger::record::InvoiceRecord;
 use replica::port::Store;
@@ -41,8 +42,18 @@ pub(crate) struct Page {
 enum Whose {
     /// Everybody's.
     All,
-    /// A party's on one side, with its organisation if it is on the ledger.
-    Party(Party, Side, Option<OrganisationId>),
+    /// A party's on one side.
+    Party(Whom, Side),
+}
+
+/// A party whose invoices are listed.
+struct Whom {
+    /// Under which names.
+    listed: Vec<Party>,
+    /// Its organisation, if it is on the ledger.
+    organisation: Option<OrganisationId>,
+    /// All names that it has: an organisation has one for each taxpayer id.
+    names: Vec<Party>,
 }
 
 impl Filter<'_> {
@@ -82,12 +93,10 @@ impl<S: Store> Service<S> {
             Whose::All => {
                 self.query().all_invoices(cursor.as_deref(), filter.limit, |_: &InvoiceId, record| fits(record))?
             }
-            Whose::Party(party, side, organisation) => {
-                let sees = |record: &InvoiceRecord| {
-                    caller.sees_everything() || stands_in(party, organisation.as_ref(), record)
-                };
+            Whose::Party(whom, side) => {
+                let sees = |record: &InvoiceRecord| caller.sees_everything() || stands_in(whom, record);
                 let keep = |_: &InvoiceId, record: &InvoiceRecord| fits(record) && sees(record);
-                self.query().party_invoices(party, *side, cursor.as_deref(), filter.limit, keep)?
+                self.query().party_invoices(&whom.listed, *side, cursor.as_deref(), filter.limit, keep)?
             }
         };
         Ok(Page { rows: found.rows, next: found.next.map(|place| list.write(&place)) })
@@ -95,9 +104,9 @@ impl<S: Store> Service<S> {
 }
 
 /// Whether a party still has to do with an invoice: a list remembers who once held or locked it.
-fn stands_in(party: &Party, organisation: Option<&OrganisationId>, record: &InvoiceRecord) -> bool {
-    [&record.seller_party, &record.buyer, &record.holder].contains(&party)
-        || organisation.is_some_and(|id| is_claimant(id, &record.claim))
+fn stands_in(whom: &Whom, record: &InvoiceRecord) -> bool {
+    [&record.seller_party, &record.buyer, &record.holder].into_iter().any(|party| whom.names.contains(party))
+        || whom.organisation.as_ref().is_some_and(|id| is_claimant(id, &record.claim))
 }
 
 /// A filter with a value that it cannot have.
@@ -111,11 +120,10 @@ fn whose<S: Store>(service: &Service<S>, caller: &Caller, filter: &Filter<'_>) -
         if filter.side.is_none() && caller.sees_everything() {
             return Ok(Whose::All);
         }
-        let own = Party::Taxpayer(caller.organisation.taxpayer_id.clone());
-        return Ok(Whose::Party(own, side, Some(caller.id().clone())));
+        return Ok(Whose::Party(whom(service, &caller.organisation)?, side));
     };
-    let (party, organisation) = named(service, text)?;
-    let may = match &organisation {
+    let whom = named(service, text)?;
+    let may = match &whom.organisation {
         Some(id) => service.sees_list(caller, id, side)?,
         None => caller.sees_everything(),
     };
@@ -123,19 +131,31 @@ fn whose<S: Store>(service: &Service<S>, caller: &Caller, filter: &Filter<'_>) -
         // Whether there is such a party is none of the caller's business.
         return Err(Problem::new("organisation.unknown").at("party", "a party the caller may see for", text));
     }
-    Ok(Whose::Party(party, side, organisation))
+    Ok(Whose::Party(whom, side))
 }
 
-/// The party of a text: an organisation's id, or a party's own form.
-fn named<S: Store>(service: &Service<S>, text: &str) -> Result<(Party, Option<OrganisationId>), Problem> {
+/// An organisation under every name.
+fn whom<S: Store>(service: &Service<S>, organisation: &Organisation) -> Result<Whom, Problem> {
+    let names = service.query().parties_of(organisation)?;
+    Ok(Whom { listed: names.clone(), organisation: Some(organisation.id.clone()), names })
+}
+
+/// The party of a text: an organisation's id, which means it under every taxpayer id, or a party's own form.
+fn named<S: Store>(service: &Service<S>, text: &str) -> Result<Whom, Problem> {
     let unknown = || Problem::new("organisation.unknown").at("party", "a party the caller may see for", text);
     if text.contains(':') {
         let expected = "an organisation's id, taxpayer:<id> or person:<id>";
         let party: Party = text.parse().map_err(|_| wrong("party", expected, text))?;
-        let organisation = service.query().organisation_of(&party)?;
-        return Ok((party, organisation));
+        let organisation = match service.query().organisation_of(&party)? {
+            Some(id) => service.query().organisation(&id)?,
+            None => None,
+        };
+        return Ok(match organisation {
+            Some(organisation) => Whom { listed: vec![party], ..whom(service, &organisation)? },
+            None => Whom { listed: vec![party.clone()], organisation: None, names: vec![party] },
+        });
     }
     let id = OrganisationId::new(text).map_err(|_| unknown())?;
     let organisation = service.query().organisation(&id)?.ok_or_else(unknown)?;
-    Ok((Party::Taxpayer(organisation.taxpayer_id), Some(id)))
+    whom(service, &organisation)
 }

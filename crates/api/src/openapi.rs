@@ -8,8 +8,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::problem::{PROBLEM_JSON, ProblemBody};
 use crate::routes::{
-    archive, events, filings, invoices, issue, ledger_reads, lists, node_routes, reimbursements, statements,
-    verifications, webhooks,
+    archive, events, filings, invoices, issue, ledger_reads, lists, node_routes, organisations, reimbursements,
+    statements, verifications, webhooks,
 };
 use crate::schema;
 
@@ -32,7 +32,8 @@ pub fn openapi() -> Description {
         (name = "verifications", description = "The public check."),
         (name = "events", description = "The events of the ledger, as they happen."),
         (name = "webhooks", description = "The same events, posted to endpoints that are registered at this node."),
-        (name = "chain", description = "Receipts, blocks, checkpoints, organisations, the archive."),
+        (name = "organisations", description = "Who is on the ledger, with which keys, and who may act for whom."),
+        (name = "chain", description = "Receipts, blocks, checkpoints, the archive."),
         (name = "node", description = "This node."),
     ),
     paths(
@@ -44,7 +45,8 @@ pub fn openapi() -> Description {
         webhooks::register, webhooks::list, webhooks::show, webhooks::change, webhooks::remove, webhooks::rotate_secret,
         webhooks::test_one, webhooks::enable, webhooks::disable, webhooks::dead_letters, webhooks::resend_one,
         webhooks::resend_all,
-        ledger_reads::receipt, ledger_reads::block, ledger_reads::checkpoint, ledger_reads::organisation, archive::archive,
+        ledger_reads::receipt, ledger_reads::block, ledger_reads::checkpoint,
+        organisations::list, organisations::show, organisations::mandates, archive::archive,
         node_routes::limits, node_routes::status, node_routes::livez, node_routes::readyz, node_routes::metrics,
         node_routes::advance_clock,
     ),

@@ -117,7 +117,17 @@ impl<S: Store> Service<S> {
             | Record::Closed { .. }
             | Record::Voided { .. }
             | Record::Filed { .. }
-            | Record::Reported { .. } => {}
+            | Record::Reported { .. }
+            | Record::Admitted { .. }
+            | Record::Registered { .. }
+            | Record::Suspended { .. }
+            | Record::Reinstated { .. }
+            | Record::Rotated { .. }
+            | Record::RolesSet { .. }
+            | Record::Renamed { .. }
+            | Record::Mandated { .. }
+            | Record::Revoked { .. }
+            | Record::Attested { .. } => {}
         }
         Ok(view)
     }

@@ -7,6 +7,7 @@ use replica::query::EventView;
 
 use crate::auth::Caller;
 use crate::claims::{claim_of, names_standing, sees_claim};
+use crate::members::{About, SEEING_MEMBERS, concerning};
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -41,6 +42,11 @@ impl<S: Store> Service<S> {
                     Ok(self.sees(caller, &record)? && (!names_standing(event)? || self.sees_lock(caller, &record)?))
                 }
             };
+        }
+        match concerning(event)? {
+            Some(About::Organisation(id)) => return self.sees_for(caller, &id, &SEEING_MEMBERS),
+            Some(About::Mandate(between)) => return Ok(between.contains(caller.id())),
+            None => {}
         }
         let seller = subject.strip_prefix("filing:").and_then(|rest| rest.split_once('/'));
         match seller.and_then(|(seller, _)| OrganisationId::new(seller).ok()) {

@@ -8,6 +8,7 @@ pub(crate) mod issue;
 pub(crate) mod ledger_reads;
 pub(crate) mod lists;
 pub(crate) mod node_routes;
+pub(crate) mod organisations;
 pub(crate) mod reimbursements;
 mod request_events;
 pub(crate) mod statements;
@@ -46,7 +47,9 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/v1/receipts/{leaf}", get(ledger_reads::receipt::<S>))
         .route("/v1/blocks/{height}", get(ledger_reads::block::<S>))
         .route("/v1/checkpoints/latest", get(ledger_reads::checkpoint::<S>))
-        .route("/v1/organisations/{id}", get(ledger_reads::organisation::<S>))
+        .route("/v1/organisations", get(organisations::list::<S>))
+        .route("/v1/organisations/{id}", get(organisations::show::<S>))
+        .route("/v1/organisations/{id}/mandates", get(organisations::mandates::<S>))
         .route("/v1/events", get(events::follow::<S>))
         .route("/v1/webhooks", get(webhooks::list::<S>).post(webhooks::register::<S>))
         .route(

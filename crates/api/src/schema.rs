@@ -3,9 +3,17 @@
 //! Those types live in rooms that know no OpenAPI, so their shapes are written down here once more,
 //! for the description alone. A test holds every field against what the rooms themselves write.
 
+mod organisations;
+
 use std::collections::BTreeMap;
 
 use utoipa::ToSchema;
+
+pub use organisations::{
+    Addition, Admit, Attest, Custody, Enterprise, GiveMandate, IntroductionFile, IntroductionSignature, MandateScope,
+    OrganisationRole, Register, Reinstate, ReinstatementReason, Rename, RevokeMandate, Rotate, RotatedPurpose,
+    SetRoles, Suspend, SuspensionReason, TaxpayerKind,
+};
 
 /// The payload of a statement.
 #[derive(ToSchema)]
@@ -26,7 +34,7 @@ pub enum Mode {
     Each,
 }
 
-/// One step in the life of an invoice: an object with one member, named after the kind.
+/// One step in the life of an invoice or an organisation: an object with one member, named after the kind.
 #[derive(ToSchema)]
 #[schema(rename_all = "kebab-case")]
 pub enum Event {
@@ -49,6 +57,26 @@ pub enum Event {
     /// Report that a validator signed two things that exclude each other. For agencies; a statement of nothing but
     /// evidence may be signed with a receipt key.
     Evidence(Box<Evidence>),
+    /// Bring an organisation with keys of its own onto the ledger. For the tax bureau.
+    Admit(Box<Admit>),
+    /// Register enterprises without keys, many at once. For the tax bureau.
+    Register(Register),
+    /// Let an organisation do nothing, until it is reinstated. For the tax bureau.
+    Suspend(Suspend),
+    /// Let a suspended organisation act again. For the tax bureau.
+    Reinstate(Reinstate),
+    /// Add and revoke keys of an organisation. For itself, and for the tax bureau when it lost its keys.
+    Rotate(Box<Rotate>),
+    /// Set what an organisation may be. For the tax bureau.
+    Roles(SetRoles),
+    /// Write an organisation's new name or taxpayer id. For the tax bureau.
+    Rename(Box<Rename>),
+    /// Let another organisation act for the enterprise that signs.
+    Mandate(GiveMandate),
+    /// End a mandate. For who gave it, who holds it, and the tax bureau.
+    Revoke(RevokeMandate),
+    /// Attest mandates that enterprises gave on paper, many at once. For the tax bureau.
+    Attest(Attest),
 }
 
 /// Issue an invoice.

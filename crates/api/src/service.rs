@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use chain::encoding::encode_base64url;
 use chain::identity::OrganisationId;
 use hmac::{Hmac, Mac};
+use ledger::organisation::{Custody, Key, Organisation};
 use replica::port::Store;
 use replica::query::Query;
 use sha2::Sha256;
@@ -248,12 +249,34 @@ impl<S: Store> Service<S> {
         }
     }
 
-    /// The statement key that this node holds for an organisation.
-    pub(crate) fn hosted_key(&self, organisation: &OrganisationId) -> Result<&HostedKey, Problem> {
-        let held = self.app.hosted.iter().find(|held| held.organisation == *organisation);
-        held.ok_or_else(|| {
-            Problem::new("hosted.key-missing").at("", "an organisation whose key is hosted here", organisation.as_str())
-        })
+    /// The statement key that this node holds for an organisation: of several, the first that the ledger lists as active,
+    /// since keys are rotated there. Without an active one the door says so to what is signed.
+    pub(crate) fn hosted_key(&self, organisation: &Organisation) -> Result<&HostedKey, Problem> {
+        let mut held = self.app.hosted.iter().filter(|held| held.organisation == organisation.id).peekable();
+        let first = held.peek().copied().ok_or_else(|| {
+            let found = organisation.id.as_str();
+            Problem::new("hosted.key-missing").at("", "an organisation whose key is hosted here", found)
+        })?;
+        let agency = &self.app.identity.organisation;
+        let here = |key: &Key| match &key.custody {
+            Custody::Own => organisation.id == *agency,
+            Custody::HostedBy(host) => host == agency,
+        };
+        let active = |held: &HostedKey| {
+            let same = |key: &&Key| key.active && key.public.as_bytes() == held.secret.public().as_bytes();
+            organisation.key(&held.key).filter(same)
+        };
+        if let Some(found) = held.clone().find(|held| active(held).is_some_and(here)) {
+            return Ok(found);
+        }
+        // What the ledger says is in other hands must not be signed with here: whoever audits would count it as theirs.
+        match held.find_map(active) {
+            Some(key) => {
+                let found = format!("{}/{}", organisation.id, key.id);
+                Err(Problem::new("hosted.custody").at("", format!("a key hosted by {agency}"), found))
+            }
+            None => Ok(first),
+        }
     }
 
     /// The salt of an attachment: the same for the same seller and reference, unguessable outside.

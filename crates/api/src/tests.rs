@@ -15,6 +15,7 @@ mod lifecycle;
 mod logins;
 mod malformed;
 mod node;
+mod organisations;
 mod retries;
 mod rights;
 mod room;

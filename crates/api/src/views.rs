@@ -5,16 +5,18 @@
 
 mod chain_views;
 mod cloud_event;
+mod directory;
 mod invoice_view;
 mod outcome;
 mod statement;
 mod webhook;
 
 pub use chain_views::{
-    BlockView, CommitView, ConsensusView, DirectoryKey, DirectoryView, EquivocationView, EvidenceView, HealthView,
-    LimitsView, PeerStatusView, StatusView,
+    BlockView, CommitView, ConsensusView, EquivocationView, EvidenceView, HealthView, LimitsView, PeerStatusView,
+    StatusView,
 };
 pub use cloud_event::CloudEvent;
+pub use directory::{DirectoryKey, DirectoryPage, DirectoryView, FormerIdView, MandatePage, MandateView};
 pub use invoice_view::{
     EventPage, EventRow, FiledView, FilingView, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView,
     TotalsView,

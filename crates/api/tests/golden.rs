@@ -63,6 +63,44 @@ fn keys(value: &Value) -> BTreeSet<String> {
     value.as_object().expect("an object").keys().cloned().collect()
 }
 
+/// Events about organisations, keys and mandates, with every field there is.
+fn member_events() -> Vec<(&'static str, Value)> {
+    let introduction = {
+        let secret = chain::key::SecretKey::from_seed([7; 32]);
+        let by = "m/k".parse().unwrap();
+        let payload = br#"{"organisation":{"id":"m","keys":[{}]}}"#.to_vec();
+        serde_json::to_value(chain::introduction::SignedIntroduction::sign(payload, &[(by, &secret)].into())).unwrap()
+    };
+    let enterprise = json!({"id": "m", "name": "N", "taxpayer_id": "915000000000011", "taxpayer_kind": "other"});
+    let addition = json!({
+        "id": "k", "public": "A".repeat(43), "purposes": ["statement", "login", "peer"],
+        "custody": {"hosted-by": "a"}, "proof": "A".repeat(86)
+    });
+    assert_eq!(keys(&introduction), fields("IntroductionFile"));
+    assert_eq!(keys(&introduction["signatures"][0]), fields("IntroductionSignature"));
+    assert_eq!(keys(&enterprise), fields("Enterprise"));
+    assert_eq!(keys(&addition), fields("Addition"));
+    let scopes = json!(["issue", "lock", "file", "read"]);
+    vec![
+        ("Admit", json!({"admit": {"introduction": introduction, "observer": true}})),
+        ("Register", json!({"register": {"enterprises": [enterprise]}})),
+        ("Suspend", json!({"suspend": {"organisation": "m", "reason": "untraceable"}})),
+        ("Reinstate", json!({"reinstate": {"organisation": "m", "reason": "own-request"}})),
+        (
+            "Rotate",
+            json!({"rotate": {"organisation": "m", "add": [addition], "revoke": ["k"], "approval": "A".repeat(86)}}),
+        ),
+        ("SetRoles", json!({"roles": {"organisation": "m", "roles": ["enterprise"]}})),
+        (
+            "Rename",
+            json!({"rename": {"organisation": "m", "name": "N", "taxpayer_id": "915000000000011", "taxpayer_kind": "other", "in_error": true}}),
+        ),
+        ("GiveMandate", json!({"mandate": {"to": "p", "scopes": scopes, "expires_ms": 1}})),
+        ("RevokeMandate", json!({"revoke": {"from": "m", "to": "p"}})),
+        ("Attest", json!({"attest": {"to": "p", "scopes": scopes, "expires_ms": 1, "enterprises": ["m"]}})),
+    ]
+}
+
 #[test]
 fn the_shapes_of_what_is_signed_are_those_the_rooms_read() {
     let party = json!({"name": "N", "taxpayer_id": "91440300708461136T", "address": "A", "phone": "P", "bank": "B", "account": "C"});
@@ -95,6 +133,7 @@ fn the_shapes_of_what_is_signed_are_those_the_rooms_read() {
             json!({"evidence": {"validator": "v", "height": 1, "round": 0, "kind": "proposal", "first": signed, "second": signed}}),
         ),
     ];
+    let events = [&events[..], &member_events()].concat();
     for (name, json) in &events {
         // The room reads it and writes it back whole, so the sample has every field there is.
         let event: ledger::event::Event = serde_json::from_value(json.clone()).unwrap();

@@ -114,7 +114,8 @@ impl Genesis {
     /// `payload`, `signatures`, `protected`, `signature`, the countersignatures sorted by
     /// organisation, and a newline at the end (the only byte that may be missing).
     pub fn to_bytes(&self) -> Vec<u8> {
-        File::bytes(&self.bytes, self.countersignatures.iter().map(|signature| signature.file.clone()).collect())
+        File::new(&self.bytes, self.countersignatures.iter().map(|signature| signature.file.clone()).collect())
+            .to_bytes()
     }
 
     /// What the body says.

@@ -1,14 +1,17 @@
-//! Introduction: the one file that an organisation hands out before genesis, signed by every key in it.
+//! Introduction: the one file that an organisation hands out before it is on a ledger, signed by every key in it.
 //!
 //! The file is a JWS in JSON General Serialisation (RFC 7515 §7.2.1). Its payload is JSON that this
 //! crate does not read: the ledger knows what an organisation is. What stands here is that every key
 //! which the payload names has signed it, so that nobody brings a key that is not his, and that a
-//! changed byte is always noticed.
+//! changed byte is always noticed. The same object stands in the event that brings an organisation
+//! onto a chain that runs; spelled as the event is, since that is signed as a whole.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::encoding::{Base64Error, decode_base64url};
 use crate::hash::Hash;
@@ -81,7 +84,7 @@ pub enum IntroductionError {
 }
 
 /// The file of an introduction: its payload's exact bytes, and the signatures it has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedIntroduction {
     payload: Vec<u8>,
     signatures: Vec<(KeyReference, FileSignature)>,
@@ -103,7 +106,12 @@ impl SignedIntroduction {
         if bytes.len() > INTRODUCTION_BYTES_MAX {
             return Err(IntroductionError::TooLarge { bytes_max: INTRODUCTION_BYTES_MAX });
         }
-        let file: File = json::from_slice(bytes).map_err(IntroductionError::File)?;
+        let read = Self::from_file(json::from_slice(bytes).map_err(IntroductionError::File)?)?;
+        general::check_spelling(bytes, &read.to_bytes()).map_err(|offset| IntroductionError::Spelling { offset })?;
+        Ok(read)
+    }
+
+    fn from_file(file: File) -> Result<Self, IntroductionError> {
         let payload = decode_base64url(&file.payload).map_err(IntroductionError::Payload)?;
         let mut signatures: Vec<(KeyReference, FileSignature)> = Vec::new();
         for (place, signature) in file.signatures.into_iter().enumerate() {
@@ -114,20 +122,27 @@ impl SignedIntroduction {
             }
             signatures.push((key, signature));
         }
-        let read = Self { payload, signatures };
-        general::check_spelling(bytes, &read.to_bytes()).map_err(|offset| IntroductionError::Spelling { offset })?;
-        Ok(read)
+        Ok(Self { payload, signatures })
+    }
+
+    fn to_file(&self) -> File {
+        File::new(&self.payload, self.signatures.iter().map(|(_, signature)| signature.clone()).collect())
     }
 
     /// The file's bytes, in its one spelling: the signatures sorted by key reference, and a newline
     /// at the end (the only byte that may be missing).
     pub fn to_bytes(&self) -> Vec<u8> {
-        File::bytes(&self.payload, self.signatures.iter().map(|(_, signature)| signature.clone()).collect())
+        self.to_file().to_bytes()
     }
 
     /// What is introduced, as JSON.
     pub fn payload(&self) -> &[u8] {
         &self.payload
+    }
+
+    /// How many keys have signed it, each once.
+    pub fn signature_count(&self) -> usize {
+        self.signatures.len()
     }
 
     /// SHA-256 of the payload: what two people compare to know that they have the same file.
@@ -148,5 +163,19 @@ impl SignedIntroduction {
             Some(key) => Err(IntroductionError::Missing { key: key.clone() }),
             None => Ok(()),
         }
+    }
+}
+
+impl Serialize for SignedIntroduction {
+    /// As the object of its file.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_file().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SignedIntroduction {
+    /// From the object of a file, inside of a text whose own spelling somebody else sees to.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_file(File::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

@@ -8,8 +8,9 @@ use ledger::party::Party;
 use ledger::record::LeafRef;
 use wire::generated::event_outcome::Record as Told;
 use wire::generated::{
-    ClosedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord, LeafReference, LeaseRecord, RefusalReason,
-    ReportedRecord, StandingEvent, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
+    AppliedRecord, AttestedRecord, ClosedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord, LeafReference,
+    LeaseRecord, MandatedRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord,
+    RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
 };
 
 use crate::error::Error;
@@ -37,7 +38,17 @@ pub(crate) fn compare(outcome: &EventOutcome, record: &Record, first: Option<&Re
         | Record::Closed { .. }
         | Record::Voided { .. }
         | Record::Filed { .. }
-        | Record::Reported { .. } => (None, None),
+        | Record::Reported { .. }
+        | Record::Admitted { .. }
+        | Record::Registered { .. }
+        | Record::Suspended { .. }
+        | Record::Reinstated { .. }
+        | Record::Rotated { .. }
+        | Record::RolesSet { .. }
+        | Record::Renamed { .. }
+        | Record::Mandated { .. }
+        | Record::Revoked { .. }
+        | Record::Attested { .. } => (None, None),
     };
     alike("record", &outcome.record, &told(first.unwrap_or(record)))?;
     alike("original", &outcome.original, &original)?;
@@ -73,6 +84,31 @@ fn told(record: &Record) -> Option<Told> {
             Told::Filed(FiledRecord { period: period.to_string(), invoices: *invoices, chain: chain.to_string() })
         }
         Record::Reported { number, key } => Told::Reported(ReportedRecord { number: *number, key: key.to_string() }),
+        Record::Admitted { from_height } => Told::Admitted(AppliedRecord { from_height: *from_height }),
+        Record::Registered { enterprises, from_height } => {
+            Told::Registered(RegisteredRecord { enterprises: *enterprises, from_height: *from_height })
+        }
+        Record::Suspended { from_height } => Told::Suspended(AppliedRecord { from_height: *from_height }),
+        Record::Reinstated { from_height } => Told::Reinstated(AppliedRecord { from_height: *from_height }),
+        Record::Rotated { added, revoked, from_height } => {
+            Told::Rotated(RotatedRecord { added: *added, revoked: *revoked, from_height: *from_height })
+        }
+        Record::RolesSet { former, from_height } => Told::RolesSet(RolesSetRecord {
+            former: former.iter().map(|role| role.as_str().to_owned()).collect(),
+            from_height: *from_height,
+        }),
+        Record::Renamed { former_name, former_taxpayer_id, from_height } => Told::Renamed(RenamedRecord {
+            former_name: former_name.clone(),
+            former_taxpayer_id: former_taxpayer_id.to_string(),
+            from_height: *from_height,
+        }),
+        Record::Mandated { replaced, from_height } => {
+            Told::Mandated(MandatedRecord { replaced: *replaced, from_height: *from_height })
+        }
+        Record::Revoked { from_height } => Told::Revoked(AppliedRecord { from_height: *from_height }),
+        Record::Attested { mandates, replaced, from_height } => {
+            Told::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
+        }
     })
 }
 

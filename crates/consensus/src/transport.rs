@@ -28,7 +28,7 @@ const MESSAGE_BYTES_MAX: usize = PeerFrame::BYTES_MAX + FRAMES_BYTES_MAX + 4_096
 /// Bytes that a peer may send before they are read, of a stream and of a connection.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Whether a key is one of a node that may connect.
+/// Whether a key is one of a node that may connect; asked again while it is connected.
 pub type Allowed = Arc<dyn Fn(&KeyBytes) -> bool + Send + Sync>;
 
 /// A peer that can be called.
@@ -78,7 +78,7 @@ impl Transport {
             let acceptor = identity.server(Arc::clone(&allowed))?;
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            tokio::spawn(listening::listen(listener, acceptor, Arc::clone(switch), stop.clone()));
+            tokio::spawn(listening::listen(listener, (acceptor, allowed), Arc::clone(switch), stop.clone()));
         }
         for peer in peers {
             switch.expect(peer.key);

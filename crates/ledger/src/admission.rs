@@ -19,7 +19,7 @@ use invoice::violation::Violation;
 use serde::Deserialize;
 
 use crate::event::Event;
-use crate::organisation::{AdmittedKey, Purpose};
+use crate::organisation::{AdmittedKey, Purpose, RetiredKey};
 use crate::organisations::Organisations;
 use crate::parameters::Parameters;
 use crate::record::{RefusalBudgetRecord, refusal_hour};
@@ -499,8 +499,16 @@ impl<'v> Court<'v> {
         let Some(organisation) = self.organisations.get(self.view, &header.organisation)? else {
             return reject(UNKNOWN_KEY, "an organisation on the ledger");
         };
-        let Some(key) = organisation.key(&header.key) else {
-            return reject(UNKNOWN_KEY, "a key of the organisation");
+        let retired;
+        let key = match organisation.key(&header.key) {
+            Some(key) => key,
+            None => match read::<RetiredKey>(self.view, &StateKey::retired_key(&organisation.id, &header.key))? {
+                Some(found) => {
+                    retired = found;
+                    &retired.key
+                }
+                None => return reject(UNKNOWN_KEY, "a key of the organisation"),
+            },
         };
         if !signers.iter().any(|purpose| key.purposes.contains(purpose)) {
             return reject(KEY_PURPOSE, "a key that signs statements");

@@ -3,6 +3,8 @@
 //! Externally tagged, so that the kind stands in front and unknown kinds and fields are refused
 //! by the reader itself: `{"lock":{"invoice":"…","enterprise":"…","claim":"…"}}`.
 
+mod organisations;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,9 +16,15 @@ use invoice::document::{Document, RateTotal};
 use invoice::id::InvoiceId;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::execute::RELEASE_MONTHS_MAX;
 use crate::party::PersonId;
 
-/// One step in the life of an invoice, as its author signed it.
+pub use organisations::{
+    Addition, Admit, Attest, BULK_MAX, Bulk, Enterprise, GiveMandate, ROTATED_MAX, ROTATED_PURPOSES, Register,
+    Reinstate, ReinstatementReason, Rename, RevokeMandate, Rotate, SetRoles, Suspend, SuspensionReason, terms,
+};
+
+/// One step in the life of an invoice, or of an organisation, as its author signed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
@@ -38,6 +46,26 @@ pub enum Event {
     File(File),
     /// Report that a validator signed two things that exclude each other.
     Evidence(Box<Equivocation>),
+    /// Bring an organisation with keys of its own onto the ledger.
+    Admit(Box<Admit>),
+    /// Register enterprises without keys, many at once.
+    Register(Register),
+    /// Let an organisation do nothing, until it is reinstated.
+    Suspend(Suspend),
+    /// Let a suspended organisation act again.
+    Reinstate(Reinstate),
+    /// Add and revoke keys of an organisation.
+    Rotate(Box<Rotate>),
+    /// Set what an organisation may be.
+    Roles(SetRoles),
+    /// Write an organisation's new name, or its new taxpayer id.
+    Rename(Box<Rename>),
+    /// Let another organisation act for the one that signs.
+    Mandate(GiveMandate),
+    /// End a mandate.
+    Revoke(RevokeMandate),
+    /// Attest mandates that enterprises gave on paper, many at once.
+    Attest(Attest),
 }
 
 impl Event {
@@ -53,12 +81,41 @@ impl Event {
             Self::Void(_) => "void",
             Self::File(_) => "file",
             Self::Evidence(_) => "evidence",
+            Self::Admit(_) => "admit",
+            Self::Register(_) => "register",
+            Self::Suspend(_) => "suspend",
+            Self::Reinstate(_) => "reinstate",
+            Self::Rotate(_) => "rotate",
+            Self::Roles(_) => "roles",
+            Self::Rename(_) => "rename",
+            Self::Mandate(_) => "mandate",
+            Self::Revoke(_) => "revoke",
+            Self::Attest(_) => "attest",
         }
     }
 
     /// Every kind, in order.
-    pub const KINDS: [&'static str; 9] =
-        ["issue", "transfer", "lock", "renew", "unlock", "close", "void", "file", "evidence"];
+    pub const KINDS: [&'static str; 19] = [
+        "issue",
+        "transfer",
+        "lock",
+        "renew",
+        "unlock",
+        "close",
+        "void",
+        "file",
+        "evidence",
+        "admit",
+        "register",
+        "suspend",
+        "reinstate",
+        "rotate",
+        "roles",
+        "rename",
+        "mandate",
+        "revoke",
+        "attest",
+    ];
 
     /// The event as a statement's payload holds it.
     pub fn to_json(&self) -> String {
@@ -70,10 +127,33 @@ impl Event {
         const EVENT: u32 = 10;
         // Verified while the block is executed, one after the other: each costs about as much as issuing an invoice.
         const SIGNATURE: u64 = 20;
+        // A key is admitted (canonical, torsion-free) before its proof is verified, which costs more than that.
+        const NEW_KEY: u64 = 30 + SIGNATURE;
+        // An organisation that comes has two records, each looked for and written.
+        const ORGANISATION: u64 = 10;
+        // One that changes is decoded and written with all the keys that it may have.
+        const CHANGED: u64 = 30;
+        // A mandate has a record, and stands in that of its giver, who is read too.
+        const MANDATE: u64 = 15;
+        // A key that comes or goes has a record of its own.
+        const KEY_RECORD: u64 = 5;
+        let keys = |count: usize| (NEW_KEY + KEY_RECORD).saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+        let gone = |count: usize| KEY_RECORD.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+        let months = |in_error: bool| if in_error { u64::try_from(RELEASE_MONTHS_MAX).unwrap_or(u64::MAX) } else { 0 };
         let extra = match self {
             Self::Issue(issue) => issue.document.work_units(),
             Self::File(file) => u64::try_from(file.output.len()).unwrap_or(u64::MAX),
             Self::Evidence(_) => 2 * SIGNATURE,
+            Self::Admit(admit) => ORGANISATION.saturating_add(keys(admit.introduction().signature_count())),
+            Self::Register(register) => ORGANISATION * u64::from(register.enterprises.count()),
+            Self::Rotate(rotate) => {
+                let approval = rotate.approval.map_or(0, |_| SIGNATURE);
+                (CHANGED + approval).saturating_add(keys(rotate.add.len())).saturating_add(gone(rotate.revoke.len()))
+            }
+            Self::Rename(rename) => CHANGED + months(rename.in_error),
+            Self::Suspend(_) | Self::Reinstate(_) | Self::Roles(_) => CHANGED,
+            Self::Mandate(_) | Self::Revoke(_) => MANDATE,
+            Self::Attest(attest) => MANDATE * u64::from(attest.enterprises.count()),
             Self::Transfer(_) | Self::Lock(_) | Self::Renew(_) | Self::Unlock(_) | Self::Close(_) | Self::Void(_) => 0,
         };
         EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))

@@ -1,6 +1,8 @@
 //! What the tests of this crate share: a small consortium on an in-memory state, driven event by
 //! event. Keys come from seeds, time is set by hand.
 
+mod members;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chain::block::Outcome;
@@ -22,6 +24,8 @@ use crate::organisation::{Custody, Key, Mandate, Organisation, Purpose, Role, Sc
 use crate::outcome::Record;
 use crate::parameters::Parameters;
 use crate::state::{Fault, Nonce, StateKey, View, Writes};
+
+pub(crate) use members::*;
 
 /// 2026-11-15T04:00:00Z: noon in Shenzhen, in the middle of a month.
 pub(crate) const NOON: i64 = 1_794_715_200_000;
@@ -72,15 +76,24 @@ fn organisations() -> Vec<Organisation> {
             taxpayer_kind: if taxpayer.len() == 18 { TaxpayerKind::Uscc } else { TaxpayerKind::Other },
             roles: roles.iter().copied().collect(),
             standing: Standing::Active,
-            keys: vec![Key {
-                id: key_id("s1"),
-                public: secret(id, "statement").public().into(),
-                purposes: BTreeSet::from([Purpose::Statement]),
-                custody: Custody::Own,
-                active: true,
-            }],
+            keys: if *id == BUREAU {
+                vec![key(id, "s1", Purpose::Statement), key(id, "governance", Purpose::Governance)]
+            } else {
+                vec![key(id, "s1", Purpose::Statement)]
+            },
         })
         .collect()
+}
+
+fn key(organisation: &str, id: &str, purpose: Purpose) -> Key {
+    Key {
+        id: key_id(id),
+        public: secret(organisation, purpose.as_str()).public().into(),
+        purposes: BTreeSet::from([purpose]),
+        custody: Custody::Own,
+        active: true,
+        from_height: 0,
+    }
 }
 
 fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
@@ -89,6 +102,7 @@ fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
         to: organisation_id(to),
         scopes: scopes.iter().copied().collect(),
         expires_ms: None,
+        attested: false,
     }
 }
 
@@ -243,6 +257,27 @@ impl Ledger {
 /// The record of an outcome.
 pub(crate) fn record(outcome: &Outcome) -> Record {
     Record::decode(&outcome.record).unwrap()
+}
+
+/// What a refusal expected and found; it must be this one.
+pub(crate) fn refused_with(outcome: &Outcome, code: &str) -> (String, String) {
+    assert_eq!(outcome.code, code, "{:?}", record(outcome));
+    let Record::Refused(refused) = record(outcome) else { panic!("{outcome:?}") };
+    (refused.expected, refused.found)
+}
+
+/// What it found.
+pub(crate) fn refused(outcome: &Outcome, code: &str) -> String {
+    refused_with(outcome, code).1
+}
+
+/// What becomes of a statement at the door.
+pub(crate) fn verdict(ledger: &Ledger, statement: &[u8]) -> &'static str {
+    match ledger.judge(statement) {
+        Verdict::Admitted(_) => "admitted",
+        Verdict::Repeated(_) => "repeated",
+        Verdict::Rejected(rejection) => rejection.code,
+    }
 }
 
 /// An issue event of the shop to the buyer, 113.00 gross at 13 %.

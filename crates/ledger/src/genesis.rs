@@ -8,8 +8,11 @@ use chain::identity::OrganisationId;
 use invoice::date::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::organisation::{AdmittedKey, Custody, Mandate, Organisation, Purpose, Role};
+use crate::organisation::{
+    AdmittedKey, Custody, GivenRecord, KEYS_MAX, MANDATE_ROLES, MANDATES_MAX, Mandate, Organisation, Purpose, Role,
+};
 use crate::parameters::{NAME_CHARS_MAX, Parameters};
+use crate::record::TaxpayerRecord;
 use crate::state::{StateKey, Writes, encode};
 
 /// What genesis says to the ledger.
@@ -111,6 +114,8 @@ impl LedgerGenesis {
         let mut publics: BTreeMap<AdmittedKey, String> = BTreeMap::new();
         for organisation in &self.organisations {
             let mut keys = BTreeSet::new();
+            let active = organisation.keys.iter().filter(|key| key.active).count();
+            few("organisations.keys", &organisation.id, active, KEYS_MAX)?;
             for key in &organisation.keys {
                 let name = format!("{}/{}", organisation.id, key.id);
                 once("key", &mut keys, name.clone())?;
@@ -131,15 +136,19 @@ impl LedgerGenesis {
                 }
             }
         }
-        let mut mandates = BTreeSet::new();
+        let (mut mandates, mut given) = (BTreeSet::new(), BTreeMap::<_, usize>::new());
         for mandate in &self.mandates {
             let name = format!("{} to {}", mandate.from, mandate.to);
             once("mandate", &mut mandates, name.clone())?;
             must_be(&mandate.from, Role::Enterprise, "an enterprise", &name)?;
-            if !organisations.contains_key(&mandate.to) {
-                let (organisation, expected) = (mandate.to.clone(), "an organisation");
+            let to = organisations.get(&mandate.to);
+            if !to.is_some_and(|to| MANDATE_ROLES.iter().any(|role| to.is(*role))) {
+                let (organisation, expected) = (mandate.to.clone(), "a service provider or a reimbursement platform");
                 return Err(GenesisError::NotThere { whose: name, organisation, expected });
             }
+            let count = given.entry(&mandate.from).or_default();
+            *count += 1;
+            few("mandates", &mandate.from, *count, MANDATES_MAX)?;
         }
         Ok(())
     }
@@ -167,16 +176,29 @@ impl LedgerGenesis {
 
     /// The state at height 0. Every record's creator is the genesis hash.
     pub fn state(&self, genesis: &Genesis) -> Writes {
-        let creator = genesis.hash();
+        let (creator, since_ms) = (genesis.hash(), genesis.time_ms());
         let mut writes = Writes::new();
         writes.insert(StateKey::parameters(), encode(&creator, &self.parameters));
         writes.insert(StateKey::validators(), encode(&creator, &genesis.validator_set()));
         for organisation in &self.organisations {
             writes.insert(StateKey::organisation(&organisation.id), encode(&creator, organisation));
-            writes.insert(StateKey::taxpayer(&organisation.taxpayer_id), encode(&creator, &organisation.id));
+            let taxpayer = TaxpayerRecord { organisation: Some(organisation.id.clone()), since_ms };
+            writes.insert(StateKey::taxpayer(&organisation.taxpayer_id), encode(&creator, &taxpayer));
+            for key in &organisation.keys {
+                writes.insert(StateKey::public_key(key.public.as_bytes()), encode(&creator, &organisation.id));
+            }
         }
+        // A seat's keys are keys of its organisation, or of nobody.
+        for (public, (organisation, _)) in genesis.body().validators.iter().flat_map(seat) {
+            writes.insert(StateKey::public_key(public.as_bytes()), encode(&creator, organisation));
+        }
+        let mut given: BTreeMap<&OrganisationId, GivenRecord> = BTreeMap::new();
         for mandate in &self.mandates {
             writes.insert(StateKey::mandate(&mandate.from, &mandate.to), encode(&creator, mandate));
+            given.entry(&mandate.from).or_default().put(mandate, since_ms);
+        }
+        for (from, given) in given {
+            writes.insert(StateKey::given(from), encode(&creator, &given));
         }
         writes
     }
@@ -190,6 +212,14 @@ fn seat(validator: &GenesisValidator) -> [(AdmittedKey, (&OrganisationId, Purpos
         (validator.governance.into(), (of, Purpose::Governance)),
         (validator.receipt.into(), (of, Purpose::Receipt)),
     ]
+}
+
+fn few(name: &'static str, of: &OrganisationId, count: usize, most: usize) -> Result<(), GenesisError> {
+    if count <= most {
+        return Ok(());
+    }
+    let (expected, found) = (format!("at most {most} of one organisation"), format!("{count}, of {of}"));
+    Err(GenesisError::Parameter { name, expected, found })
 }
 
 fn once(what: &'static str, seen: &mut BTreeSet<String>, value: String) -> Result<(), GenesisError> {

@@ -1,10 +1,11 @@
-//! Introductions: what an organisation says of itself before there is a chain, and what a genesis then holds of it.
+//! Introductions: what an organisation says of itself before it is on a ledger, and what a genesis then holds of it. The
+//! tax bureau admits the same file onto a chain that runs.
 //!
 //! ```json
 //! {"version":1,"suite":1,"time_ms":1767225600000,"power":1,"organisation":{…as in a genesis…}}
 //! ```
 //!
-//! `power` is there when the organisation is an agency that runs a validator; it then brings one key for each purpose.
+//! One for a chain that runs names it, `"chain":"<name>@<hash>"`. `power` is there when the organisation is an agency that runs a validator; it then brings one key for each purpose.
 //! Any other brings a login and a statement key, and a peer and a receipt key besides when it runs a node without a vote.
 //! Every key has signed the file (`chain::introduction`).
 
@@ -15,16 +16,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chain::genesis::{Genesis, GenesisValidator};
+use chain::identity::{ChainId, OrganisationId};
 use chain::introduction::{self, SignedIntroduction};
 use chain::json::JsonError;
 use chain::jws::KeyReference;
 use chain::key::{PublicKey, SecretKey};
 use chain::suite::Suite;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::genesis::LedgerGenesis;
-use crate::organisation::{Custody, Key, Organisation, Purpose, Role, Standing};
-use crate::parameters::NAME_CHARS_MAX;
+use crate::organisation::{Custody, Key, Organisation, Purpose, RegisteredName, RegisteredNameError, Role, Standing};
 
 /// The version of the introduction that this program knows.
 pub const INTRODUCTION_VERSION: u16 = 1;
@@ -52,6 +54,9 @@ pub struct Introduction {
     /// The voting power its validator is to have; none without a validator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<u64>,
+    /// The chain that runs, onto which it is to be admitted; none for a genesis, whose chain has no id yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainId>,
     /// The organisation, as genesis is to list it.
     pub organisation: Organisation,
 }
@@ -77,6 +82,17 @@ pub enum IntroductionError {
     },
 }
 
+impl IntroductionError {
+    /// What is wrong, in words that stand in outcomes and never change: those of libraries may.
+    pub fn what(&self) -> String {
+        match self {
+            Self::File(_) => "a signature that is missing, not its key's, or of a key not introduced".to_owned(),
+            Self::Body(_) => "a text that is no introduction".to_owned(),
+            Self::Malformed { path, .. } => format!("an introduction with what none may have at {path}"),
+        }
+    }
+}
+
 /// One thing that a genesis holds otherwise than it was introduced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
@@ -91,6 +107,36 @@ pub struct Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: introduced {}, found {}", self.what, self.introduced, self.found)
+    }
+}
+
+/// What an introduction says at first sight, before any key in it is admitted.
+pub struct Glance {
+    /// Whose it is.
+    pub organisation: OrganisationId,
+    /// How many keys it names.
+    pub keys: usize,
+}
+
+#[derive(Deserialize)]
+struct GlanceForm {
+    organisation: GlanceOrganisation,
+}
+
+#[derive(Deserialize)]
+struct GlanceOrganisation {
+    id: OrganisationId,
+    keys: Vec<IgnoredAny>,
+}
+
+impl Glance {
+    /// Looks at an introduction. Nothing of it is known to hold.
+    ///
+    /// # Errors
+    /// When its payload is no introduction, whatever else it is.
+    pub fn at(signed: &SignedIntroduction) -> Result<Self, JsonError> {
+        let GlanceForm { organisation: GlanceOrganisation { id, keys } } = chain::json::from_slice(signed.payload())?;
+        Ok(Self { organisation: id, keys: keys.len() })
     }
 }
 
@@ -144,14 +190,8 @@ impl Introduction {
         if self.power == Some(0) {
             return malformed("/power", "at least 1".to_owned(), "0".to_owned());
         }
-        let length = organisation.name.chars().count();
-        if length == 0 || length > NAME_CHARS_MAX {
-            let expected = format!("1 to {NAME_CHARS_MAX} characters");
-            return malformed("/organisation/name", expected, format!("{length} characters"));
-        }
-        if let Some(control) = organisation.name.chars().find(|character| character.is_control()) {
-            let expected = "no control characters".to_owned();
-            return malformed("/organisation/name", expected, control.escape_debug().to_string());
+        if let Err(RegisteredNameError { expected, found }) = organisation.name.parse::<RegisteredName>() {
+            return malformed("/organisation/name", expected, found);
         }
         if let Err(doubts) = organisation.taxpayer_id.check_registered(organisation.taxpayer_kind) {
             let doubt = doubts.first().map_or_else(String::new, |doubt| doubt.expected.clone());
@@ -198,6 +238,9 @@ impl Introduction {
             }
             if !key.active {
                 return malformed("active", "true".to_owned(), "false".to_owned());
+            }
+            if key.from_height != 0 {
+                return malformed("from_height", "none".to_owned(), key.from_height.to_string());
             }
             if !ids.insert(&key.id) {
                 return malformed("id", "an id of its own".to_owned(), key.id.to_string());

@@ -3,14 +3,17 @@
 //! Codes are strings on the chain (`chain::block::Outcome`); records are the borsh encoding of
 //! [`Record`]. Both are part of what is hashed: new variants go at the end, old ones stay.
 
+use std::collections::BTreeSet;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use chain::block::Outcome;
 use chain::hash::Hash;
 use invoice::date::Period;
 use invoice::id::InvoiceId;
+use invoice::taxpayer::TaxpayerId;
 use serde::Serialize;
 
-use crate::organisation::AdmittedKey;
+use crate::organisation::{AdmittedKey, Role};
 use crate::party::Party;
 use crate::record::LeafRef;
 use crate::refusal::{Refusal, Standing};
@@ -93,6 +96,74 @@ pub enum Record {
         number: u64,
         /// The consensus key that both things are signed with.
         key: AdmittedKey,
+    },
+    /// An organisation came onto the ledger.
+    Admitted {
+        /// The first block in which it may act.
+        from_height: u64,
+    },
+    /// Enterprises came onto the ledger.
+    Registered {
+        /// How many.
+        enterprises: u32,
+        /// The first block in which they are there for others.
+        from_height: u64,
+    },
+    /// An organisation was suspended.
+    Suspended {
+        /// The first block in which it may not act.
+        from_height: u64,
+    },
+    /// An organisation was reinstated.
+    Reinstated {
+        /// The first block in which it may act again.
+        from_height: u64,
+    },
+    /// An organisation's keys changed.
+    Rotated {
+        /// How many it got.
+        added: u32,
+        /// How many may sign no longer.
+        revoked: u32,
+        /// The first block in which that is so.
+        from_height: u64,
+    },
+    /// An organisation's roles were set.
+    RolesSet {
+        /// Those it had.
+        former: BTreeSet<Role>,
+        /// The first block in which it has the new ones.
+        from_height: u64,
+    },
+    /// An organisation was given another name or taxpayer id.
+    Renamed {
+        /// The name it had.
+        former_name: String,
+        /// The taxpayer id it had.
+        former_taxpayer_id: TaxpayerId,
+        /// The first block in which it has the new ones.
+        from_height: u64,
+    },
+    /// A mandate was given.
+    Mandated {
+        /// Whether one between the two stood in its place.
+        replaced: bool,
+        /// The first block in which it holds.
+        from_height: u64,
+    },
+    /// A mandate was ended.
+    Revoked {
+        /// The first block in which it holds no longer.
+        from_height: u64,
+    },
+    /// Mandates were attested.
+    Attested {
+        /// How many.
+        mandates: u32,
+        /// How many of them stand in the place of one between the same two.
+        replaced: u32,
+        /// The first block in which they hold.
+        from_height: u64,
     },
 }
 

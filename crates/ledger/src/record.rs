@@ -10,6 +10,7 @@ use invoice::document::{Profile, RateTotal, Totals};
 use invoice::id::InvoiceId;
 use invoice::lifecycle::{Reimbursement, Validity};
 use invoice::rate::TaxTreatment;
+use invoice::taxpayer::TaxpayerId;
 use serde::Serialize;
 
 use crate::event::ClaimId;
@@ -232,16 +233,41 @@ impl AccumulatorRecord {
         self.extend(leaf)
     }
 
+    /// One month of a party that had it under several taxpayer ids, from the months under each of them, in the order of
+    /// the ids. Under one id it is that month itself; the chain of several covers the chains of all that have one.
+    pub fn joined(parts: Vec<Self>) -> Option<Self> {
+        let mut parts: Vec<Self> = parts.into_iter().filter(|part| part.leaves > 0).collect();
+        if parts.len() <= 1 {
+            return Some(parts.pop().unwrap_or_default());
+        }
+        let chains: Vec<&[u8]> = parts.iter().map(|part| &part.chain.as_bytes()[..]).collect();
+        let mut whole = Self { chain: Hash::of_parts(&chains), ..Self::default() };
+        for part in &parts {
+            whole.invoices = whole.invoices.checked_add(part.invoices)?;
+            whole.leaves = whole.leaves.checked_add(part.leaves)?;
+            for sum in &part.by_rate {
+                let own = whole.sum_of(sum.treatment);
+                own.net_fen = own.net_fen.checked_add(sum.net_fen)?;
+                own.tax_fen = own.tax_fen.checked_add(sum.tax_fen)?;
+            }
+        }
+        Some(whole)
+    }
+
+    fn sum_of(&mut self, treatment: TaxTreatment) -> &mut RateSum {
+        let place = match self.by_rate.binary_search_by_key(&treatment, |own| own.treatment) {
+            Ok(place) => place,
+            Err(place) => {
+                self.by_rate.insert(place, RateSum { treatment, net_fen: 0, tax_fen: 0 });
+                place
+            }
+        };
+        &mut self.by_rate[place]
+    }
+
     fn merge(&mut self, by_rate: &[RateTotal], combine: fn(i128, i128) -> Option<i128>) -> Result<(), SumOverflow> {
         for total in by_rate {
-            let place = match self.by_rate.binary_search_by_key(&total.treatment, |own| own.treatment) {
-                Ok(place) => place,
-                Err(place) => {
-                    self.by_rate.insert(place, RateSum { treatment: total.treatment, net_fen: 0, tax_fen: 0 });
-                    place
-                }
-            };
-            let own = &mut self.by_rate[place];
+            let own = self.sum_of(total.treatment);
             own.net_fen = combine(own.net_fen, i128::from(total.net.fen())).ok_or(SumOverflow)?;
             own.tax_fen = combine(own.tax_fen, i128::from(total.tax.fen())).ok_or(SumOverflow)?;
         }
@@ -267,6 +293,42 @@ impl AccumulatorRecord {
             })
             .collect()
     }
+}
+
+/// Whose a taxpayer id is.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct TaxpayerRecord {
+    /// The organisation that has the id, or had it and gave it up; `None` once it was released, because it never was the
+    /// organisation's.
+    pub organisation: Option<OrganisationId>,
+    /// Block time at which it came to be so, ms UTC.
+    pub since_ms: i64,
+}
+
+/// How many keys an organisation has added itself in a day of block time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct AdditionsRecord {
+    /// Days since 1970 UTC.
+    pub day: i64,
+    /// Keys added in it.
+    pub added: u32,
+}
+
+/// The taxpayer ids that an organisation had before the one it has, oldest first. Invoices keep the id that they were
+/// issued under, and each of these ids still leads to the organisation: what stands under it is the organisation's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct FormerRecord {
+    /// The ids.
+    pub ids: Vec<FormerId>,
+}
+
+/// A taxpayer id that an organisation had.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct FormerId {
+    /// The id.
+    pub taxpayer_id: TaxpayerId,
+    /// Block time at which it was given another, ms UTC.
+    pub until_ms: i64,
 }
 
 /// A filed month.

@@ -120,6 +120,9 @@ reasons! {
     SellerTaxpayerId, "issue.seller-taxpayer-id", Lifecycle,
         "The seller is registered under a unified social credit code whose check digit is wrong.",
         "Have the tax bureau correct the registration.";
+    SellerTaxpayerIdFormer, "issue.seller-taxpayer-id-former", Lifecycle,
+        "The document names the seller by a taxpayer id that it no longer has.",
+        "Use the taxpayer id that the seller has now.";
     ReferenceReused, "issue.reference-reused", Conflict,
         "The seller used that reference for another document.",
         "Give the document a reference of its own. The standing event is the issue of the first.";
@@ -177,4 +180,94 @@ reasons! {
     EvidenceInvalid, "evidence.invalid", Violation,
         "What was reported proves no equivocation of that validator on this chain.",
         "Send two different things of one height, round and step, both signed with a consensus key of the validator.";
+    TaxBureauOnly, "organisation.tax-bureau-only", Forbidden,
+        "Only the tax bureau may do this.",
+        "Ask the tax bureau.";
+    IsAgency, "organisation.is-agency", Forbidden,
+        "No event makes an organisation an agency or takes that from it, suspends one, or lets the tax bureau have its keys.",
+        "Agencies come and go by a new genesis; the keys of one with a seat change with its governance key's signature.";
+    IntroductionElsewhere, "organisation.introduction-elsewhere", Violation,
+        "The introduction is not for this chain.",
+        "Have the organisation introduce itself again, to this chain.";
+    IntroductionStale, "organisation.introduction-stale", Violation,
+        "The introduction is more than 90 days old, or of a time to come.",
+        "Have the organisation introduce itself again.";
+    Observer, "organisation.observer", Forbidden,
+        "A node without a vote is sent every block: it is admitted as an observer, and only for an auditor.",
+        "Set `observer` for an auditor's introduction with a peer and a receipt key, and for no other.";
+    IntroductionInvalid, "organisation.introduction-invalid", Violation,
+        "The introduction does not hold.",
+        "Have the organisation introduce itself again: one key for each purpose, and a signature of each key.";
+    OrganisationIdTaken, "organisation.id-taken", Conflict,
+        "An organisation with that id is on the ledger.",
+        "Choose another id; ids are never given twice.";
+    TaxpayerIdTaken, "organisation.taxpayer-id-taken", Conflict,
+        "An organisation on the ledger has that taxpayer id, or had it.",
+        "Check the taxpayer id; one that an organisation gave up is never given to another, one released as an error is.";
+    TaxpayerIdUsed, "organisation.taxpayer-id-used", Lifecycle,
+        "The organisation issued under the taxpayer id, or has had it for more than 24 months: it cannot be released.",
+        "Give the id up instead: it stays the organisation's former id.";
+    TaxpayerIdsSpent, "organisation.taxpayer-ids-spent", Lifecycle,
+        "The organisation has had as many taxpayer ids as one may have.",
+        "Admit it as a new organisation.";
+    OrganisationUnchanged, "organisation.unchanged", Lifecycle,
+        "The organisation is that already.",
+        "Nothing is to be done.";
+    KeyNotPermitted, "key.not-permitted", Forbidden,
+        "Keys are rotated by the organisation itself, or by the tax bureau for one that lost them.",
+        "Have the organisation sign, or ask the tax bureau.";
+    KeyIdUsed, "key.id-used", Conflict,
+        "The organisation has, or had, a key under that id.",
+        "Give the key an id of its own; none is ever used twice.";
+    KeyUsed, "key.used", Conflict,
+        "The public key is, or was, somebody's.",
+        "Make a new key; none is ever used twice.";
+    KeyNotApproved, "key.not-approved", Forbidden,
+        "Keys of an agency with a seat change only with its governance key's signature over the very change.",
+        "Sign the change with the governance key: chain, organisation, and each key to add and to revoke in order.";
+    KeyAdditionsSpent, "key.additions-spent", Limit,
+        "The organisation has added as many keys as it may in a day.",
+        "Wait for the next day (UTC), or ask the tax bureau.";
+    KeyUnknown, "key.unknown", NotFound,
+        "The organisation has no such key.",
+        "Check the key's id.";
+    KeyRevoked, "key.revoked", Lifecycle,
+        "The key was revoked before.",
+        "Nothing is to be done.";
+    KeyPurpose, "key.purpose", Forbidden,
+        "A key for that purpose does not come or go by this event.",
+        "Consensus, governance and receipt keys change with a validator's seat; only an auditor's node has a new peer key, the first from the tax bureau.";
+    KeyProofInvalid, "key.proof-invalid", Violation,
+        "The key is none that a ledger admits, or its proof of possession does not hold.",
+        "Sign the offer with the new key itself: chain, organisation, key id, public half, purposes and custody.";
+    CustodianUnknown, "key.custodian-unknown", NotFound,
+        "The key is to be hosted by an organisation that is no agency on the ledger.",
+        "Name the agency whose node holds the key.";
+    LastStatementKey, "key.last-statement-key", Lifecycle,
+        "The agency would be left without a key that signs statements.",
+        "Add another statement key, in the same event or before.";
+    KeysSpent, "key.spent", Lifecycle,
+        "The organisation would have more active keys than one may have.",
+        "Revoke keys that are not used, in the same event or before.";
+    MandateUnchanged, "mandate.unchanged", Lifecycle,
+        "That very mandate is in force.",
+        "Nothing is to be done.";
+    MandatesSpent, "mandate.spent", Limit,
+        "The enterprise has given as many mandates as may be in force at once.",
+        "End one that is not used.";
+    GiverSigns, "mandate.giver-signs", Lifecycle,
+        "The enterprise has a key that signs statements, so nobody attests its mandates.",
+        "Have the enterprise give the mandate itself.";
+    MandateToItself, "mandate.to-itself", Lifecycle,
+        "An organisation needs no mandate to act for itself.",
+        "Name the organisation that is to act.";
+    MandateExpired, "mandate.expired", Lifecycle,
+        "The mandate would be void when it is given.",
+        "Choose an end that is still to come.";
+    MandateNotPermitted, "mandate.not-permitted", Forbidden,
+        "A mandate is ended by who gave it, by who holds it, or by the tax bureau.",
+        "Have one of them sign.";
+    MandateUnknown, "mandate.unknown", NotFound,
+        "No mandate is in force between the two.",
+        "Check both ids; a mandate that has ended needs no end.";
 }

@@ -7,6 +7,7 @@
 //! difference: what follows a wrong state means nothing.
 
 mod archive;
+mod custody;
 mod examine;
 mod kept;
 mod scratch;
@@ -38,6 +39,7 @@ pub use archive::{
     BATCH_BYTES_MAX, LEVEL, ReplayFailure, ReplayReport, Resources, STATE_BYTES_MAX, verify_archive,
     verify_archive_with,
 };
+pub use custody::ByCustody;
 pub use scratch::{Changes, Entries, MemoryScratch, Scratch};
 
 /// What a replay has seen, for the report.
@@ -55,8 +57,10 @@ pub struct ReplaySummary {
     pub repeated: u64,
     /// Of those, refused, by code.
     pub refused: BTreeMap<String, u64>,
-    /// Events by who holds the private half of the key that signed them: `own`, or the agency.
-    pub events_by_custody: BTreeMap<String, u64>,
+    /// Accepted events by in whose hands the keys were that signed them.
+    pub accepted_by_custody: ByCustody,
+    /// Refused events by the same. Nobody acts for another in one: there is none under a mandate.
+    pub refused_by_custody: ByCustody,
     /// Invoices issued.
     pub invoices: u64,
     /// Newest state checkpoint whose root was computed again and found in a header: its height.
@@ -162,7 +166,7 @@ impl<'s> Replayer<'s> {
         let block = &committed.body.block;
         let mut parsed = Vec::with_capacity(examined.len());
         let (mut bytes, mut work) = (0_usize, 0_u32);
-        for (index, Examined { parsed: read, verified }) in examined.into_iter().enumerate() {
+        for (index, Examined { parsed: read, verified, .. }) in examined.into_iter().enumerate() {
             let read = read.map_err(|rejection| {
                 let expected = format!("statement {index} well-formed");
                 let finding = found(block.header.height, "replay.statement", expected, rejection.to_string());
@@ -276,29 +280,30 @@ impl<'s> Replayer<'s> {
         Ok(())
     }
 
+    /// Counts what a block brought, on the state that it was judged by.
     fn count(&mut self, parsed: &[Ready], executed: &Executed) -> Result<(), Fault> {
         self.summary.blocks += 1;
+        let mut leaves = executed.leaves.iter();
         for ((parsed, _), outcomes) in parsed.iter().zip(&executed.outcomes) {
             let header = parsed.statement().header();
             let organisation: Organisation = require(&self.kept, &StateKey::organisation(&header.organisation))?;
-            let custody = match organisation.key(&header.key).map(|key| &key.custody) {
-                Some(Custody::HostedBy(agency)) => agency.to_string(),
-                Some(Custody::Own) | None => "own".to_owned(),
-            };
-            let events = u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
-            *self.summary.events_by_custody.entry(custody).or_default() += events;
+            let custody = organisation.key(&header.key).map_or(&Custody::Own, |key| &key.custody);
             self.summary.statements += 1;
-            self.summary.events += events;
-            for (event, outcome) in parsed.events().iter().zip(outcomes) {
+            self.summary.events += u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
+            for ((event, outcome), leaf) in parsed.events().iter().zip(outcomes).zip(leaves.by_ref()) {
                 match outcome.code.as_str() {
                     ACCEPTED => {
                         self.summary.accepted += 1;
+                        self.summary.accepted_by_custody.count(custody, leaf.mandated);
                         if matches!(event, crate::event::Event::Issue(_)) {
                             self.summary.invoices += 1;
                         }
                     }
                     REPEATED => self.summary.repeated += 1,
-                    code => *self.summary.refused.entry(code.to_owned()).or_default() += 1,
+                    code => {
+                        *self.summary.refused.entry(code.to_owned()).or_default() += 1;
+                        self.summary.refused_by_custody.count(custody, false);
+                    }
                 }
             }
         }

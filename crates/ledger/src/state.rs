@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use chain::encoding::encode_base64url;
 use chain::equivocation::Step;
 use chain::hash::{Hash, StatementId};
-use chain::identity::OrganisationId;
+use chain::identity::{KeyId, OrganisationId};
 use invoice::date::Period;
 use invoice::id::InvoiceId;
 use invoice::taxpayer::TaxpayerId;
@@ -47,6 +48,16 @@ pub enum Kind {
     RefusalBudget = 11,
     /// An equivocation of a validator.
     Evidence = 12,
+    /// The taxpayer ids that an organisation had before the one it has.
+    Former = 13,
+    /// A revoked key of an organisation.
+    RetiredKey = 20,
+    /// Whose a public key is, or was.
+    PublicKey = 21,
+    /// How many keys an organisation has added this day.
+    Additions = 22,
+    /// To whom an organisation gave the mandates in force.
+    Given = 23,
 }
 
 /// Bytes at the end of an id of one part in which the ids of neighbours differ.
@@ -91,9 +102,34 @@ impl StateKey {
         Self::new(Kind::Taxpayer, &[id.as_str().as_bytes()])
     }
 
+    /// The taxpayer ids that an organisation had before.
+    pub fn former(organisation: &OrganisationId) -> Self {
+        Self::new(Kind::Former, &[organisation.as_str().as_bytes()])
+    }
+
     /// The mandate between two organisations.
     pub fn mandate(from: &OrganisationId, to: &OrganisationId) -> Self {
         Self::new(Kind::Mandate, &[from.as_str().as_bytes(), to.as_str().as_bytes()])
+    }
+
+    /// To whom an organisation gave the mandates in force.
+    pub fn given(from: &OrganisationId) -> Self {
+        Self::new(Kind::Given, &[from.as_str().as_bytes()])
+    }
+
+    /// A revoked key of an organisation.
+    pub fn retired_key(organisation: &OrganisationId, key: &KeyId) -> Self {
+        Self::new(Kind::RetiredKey, &[organisation.as_str().as_bytes(), key.as_str().as_bytes()])
+    }
+
+    /// Whose a public key is, or was. As text: the bytes of a key may be zero.
+    pub fn public_key(public: &[u8; 32]) -> Self {
+        Self::new(Kind::PublicKey, &[encode_base64url(public).as_bytes()])
+    }
+
+    /// How many keys an organisation has added this day.
+    pub fn additions(organisation: &OrganisationId) -> Self {
+        Self::new(Kind::Additions, &[organisation.as_str().as_bytes()])
     }
 
     /// The counter of a series of numbers.
@@ -144,6 +180,20 @@ impl StateKey {
     /// A key from its bytes, as a store gives them back.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
+    }
+
+    /// Whose record it is the key of, when it is that of an organisation.
+    pub fn organisation_id(&self) -> Option<OrganisationId> {
+        let (kind, id) = self.0.split_first()?;
+        let id = Some(id).filter(|_| *kind == Kind::Organisation as u8)?;
+        std::str::from_utf8(id).ok()?.parse().ok()
+    }
+
+    /// Between whom a mandate is, given and held, when it is the key of one.
+    pub fn mandate_between(&self) -> Option<(&str, &str)> {
+        let (kind, id) = self.0.split_first()?;
+        let id = Some(id).filter(|_| *kind == Kind::Mandate as u8)?;
+        std::str::from_utf8(id).ok()?.split_once('\0')
     }
 
     /// What it shares with the keys beside which its record stands in the state tree: all but the last part of the
@@ -320,8 +370,8 @@ pub struct Overlay<'v> {
     writes: Writes,
     /// What was read below, so that a hot record is fetched once a block.
     fetched: RefCell<BTreeMap<StateKey, Option<Vec<u8>>>>,
-    /// What the overlay held before each write since [`Overlay::begin`].
-    undo: Vec<(StateKey, Option<Vec<u8>>)>,
+    /// What the overlay held under each key before the first write since [`Overlay::begin`].
+    undo: BTreeMap<StateKey, Option<Vec<u8>>>,
     /// What is written and is not in the view below.
     created: Vec<StateKey>,
     /// How much of that there was at [`Overlay::begin`].
@@ -335,15 +385,15 @@ impl<'v> Overlay<'v> {
             base,
             writes: Writes::new(),
             fetched: RefCell::default(),
-            undo: Vec::new(),
+            undo: BTreeMap::new(),
             created: Vec::new(),
             created_before: 0,
         }
     }
 
-    /// The view below: the parent's state, of a block.
-    pub const fn below(&self) -> &'v dyn View {
-        self.base
+    /// The view below: the parent's state, of a block. What is read there is remembered here.
+    pub const fn below(&self) -> Below<'_, 'v> {
+        Below(self)
     }
 
     /// Starts a unit of writes that [`Overlay::roll_back`] takes back.
@@ -354,7 +404,7 @@ impl<'v> Overlay<'v> {
 
     /// Takes back what was written since [`Overlay::begin`].
     pub fn roll_back(&mut self) {
-        for (key, before) in self.undo.drain(..).rev() {
+        for (key, before) in std::mem::take(&mut self.undo) {
             match before {
                 Some(value) => self.writes.insert(key, value),
                 None => self.writes.remove(&key),
@@ -391,7 +441,23 @@ impl<'v> Overlay<'v> {
 
     fn write<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) {
         let before = self.writes.insert(key.clone(), encode(creator, record));
-        self.undo.push((key, before));
+        // What stood there between is nobody's any more: a record written a thousand times is kept once.
+        self.undo.entry(key).or_insert(before);
+    }
+
+    /// Whether there is a record, as the overlay has left it so far.
+    ///
+    /// # Errors
+    /// A fault of the view below.
+    pub fn has(&self, key: &StateKey) -> Result<bool, Fault> {
+        let mut found = false;
+        self.show(key, &mut |_| found = true)?;
+        Ok(found)
+    }
+
+    /// Whether the overlay itself holds a record: nothing else has changed since the view below.
+    pub fn has_written(&self, key: &StateKey) -> bool {
+        self.writes.contains_key(key)
     }
 
     /// The writes, and those of their keys that the view below does not have.
@@ -412,21 +478,42 @@ impl View for Overlay<'_> {
             to(value);
             return Ok(());
         }
-        if let Some(value) = self.fetched.borrow().get(key) {
+        self.below().show(key, to)
+    }
+
+    fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault> {
+        self.below().nonce(organisation, nonce)
+    }
+}
+
+/// What an overlay lies on, without its writes.
+#[derive(Clone, Copy)]
+pub struct Below<'o, 'v>(&'o Overlay<'v>);
+
+impl View for Below<'_, '_> {
+    fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, Fault> {
+        let mut found = None;
+        self.show(key, &mut |stored| found = Some(stored.to_vec()))?;
+        Ok(found)
+    }
+
+    fn show(&self, key: &StateKey, to: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
+        let Self(Overlay { base, fetched, .. }) = self;
+        if let Some(value) = fetched.borrow().get(key) {
             if let Some(stored) = value {
                 to(stored);
             }
             return Ok(());
         }
-        let value = self.base.get(key)?;
+        let value = base.get(key)?;
         if let Some(stored) = &value {
             to(stored);
         }
-        self.fetched.borrow_mut().insert(key.clone(), value);
+        fetched.borrow_mut().insert(key.clone(), value);
         Ok(())
     }
 
     fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault> {
-        self.base.nonce(organisation, nonce)
+        self.0.base.nonce(organisation, nonce)
     }
 }

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, config, demo, dev, export, field, follow, generate, genesis, init, keys, receipt, sign, start, status,
-    submit, token, verify, webhooks,
+    bench, config, demo, dev, export, field, follow, generate, genesis, init, keys, organisation, receipt, sign, start,
+    status, submit, token, verify, webhooks,
 };
 use crate::exit::Exit;
 use crate::output::Format;
@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Make keys, and the public files to hand out.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Sign what changes organisations, their keys and mandates; the statement goes to stdout, for `submit`.
+    #[command(subcommand)]
+    Organisation(Box<organisation::Command>),
     /// Sign a statement; the JWS goes to stdout.
     Sign(sign::Args),
     /// Submit a signed statement to a node and wait until it is final.

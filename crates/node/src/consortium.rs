@@ -178,6 +178,7 @@ fn create(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
         to: planned.to.clone(),
         scopes: planned.scopes.iter().copied().collect(),
         expires_ms: None,
+        attested: false,
     });
     founding.mandates = mandates.collect();
     let genesis = genesis(&founding, rings.iter().map(|(_, ring)| ring))?;

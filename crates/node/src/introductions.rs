@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use chain::identity::OrganisationId;
+use chain::identity::{ChainId, OrganisationId};
 use chain::introduction::{INTRODUCTION_BYTES_MAX, SignedIntroduction};
 use chain::suite::Suite;
 use invoice::taxpayer::{TaxpayerId, TaxpayerKind};
@@ -27,6 +27,9 @@ pub(crate) const AGENCY_FILE: &str = "agency.json";
 /// The introduction of any other organisation, in its directory.
 pub(crate) const MEMBER_FILE: &str = "member.json";
 
+/// Characters of a unified social credit code.
+const USCC_CHARS: usize = 18;
+
 /// Where the keys are, in the directory of an organisation.
 const KEYS: &str = "keys";
 
@@ -39,6 +42,10 @@ pub(crate) struct About {
     pub(crate) name: String,
     /// Its taxpayer id.
     pub(crate) taxpayer_id: TaxpayerId,
+    /// As what that id is registered.
+    pub(crate) taxpayer_kind: TaxpayerKind,
+    /// The chain that runs, onto which it is to be admitted; none for a genesis.
+    pub(crate) chain: Option<ChainId>,
     /// What it may be.
     pub(crate) roles: BTreeSet<Role>,
     /// The voting power of its validator; none without one.
@@ -76,8 +83,9 @@ pub(crate) fn keys_of(about: About, directory: &Path) -> anyhow::Result<(Keyring
         suite: Suite::Ed25519Sha256,
         time_ms: clock::machine_ms(),
         power: about.power,
+        chain: about.chain,
         organisation: Organisation {
-            taxpayer_kind: taxpayer_kind(&about.taxpayer_id),
+            taxpayer_kind: about.taxpayer_kind,
             id: about.id,
             name: about.name,
             taxpayer_id: about.taxpayer_id,
@@ -122,6 +130,21 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Introduced> {
     let signed = SignedIntroduction::parse(&files::read(&path, limit)?).with_context(context)?;
     let introduction = Introduction::open(&signed).with_context(context)?;
     Ok(Introduced { fingerprint: signed.fingerprint().to_string(), introduction, path })
+}
+
+/// As what a taxpayer id is registered, as somebody says it. What looks like a unified social credit code and has another
+/// check character is more often mistyped than registered so: that must be said.
+pub(crate) fn registered_kind(taxpayer_id: &TaxpayerId, said: Option<TaxpayerKind>) -> anyhow::Result<TaxpayerKind> {
+    match (said, taxpayer_kind(taxpayer_id)) {
+        (Some(said), _) => Ok(said),
+        (None, TaxpayerKind::Other) if taxpayer_id.as_str().len() == USCC_CHARS => {
+            let kind = "taxpayer kind \"other\"";
+            Err(anyhow!(
+                "{taxpayer_id} has not the check character of a unified social credit code: mend it, or say {kind}"
+            ))
+        }
+        (None, kind) => Ok(kind),
+    }
 }
 
 /// As what a taxpayer id can be registered: one whose check character fails is no unified social credit code.

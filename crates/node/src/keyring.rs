@@ -61,5 +61,6 @@ pub(crate) fn entry(key: &NamedKey, custody: Custody) -> Key {
         purposes: BTreeSet::from([key.purpose]),
         custody,
         active: true,
+        from_height: 0,
     }
 }

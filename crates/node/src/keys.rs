@@ -114,6 +114,11 @@ impl NamedKey {
 
     /// Reads a key file that must be of this purpose.
     pub(crate) fn load(path: &Path, purpose: Purpose) -> anyhow::Result<Self> {
+        Self::load_one_of(path, &[purpose])
+    }
+
+    /// Reads a key file that must be of one of these purposes.
+    pub(crate) fn load_one_of(path: &Path, purposes: &[Purpose]) -> anyhow::Result<Self> {
         files::must_be_private(path)?;
         let context = || format!("read the key file {}", path.display());
         let bytes = Zeroizing::new(files::read(path, FILE_BYTES_MAX)?);
@@ -127,8 +132,10 @@ impl NamedKey {
         if secret.public() != file.public {
             return Err(anyhow!("its seed and its public key do not belong together")).with_context(context);
         }
-        if file.purpose != purpose {
-            let (found, expected) = (name(file.purpose), name(purpose));
+        let purpose = file.purpose;
+        if !purposes.contains(&purpose) {
+            let expected = purposes.iter().map(|purpose| name(*purpose)).collect::<Vec<_>>().join(" or ");
+            let found = name(purpose);
             return Err(anyhow!("it is a {found} key, and this needs a {expected} key")).with_context(context);
         }
         Ok(Self { organisation: file.organisation.clone(), key_id: file.key_id.clone(), purpose, secret })
@@ -142,14 +149,7 @@ pub(crate) fn public_path(path: &Path) -> PathBuf {
 
 /// The name of a purpose, as in files and on the command line.
 pub(crate) const fn name(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Statement => "statement",
-        Purpose::Login => "login",
-        Purpose::Receipt => "receipt",
-        Purpose::Governance => "governance",
-        Purpose::Consensus => "consensus",
-        Purpose::Peer => "peer",
-    }
+    purpose.as_str()
 }
 
 /// 32 bytes of the operating system's randomness.

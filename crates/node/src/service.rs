@@ -6,6 +6,7 @@
 mod ending;
 mod evidence;
 pub(crate) mod parts;
+mod peer_keys;
 mod together;
 
 use std::net::{SocketAddr, TcpListener};

@@ -15,6 +15,7 @@
 //! | `ListHead` | kind ‖ id, or 0 ‖ subject | heads of lists: see `list` |
 //! | `ListMilestone` | kind ‖ id, or 0 ‖ subject, ‖ 0 ‖ list (1) ‖ leaf index (8) | empty |
 //! | `PartyInvoice` | index of the last leaf of a group (8) | the invoices its leaves gave parties: see `involvement` |
+//! | `MandateTo` | who may act ‖ 0 ‖ who gave the mandate | empty |
 //! | `Meta` | `progress` | [`Progress`] |
 //! | `Meta` | `set` ‖ height (8) | empty: the block at that height changed the validator set |
 
@@ -26,7 +27,7 @@ use chain::statement::Statement;
 use chain::tile::TileId;
 use ledger::execute::Executed;
 use ledger::schedule::Schedule;
-use ledger::state::Kind;
+use ledger::state::{Kind, StateKey};
 
 use crate::involvement;
 use crate::leaf::{self, GROUP_LEAVES, LeafPlace};
@@ -114,6 +115,17 @@ pub fn table_of_state(key: &[u8]) -> Table {
     if key.first() == Some(&(Kind::Reference as u8)) { Table::Reference } else { Table::State }
 }
 
+/// The row under which the holder of a new mandate finds it, when the key is that of a mandate.
+pub fn mandate_row(key: &StateKey) -> Option<((Table, Vec<u8>), Option<Vec<u8>>)> {
+    let (from, to) = key.mandate_between()?;
+    Some(((Table::MandateTo, mandate_to_key(to, from)), Some(Vec::new())))
+}
+
+/// The key of a mandate by who may act under it; all of one begin alike.
+pub fn mandate_to_key(to: &str, from: &str) -> Vec<u8> {
+    [to.as_bytes(), &[0], from.as_bytes()].concat()
+}
+
 /// The key of a nonce.
 pub fn nonce_key(organisation: &OrganisationId, nonce: &str) -> Vec<u8> {
     [organisation.as_str().as_bytes(), &[0], nonce.as_bytes()].concat()
@@ -192,6 +204,7 @@ impl BlockRows<'_> {
             distances.push(lists.add(events, index)?);
         }
         self.statement_rows(&distances, &mut rows);
+        rows.extend(self.executed.created.iter().filter_map(mandate_row));
         involvement::rows(header, &self.executed.involvements, &mut lists, &mut rows)?;
         lists.finish(&mut rows)?;
         let height = HeightRow { id: self.progress.id, time_ms: header.time_ms, log_size: header.log_size };

@@ -209,6 +209,44 @@ impl<'s, S: Store + ?Sized> Invoices<'s, S> {
     }
 }
 
+/// What several parties came to on a side, newest first: those that one organisation is under its taxpayer ids.
+pub(crate) struct Together<'s, S: ?Sized> {
+    /// For each party, what is still to come, and the next of it.
+    parties: Vec<(Invoices<'s, S>, Option<(u64, InvoiceId)>)>,
+}
+
+impl<'s, S: Store + ?Sized> Together<'s, S> {
+    /// Begins as [`Invoices::below`].
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub(crate) fn below(
+        store: &'s S,
+        (parties, side): (&'s [Party], Side),
+        below: Option<u64>,
+        months: (i64, i64),
+    ) -> Result<Self, StoreFault> {
+        let party = |party| {
+            let mut invoices = Invoices::below(store, (party, side), below, months)?;
+            let next = invoices.next()?;
+            Ok((invoices, next))
+        };
+        Ok(Self { parties: parties.iter().map(party).collect::<Result<_, StoreFault>>()? })
+    }
+
+    /// The next leaf, and what it gave.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, InvoiceId)>, StoreFault> {
+        let newest = self.parties.iter_mut().max_by_key(|(_, next)| next.map(|(leaf, _)| leaf));
+        let Some((invoices, next)) = newest else { return Ok(None) };
+        let Some(found) = *next else { return Ok(None) };
+        *next = invoices.next()?;
+        Ok(Some(found))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -104,11 +104,13 @@ pub enum Table {
     Reference,
     /// Single records of the replica about the index itself.
     Meta,
+    /// Who gave mandates to whom, under (who may act, who gave it).
+    MandateTo,
 }
 
 impl Table {
     /// Every table, in the order of their prefixes.
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 14] = [
         Table::State,
         Table::LogTile,
         Table::Leaf,
@@ -122,6 +124,7 @@ impl Table {
         Table::TreeNode,
         Table::Reference,
         Table::Meta,
+        Table::MandateTo,
     ];
 
     /// Whether new rows come in no order of their keys and are hardly ever written again: ids, names that others

@@ -3,6 +3,8 @@
 //! What is read together is immutable (leaves, bodies, tiles) or one row, so no snapshot is needed.
 //! Every list has a limit and a cursor.
 
+mod lists;
+mod members;
 mod stream;
 
 use std::ops::Bound;
@@ -20,21 +22,21 @@ use invoice::document::Document;
 use invoice::id::InvoiceId;
 use ledger::admission::{Court, Parsed, Rejection, Verdict};
 use ledger::event::Event;
-use ledger::organisation::{Mandate, Organisation, Scope};
+use ledger::organisation::Organisation;
 use ledger::outcome::Record;
-use ledger::party::{Party, Side};
-use ledger::record::{AccumulatorRecord, FilingRecord, InvoiceRecord};
+use ledger::record::{FilingRecord, InvoiceRecord};
 use ledger::state::{StateKey, read};
 
 use crate::index::{self, HeightRow, StatementRow};
-use crate::involvement::Invoices;
 use crate::leaf;
 use crate::list::{self, List};
 use crate::mempool::Entry;
-use crate::port::{Direction, Store, StoreFault, Table};
+use crate::port::{Direction, Store, Table};
 use crate::recent::Recent;
 use crate::replica::{Fault, Replica, SharedTip, Tip};
 use crate::view::{StoreTiles, StoreView};
+
+pub use members::MemberPage;
 
 /// Rows a filtered list looks at before it hands back a cursor, found or not.
 pub const SCANNED_MAX: usize = 5_000;
@@ -243,27 +245,6 @@ impl<S: Store> Query<S> {
         Ok(read(&self.view(), &StateKey::organisation(id))?)
     }
 
-    /// The organisation behind a party, when it is on the ledger.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn organisation_of(&self, party: &Party) -> Result<Option<OrganisationId>, Fault> {
-        match party {
-            Party::Taxpayer(id) => Ok(read(&self.view(), &StateKey::taxpayer(id))?),
-            Party::Person(_) => Ok(None),
-        }
-    }
-
-    /// Whether `to` may act for `from` in any of the scopes now.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn mandated(&self, from: &OrganisationId, to: &OrganisationId, scopes: &[Scope]) -> Result<bool, Fault> {
-        let mandate = read::<Mandate>(&self.view(), &StateKey::mandate(from, to))?;
-        let now_ms = self.tip().progress.time_ms;
-        Ok(mandate.is_some_and(|mandate| scopes.iter().any(|scope| mandate.allows(*scope, now_ms))))
-    }
-
     /// An invoice as the rules know it.
     ///
     /// # Errors
@@ -288,16 +269,18 @@ impl<S: Store> Query<S> {
             | Event::Close(_)
             | Event::Void(_)
             | Event::File(_)
-            | Event::Evidence(_) => Err(missing()),
+            | Event::Evidence(_)
+            | Event::Admit(_)
+            | Event::Register(_)
+            | Event::Suspend(_)
+            | Event::Reinstate(_)
+            | Event::Rotate(_)
+            | Event::Roles(_)
+            | Event::Rename(_)
+            | Event::Mandate(_)
+            | Event::Revoke(_)
+            | Event::Attest(_) => Err(missing()),
         }
-    }
-
-    /// What a party sold or bought in a month.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn month(&self, period: invoice::Period, side: Side, party: &Party) -> Result<AccumulatorRecord, Fault> {
-        Ok(read(&self.view(), &StateKey::accumulator(period, side, party))?.unwrap_or_default())
     }
 
     /// A filed month of a seller.
@@ -415,85 +398,6 @@ impl<S: Store> Query<S> {
     pub fn subject_leaves(&self, subject: &str, after: Option<u64>, limit: usize) -> Result<Vec<u64>, Fault> {
         let (store, list) = (&*self.store, List::of_subject(subject));
         Ok(list::oldest_first(store, &list, after, limit, |leaf| leaf::before(store, leaf))?)
-    }
-
-    /// Invoices of a party on one side, newest first, that `keep` keeps.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn party_invoices(
-        &self,
-        party: &Party,
-        side: Side,
-        cursor: Option<&[u8]>,
-        limit: usize,
-        keep: impl Fn(&InvoiceId, &InvoiceRecord) -> bool,
-    ) -> Result<InvoicePage, Fault> {
-        let months = (self.genesis.body().time_ms, self.tip().progress.time_ms);
-        let below = cursor.and_then(index::leaf_of);
-        let mut invoices = Invoices::below(&*self.store, (party, side), below, months)?;
-        let mut page = InvoicePage { rows: Vec::new(), next: None };
-        for _ in 0..SCANNED_MAX {
-            let Some((leaf, id)) = invoices.next()? else {
-                page.next = None;
-                return Ok(page);
-            };
-            if page.rows.len() == limit {
-                return Ok(page);
-            }
-            // A party may have come to an invoice more than once: as holder twice, say.
-            if let Some(record) = self.invoice(&id)?
-                && keep(&id, &record)
-                && !page.rows.iter().any(|(known, _)| *known == id)
-            {
-                page.rows.push((id, record));
-            }
-            page.next = Some(leaf.to_be_bytes().to_vec());
-        }
-        Ok(page)
-    }
-
-    /// All invoices in order of their ids, that `keep` keeps.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn all_invoices(
-        &self,
-        cursor: Option<&[u8]>,
-        limit: usize,
-        keep: impl Fn(&InvoiceId, &InvoiceRecord) -> bool,
-    ) -> Result<InvoicePage, Fault> {
-        let prefix = vec![ledger::state::Kind::Invoice as u8];
-        let start = match cursor {
-            Some(id) => Bound::Excluded([prefix.as_slice(), id].concat()),
-            None => Bound::Included(prefix.clone()),
-        };
-        let end = Bound::Excluded(vec![ledger::state::Kind::Invoice as u8 + 1]);
-        let rows = self.store.scan(Table::State, (start, end), Direction::Forward, SCANNED_MAX)?;
-        let mut page = InvoicePage { rows: Vec::new(), next: None };
-        let whole = rows.len() < SCANNED_MAX;
-        for (key, value) in rows {
-            if page.rows.len() == limit {
-                return Ok(page);
-            }
-            let id_text = key[1..].to_vec();
-            let key = StateKey::from_bytes(key);
-            let id = std::str::from_utf8(&id_text).ok().and_then(|text| text.parse::<InvoiceId>().ok());
-            let id = id.ok_or_else(|| StoreFault::Damaged {
-                place: key.to_string(),
-                expected: "an invoice id".to_owned(),
-                found: "something else".to_owned(),
-            })?;
-            let record: InvoiceRecord = ledger::state::decode(&key, list::record(&value)?)?;
-            if keep(&id, &record) {
-                page.rows.push((id, record));
-            }
-            page.next = Some(id_text);
-        }
-        if whole {
-            page.next = None;
-        }
-        Ok(page)
     }
 
     /// The receipt of a leaf: under the header of the block that decided it.

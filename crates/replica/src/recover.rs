@@ -180,6 +180,7 @@ fn plant_genesis<S: Store>(genesis: &Genesis, store: &S) -> Result<Progress, Fau
     };
     let mut rows = IndexWrites::new();
     for (key, value) in ledger.state(genesis) {
+        rows.extend(index::mandate_row(&key));
         rows.insert((index::table_of_state(key.as_bytes()), key.into_bytes()), Some(list::state_row(&value)));
     }
     let row = HeightRow { id: progress.id, time_ms, log_size: 0 };

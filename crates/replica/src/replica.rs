@@ -17,7 +17,7 @@ use chain::block::{Block, BlockId, Body};
 use chain::certificate::CommitCertificate;
 use chain::genesis::Genesis;
 use chain::hash::StatementId;
-use chain::identity::ChainId;
+use chain::identity::{ChainId, OrganisationId};
 use chain::key::PreparedKeys;
 use chain::statement::Statement;
 use chain::suite::Suite;
@@ -195,6 +195,8 @@ pub struct Committed {
     pub events: usize,
     /// Bytes of the block, as it is proposed and synced.
     pub bytes: usize,
+    /// Organisations that it brought or changed; none of a block that had been committed before.
+    pub organisations: Vec<OrganisationId>,
 }
 
 /// A block that was executed and may be committed.
@@ -287,6 +289,7 @@ impl<S: Store> Replica<S> {
             statements,
             events: checked.executed.leaves.len(),
             bytes: checked.body.block.encoded_len(),
+            organisations: checked.executed.organisations(),
         };
         self.apply(checked)?;
         Ok(committed)
@@ -308,6 +311,7 @@ impl<S: Store> Replica<S> {
             statements: parsed.iter().map(|parsed| parsed.statement().id()).collect(),
             events: body.outcomes.iter().map(Vec::len).sum(),
             bytes: body.block.encoded_len(),
+            organisations: Vec::new(),
         })
     }
 

@@ -284,6 +284,7 @@ impl Consortium {
                 to: to.clone(),
                 scopes: scopes.iter().copied().collect(),
                 expires_ms: None,
+                attested: false,
             };
             from.agents.iter().filter(|to| **to != from.id).map(mandate).collect::<Vec<_>>()
         };
@@ -368,6 +369,7 @@ impl Consortium {
             purposes: BTreeSet::from([purpose]),
             custody,
             active: true,
+            from_height: 0,
         }
     }
 

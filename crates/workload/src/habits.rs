@@ -82,7 +82,17 @@ impl Answer {
                 | Record::Closed { .. }
                 | Record::Voided { .. }
                 | Record::Filed { .. }
-                | Record::Reported { .. },
+                | Record::Reported { .. }
+                | Record::Admitted { .. }
+                | Record::Registered { .. }
+                | Record::Suspended { .. }
+                | Record::Reinstated { .. }
+                | Record::Rotated { .. }
+                | Record::RolesSet { .. }
+                | Record::Renamed { .. }
+                | Record::Mandated { .. }
+                | Record::Revoked { .. }
+                | Record::Attested { .. },
             )
             | Err(_) => {}
         }

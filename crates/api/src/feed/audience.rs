@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chain::identity::OrganisationId;
 use invoice::InvoiceId;
-use ledger::organisation::{Mandate, Scope};
+use ledger::organisation::Scope;
 use ledger::record::{Claim, InvoiceRecord};
 use replica::port::Store;
 use replica::query::EventView;
 
 use crate::access::{SEEING, SEEING_MONTHS};
 use crate::claims::{SEEING_LOCKS, claim_of, names_standing, sees_claim};
+use crate::members::{About, SEEING_MEMBERS, concerning};
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -29,16 +30,15 @@ pub(crate) enum Sight {
 /// Who sees an event, and how much.
 pub(crate) type Audience = BTreeMap<OrganisationId, Sight>;
 
-/// Looks at events for those who see them. Mandates are read once for all events that are looked at together.
+/// Looks at events for those who see them. Mandates are looked for once for all events that are looked at together.
 pub(crate) struct Looker<'l, S: Store> {
     service: &'l Service<S>,
-    now_ms: i64,
-    mandates: BTreeMap<OrganisationId, Vec<Mandate>>,
+    mandated: BTreeMap<(OrganisationId, &'static [Scope]), Vec<OrganisationId>>,
 }
 
 impl<'l, S: Store> Looker<'l, S> {
     pub(crate) fn new(service: &'l Service<S>) -> Self {
-        Self { service, now_ms: service.query().tip().progress.time_ms, mandates: BTreeMap::new() }
+        Self { service, mandated: BTreeMap::new() }
     }
 
     /// Who sees an event.
@@ -57,6 +57,17 @@ impl<'l, S: Store> Looker<'l, S> {
             let mandated = self.mandated(&seller, &SEEING_MONTHS)?;
             audience.extend(mandated.into_iter().map(|id| (id, Sight::Whole)));
             audience.insert(seller, Sight::Whole);
+        } else {
+            let concerned = match concerning(event)? {
+                Some(About::Organisation(id)) => {
+                    let mut concerned = self.mandated(&id, &SEEING_MEMBERS)?;
+                    concerned.push(id);
+                    concerned
+                }
+                Some(About::Mandate(between)) => between,
+                None => Vec::new(),
+            };
+            audience.extend(concerned.into_iter().map(|id| (id, Sight::Whole)));
         }
         Ok(audience)
     }
@@ -97,12 +108,14 @@ impl<'l, S: Store> Looker<'l, S> {
         Ok(())
     }
 
-    /// Who may act for an organisation in any of the scopes now.
-    fn mandated(&mut self, from: &OrganisationId, scopes: &[Scope]) -> Result<Vec<OrganisationId>, Problem> {
-        if !self.mandates.contains_key(from) {
-            self.mandates.insert(from.clone(), self.service.query().mandates_of(from)?);
+    /// Who may act for an organisation in any of the scopes now: looked for once for all events that are looked at
+    /// together.
+    fn mandated(&mut self, from: &OrganisationId, scopes: &'static [Scope]) -> Result<Vec<OrganisationId>, Problem> {
+        if let Some(known) = self.mandated.get(&(from.clone(), scopes)) {
+            return Ok(known.clone());
         }
-        let allowed = |mandate: &&Mandate| scopes.iter().any(|scope| mandate.allows(*scope, self.now_ms));
-        Ok(self.mandates[from].iter().filter(allowed).map(|mandate| mandate.to.clone()).collect())
+        let found = self.service.query().mandated_by(from, scopes)?;
+        self.mandated.insert((from.clone(), scopes), found.clone());
+        Ok(found)
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Item {
     pub(crate) cursor: Cursor,
     /// What kind of event.
     pub(crate) kind: &'static str,
-    /// What it is about: an invoice's id, `reference:…`, `filing:…` or `evidence:…`.
+    /// What it is about: an invoice's id, `reference:…`, `filing:…`, `evidence:…`, an organisation, a mandate.
     pub(crate) subject: String,
     chain: ChainId,
     whole: Rendered,
@@ -157,6 +157,16 @@ pub(crate) fn event_type(kind: &str, code: &str) -> String {
         "close" => ("invoice", "closed"),
         "void" => ("invoice", "voided"),
         "file" => ("filing", "filed"),
+        "admit" => ("organisation", "admitted"),
+        "register" => ("organisation", "registered"),
+        "suspend" => ("organisation", "suspended"),
+        "reinstate" => ("organisation", "reinstated"),
+        "rotate" => ("organisation", "rotated"),
+        "roles" => ("organisation", "roles-set"),
+        "rename" => ("organisation", "renamed"),
+        "mandate" => ("mandate", "given"),
+        "revoke" => ("mandate", "revoked"),
+        "attest" => ("mandate", "attested"),
         _ => ("evidence", "reported"),
     };
     match code {
@@ -240,6 +250,16 @@ mod tests {
                 "cn.einvoice.invoice.voided.v1",
                 "cn.einvoice.filing.filed.v1",
                 "cn.einvoice.evidence.reported.v1",
+                "cn.einvoice.organisation.admitted.v1",
+                "cn.einvoice.organisation.registered.v1",
+                "cn.einvoice.organisation.suspended.v1",
+                "cn.einvoice.organisation.reinstated.v1",
+                "cn.einvoice.organisation.rotated.v1",
+                "cn.einvoice.organisation.roles-set.v1",
+                "cn.einvoice.organisation.renamed.v1",
+                "cn.einvoice.mandate.given.v1",
+                "cn.einvoice.mandate.revoked.v1",
+                "cn.einvoice.mandate.attested.v1",
             ]
         );
         assert_eq!(event_type("lock", "reimbursement.already-locked"), "cn.einvoice.invoice.lock-refused.v1");

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use chain::identity::{KeyId, OrganisationId};
 use chain::login::LoginError;
-use ledger::organisation::{Organisation, Role};
 use replica::port::Store;
 use replica::query::EventView;
 use tokio::sync::watch;
@@ -80,8 +79,7 @@ impl Reader {
         if now_s >= *expires_at {
             return Err(auth::rejected(&LoginError::Expired { expires_at: *expires_at, now_s }));
         }
-        let is = |role| Organisation::is(&organisation, role);
-        self.everything = is(Role::Agency) || is(Role::Auditor);
+        self.everything = auth::reads_everything(&organisation);
         Ok(())
     }
 }

@@ -6,8 +6,9 @@ use ledger::record::InvoiceRecord;
 use replica::port::Store;
 use wire::generated::event_outcome::Record;
 use wire::generated::{
-    Claim, ClaimStatus, ClosedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty, InvoiceValidity, IssuedRecord,
-    LeafReference, LeaseRecord, LedgerEvent, PreparedStatement, RefusalReason, ReportedRecord, StandingEvent,
+    AppliedRecord, AttestedRecord, Claim, ClaimStatus, ClosedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty,
+    InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, PreparedStatement,
+    RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent,
     StatementResult, StatementState, SubscribeResponse, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
 };
 
@@ -114,6 +115,31 @@ fn record(view: &RecordView) -> Record {
             Record::Filed(FiledRecord { period: period.clone(), invoices: *invoices, chain: chain.clone() })
         }
         RecordView::Reported { number, key } => Record::Reported(ReportedRecord { number: *number, key: key.clone() }),
+        RecordView::Admitted { from_height } => Record::Admitted(AppliedRecord { from_height: *from_height }),
+        RecordView::Registered { enterprises, from_height } => {
+            Record::Registered(RegisteredRecord { enterprises: *enterprises, from_height: *from_height })
+        }
+        RecordView::Suspended { from_height } => Record::Suspended(AppliedRecord { from_height: *from_height }),
+        RecordView::Reinstated { from_height } => Record::Reinstated(AppliedRecord { from_height: *from_height }),
+        RecordView::Rotated { added, revoked, from_height } => {
+            Record::Rotated(RotatedRecord { added: *added, revoked: *revoked, from_height: *from_height })
+        }
+        RecordView::RolesSet { former, from_height } => Record::RolesSet(RolesSetRecord {
+            former: former.iter().map(|role| role.as_str().to_owned()).collect(),
+            from_height: *from_height,
+        }),
+        RecordView::Renamed { former_name, former_taxpayer_id, from_height } => Record::Renamed(RenamedRecord {
+            former_name: former_name.clone(),
+            former_taxpayer_id: former_taxpayer_id.clone(),
+            from_height: *from_height,
+        }),
+        RecordView::Mandated { replaced, from_height } => {
+            Record::Mandated(MandatedRecord { replaced: *replaced, from_height: *from_height })
+        }
+        RecordView::Revoked { from_height } => Record::Revoked(AppliedRecord { from_height: *from_height }),
+        RecordView::Attested { mandates, replaced, from_height } => {
+            Record::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
+        }
     }
 }
 

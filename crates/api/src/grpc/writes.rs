@@ -154,13 +154,13 @@ impl<S: Store> Service<S> {
                 Ok((Bytes::from(text), attachments.collect::<Result<_, _>>()?))
             }
             Form::Plain(mode, plain) => {
-                self.hosted_key(caller.id())?;
+                self.hosted_key(&caller.organisation)?;
                 let nonce = events::idempotency_key(&idempotency_key)?;
                 let covered = context.message.as_deref();
                 let compressed =
                     || Problem::new("request.encoding").at("grpc-encoding", "nothing", "a compressed message");
                 self.cover(caller, &Method::POST, &context.path, covered.ok_or_else(compressed)?)?;
-                Ok((self.sign_hosted(caller.id(), &nonce, mode, &plain)?.into(), Vec::new()))
+                Ok((self.sign_hosted(&caller.organisation, &nonce, mode, &plain)?.into(), Vec::new()))
             }
         }
     }

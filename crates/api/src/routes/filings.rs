@@ -9,7 +9,7 @@ use chain::identity::OrganisationId;
 use invoice::Period;
 use invoice::document::RateTotal;
 use ledger::event::{Event, File};
-use ledger::party::{Party, Side};
+use ledger::party::Side;
 use replica::port::Store;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -90,19 +90,14 @@ pub(crate) async fn show<S: Store>(
                 return Err(unknown());
             }
             let organisation = service.query().organisation(&id)?.ok_or_else(unknown)?;
-            let party = Party::Taxpayer(organisation.taxpayer_id);
-            let month = service.query().month(period, Side::Seller, &party)?;
+            let overflow = || Problem::new("filing.sum-overflow");
+            let month = service.query().month(period, Side::Seller, &organisation)?.ok_or_else(overflow)?;
             let filed = service.query().filing(&id, period)?;
             Ok(Json(FilingView {
                 seller: id.to_string(),
                 period: period.to_string(),
                 invoices: month.invoices,
-                output: month
-                    .output()
-                    .ok_or_else(|| Problem::new("filing.sum-overflow"))?
-                    .iter()
-                    .map(RateTotalView::from)
-                    .collect(),
+                output: month.output().ok_or_else(overflow)?.iter().map(RateTotalView::from).collect(),
                 ends_at: format_ms(period.end_ms()),
                 ended: service.now_ms() >= period.end_ms(),
                 filed: filed.as_ref().map(FiledView::from),

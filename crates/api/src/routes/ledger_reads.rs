@@ -1,4 +1,4 @@
-//! Reads of the chain itself: receipts, blocks, log checkpoints, organisations.
+//! Reads of the chain itself: receipts, blocks, log checkpoints.
 
 use std::sync::Arc;
 
@@ -10,14 +10,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use chain::checkpoint::Checkpoint;
 use chain::encoding::encode_base64url;
-use chain::identity::OrganisationId;
 use replica::port::Store;
 
 use crate::call::Call;
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::time::format_ms;
-use crate::views::{BlockView, CommitView, DirectoryKey, DirectoryView};
+use crate::views::{BlockView, CommitView};
 
 /// The receipt of a leaf, as an answer.
 pub(crate) fn receipt_of<S: Store>(service: &Service<S>, leaf: u64) -> Result<Response, Problem> {
@@ -131,39 +130,4 @@ fn sign_note<S: Store>(service: &Service<S>, height: u64) -> Result<Bytes, Probl
     let note = Bytes::from(signed.to_note());
     *service.note() = Some((height, note.clone()));
     Ok(note)
-}
-
-/// An organisation on the ledger
-#[utoipa::path(
-    get, path = "/v1/organisations/{id}", operation_id = "show_organisation", tag = "chain",
-    params(("id" = String, Path, description = "Its id.")),
-    responses((status = 200, description = "The organisation.", body = DirectoryView)),
-    security(("login" = []))
-)]
-pub(crate) async fn organisation<S: Store>(
-    State(service): State<Arc<Service<S>>>,
-    Path(id): Path<String>,
-    call: Call,
-) -> Result<Json<DirectoryView>, Problem> {
-    service
-        .read_as(call, move |service, _, _| {
-            let unknown = || Problem::new("organisation.unknown");
-            let id = OrganisationId::new(id).map_err(|_| unknown())?;
-            let organisation = service.query().organisation(&id)?.ok_or_else(unknown)?;
-            let keys = organisation.keys.iter().map(|key| DirectoryKey {
-                id: key.id.to_string(),
-                public: key.public.to_string(),
-                purposes: key.purposes.iter().copied().collect(),
-                active: key.active,
-            });
-            Ok(Json(DirectoryView {
-                id: organisation.id.to_string(),
-                taxpayer_id: organisation.taxpayer_id.to_string(),
-                roles: organisation.roles.iter().copied().collect(),
-                standing: organisation.standing,
-                keys: keys.collect(),
-                name: organisation.name,
-            }))
-        })
-        .await
 }

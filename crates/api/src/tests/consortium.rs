@@ -47,12 +47,13 @@ fn key(organisation: &str, id: &str, purpose: Purpose, active: bool) -> Key {
         purposes: BTreeSet::from([purpose]),
         custody: Custody::Own,
         active,
+        from_height: 0,
     }
 }
 
 fn mandate(from: &str, to: &str, scopes: &[Scope]) -> Mandate {
     let scopes = scopes.iter().copied().collect();
-    Mandate { from: organisation(from), to: organisation(to), scopes, expires_ms: None }
+    Mandate { from: organisation(from), to: organisation(to), scopes, expires_ms: None, attested: false }
 }
 
 pub(crate) fn genesis() -> Genesis {
@@ -64,7 +65,11 @@ pub(crate) fn genesis() -> Genesis {
         roles: BTreeSet::from([*role]),
         standing: Standing::Active,
         keys: vec![
-            key(id, "statement", Purpose::Statement, true),
+            // A node of the bureau signs for those who want it.
+            Key {
+                custody: if *id == "tax-bureau" { Custody::Own } else { Custody::HostedBy(organisation("tax-bureau")) },
+                ..key(id, "statement", Purpose::Statement, true)
+            },
             key(id, "login", Purpose::Login, true),
             key(id, "old-login", Purpose::Login, false),
             key(id, "old-statement", Purpose::Statement, false),

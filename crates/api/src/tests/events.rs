@@ -207,11 +207,17 @@ fn everybody_is_given_what_the_other_routes_show() {
     let issue = json!({"issue": {"document": other}});
     assert_eq!(node.submit(&node.statement("shop", "n2", Mode::All, &[issue])).status, 409);
     assert_eq!(node.leaves(), 11, "all of it is on the ledger");
+    let told = compare(&node, &invoices);
+    assert!(told > 50, "{told}");
+}
+
+/// Holds what everybody is given against what the other routes show them: how many events that were.
+fn compare(node: &Node, invoices: &[String]) -> usize {
     let mut told = 0;
     for (who, ..) in ORGANISATIONS {
-        let shown = shown(&node, who, &invoices);
+        let shown = shown(node, who, invoices);
         let expected: Vec<_> = (0_u64..).zip(&shown).filter(|(_, row)| !row.is_null()).collect();
-        let events = Follower::start(&node, who, "?after=start").take(expected.len());
+        let events = Follower::start(node, who, "?after=start").take(expected.len());
         for (event, (leaf, row)) in events.iter().zip(expected) {
             assert_eq!(event.leaf(), leaf, "{who}");
             if row.is_string() {
@@ -233,7 +239,52 @@ fn everybody_is_given_what_the_other_routes_show() {
         let text = format!("{events:?}");
         assert!(!text.contains("trip-a") && !text.contains("trip-b"), "{who}: {text}");
     }
-    assert!(told > 50, "{told}");
+    told
+}
+
+#[test]
+fn events_about_organisations_and_mandates_are_for_those_they_are_about() {
+    let node = Node::start();
+    let invoices = lives(&node);
+    let before = node.leaves();
+    let entry = json!({"id": "m-1", "name": "M", "taxpayer_id": "915000000000031", "taxpayer_kind": "other"});
+    let renumber = json!({"organisation": "buyer", "taxpayer_id": "915000000000032", "taxpayer_kind": "other"});
+    let by = |who: &str, nonce: &str, events: &[Value]| {
+        let answer = node.submit(&node.statement(who, nonce, Mode::Each, events));
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    };
+    by("shop", "s", &[json!({"mandate": {"to": "platform-a", "scopes": ["read"]}})]);
+    by("tax-bureau", "b1", &[json!({"register": {"enterprises": [entry]}}), json!({"rename": renumber})]);
+    by(
+        "tax-bureau",
+        "b2",
+        &[
+            json!({"attest": {"to": "isp", "scopes": ["issue"], "enterprises": ["m-1"]}}),
+            json!({"suspend": {"organisation": "shop", "reason": "investigation"}}),
+            json!({"revoke": {"from": "buyer", "to": "platform-b"}}),
+        ],
+    );
+    // In the order of the leaves: mandate, register, rename, attest, suspend, revoke.
+    let sees = |who: &str| {
+        let receipt = |leaf: &u64| node.get(who, &format!("/v1/receipts/{}", before + leaf)).status == 200;
+        (0..node.leaves() - before).filter(receipt).collect::<Vec<_>>()
+    };
+    for (who, expected) in [
+        ("police", vec![0, 1, 2, 3, 4, 5]),
+        ("auditor", vec![0, 1, 2, 3, 4, 5]),
+        ("tax-bureau", vec![0, 1, 2, 3, 4, 5]),
+        ("shop", vec![0, 4]),
+        ("stranger", vec![]),
+        ("buyer", vec![2, 5]),
+        ("isp", vec![3]),
+        ("platform-a", vec![0, 4]),
+        ("platform-b", vec![5]),
+    ] {
+        assert_eq!(sees(who), expected, "{who}");
+    }
+    // The renumbered buyer sees of its invoices what it saw, and so does everybody else.
+    assert!(compare(&node, &invoices) > 60);
+    assert_eq!(node.get("buyer", &format!("/v1/invoices/{}", invoices[0])).status, 200);
 }
 
 #[test]

@@ -124,10 +124,12 @@ impl Node {
             receipt: secret("tax-bureau", "receipt"),
             salt_secret: Zeroizing::new([42; 32]),
         };
-        let hosted = ORGANISATIONS.iter().filter(|(id, ..)| *id != "stranger").map(|(id, ..)| HostedKey {
+        // Of each the key that genesis has, and one that may come onto the ledger.
+        let held = ORGANISATIONS.iter().flat_map(|(id, ..)| [(*id, "statement"), (*id, "hosted")]);
+        let hosted = held.filter(|(id, _)| *id != "stranger").map(|(id, key)| HostedKey {
             organisation: organisation(id),
-            key: KeyId::new("statement").unwrap(),
-            secret: secret(id, "statement"),
+            key: KeyId::new(key).unwrap(),
+            secret: secret(id, key),
         });
         let app = Arc::new(App {
             query: query.clone(),

@@ -60,39 +60,6 @@ pub struct BlockView {
     pub signed_by: Vec<CommitView>,
 }
 
-/// An organisation on the ledger.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct DirectoryView {
-    /// Its id.
-    pub id: String,
-    /// Its registered name.
-    pub name: String,
-    /// Its taxpayer id.
-    pub taxpayer_id: String,
-    /// What it may be.
-    #[schema(value_type = Vec<String>, example = json!(["enterprise"]))]
-    pub roles: Vec<ledger::organisation::Role>,
-    /// `active` or `suspended`.
-    #[schema(value_type = String)]
-    pub standing: ledger::organisation::Standing,
-    /// Its keys.
-    pub keys: Vec<DirectoryKey>,
-}
-
-/// A key of an organisation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct DirectoryKey {
-    /// Its id inside the organisation.
-    pub id: String,
-    /// The public half, base64url.
-    pub public: String,
-    /// What it may sign.
-    #[schema(value_type = Vec<String>)]
-    pub purposes: Vec<ledger::organisation::Purpose>,
-    /// Whether it may still sign.
-    pub active: bool,
-}
-
 /// The limits of this node and of the ledger. The unit stands at the end of each name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LimitsView {

@@ -1,5 +1,6 @@
 //! Outcomes: what became of one event.
 
+use ledger::organisation::Role;
 use ledger::outcome::{Record, RefusedRecord};
 use ledger::party::Party;
 use ledger::record::LeafRef;
@@ -171,6 +172,75 @@ pub enum RecordView {
         /// The consensus key that both things are signed with, base64url.
         key: String,
     },
+    /// An organisation came onto the ledger.
+    Admitted {
+        /// The first block in which it may act.
+        from_height: u64,
+    },
+    /// Enterprises came onto the ledger.
+    Registered {
+        /// How many.
+        enterprises: u32,
+        /// The first block in which they are there for others.
+        from_height: u64,
+    },
+    /// An organisation was suspended.
+    Suspended {
+        /// The first block in which it may not act.
+        from_height: u64,
+    },
+    /// An organisation was reinstated.
+    Reinstated {
+        /// The first block in which it may act again.
+        from_height: u64,
+    },
+    /// An organisation's keys changed.
+    Rotated {
+        /// How many it got.
+        added: u32,
+        /// How many may sign no longer.
+        revoked: u32,
+        /// The first block in which that is so.
+        from_height: u64,
+    },
+    /// An organisation's roles were set.
+    RolesSet {
+        /// Those it had.
+        #[schema(value_type = Vec<String>)]
+        former: Vec<Role>,
+        /// The first block in which it has the new ones.
+        from_height: u64,
+    },
+    /// An organisation was given another name or taxpayer id.
+    Renamed {
+        /// The name it had.
+        former_name: String,
+        /// The taxpayer id it had.
+        former_taxpayer_id: String,
+        /// The first block in which it has the new ones.
+        from_height: u64,
+    },
+    /// A mandate was given.
+    Mandated {
+        /// Whether one between the two stood in its place.
+        replaced: bool,
+        /// The first block in which it holds.
+        from_height: u64,
+    },
+    /// A mandate was ended.
+    Revoked {
+        /// The first block in which it holds no longer.
+        from_height: u64,
+    },
+    /// Mandates were attested.
+    Attested {
+        /// How many.
+        mandates: u32,
+        /// How many of them stand in the place of one between the same two.
+        replaced: u32,
+        /// The first block in which they hold.
+        from_height: u64,
+    },
 }
 
 impl RecordView {
@@ -193,6 +263,30 @@ impl RecordView {
                 Self::Filed { period: period.to_string(), invoices: *invoices, chain: chain.to_string() }
             }
             Record::Reported { number, key } => Self::Reported { number: *number, key: key.to_string() },
+            Record::Admitted { from_height } => Self::Admitted { from_height: *from_height },
+            Record::Registered { enterprises, from_height } => {
+                Self::Registered { enterprises: *enterprises, from_height: *from_height }
+            }
+            Record::Suspended { from_height } => Self::Suspended { from_height: *from_height },
+            Record::Reinstated { from_height } => Self::Reinstated { from_height: *from_height },
+            Record::Rotated { added, revoked, from_height } => {
+                Self::Rotated { added: *added, revoked: *revoked, from_height: *from_height }
+            }
+            Record::RolesSet { former, from_height } => {
+                Self::RolesSet { former: former.iter().copied().collect(), from_height: *from_height }
+            }
+            Record::Renamed { former_name, former_taxpayer_id, from_height } => Self::Renamed {
+                former_name: former_name.clone(),
+                former_taxpayer_id: former_taxpayer_id.to_string(),
+                from_height: *from_height,
+            },
+            Record::Mandated { replaced, from_height } => {
+                Self::Mandated { replaced: *replaced, from_height: *from_height }
+            }
+            Record::Revoked { from_height } => Self::Revoked { from_height: *from_height },
+            Record::Attested { mandates, replaced, from_height } => {
+                Self::Attested { mandates: *mandates, replaced: *replaced, from_height: *from_height }
+            }
         })
     }
 }
@@ -209,7 +303,17 @@ impl RecordView {
             | Self::Transferred { .. }
             | Self::Voided { .. }
             | Self::Filed { .. }
-            | Self::Reported { .. } => {}
+            | Self::Reported { .. }
+            | Self::Admitted { .. }
+            | Self::Registered { .. }
+            | Self::Suspended { .. }
+            | Self::Reinstated { .. }
+            | Self::Rotated { .. }
+            | Self::RolesSet { .. }
+            | Self::Renamed { .. }
+            | Self::Mandated { .. }
+            | Self::Revoked { .. }
+            | Self::Attested { .. } => {}
         }
         self
     }
@@ -225,7 +329,8 @@ pub struct OutcomeView {
     pub kind: String,
     /// `accepted`, `repeated`, or the code of the refusal.
     pub code: String,
-    /// What the event is about: an invoice's id, `reference:…`, `filing:…` or `evidence:…`.
+    /// What the event is about: an invoice's id, `reference:…`, `filing:…`, `evidence:…`, `organisation:…`,
+    /// `organisations:…`, `mandate:…` or `mandates:…`.
     pub subject: String,
     /// The event's leaf in the log.
     pub leaf_index: u64,

@@ -90,3 +90,24 @@ fn a_changed_byte_anywhere_in_the_file_is_noticed() {
         Err(IntroductionError::TooLarge { bytes_max: INTRODUCTION_BYTES_MAX })
     ));
 }
+
+#[test]
+fn inside_of_another_text_an_introduction_is_the_same_object() {
+    let whole = signed();
+    let object = serde_json::to_string(&whole).unwrap();
+    assert_eq!(format!("{object}\n").as_bytes(), whole.to_bytes());
+    let spaced = object.replace(':', " : ");
+    assert_eq!(json::from_slice::<SignedIntroduction>(spaced.as_bytes()).unwrap(), whole, "that text has an author");
+    assert_eq!(whole.signature_count(), 2);
+    for (spoilt, expected) in [
+        (object.replacen("\"payload\"", "\"payloads\"", 1), "unknown field"),
+        (object.replacen("\"payload\":\"", "\"payload\":\"=", 1), "the introduction's payload is malformed"),
+        (
+            object.replacen("\"protected\":\"", "\"protected\":\"e", 1),
+            "the protected header of signature 0 is malformed",
+        ),
+    ] {
+        let error = json::from_slice::<SignedIntroduction>(spoilt.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}

@@ -37,11 +37,15 @@ struct ProtectedHeader {
 }
 
 impl File {
+    /// A file of a payload and its signatures.
+    pub(crate) fn new(payload: &[u8], signatures: Vec<FileSignature>) -> Self {
+        Self { payload: encode_base64url(payload), signatures }
+    }
+
     /// The file's bytes, in its one spelling: compact JSON with the members in the order `payload`,
     /// `signatures`, `protected`, `signature`, and a newline at the end.
-    pub(crate) fn bytes(payload: &[u8], signatures: Vec<FileSignature>) -> Vec<u8> {
-        let file = Self { payload: encode_base64url(payload), signatures };
-        let mut bytes = serde_json::to_vec(&file).expect("the file has string keys only, and memory takes every write");
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).expect("the file has string keys only, and memory takes every write");
         bytes.push(b'\n');
         bytes
     }

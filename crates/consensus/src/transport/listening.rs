@@ -23,7 +23,7 @@ use wire::generated::PeerFrames;
 use wire::generated::peer_service_server::{PeerService, PeerServiceServer};
 use wire::peer::KeyBytes;
 
-use super::{MESSAGE_BYTES_MAX, WINDOW_BYTES, outgoing, tls};
+use super::{Allowed, MESSAGE_BYTES_MAX, WINDOW_BYTES, outgoing, tls};
 use crate::link::{Incoming, Opened};
 use crate::switch::Switch;
 
@@ -34,6 +34,9 @@ const HANDSHAKES_AN_ADDRESS_MAX: usize = 8;
 
 /// How long a handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
+
+/// How often it is asked whether the key of a connected peer may still connect.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Connections that may wait to be served.
 const WAITING_MAX: usize = 16;
@@ -83,10 +86,15 @@ impl AsyncWrite for Connection {
 }
 
 /// Takes connections until it is told to stop.
-pub(super) async fn listen(listener: TcpListener, acceptor: TlsAcceptor, switch: Arc<Switch>, stop: CancellationToken) {
+pub(super) async fn listen(
+    listener: TcpListener,
+    (acceptor, allowed): (TlsAcceptor, Allowed),
+    switch: Arc<Switch>,
+    stop: CancellationToken,
+) {
     let (ready, connections) = mpsc::channel(WAITING_MAX);
     tokio::spawn(accept(listener, acceptor, ready, stop.clone()));
-    let door = Door { switch, stop: stop.clone() };
+    let door = Door { switch, allowed, stop: stop.clone() };
     let service = PeerServiceServer::new(door)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -184,6 +192,7 @@ impl Handshakes {
 /// The service.
 struct Door {
     switch: Arc<Switch>,
+    allowed: Allowed,
     stop: CancellationToken,
 }
 
@@ -198,16 +207,29 @@ impl PeerService for Door {
         let Caller(peer) = caller.ok_or_else(|| Status::unauthenticated("no peer key"))?;
         let connected = self.switch.connected(peer, Opened::ByThem).await;
         let (frames, incoming) = connected.map_err(|refused| Status::unavailable(refused.to_string()))?;
-        tokio::spawn(read(request.into_inner(), peer, incoming, self.stop.clone()));
+        tokio::spawn(read(request.into_inner(), (peer, Arc::clone(&self.allowed)), incoming, self.stop.clone()));
         Ok(Response::new(Box::pin(outgoing(frames).map(Ok))))
     }
 }
 
-/// Reads what a peer sends, until it ends or breaks a rule.
-async fn read(mut stream: Streaming<PeerFrames>, peer: KeyBytes, mut incoming: Incoming, stop: CancellationToken) {
+/// Reads what a peer sends, until it ends, breaks a rule, or its key is the ledger's no longer.
+async fn read(
+    mut stream: Streaming<PeerFrames>,
+    (peer, allowed): (KeyBytes, Allowed),
+    mut incoming: Incoming,
+    stop: CancellationToken,
+) {
+    let mut look_again = tokio::time::interval(LOOK_AGAIN);
     loop {
         let message = tokio::select! {
             () = stop.cancelled() => break,
+            _ = look_again.tick() => {
+                if allowed(&peer) {
+                    continue;
+                }
+                tracing::warn!(peer = %crate::codec::peer_id(&peer), "the key of a connected peer has gone");
+                break;
+            }
             message = stream.message() => message,
         };
         let Ok(Some(message)) = message else { break };

@@ -9,7 +9,7 @@ use chain::identity::ChainId;
 use chain::suite::Suite;
 use chain::validators::ValidatorSet;
 
-use super::{Accepted, Change, Decision, Executor, permit, refuse, role};
+use super::{Accepted, Change, Decision, Executor, permit, refuse, repeated, role};
 use crate::organisation::{AdmittedKey, Organisation, Purpose, Role};
 use crate::outcome::Record;
 use crate::record::{CounterRecord, EvidenceRecord, LeafRef};
@@ -45,7 +45,7 @@ impl Executor<'_> {
         if let Some(first) =
             read::<EvidenceRecord>(&self.state, &StateKey::evidence(*height, *round, *kind, validator))?
         {
-            return Ok(Ok(Accepted { record: Record::Repeated { original: first.leaf }, change: Change::None }));
+            return repeated(first.leaf);
         }
         let number = self.next_number(&StateKey::evidence_counter())?;
         let record = EvidenceRecord {
@@ -61,7 +61,7 @@ impl Executor<'_> {
             leaf: LeafRef { index: 0, hash: chain.genesis() },
         };
         let change = Change::Evidence(Box::new(EvidenceChange { record }));
-        Ok(Ok(Accepted { record: Record::Reported { number, key }, change }))
+        Ok(Ok(Accepted { record: Record::Reported { number, key }, change, mandated: false }))
     }
 
     pub(super) fn apply_evidence(

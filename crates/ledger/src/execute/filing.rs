@@ -6,12 +6,12 @@ use invoice::amount::Amount;
 use invoice::date::Period;
 use invoice::document::RateTotal;
 
-use super::{Accepted, Change, Decision, Executor, permit, refuse, role};
+use super::{Accepted, Change, Decision, Executor, permit, refuse, repeated, role};
 use crate::event::File;
 use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
 use crate::party::{Party, Side};
-use crate::record::{AccumulatorRecord, FilingRecord, LeafRef};
+use crate::record::{AccumulatorRecord, FilingRecord, FormerRecord, LeafRef};
 use crate::refusal::{Reason, Refusal, Standing};
 use crate::state::{Fault, StateKey, read};
 
@@ -39,10 +39,8 @@ impl Executor<'_> {
         if let Some(filed) = read::<FilingRecord>(&self.state, &StateKey::filing(&seller.id, file.period))? {
             return filed_before(&filed, file.invoices, &declared);
         }
-        let party = Party::Taxpayer(seller.taxpayer_id.clone());
-        let key = StateKey::accumulator(file.period, Side::Seller, &party);
-        let month = read::<AccumulatorRecord>(&self.state, &key)?.unwrap_or_default();
-        let Some(held) = month.output() else {
+        let month = self.month_of(&seller, file.period)?;
+        let Some((month, held)) = month.and_then(|month| month.output().map(|held| (month, held))) else {
             return refuse(Refusal::new(Reason::SumOverflow, "sums that can be declared", "sums beyond any amount"));
         };
         if (file.invoices, &declared) != (month.invoices, &held) {
@@ -61,7 +59,19 @@ impl Executor<'_> {
         Ok(Ok(Accepted {
             record: Record::Filed { period: file.period, invoices: month.invoices, chain: month.chain },
             change: Change::File(Box::new(FilingChange { seller: seller.id.clone(), period: file.period, record })),
+            mandated: seller.id != actor.id,
         }))
+    }
+
+    /// What a seller sold in a month, under every taxpayer id that it has or had; `None` when the sums do not fit.
+    fn month_of(&self, seller: &Organisation, period: Period) -> Result<Option<AccumulatorRecord>, Fault> {
+        let former = read::<FormerRecord>(&self.state.below(), &StateKey::former(&seller.id))?.unwrap_or_default();
+        let mut months = Vec::with_capacity(former.ids.len() + 1);
+        for id in former.ids.into_iter().map(|former| former.taxpayer_id).chain([seller.taxpayer_id.clone()]) {
+            let key = StateKey::accumulator(period, Side::Seller, &Party::Taxpayer(id));
+            months.push(read::<AccumulatorRecord>(&self.state, &key)?.unwrap_or_default());
+        }
+        Ok(AccumulatorRecord::joined(months))
     }
 
     pub(super) fn apply_filing(&mut self, filing: FilingChange, by: StatementId, leaf: LeafRef) -> Result<(), Fault> {
@@ -74,7 +84,7 @@ impl Executor<'_> {
 /// The same totals again are answered with the first filing; others are refused.
 fn filed_before(filed: &FilingRecord, invoices: u64, declared: &[RateTotal]) -> Decision {
     if filed.invoices == invoices && filed.output == declared {
-        return Ok(Ok(Accepted { record: Record::Repeated { original: filed.leaf }, change: Change::None }));
+        return repeated(filed.leaf);
     }
     let standing =
         Standing { organisation: filed.by.clone(), since_ms: filed.filed_ms, until_ms: None, leaf: filed.leaf };

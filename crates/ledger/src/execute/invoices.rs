@@ -1,12 +1,15 @@
 //! Transfer and void, and what every event on an existing invoice shares.
 
-use chain::hash::StatementId;
-use invoice::id::InvoiceId;
-use invoice::lifecycle::{Action, Barrier, Relation, Status, Validity, decide_any};
+use std::collections::BTreeSet;
 
-use super::{Accepted, Change, Decision, Executor, Involvement, permit, refuse};
+use chain::hash::StatementId;
+use chain::identity::OrganisationId;
+use invoice::id::InvoiceId;
+use invoice::lifecycle::{Action, Barrier, Relation, Status, Validity, decide, decide_any};
+
+use super::{Accepted, Acting, Change, Decision, Executor, Involvement, permit, refuse, role_missing, suspended};
 use crate::event::{Recipient, Transfer, Void};
-use crate::organisation::{Organisation, Scope};
+use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
 use crate::party::{Party, Side};
 use crate::record::{AccumulatorRecord, Claim, FilingRecord, InvoiceRecord, LeafRef};
@@ -37,6 +40,41 @@ fn unknown(id: &InvoiceId) -> Refusal {
     Refusal::new(Reason::InvoiceUnknown, "an invoice that the organisation has part in", id.to_string())
 }
 
+/// What the actor is to an invoice, and what hinders it as that.
+struct Part {
+    relation: Relation,
+    hindered: Option<Hindered>,
+}
+
+impl Part {
+    /// Giving a lock up binds nobody, so nobody's suspension is in its way.
+    const fn allows(&self, action: Action) -> bool {
+        match &self.hindered {
+            None => true,
+            Some(Hindered::Suspended(_)) => matches!(action, Action::Unlock),
+            Some(Hindered::Role(_)) => false,
+        }
+    }
+}
+
+/// Why who has a part in an invoice may not act all the same.
+#[derive(Clone)]
+enum Hindered {
+    /// For whom it acts is suspended.
+    Suspended(OrganisationId),
+    /// It, with the roles it has now, is no platform any more.
+    Role(BTreeSet<Role>),
+}
+
+impl Hindered {
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::Suspended(id) => suspended(&id),
+            Self::Role(roles) => role_missing(&roles, &[Role::ReimbursementPlatform]),
+        }
+    }
+}
+
 impl Executor<'_> {
     pub(super) fn decide_transfer(&self, actor: &Organisation, transfer: &Transfer) -> Decision {
         let mut record = permit!(self.invoice(&transfer.invoice)?);
@@ -52,8 +90,11 @@ impl Executor<'_> {
             Recipient::Person(id) => Party::Person(id.clone()),
         };
         let from = std::mem::replace(&mut record.holder, to.clone());
-        let rewrite = Rewrite { id: transfer.invoice, record, effect: Effect::Holder };
-        Ok(Ok(Accepted { record: Record::Transferred { from, to }, change: Change::Invoice(Box::new(rewrite)) }))
+        // A person holds no keys: the seller's side hands on for it, and its provider under the seller's mandate.
+        let for_whom = self.organisation_of(&from)?.unwrap_or_else(|| record.seller.clone());
+        let mandated = for_whom != actor.id;
+        let change = Change::Invoice(Box::new(Rewrite { id: transfer.invoice, record, effect: Effect::Holder }));
+        Ok(Ok(Accepted { record: Record::Transferred { from, to }, change, mandated }))
     }
 
     pub(super) fn decide_void(&self, actor: &Organisation, void: &Void) -> Decision {
@@ -64,10 +105,12 @@ impl Executor<'_> {
             return refuse(Refusal::new(Reason::VoidPeriodEnded, issued.to_string(), now.to_string()));
         }
         record.validity = Validity::Void;
+        let mandated = record.seller != actor.id;
         let rewrite = Rewrite { id: void.invoice, record, effect: Effect::Void };
         Ok(Ok(Accepted {
             record: Record::Voided { voided_ms: self.context.time_ms },
             change: Change::Invoice(Box::new(rewrite)),
+            mandated,
         }))
     }
 
@@ -84,21 +127,26 @@ impl Executor<'_> {
         record: &InvoiceRecord,
     ) -> Result<Result<(), Refusal>, Fault> {
         let status = self.status(record)?;
-        let relations = self.relations(actor, record)?;
-        let stranger = relations == [Relation::Stranger];
-        // Who claims a buyer's invoice is nothing to the seller.
-        let told = relations.iter().any(|relation| matches!(relation, Relation::Holder | Relation::Claimant));
-        Ok(decide_any(action, status, relations).map_err(|barrier| {
-            if stranger {
+        let parts = self.parts(actor, record)?;
+        let relations = || parts.iter().map(|part| part.relation);
+        if let Err(barrier) = decide_any(action, status, relations()) {
+            if relations().eq([Relation::Stranger]) {
                 // As if there were none: whoever has no part in an invoice learns nothing of it.
-                return unknown(id);
+                return Ok(Err(unknown(id)));
             }
             let mut refusal = self.refusal(barrier, actor, id, record);
-            if !told {
+            // Who claims a buyer's invoice is nothing to the seller.
+            if !relations().any(|relation| matches!(relation, Relation::Holder | Relation::Claimant)) {
                 refusal.standing = None;
             }
-            refusal
-        }))
+            return Ok(Err(refusal));
+        }
+        Ok(match parts.iter().find(|part| part.allows(action) && decide(action, status, part.relation).is_ok()) {
+            Some(_) => Ok(()),
+            None => {
+                Err(parts.into_iter().find_map(|part| part.hindered).map_or_else(|| unknown(id), Hindered::refusal))
+            }
+        })
     }
 
     fn status(&self, record: &InvoiceRecord) -> Result<Status, Fault> {
@@ -110,34 +158,58 @@ impl Executor<'_> {
         })
     }
 
-    fn relations(&self, actor: &Organisation, record: &InvoiceRecord) -> Result<Vec<Relation>, Fault> {
-        let mut relations = Vec::new();
-        if self.may_act(&actor.id, &record.seller, Scope::Issue)? {
-            relations.push(Relation::Seller);
-            // The person it was issued to: what others handed to a person, they hand on themselves.
-            if matches!(record.holder, Party::Person(_)) && record.holder == record.buyer {
-                relations.push(Relation::SellerForPerson);
-            }
-        }
-        if let Some(holder) = self.organisation_of(&record.holder)?
-            && self.may_act(&actor.id, &holder, Scope::Lock)?
-        {
-            relations.push(Relation::Holder);
-            relations.push(Relation::Claimant);
+    fn parts(&self, actor: &Organisation, record: &InvoiceRecord) -> Result<Vec<Part>, Fault> {
+        let mut parts = Vec::new();
+        // The person it was issued to: what others handed to a person, they hand on themselves.
+        let for_person = matches!(record.holder, Party::Person(_)) && record.holder == record.buyer;
+        let of_seller = [Relation::Seller, Relation::SellerForPerson];
+        self.parts_under(actor, (&record.seller, Scope::Issue), &of_seller[..1 + usize::from(for_person)], &mut parts)?;
+        let claim = match &record.claim {
+            Claim::Open => None,
+            Claim::Locked(lock) => Some((&lock.platform, &lock.enterprise)),
+            Claim::Closed(closed) => Some((&closed.platform, &closed.enterprise)),
+        };
+        let own_claim = claim.filter(|(platform, _)| **platform == actor.id);
+        if let Some(holder) = self.organisation_of(&record.holder)? {
+            let of_holder = [Relation::Holder, Relation::Claimant];
+            let count = 1 + usize::from(own_claim.is_none());
+            self.parts_under(actor, (&holder, Scope::Lock), &of_holder[..count], &mut parts)?;
         }
         // Also after the mandate has gone: who locked may close, and may know what became of it.
-        if matches!(&record.claim, Claim::Locked(lock) if lock.platform == actor.id)
-            || matches!(&record.claim, Claim::Closed(closed) if closed.platform == actor.id)
-        {
-            relations.push(Relation::Claimant);
+        if let Some((_, enterprise)) = own_claim {
+            let hindered = if !actor.is(Role::ReimbursementPlatform) {
+                Some(Hindered::Role(actor.roles.clone()))
+            } else if self.is_suspended(enterprise)? {
+                Some(Hindered::Suspended(enterprise.clone()))
+            } else {
+                None
+            };
+            parts.push(Part { relation: Relation::Claimant, hindered });
         }
         if self.parameters.tax_bureau == actor.id {
-            relations.push(Relation::TaxBureau);
+            parts.push(Part { relation: Relation::TaxBureau, hindered: None });
         }
-        if relations.is_empty() {
-            relations.push(Relation::Stranger);
+        if parts.is_empty() {
+            parts.push(Part { relation: Relation::Stranger, hindered: None });
         }
-        Ok(relations)
+        Ok(parts)
+    }
+
+    /// Adds what the actor is as that party, or as who acts for it.
+    fn parts_under(
+        &self,
+        actor: &Organisation,
+        (party, scope): (&OrganisationId, Scope),
+        relations: &[Relation],
+        parts: &mut Vec<Part>,
+    ) -> Result<(), Fault> {
+        let hindered = match self.acting(actor, party, scope)? {
+            Acting::Freely => None,
+            Acting::ForSuspended => Some(Hindered::Suspended(party.clone())),
+            Acting::WithoutRole | Acting::Not => return Ok(()),
+        };
+        parts.extend(relations.iter().map(|relation| Part { relation: *relation, hindered: hindered.clone() }));
+        Ok(())
     }
 
     fn refusal(&self, barrier: Barrier, actor: &Organisation, id: &InvoiceId, record: &InvoiceRecord) -> Refusal {

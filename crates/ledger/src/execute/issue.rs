@@ -8,9 +8,9 @@ use invoice::document::{Document, Profile, RateTotal};
 use invoice::id::{InvoiceId, InvoiceNumber, blockchain_code, digital_number};
 use invoice::lifecycle::Validity;
 
-use super::{Accepted, Change, Decision, Executor, Involvement, permit, refuse, role};
+use super::{Accepted, Acting, Change, Decision, Executor, Involvement, permit, refuse, repeated, role};
 use crate::event::Issue;
-use crate::organisation::{Organisation, Role, Scope, Standing as OrganisationStanding};
+use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
 use crate::party::{Party, Side};
 use crate::record::{AccumulatorRecord, Claim, CounterRecord, InvoiceRecord, LeafRef, ReferenceRecord, SumOverflow};
@@ -41,6 +41,13 @@ impl Executor<'_> {
         let document = &issue.document;
         permit!(role(actor, &[Role::Enterprise, Role::ServiceProvider]));
         let seller = permit!(self.seller(actor, document)?);
+        // Before anything that may have changed since: the same document again is answered with the first, whatever the
+        // seller is called and registered under by now.
+        let content = Hash::from_bytes(*document.content_hash().as_bytes());
+        let key = StateKey::reference(&seller.id, &document.reference);
+        if let Some(reference) = read::<ReferenceRecord>(&self.state, &key)? {
+            return self.issued_before(&seller.id, &reference, content);
+        }
         if seller.name != document.seller.name {
             let (expected, found) = (seller.name.clone(), document.seller.name.clone());
             return refuse(Refusal::new(Reason::SellerNameDiffers, expected, found));
@@ -49,10 +56,9 @@ impl Executor<'_> {
             let found = seller.taxpayer_id.to_string();
             return refuse(Refusal::new(Reason::SellerTaxpayerId, "a code whose check digit fits", found));
         }
-        let content = Hash::from_bytes(*document.content_hash().as_bytes());
-        let key = StateKey::reference(&seller.id, &document.reference);
-        if let Some(reference) = read::<ReferenceRecord>(&self.state, &key)? {
-            return self.issued_before(&seller.id, &reference, content);
+        if seller.taxpayer_id != document.seller.taxpayer_id {
+            let (expected, found) = (seller.taxpayer_id.to_string(), document.seller.taxpayer_id.to_string());
+            return refuse(Refusal::new(Reason::SellerTaxpayerIdFormer, expected, found));
         }
         let Some(assigned) = self.assign(document.profile)? else {
             return refuse(Refusal::new(Reason::NumbersExhausted, "a number left in this year", "none"));
@@ -62,6 +68,7 @@ impl Executor<'_> {
         Ok(Ok(Accepted {
             record: Record::Issued { invoice: id, issued_ms: self.context.time_ms, holder: record.holder.clone() },
             change: Change::Issue(Box::new(Issuing { id, series, number, content, record })),
+            mandated: seller.id != actor.id,
         }))
     }
 
@@ -70,17 +77,18 @@ impl Executor<'_> {
     fn seller(&self, actor: &Organisation, document: &Document) -> Result<Result<Arc<Organisation>, Refusal>, Fault> {
         let taxpayer = &document.seller.taxpayer_id;
         let refused = |reason, expected: &str| Ok(Err(Refusal::new(reason, expected, taxpayer.to_string())));
-        let id = read::<OrganisationId>(&self.state, &StateKey::taxpayer(taxpayer))?;
-        let Some(id) = id else { return refused(Reason::OrganisationUnknown, "a seller on the ledger") };
-        if !self.may_act(&actor.id, &id, Scope::Issue)? {
-            return refused(Reason::MandateMissing, "the seller itself, or its mandate in force");
+        let Some(id) = self.organisations.of_taxpayer(&self.state.below(), taxpayer)? else {
+            return refused(Reason::OrganisationUnknown, "a seller on the ledger");
+        };
+        match self.acting(actor, &id, Scope::Issue)? {
+            Acting::Freely => {}
+            Acting::WithoutRole => return refused(Reason::RoleMissing, "a service provider, or the seller itself"),
+            Acting::ForSuspended => return refused(Reason::Suspended, "an active seller"),
+            Acting::Not => return refused(Reason::MandateMissing, "the seller itself, or its mandate in force"),
         }
         match self.organisation(&id)? {
             Some(seller) if !seller.is(Role::Enterprise) => {
                 refused(Reason::RoleMissing, "a seller that is an enterprise")
-            }
-            Some(seller) if seller.standing == OrganisationStanding::Suspended => {
-                refused(Reason::Suspended, "an active seller")
             }
             Some(seller) => Ok(Ok(seller)),
             None => Err(Fault::Missing { key: StateKey::organisation(&id).to_string() }),
@@ -90,7 +98,7 @@ impl Executor<'_> {
     /// The same document again is answered with the first; another under its reference is refused.
     fn issued_before(&self, seller: &OrganisationId, reference: &ReferenceRecord, content: Hash) -> Decision {
         if reference.content == content {
-            return Ok(Ok(Accepted { record: Record::Repeated { original: reference.issue }, change: Change::None }));
+            return repeated(reference.issue);
         }
         let since_ms = read::<InvoiceRecord>(&self.state, &StateKey::invoice(&reference.invoice))?
             .map_or(self.context.time_ms, |invoice| invoice.issued_ms);

@@ -11,6 +11,9 @@ mod evidence;
 mod filing;
 mod invoices;
 mod issue;
+mod keys;
+mod mandates;
+mod organisations;
 mod reimbursement;
 
 use std::collections::BTreeSet;
@@ -33,6 +36,8 @@ use crate::party::{Party, Side};
 use crate::record::{LeafRef, RefusalBudgetRecord, refusal_hour};
 use crate::refusal::{Reason, Refusal};
 use crate::state::{Fault, Overlay, StateKey, View, Writes, read, require};
+
+pub use organisations::{FORMER_IDS_MAX, RELEASE_MONTHS_MAX};
 
 /// Where a block stands, as far as execution cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +78,8 @@ pub struct NewLeaf {
     pub hash: Hash,
     /// What it is about.
     pub subject: String,
+    /// Whether whoever signed it was let to act for another by that other's mandate. Of accepted events alone.
+    pub mandated: bool,
 }
 
 /// What executing a block produced.
@@ -88,6 +95,13 @@ pub struct Executed {
     pub outcomes: Vec<Vec<Outcome>>,
     /// Who has newly to do with which invoice.
     pub involvements: Vec<Involvement>,
+}
+
+impl Executed {
+    /// The organisations that the block brought or changed.
+    pub fn organisations(&self) -> Vec<OrganisationId> {
+        self.writes.keys().filter_map(StateKey::organisation_id).collect()
+    }
 }
 
 /// Executes the statements of one block, in order.
@@ -113,12 +127,28 @@ enum Change {
     File(Box<filing::FilingChange>),
     /// An equivocation is written down.
     Evidence(Box<evidence::EvidenceChange>),
+    /// Organisations or mandates are written.
+    Membership(Box<organisations::Membership>),
 }
 
 /// An accepted event, before it has its leaf.
 struct Accepted {
     record: Record,
     change: Change,
+    /// Whether the actor acts for another, under its mandate.
+    mandated: bool,
+}
+
+/// How an organisation may act for another.
+enum Acting {
+    /// As that other itself, which it is, or whose mandate it has.
+    Freely,
+    /// It has the mandate, and lost the role that acts under it.
+    WithoutRole,
+    /// It has the mandate, and the other is suspended: nobody does for it what it may not do itself.
+    ForSuspended,
+    /// Not at all.
+    Not,
 }
 
 /// What deciding an event gives.
@@ -128,6 +158,12 @@ type Decision = Result<Result<Accepted, Refusal>, Fault>;
 #[expect(clippy::unnecessary_wraps, reason = "the shape of a decision")]
 const fn refuse(refusal: Refusal) -> Decision {
     Ok(Err(refusal))
+}
+
+/// Accepts what had been accepted before: the first answer stands.
+#[expect(clippy::unnecessary_wraps, reason = "the shape of a decision")]
+const fn repeated(original: LeafRef) -> Decision {
+    Ok(Ok(Accepted { record: Record::Repeated { original }, change: Change::None, mandated: false }))
 }
 
 /// Takes the value of a step that may have been refused, or ends the decision with the refusal.
@@ -199,28 +235,30 @@ impl<'v> Executor<'v> {
 
     fn event(&mut self, parsed: &Parsed, actor: &Organisation, index: usize, event: &Event) -> Result<Answer, Fault> {
         let decision = if actor.standing == OrganisationStanding::Suspended {
-            Err(Refusal::new(Reason::Suspended, "an active organisation", actor.id.to_string()))
+            Err(suspended(&actor.id))
         } else {
             self.decide(parsed, actor, event)?
         };
-        let (result, change) = match decision {
-            Ok(accepted) => (Ok(accepted.record), accepted.change),
-            Err(refusal) => (Err(refusal), Change::None),
+        let (result, change, mandated) = match decision {
+            Ok(Accepted { record, change, mandated }) => (Ok(record), change, mandated),
+            Err(refusal) => (Err(refusal), Change::None, false),
         };
         let subject = Self::subject(actor, event, &result);
         let answer = Answer { subject, result };
-        let leaf = self.push_leaf(parsed, index, &answer);
+        let leaf = self.push_leaf(parsed, index, &answer, mandated);
         match change {
             Change::None => {}
             Change::Issue(issuing) => self.apply_issue(*issuing, parsed.statement().id(), leaf)?,
             Change::Invoice(rewrite) => self.apply_rewrite(*rewrite, parsed.statement().id(), leaf)?,
             Change::File(filing) => self.apply_filing(*filing, parsed.statement().id(), leaf)?,
             Change::Evidence(change) => self.apply_evidence(*change, parsed.statement().id(), leaf)?,
+            Change::Membership(membership) => self.apply_membership(*membership, parsed.statement().id())?,
         }
         Ok(answer)
     }
 
     fn decide(&self, parsed: &Parsed, actor: &Organisation, event: &Event) -> Decision {
+        let chain = &parsed.statement().header().chain;
         match event {
             Event::Issue(issue) => self.decide_issue(actor, issue),
             Event::Transfer(transfer) => self.decide_transfer(actor, transfer),
@@ -230,11 +268,22 @@ impl<'v> Executor<'v> {
             Event::Close(close) => self.decide_close(actor, close),
             Event::Void(void) => self.decide_void(actor, void),
             Event::File(file) => self.decide_file(actor, file),
-            Event::Evidence(evidence) => self.decide_evidence(actor, &parsed.statement().header().chain, evidence),
+            Event::Evidence(evidence) => self.decide_evidence(actor, chain, evidence),
+            Event::Admit(admit) => self.decide_admit(actor, chain, admit),
+            Event::Register(register) => self.decide_register(actor, register),
+            Event::Suspend(suspend) => self.decide_suspend(actor, suspend),
+            Event::Reinstate(reinstate) => self.decide_reinstate(actor, reinstate),
+            Event::Rotate(rotate) => self.decide_rotate(actor, chain, rotate),
+            Event::Roles(roles) => self.decide_roles(actor, roles),
+            Event::Rename(rename) => self.decide_rename(actor, rename),
+            Event::Mandate(give) => self.decide_mandate(actor, give),
+            Event::Revoke(revoke) => self.decide_revoke(actor, revoke),
+            Event::Attest(attest) => self.decide_attest(actor, attest),
         }
     }
 
-    /// What an outcome is about: an invoice, a reference that became none, a month, an equivocation.
+    /// What an outcome is about: an invoice, a reference that became none, a month, an equivocation, an organisation or
+    /// many, a mandate or many.
     fn subject(actor: &Organisation, event: &Event, result: &Result<Record, Refusal>) -> String {
         match event {
             Event::Issue(issue) => match result {
@@ -249,10 +298,20 @@ impl<'v> Executor<'v> {
             Event::Void(void) => void.invoice.to_string(),
             Event::File(file) => format!("filing:{}/{}", file.seller, file.period),
             Event::Evidence(evidence) => evidence::subject(evidence),
+            Event::Admit(admit) => organisations::subject(admit.organisation()),
+            Event::Register(register) => organisations::subject_of_many(register),
+            Event::Suspend(suspend) => organisations::subject(&suspend.organisation),
+            Event::Reinstate(reinstate) => organisations::subject(&reinstate.organisation),
+            Event::Rotate(rotate) => organisations::subject(&rotate.organisation),
+            Event::Roles(roles) => organisations::subject(&roles.organisation),
+            Event::Rename(rename) => organisations::subject(&rename.organisation),
+            Event::Mandate(give) => mandates::subject(&actor.id, &give.to),
+            Event::Revoke(revoke) => mandates::subject(&revoke.from, &revoke.to),
+            Event::Attest(attest) => mandates::subject_of_many(&attest.to),
         }
     }
 
-    fn push_leaf(&mut self, parsed: &Parsed, index: usize, answer: &Answer) -> LeafRef {
+    fn push_leaf(&mut self, parsed: &Parsed, index: usize, answer: &Answer, mandated: bool) -> LeafRef {
         let outcome = answer.outcome();
         let leaf = Leaf {
             statement: parsed.statement().id(),
@@ -265,7 +324,7 @@ impl<'v> Executor<'v> {
         };
         let position = u64::try_from(self.leaves.len()).expect("a block has fewer than 2^64 leaves");
         let hash = leaf.hash();
-        self.leaves.push(NewLeaf { hash, subject: leaf.subject });
+        self.leaves.push(NewLeaf { hash, subject: leaf.subject, mandated });
         LeafRef { index: self.context.log_size + position, hash }
     }
 
@@ -297,7 +356,7 @@ impl<'v> Executor<'v> {
                     answer,
                 );
             }
-            self.push_leaf(parsed, index, answer);
+            self.push_leaf(parsed, index, answer, false);
         }
     }
 
@@ -311,7 +370,17 @@ impl<'v> Executor<'v> {
             | Event::Close(_)
             | Event::Void(_)
             | Event::File(_)
-            | Event::Evidence(_) => answer.subject.clone(),
+            | Event::Evidence(_)
+            | Event::Admit(_)
+            | Event::Register(_)
+            | Event::Suspend(_)
+            | Event::Reinstate(_)
+            | Event::Rotate(_)
+            | Event::Roles(_)
+            | Event::Rename(_)
+            | Event::Mandate(_)
+            | Event::Revoke(_)
+            | Event::Attest(_) => answer.subject.clone(),
         }
     }
 
@@ -330,39 +399,60 @@ impl<'v> Executor<'v> {
     }
 
     fn organisation(&self, id: &OrganisationId) -> Result<Option<Arc<Organisation>>, Fault> {
-        self.organisations.get(self.state.below(), id)
+        self.organisations.get(&self.state.below(), id)
     }
 
-    /// The organisation behind a party, when it is on the ledger.
+    /// The organisation behind a party, when it is on the ledger: a taxpayer id that it gave up still leads to it.
     fn organisation_of(&self, party: &Party) -> Result<Option<OrganisationId>, Fault> {
         match party {
-            Party::Taxpayer(id) => read(&self.state, &StateKey::taxpayer(id)),
+            Party::Taxpayer(id) => self.organisations.of_taxpayer(&self.state.below(), id),
             Party::Person(_) => Ok(None),
         }
     }
 
-    /// Whether `actor` is `for_whom`, or holds its mandate for `scope` now.
-    fn may_act(&self, actor: &OrganisationId, for_whom: &OrganisationId, scope: Scope) -> Result<bool, Fault> {
-        if actor == for_whom {
-            return Ok(true);
+    /// Whether `actor` is `for_whom`, or holds its mandate for `scope` now: one that the parent's state has, like its keys
+    /// and roles. What a block gives or ends applies from the next one on.
+    fn acting(&self, actor: &Organisation, for_whom: &OrganisationId, scope: Scope) -> Result<Acting, Fault> {
+        if actor.id == *for_whom {
+            return Ok(Acting::Freely);
         }
-        let mandate = read::<Mandate>(&self.state, &StateKey::mandate(for_whom, actor))?;
-        Ok(mandate.is_some_and(|mandate| mandate.allows(scope, self.context.time_ms)))
+        let mandate = read::<Mandate>(&self.state.below(), &StateKey::mandate(for_whom, &actor.id))?;
+        if !mandate.is_some_and(|mandate| mandate.allows(scope, self.context.time_ms)) {
+            return Ok(Acting::Not);
+        }
+        if role(actor, scope.roles()).is_err() {
+            return Ok(Acting::WithoutRole);
+        }
+        Ok(if self.is_suspended(for_whom)? { Acting::ForSuspended } else { Acting::Freely })
     }
 
-    /// Refuses an actor that neither is `for_whom` nor holds its mandate.
+    /// Whether the parent's state has an organisation suspended.
+    fn is_suspended(&self, id: &OrganisationId) -> Result<bool, Fault> {
+        Ok(self.organisation(id)?.is_some_and(|it| it.standing == OrganisationStanding::Suspended))
+    }
+
+    /// Refuses an actor that neither is `for_whom` nor may act under its mandate.
     fn mandated(
         &self,
         actor: &Organisation,
         for_whom: &OrganisationId,
         scope: Scope,
     ) -> Result<Result<(), Refusal>, Fault> {
-        if self.may_act(&actor.id, for_whom, scope)? {
-            return Ok(Ok(()));
-        }
-        let expected = format!("{for_whom} itself, or its mandate in force");
-        Ok(Err(Refusal::new(Reason::MandateMissing, expected, actor.id.to_string())))
+        Ok(match self.acting(actor, for_whom, scope)? {
+            Acting::Freely => Ok(()),
+            Acting::WithoutRole => role(actor, scope.roles()),
+            Acting::ForSuspended => Err(suspended(for_whom)),
+            Acting::Not => {
+                let expected = format!("{for_whom} itself, or its mandate in force");
+                Err(Refusal::new(Reason::MandateMissing, expected, actor.id.to_string()))
+            }
+        })
     }
+}
+
+/// The refusal of what is done by, or for, an organisation that is suspended.
+fn suspended(id: &OrganisationId) -> Refusal {
+    Refusal::new(Reason::Suspended, "an active organisation", id.to_string())
 }
 
 /// Refuses an actor without a role.
@@ -370,10 +460,13 @@ fn role(actor: &Organisation, roles: &[Role]) -> Result<(), Refusal> {
     if roles.iter().any(|role| actor.is(*role)) {
         return Ok(());
     }
+    Err(role_missing(&actor.roles, roles))
+}
+
+fn role_missing(has: &BTreeSet<Role>, wanted: &[Role]) -> Refusal {
     let names =
         |roles: &mut dyn Iterator<Item = &Role>| roles.map(|role| format!("{role:?}")).collect::<Vec<_>>().join(" or ");
-    let expected = names(&mut roles.iter());
-    Err(Refusal::new(Reason::RoleMissing, expected, names(&mut actor.roles.iter())))
+    Refusal::new(Reason::RoleMissing, names(&mut wanted.iter()), names(&mut has.iter()))
 }
 
 /// The subject of an issue that became no invoice.

@@ -6,13 +6,13 @@ use invoice::id::InvoiceId;
 use invoice::lifecycle::Action;
 
 use super::invoices::{Effect, Rewrite};
-use super::{Accepted, Change, Decision, Executor, permit, refuse, role};
+use super::{Accepted, Change, Decision, Executor, permit, refuse, repeated, role};
 use crate::event::{ClaimId, Close, Lock, Renew, Unlock};
 use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
-use crate::party::Party;
 use crate::record::{Claim, ClosedRecord, InvoiceRecord, LeafRef, LockRecord, Tenure};
 use crate::refusal::{Reason, Refusal};
+use crate::state::Fault;
 
 /// The leaf of an event that has none yet; `apply_rewrite` sets it.
 const NO_LEAF: LeafRef = LeafRef { index: 0, hash: Hash::from_bytes([0; 32]) };
@@ -36,7 +36,7 @@ impl Executor<'_> {
         }
         // Who holds a lock may be told to a platform with this enterprise's mandate only if the
         // enterprise has to do with the invoice.
-        if record.holder != Party::Taxpayer(enterprise.taxpayer_id.clone()) {
+        if self.organisation_of(&record.holder)?.as_ref() != Some(&enterprise.id) {
             let found = enterprise.id.to_string();
             return refuse(Refusal::new(Reason::NotHolder, "the enterprise that holds the invoice", found));
         }
@@ -55,22 +55,24 @@ impl Executor<'_> {
             until_ms,
             leaf: NO_LEAF,
         });
-        rewritten(&lock.invoice, record, Record::Locked { token, until_ms }, Effect::Claim)
+        let mandated = enterprise.id != actor.id;
+        rewritten(&lock.invoice, record, Record::Locked { token, until_ms }, Effect::Claim, mandated)
     }
 
     pub(super) fn decide_renew(&self, actor: &Organisation, renew: &Renew) -> Decision {
         let mut record = permit!(self.invoice(&renew.invoice)?);
         permit!(self.allowed(Action::Renew, actor, &renew.invoice, &record)?);
         let mut lock = permit!(self.own_lock(actor, &record, &renew.claim, renew.token));
+        permit!(self.still_held(&lock, &record)?);
         let term_ms = permit!(self.term_ms(renew.lease_seconds));
         // A renewal never shortens: a late retry of an early one changes nothing.
         let until_ms = lock.until_ms.max(self.context.time_ms + term_ms);
         permit!(self.hold(&mut record, &actor.id, until_ms));
         lock.until_ms = until_ms;
-        let token = lock.token;
+        let (token, mandated) = (lock.token, lock.enterprise != actor.id);
         record.claim = Claim::Locked(lock);
         // The lock's own leaf stays: it says since when.
-        rewritten(&renew.invoice, record, Record::Renewed { token, until_ms }, Effect::None)
+        rewritten(&renew.invoice, record, Record::Renewed { token, until_ms }, Effect::None, mandated)
     }
 
     pub(super) fn decide_unlock(&self, actor: &Organisation, unlock: &Unlock) -> Decision {
@@ -81,7 +83,8 @@ impl Executor<'_> {
         if let Some(tenure) = &mut record.tenure {
             tenure.until_ms = self.context.time_ms;
         }
-        rewritten(&unlock.invoice, record, Record::Unlocked { token: lock.token }, Effect::None)
+        let mandated = lock.enterprise != actor.id;
+        rewritten(&unlock.invoice, record, Record::Unlocked { token: lock.token }, Effect::None, mandated)
     }
 
     pub(super) fn decide_close(&self, actor: &Organisation, close: &Close) -> Decision {
@@ -95,7 +98,9 @@ impl Executor<'_> {
         }
         permit!(self.allowed(Action::Close, actor, &close.invoice, &record)?);
         let lock = permit!(self.own_lock(actor, &record, &close.claim, close.token));
+        permit!(self.still_held(&lock, &record)?);
         let (token, closed_ms) = (lock.token, self.context.time_ms);
+        let mandated = lock.enterprise != actor.id;
         record.claim = Claim::Closed(ClosedRecord {
             platform: lock.platform,
             enterprise: lock.enterprise,
@@ -104,7 +109,7 @@ impl Executor<'_> {
             closed_ms,
             leaf: NO_LEAF,
         });
-        rewritten(&close.invoice, record, Record::Closed { token, closed_ms }, Effect::Claim)
+        rewritten(&close.invoice, record, Record::Closed { token, closed_ms }, Effect::Claim, mandated)
     }
 
     /// Extends the platform's tenure to the end of its lease, within the total.
@@ -150,6 +155,16 @@ impl Executor<'_> {
         Ok(lock.clone())
     }
 
+    /// Refuses what would go on for an enterprise under whose taxpayer id the invoice came in error: a lock is given up then,
+    /// or ends.
+    fn still_held(&self, lock: &LockRecord, record: &InvoiceRecord) -> Result<Result<(), Refusal>, Fault> {
+        if self.organisation_of(&record.holder)?.as_ref() == Some(&lock.enterprise) {
+            return Ok(Ok(()));
+        }
+        let found = lock.enterprise.to_string();
+        Ok(Err(Refusal::new(Reason::NotHolder, "the enterprise that holds the invoice", found)))
+    }
+
     fn term_ms(&self, asked: Option<u32>) -> Result<i64, Refusal> {
         let max = self.parameters.lease.term_seconds_max;
         let seconds = asked.unwrap_or(max);
@@ -162,12 +177,7 @@ impl Executor<'_> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of a decision")]
-const fn repeated(original: LeafRef) -> Decision {
-    Ok(Ok(Accepted { record: Record::Repeated { original }, change: Change::None }))
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the shape of a decision")]
-fn rewritten(id: &InvoiceId, invoice: InvoiceRecord, record: Record, effect: Effect) -> Decision {
+fn rewritten(id: &InvoiceId, invoice: InvoiceRecord, record: Record, effect: Effect, mandated: bool) -> Decision {
     let rewrite = Rewrite { id: *id, record: invoice, effect };
-    Ok(Ok(Accepted { record, change: Change::Invoice(Box::new(rewrite)) }))
+    Ok(Ok(Accepted { record, change: Change::Invoice(Box::new(rewrite)), mandated }))
 }

@@ -22,6 +22,7 @@ fn key(organisation: &str, purpose: Purpose) -> Key {
         purposes: BTreeSet::from([purpose]),
         custody: Custody::Own,
         active: true,
+        from_height: 0,
     }
 }
 
@@ -32,6 +33,7 @@ fn introduction(name: &str, taxpayer: &str, purposes: &[Purpose]) -> Introductio
         suite: Suite::Ed25519Sha256,
         time_ms: NOON,
         power: is_agency.then_some(1),
+        chain: None,
         organisation: Organisation {
             id: id(name),
             name: name.to_owned(),
@@ -171,11 +173,16 @@ fn the_same_founding_gives_the_same_bytes_in_any_order() {
     let [bureau, police, customs, bank] = four();
     let shop = introduction("shop", "915000000000031", &MEMBER_PURPOSES);
     let buyer = introduction("buyer", "915000000000032", &MEMBER_PURPOSES);
+    let [shop, buyer] = [shop, buyer].map(|mut it| {
+        it.organisation.roles.insert(Role::ServiceProvider);
+        it
+    });
     let mandate = |from: &str, to: &str| Mandate {
         from: id(from),
         to: id(to),
         scopes: BTreeSet::from([Scope::Read]),
         expires_ms: None,
+        attested: false,
     };
     let mandates = [mandate("shop", "buyer"), mandate("buyer", "shop")];
     let form = |agencies: &[Introduction], members: &[Introduction], mandates: Vec<Mandate>| {

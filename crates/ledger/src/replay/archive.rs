@@ -188,7 +188,10 @@ impl<R: Read> Ahead<'_, R> {
             let verifier = self.run.verifier();
             self.clean &= verifier.push_read(&block, Some(offset), entries).clean;
             let place = verifier.report().findings.len();
-            let examined = examined.into_iter().collect::<Option<Vec<_>>>().filter(|_| self.clean && deep);
+            let mut examined = examined.into_iter().collect::<Option<Vec<_>>>().filter(|_| self.clean && deep);
+            for examined in examined.iter_mut().flatten() {
+                self.examiner.learn(std::mem::take(&mut examined.brings));
+            }
             seen.push(Seen { block, offset, place, examined });
         }
         Ok(seen)

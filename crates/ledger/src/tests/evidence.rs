@@ -26,6 +26,7 @@ fn add_key(ledger: &mut Ledger, id: &str, purpose: Purpose, active: bool) {
         purposes: BTreeSet::from([purpose]),
         custody: Custody::Own,
         active,
+        from_height: 0,
     });
     ledger.state.insert(place, encode(&Hash::of(b"test"), &bureau));
 }

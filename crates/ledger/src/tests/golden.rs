@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chain::hash::Hash;
+use chain::identity::ChainId;
 use chain::statement::Mode;
 
 use crate::fixture::*;
+use crate::introduction::Introduction;
 use crate::state::{Fault, writes_hash};
 use crate::tree::{self, Change, Nodes};
 
@@ -19,6 +21,26 @@ impl Nodes for Nothing {
     fn node(&self, _key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         Ok(None)
     }
+}
+
+/// Introductions that do not hold, and keys that are none or prove nothing.
+fn spoilt(chain: &ChainId) -> Vec<String> {
+    let spoil = |change: &dyn Fn(&mut Introduction)| {
+        let mut introduction = introduced("kiosk", "915000000000081");
+        change(&mut introduction);
+        admit_as(&introduction)
+    };
+    let good = rotate(chain, BUYER, &["s2"], &[]);
+    let public = secret(BUYER, "s2").public().to_string();
+    let proof = good.split(r#""proof":""#).nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let other = rotate(chain, BUYER, &["s3"], &[]);
+    let of_another = other.split(r#""proof":""#).nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    vec![
+        spoil(&|it| it.organisation.name.clear()),
+        spoil(&|it| it.organisation.keys[0].public = secret("other", "login").public().into()),
+        good.replace(&public, "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        good.replace(proof, of_another),
+    ]
 }
 
 /// A life with every kind of event and outcome.
@@ -36,6 +58,16 @@ fn life(text: &mut String) -> Ledger {
         (PLATFORM_B, Mode::Each, vec![lock(id, "d"), claim_event("close", id, "d", 2)]),
         (SELLER, Mode::Each, vec![void("144032609110-00000003"), file("2026-10", 0, "0.00", "0.00")]),
         (BUREAU, Mode::Each, vec![evidence(&double_vote(&ledger.chain, 1)), evidence(&double_vote(&ledger.chain, 1))]),
+        (BUREAU, Mode::All, vec![admit("mall", FREE_TAXPAYER), register(&[("m-1", "915000000000078")])]),
+        (BUREAU, Mode::Each, vec![suspend(BUYER), reinstate(BUYER), roles(OUTSIDER, r#""auditor","enterprise""#)]),
+        (SELLER, Mode::Each, vec![rotate(&ledger.chain, SELLER, &["s2"], &["s1"])]),
+        (BUREAU, Mode::Each, vec![rename(BUYER, "Buyer & Sons"), renumber(BUYER, "915000000000079")]),
+        (BUYER, Mode::Each, vec![mandate_to(PLATFORM_A, r#""lock","read""#), revoke_mandate(BUYER, PLATFORM_B)]),
+        (BUREAU, Mode::Each, vec![attest(PROVIDER, r#""issue""#, &["m-1"]), suspend(BUREAU)]),
+        (BUREAU, Mode::Each, vec![correct(BUYER, "915000000000080"), rotate(&ledger.chain, BUREAU, &["s2"], &[])]),
+        (BUREAU, Mode::Each, vec![approved(&ledger.chain, &rotate(&ledger.chain, BUREAU, &["s2"], &[]))]),
+        // What is refused for what a library says is refused in words of our own.
+        (BUREAU, Mode::Each, spoilt(&ledger.chain)),
     ];
     for (actor, mode, events) in script {
         let statement = ledger.statement(actor, mode, &events);

@@ -1,5 +1,7 @@
 //! Random events by random actors, against what must always hold.
 
+mod members;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chain::block::Outcome;
@@ -12,6 +14,8 @@ use crate::outcome::{ACCEPTED, REPEATED, Record};
 use crate::record::{Claim, InvoiceRecord};
 use crate::state::{Kind, View as _, decode};
 
+use members::Members;
+
 const ACTORS: [&str; 7] = [SELLER, PROVIDER, BUYER, PLATFORM_A, PLATFORM_B, OUTSIDER, BUREAU];
 
 fn invoice(index: u8) -> String {
@@ -22,6 +26,7 @@ fn event() -> impl Strategy<Value = String> {
     let id = || (0_u8..6).prop_map(invoice);
     let claim = || prop::sample::select(vec!["c1", "c2"]);
     prop_oneof![
+        4 => members::event(),
         3 => (0_u8..8).prop_map(|reference| issue(&format!("r{reference}"))),
         1 => (0_u8..4).prop_map(|reference| issue_to(&format!("p{reference}"), r#"{"person":{"id":"p1"}}"#)),
         3 => (id(), claim(), 1_u32..100_000).prop_map(|(id, claim, seconds)| {
@@ -102,6 +107,7 @@ proptest! {
     fn whatever_happens_numbers_locks_and_closes_hold(steps in steps()) {
         let mut ledger = Ledger::new();
         let mut seen = Seen::default();
+        let mut members = Members::new(&ledger);
         for (actor, all, events, wait) in steps {
             // Stay in one year, so that one code holds all numbers.
             ledger.time_ms = (ledger.time_ms + wait).min(NOON + 40 * DAY);
@@ -110,10 +116,18 @@ proptest! {
             prop_assert_eq!(outcomes.len(), events.len());
             let refused = outcomes.iter().filter(|o| o.code != ACCEPTED && o.code != REPEATED).count();
             prop_assert!(mode == Mode::Each || refused == 0 || refused == outcomes.len());
-            for outcome in &outcomes {
+            let suspended = members.is_suspended(ACTORS[actor]);
+            for (event, outcome) in events.iter().zip(&outcomes) {
+                prop_assert!(!suspended || mode == Mode::All || outcome.code == "organisation.suspended");
+                prop_assert!(!suspended || outcome.code != ACCEPTED);
+                members.justify(ACTORS[actor], event, outcome);
                 seen.note(outcome);
             }
+            for (event, outcome) in events.iter().zip(&outcomes) {
+                members.note(ACTORS[actor], event, outcome);
+            }
         }
+        members.compare(&ledger);
         seen.compare(&ledger);
     }
 }

@@ -3,8 +3,13 @@
 
 use std::fmt::Write as _;
 
+use chain::hash::Hash;
+use chain::identity::ChainId;
+
 use crate::fixture::*;
+use crate::organisation::Role;
 use crate::outcome::ACCEPTED;
+use crate::state::{StateKey, encode};
 
 const GOLDEN: &str = include_str!("table.txt");
 
@@ -61,6 +66,70 @@ fn event(kind: &str, id: &str) -> String {
     }
 }
 
+/// Events about organisations, keys and mandates, with what must be so for somebody to be accepted.
+fn member_events(chain: &ChainId) -> Vec<(&'static str, String)> {
+    vec![
+        ("admit", admit("mall", FREE_TAXPAYER)),
+        ("register", register(&[("mall", FREE_TAXPAYER)])),
+        ("suspend shop", suspend(SELLER)),
+        ("suspend tax-bureau", suspend(BUREAU)),
+        ("reinstate suspended outsider", reinstate(OUTSIDER)),
+        ("rotate keys of shop", rotate(chain, SELLER, &["s2"], &[])),
+        ("rotate keys of tax-bureau", rotate(chain, BUREAU, &["s2"], &[])),
+        ("rotate keys of agency police", rotate(chain, "police", &["s2"], &[])),
+        ("roles of shop", roles(SELLER, r#""enterprise","service-provider""#)),
+        ("roles of shop, agency", roles(SELLER, r#""agency""#)),
+        ("rename shop", rename(SELLER, "Shop & Sons")),
+        ("renumber shop", renumber(SELLER, FREE_TAXPAYER)),
+        ("mandate to isp", mandate_to(PROVIDER, r#""issue""#)),
+        ("revoke shop to isp", revoke_mandate(SELLER, PROVIDER)),
+        ("attest shop to isp", attest(PROVIDER, r#""issue""#, &[SELLER])),
+    ]
+}
+
+/// What others do for a party that is suspended: the seller, or the buyer.
+fn write_table_for_suspended(table: &mut String) {
+    for (party, status) in [(SELLER, "open"), (SELLER, "held by a person"), (BUYER, "open"), (BUYER, STATUSES[1])] {
+        for kind in EVENTS {
+            writeln!(table, "\n{status}, {party} suspended | {kind}").unwrap();
+            for actor in ACTORS {
+                let (mut ledger, id) = ledger_in(status);
+                assert_eq!(ledger.event(BUREAU, suspend(party)).code, ACCEPTED);
+                if kind == "file" {
+                    ledger.time_ms = MONTH_END;
+                }
+                writeln!(table, "  {actor:<10} {}", ledger.event(actor, event(kind, &id)).code).unwrap();
+            }
+        }
+    }
+}
+
+fn write_table_of_members(table: &mut String) {
+    let chain = Ledger::new().chain;
+    for (name, event) in member_events(&chain) {
+        writeln!(table, "\nany | {name}").unwrap();
+        for actor in ACTORS {
+            let mut ledger = Ledger::new();
+            let mut police = introduced("police", "915000000000088").organisation;
+            police.roles = [Role::Agency].into();
+            let key = StateKey::organisation(&police.id);
+            ledger.state.insert(key, encode(&Hash::of(b"test"), &police));
+            if name.starts_with("reinstate") && actor != OUTSIDER {
+                assert_eq!(ledger.event(BUREAU, suspend(OUTSIDER)).code, ACCEPTED);
+            }
+            writeln!(table, "  {actor:<10} {}", ledger.event(actor, event.clone()).code).unwrap();
+        }
+    }
+    // Whoever is suspended does nothing, whatever it may do otherwise.
+    for (name, event) in member_events(&chain) {
+        for actor in ACTORS.into_iter().filter(|actor| *actor != BUREAU) {
+            let mut ledger = Ledger::new();
+            assert_eq!(ledger.event(BUREAU, suspend(actor)).code, ACCEPTED);
+            assert_eq!(ledger.event(actor, event.clone()).code, "organisation.suspended", "{actor}: {name}");
+        }
+    }
+}
+
 #[test]
 fn the_table_of_status_event_and_role_is_what_it_was() {
     let mut table = String::from("# status | event | actor: outcome\n");
@@ -73,6 +142,8 @@ fn the_table_of_status_event_and_role_is_what_it_was() {
             }
         }
     }
+    write_table_for_suspended(&mut table);
+    write_table_of_members(&mut table);
     // No invoice has to do with it.
     writeln!(table, "\nany | evidence").unwrap();
     for actor in ACTORS {

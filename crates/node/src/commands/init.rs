@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::consortium::{Consortium, genesis, must_be_unused};
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files::{self, Staging};
-use crate::introductions::{self, About};
+use crate::introductions::{self, About, taxpayer_kind};
 use crate::node_file::NodeFile;
 use crate::output::{Output, Report};
 use crate::plan::{AUDITOR, Plan, Ports, organisation};
@@ -170,6 +170,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         id: args.organisation.clone(),
         name: args.name.clone(),
         taxpayer_id: args.taxpayer_id.clone(),
+        taxpayer_kind: taxpayer_kind(&args.taxpayer_id),
+        chain: None,
         roles: BTreeSet::from([Role::Agency]),
         power: Some(1),
         observer: false,

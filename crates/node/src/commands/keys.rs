@@ -5,12 +5,13 @@ mod certificate;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use chain::identity::{KeyId, OrganisationId};
+use chain::identity::{ChainId, KeyId, OrganisationId};
 use clap::{Subcommand, ValueEnum};
-use invoice::taxpayer::TaxpayerId;
+use invoice::taxpayer::{TaxpayerId, TaxpayerKind};
 use ledger::organisation::{Key, Organisation, Purpose, Role};
 use serde::Serialize;
 
+use super::organisation::word;
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
 use crate::introductions::{self, About, Introduced};
@@ -61,6 +62,10 @@ pub(crate) struct WhoArgs {
     /// Its taxpayer id.
     #[arg(long, value_name = "NUMBER")]
     taxpayer_id: TaxpayerId,
+    /// As what that id is registered: uscc or other. Must be said when it looks like a unified social credit code and its
+    /// check character is another.
+    #[arg(long, value_name = "KIND", value_parser = word::<TaxpayerKind>)]
+    taxpayer_kind: Option<TaxpayerKind>,
 }
 
 /// Make the keys of an agency.
@@ -84,6 +89,9 @@ pub(crate) struct MemberArgs {
     /// It runs a node without a vote: makes that node's peer and receipt key too.
     #[arg(long)]
     observer: bool,
+    /// The chain that runs, onto which the tax bureau is to admit it: `<name>@<genesis hash>`. None for a genesis.
+    #[arg(long)]
+    chain: Option<ChainId>,
 }
 
 /// A role, on the command line.
@@ -195,24 +203,28 @@ impl Report for MadeAll {
 pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::New(args) => new(args, output),
-        Command::Agency(AgencyArgs { who, power }) => introduce(who, [Role::Agency].into(), Some(power), false, output),
-        Command::Member(MemberArgs { who, roles, observer }) => {
-            introduce(who, roles.into_iter().map(Role::from).collect(), None, observer, output)
+        Command::Agency(AgencyArgs { who, power }) => {
+            let about = about(who, [Role::Agency].into());
+            introduce(about.map(|(directory, about)| (directory, About { power: Some(power), ..about })), output)
+        }
+        Command::Member(MemberArgs { who, roles, observer, chain }) => {
+            let about = about(who, roles.into_iter().map(Role::from).collect());
+            introduce(about.map(|(directory, about)| (directory, About { observer, chain, ..about })), output)
         }
         Command::Certificate(args) => certificate::run(args, output),
     }
 }
 
+/// Who is introduced, and where.
+fn about(who: WhoArgs, roles: BTreeSet<Role>) -> anyhow::Result<(PathBuf, About)> {
+    let WhoArgs { directory, organisation: id, name, taxpayer_id, taxpayer_kind } = who;
+    let taxpayer_kind = introductions::registered_kind(&taxpayer_id, taxpayer_kind)?;
+    Ok((directory, About { id, name, taxpayer_id, taxpayer_kind, chain: None, roles, power: None, observer: false }))
+}
+
 /// Makes the keys of an organisation.
-fn introduce(
-    who: WhoArgs,
-    roles: BTreeSet<Role>,
-    power: Option<u64>,
-    observer: bool,
-    output: &Output,
-) -> Result<Exit, Failure> {
-    let WhoArgs { directory, organisation: id, name, taxpayer_id } = who;
-    let about = About { id, name, taxpayer_id, roles, power, observer };
+fn introduce(about: anyhow::Result<(PathBuf, About)>, output: &Output) -> Result<Exit, Failure> {
+    let (directory, about) = about.or_exit(Exit::Usage)?;
     let Introduced { path, fingerprint, introduction } =
         introductions::create(&directory, about).or_exit(Exit::Usage)?;
     let Organisation { id: organisation, keys, .. } = introduction.organisation;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use chain::encoding::encode_base64url;
-use chain::identity::ChainId;
+use chain::identity::{ChainId, OrganisationId};
 use chain::statement::{Draft, Limits, Mode, Nonce, Statement, StatementHeader, payload};
 use clap::ValueEnum;
 use ledger::organisation::Purpose;
@@ -24,6 +24,16 @@ const FILE_BYTES_MAX: u64 = 2 * 1024 * 1024;
 pub(crate) struct Args {
     /// The events: a JSON array of them, or a single one; `-` is stdin.
     events: PathBuf,
+    /// Whether the events stand together or each for itself.
+    #[arg(long, value_enum, default_value_t = ModeName::All)]
+    mode: ModeName,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+/// With what a statement is signed, for which chain, and for how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Signing {
     /// The statement key.
     #[arg(long)]
     key: PathBuf,
@@ -36,9 +46,6 @@ pub(crate) struct Args {
     /// For how many seconds the statement may be submitted; at most a day.
     #[arg(long, default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     exp: u64,
-    /// Whether the events stand together or each for itself.
-    #[arg(long, value_enum, default_value_t = ModeName::All)]
-    mode: ModeName,
     #[command(flatten)]
     clock: ClockSource,
 }
@@ -54,32 +61,57 @@ enum ModeName {
 
 /// Signs.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let key = NamedKey::load(&args.key, Purpose::Statement).or_exit(Exit::Usage)?;
     let bytes = files::read(&args.events, FILE_BYTES_MAX).or_exit(Exit::Usage)?;
     let events =
         events(&bytes).with_context(|| format!("read the events in {}", args.events.display())).or_exit(Exit::Usage)?;
-    let nonce = match &args.nonce {
+    let mode = match args.mode {
+        ModeName::All => Mode::All,
+        ModeName::Each => Mode::Each,
+    };
+    sign(&args.signing, mode, &events, output)
+}
+
+/// Signs events, and prints the statement.
+pub(crate) fn sign(signing: &Signing, mode: Mode, events: &[String], output: &Output) -> Result<Exit, Failure> {
+    print(&statement(signing, mode, events)?, output)
+}
+
+/// Prints a statement.
+pub(crate) fn print(statement: &Statement, output: &Output) -> Result<Exit, Failure> {
+    let text = std::str::from_utf8(statement.bytes()).context("write the statement").or_exit(Exit::Unexpected)?;
+    output.line(text)?;
+    Ok(Exit::Done)
+}
+
+/// Signs events.
+pub(crate) fn statement(signing: &Signing, mode: Mode, events: &[String]) -> Result<Statement, Failure> {
+    let key = NamedKey::load(&signing.key, Purpose::Statement).or_exit(Exit::Usage)?;
+    let nonce = match &signing.nonce {
         Some(nonce) => nonce.clone(),
         None => random_nonce()?,
     };
     let header = StatementHeader {
         organisation: key.organisation.clone(),
         key: key.key_id.clone(),
-        chain: args.chain.clone(),
+        chain: signing.chain.clone(),
         nonce,
-        expires_at: args.clock.now_s()?.saturating_add(args.exp),
+        expires_at: signing.clock.now_s()?.saturating_add(signing.exp),
     };
-    let mode = match args.mode {
-        ModeName::All => Mode::All,
-        ModeName::Each => Mode::Each,
-    };
-    let jws = Draft::new(header, payload(mode, &events)).sign(&key.secret);
+    let jws = Draft::new(header, payload(mode, events)).sign(&key.secret);
     // Whatever a node would refuse unread is refused here, before it goes anywhere.
-    let statement =
-        Statement::parse(jws, &Limits::default()).context("make a statement of them").or_exit(Exit::Usage)?;
-    let text = std::str::from_utf8(statement.bytes()).context("write the statement").or_exit(Exit::Unexpected)?;
-    output.line(text)?;
-    Ok(Exit::Done)
+    Statement::parse(jws, &Limits::default()).context("make a statement of them").or_exit(Exit::Usage)
+}
+
+impl Signing {
+    /// The chain that the statement is for.
+    pub(crate) const fn chain(&self) -> &ChainId {
+        &self.chain
+    }
+
+    /// Who signs.
+    pub(crate) fn organisation(&self) -> anyhow::Result<OrganisationId> {
+        Ok(NamedKey::load(&self.key, Purpose::Statement)?.organisation)
+    }
 }
 
 /// The events in a file, each as its JSON stands.

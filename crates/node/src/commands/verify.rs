@@ -9,7 +9,7 @@ use chain::checkpoint::SignedCheckpoint;
 use chain::genesis::Genesis;
 use chain::verify::{self, Options, Report as ChainReport, Status};
 use clap::ValueEnum;
-use ledger::replay::{self, BATCH_BYTES_MAX, ReplayFailure, ReplayReport, Resources};
+use ledger::replay::{self, BATCH_BYTES_MAX, ByCustody, ReplayFailure, ReplayReport, Resources};
 use serde::Serialize;
 use store::DiskScratch;
 
@@ -105,8 +105,22 @@ impl Report for Verdict {
                 "replayed    {} events: {} accepted, {} repeated, {refused} refused; {} invoices issued",
                 summary.events, summary.accepted, summary.repeated, summary.invoices
             ));
-            let custody = summary.events_by_custody.iter();
-            lines.extend(custody.map(|(custody, events)| format!("keys of     {custody}: {events} events")));
+            let ByCustody { itself, under_mandate, hosted } = &summary.accepted_by_custody;
+            lines.push(format!(
+                "signed by   the party itself: {itself} events; a provider or platform under mandate: {under_mandate}"
+            ));
+            let refused_by = &summary.refused_by_custody;
+            let refused_hosted: u64 = refused_by.hosted.values().sum();
+            let hosted = hosted.iter();
+            lines.extend(
+                hosted.map(|(agency, events)| format!("signed with a key hosted at {agency}: {events} events")),
+            );
+            if refused > 0 {
+                let own = refused_by.itself;
+                lines.push(format!(
+                    "refused were  {own} events under a key of the party's own, {refused_hosted} hosted"
+                ));
+            }
         }
         lines.join("\n")
     }

@@ -1,6 +1,5 @@
 //! What a node is made of, as its configuration names it: genesis, keys, certificate, store, replica.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,7 +57,7 @@ impl Parts {
             Part::Observer => None,
         };
         let receipt = NamedKey::load(&config.keys.receipt, Purpose::Receipt).or_exit(Exit::Usage)?;
-        check_receipt(&ledger, &receipt)?;
+        check_receipt(config, &ledger, &receipt)?;
         if let Some(consensus) = &consensus {
             check_validator(&genesis, consensus)?;
         }
@@ -103,11 +102,11 @@ pub(crate) fn open_store(config: &Config) -> Result<SledStore, Failure> {
 }
 
 /// A node signs log checkpoints with a receipt key that the ledger lists.
-fn check_receipt(ledger: &LedgerGenesis, receipt: &NamedKey) -> Result<(), Failure> {
+fn check_receipt(config: &Config, ledger: &LedgerGenesis, receipt: &NamedKey) -> Result<(), Failure> {
     let listed = listed(ledger, Purpose::Receipt).any(|(organisation, public)| {
         *organisation == receipt.organisation && public == *receipt.secret.public().as_bytes()
     });
-    if listed {
+    if listed || came_later(config, ledger, receipt) {
         return Ok(());
     }
     let (organisation, key) = (&receipt.organisation, &receipt.key_id);
@@ -125,6 +124,13 @@ fn check_validator(genesis: &Genesis, consensus: &NamedKey) -> Result<(), Failur
     Err(Failure::text(Exit::Usage, text))
 }
 
+/// Whether a key may be one of an organisation that was admitted after genesis and runs a node without a vote. Before such
+/// a node has caught up it cannot know; the others let it connect or not.
+fn came_later(config: &Config, ledger: &LedgerGenesis, key: &NamedKey) -> bool {
+    let known = ledger.organisations.iter().any(|organisation| organisation.id == key.organisation);
+    config.node.part == Part::Observer && !known
+}
+
 /// The active keys of a purpose, and whose they are.
 fn listed(ledger: &LedgerGenesis, purpose: Purpose) -> impl Iterator<Item = (&OrganisationId, [u8; 32])> {
     ledger.organisations.iter().flat_map(move |organisation| {
@@ -137,8 +143,6 @@ fn listed(ledger: &LedgerGenesis, purpose: Purpose) -> impl Iterator<Item = (&Or
 pub(super) struct Together {
     /// What it proves itself with.
     pub(super) secret: SecretKey,
-    /// Whose the peer keys are that the ledger lists.
-    pub(super) listed: BTreeMap<[u8; 32], OrganisationId>,
     /// The nodes that it calls.
     pub(super) peers: Vec<consensus::Address>,
     /// Where they call it.
@@ -149,9 +153,8 @@ impl Together {
     fn load(config: &Config, ledger: &LedgerGenesis, given: Option<TcpListener>) -> Result<Self, Failure> {
         let key = NamedKey::load(&config.keys.peer, Purpose::Peer).or_exit(Exit::Usage)?;
         let own = *key.secret.public().as_bytes();
-        let listed: BTreeMap<_, _> =
-            listed(ledger, Purpose::Peer).map(|(organisation, public)| (public, organisation.clone())).collect();
-        if !listed.contains_key(&own) {
+        let mut listed = listed(ledger, Purpose::Peer);
+        if !listed.any(|(_, public)| public == own) && !came_later(config, ledger, &key) {
             let text = format!(
                 "speak to other nodes as {}/{}: it is no peer key of this genesis",
                 key.organisation, key.key_id
@@ -166,7 +169,7 @@ impl Together {
             Some(listener) => Some(listener),
             None => config.peers.listen.map(bind).transpose().or_exit(Exit::Usage)?,
         };
-        Ok(Self { secret: key.secret, listed, peers, listener })
+        Ok(Self { secret: key.secret, peers, listener })
     }
 }
 

@@ -1,10 +1,10 @@
 //! A node among others: consensus wired to the store, the door and the health of this one.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use api::{ConsensusView, Finality, Health, NodeIdentity, PeerStatusView, format_ms};
 use chain::hash::StatementId;
 use chain::identity::OrganisationId;
@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use super::ending::{End, Ended};
 use super::evidence::{self, Seen};
 use super::parts::Together;
+use super::peer_keys::PeerKeys;
 use crate::clock::NodeClock;
 use crate::config::Config;
 use crate::coverage::Coverage;
@@ -70,6 +71,9 @@ struct NodeHost<S: Store> {
     seen: Option<Seen>,
     /// Bytes of all blocks that this process committed.
     block_bytes: Arc<AtomicU64>,
+    peer_keys: Arc<PeerKeys>,
+    /// A read that failed where nobody could be told: the node stops by it.
+    failed: Mutex<Option<Fault>>,
 }
 
 impl<S: Store> Host for NodeHost<S> {
@@ -86,6 +90,7 @@ impl<S: Store> Host for NodeHost<S> {
         self.block_bytes.fetch_add(committed.bytes as u64, Ordering::Relaxed);
         self.around.health.committed(height, self.around.clock.now_ms());
         self.around.finality.committed(committed);
+        self.note_peer_keys(committed);
         if statements == 0 {
             tracing::debug!(height, "committed a heartbeat");
         } else {
@@ -106,6 +111,9 @@ impl<S: Store> Host for NodeHost<S> {
     }
 
     fn heartbeat(&mut self, tip: &Tip) -> Result<Duration, Fault> {
+        if let Some(fault) = self.failed.get_mut().expect("nothing panics while it holds the fault").take() {
+            return Err(fault);
+        }
         Ok(self.around.config.heartbeat(self.coverage.is_short_of(&tip.progress)?))
     }
 
@@ -120,6 +128,19 @@ impl<S: Store> Host for NodeHost<S> {
     }
 }
 
+impl<S: Store> NodeHost<S> {
+    /// Lets those connect whom a block brought onto the ledger with a node of their own.
+    fn note_peer_keys(&self, committed: &Committed) {
+        for id in &committed.organisations {
+            match self.around.query.organisation(id) {
+                Ok(organisation) => organisation.iter().for_each(|organisation| self.peer_keys.note(organisation)),
+                // Who may connect is not known any more.
+                Err(fault) => *self.failed.lock().expect("nothing panics while it holds the fault") = Some(fault),
+            }
+        }
+    }
+}
+
 /// Starts consensus; inside a runtime.
 pub(super) async fn start<S: Store>(
     replica: Replica<S>,
@@ -129,13 +150,15 @@ pub(super) async fn start<S: Store>(
     together: Together,
     end: End,
 ) -> Result<Arc<Consensus>, Failure> {
-    let Together { secret, listed, peers, listener } = together;
+    let Together { secret, peers, listener } = together;
+    let peer_keys = PeerKeys::read(&around.query).context("read whose peer keys the ledger lists");
+    let peer_keys = Arc::new(peer_keys.map_err(|error| Failure::new(Exit::Fault, error))?);
     let directory = around.config.node.data.join(DIRECTORY);
     crate::files::directory(&directory)?;
     let validators = replica.tip().validators.clone();
     let own =
         key.as_ref().and_then(|key| validators.get(&key.public())).map(|validator| validator.organisation.clone());
-    let allowed: std::collections::BTreeSet<_> = listed.keys().copied().collect();
+    let allowed = Arc::clone(&peer_keys);
     let reporting =
         evidence::reporting(&around, &identity, &directory).map_err(|error| Failure::new(Exit::Fault, error))?;
     let (seen, reports) = match reporting {
@@ -150,12 +173,24 @@ pub(super) async fn start<S: Store>(
     let parts = consensus::Parts {
         suite,
         mempool: Arc::clone(&around.mempool),
-        host: NodeHost { around: around.clone(), coverage, seen, block_bytes: Arc::clone(&block_bytes) },
+        host: NodeHost {
+            around: around.clone(),
+            coverage,
+            seen,
+            block_bytes: Arc::clone(&block_bytes),
+            peer_keys: Arc::clone(&peer_keys),
+            failed: Mutex::default(),
+        },
         key,
         peer: *secret.public().as_bytes(),
         directory,
         options: around.config.consensus_options(),
-        transport: Some(Transport { secret, listener, peers, allowed: Arc::new(move |key| allowed.contains(key)) }),
+        transport: Some(Transport {
+            secret,
+            listener,
+            peers,
+            allowed: Arc::new(move |key| allowed.owner(key).is_some()),
+        }),
         replica,
     };
     let ended = move |outcome: Result<(), consensus::Ended>| end.report(Ended::Driver(outcome.map_err(Into::into)));
@@ -168,7 +203,7 @@ pub(super) async fn start<S: Store>(
         tokio::spawn(evidence::report(reporting, reports, Arc::clone(&around.clock), Arc::clone(&consensus)));
     }
     let behind_since = Behind::now(&around, &block_bytes);
-    let look = Look { behind_since, block_bytes, around, listed, validators, own, caught_up: false };
+    let look = Look { behind_since, block_bytes, around, peer_keys, validators, own, caught_up: false };
     tokio::spawn(look.run(Arc::clone(&consensus)));
     Ok(consensus)
 }
@@ -216,7 +251,7 @@ fn admit<S: Store>(around: &Around<S>, statement: &[u8], now_ms: i64) -> bool {
 /// Looks how the others are, and tells the health.
 struct Look<S: Store> {
     around: Around<S>,
-    listed: BTreeMap<[u8; 32], OrganisationId>,
+    peer_keys: Arc<PeerKeys>,
     validators: chain::validators::ValidatorSet,
     /// Whose vote is cast here.
     own: Option<OrganisationId>,
@@ -319,9 +354,9 @@ impl<S: Store> Look<S> {
     /// least, whoever lies.
     fn believable_tip(&self, peers: &[PeerView]) -> u64 {
         let power = |peer: &PeerView| {
-            let organisation = self.listed.get(&peer.key)?;
+            let organisation = self.peer_keys.owner(&peer.key)?;
             let mut validators = self.validators.validators().iter();
-            validators.find(|validator| validator.organisation == *organisation).map(|validator| validator.power)
+            validators.find(|validator| validator.organisation == organisation).map(|validator| validator.power)
         };
         let connected = peers.iter().filter(|peer| peer.connected);
         let mut claims: Vec<(u64, u64)> = connected.filter_map(|peer| Some((peer.tip_height, power(peer)?))).collect();
@@ -337,7 +372,7 @@ impl<S: Store> Look<S> {
     fn peer(&self, peer: &PeerView) -> PeerStatusView {
         let ago = i64::try_from(Instant::now().duration_since(peer.heard).as_millis()).unwrap_or(i64::MAX);
         PeerStatusView {
-            organisation: self.listed.get(&peer.key).map(ToString::to_string),
+            organisation: self.peer_keys.owner(&peer.key).map(|organisation| organisation.to_string()),
             key: chain::encoding::encode_base64url(&peer.key),
             connected: peer.connected,
             height: peer.tip_height,
@@ -350,7 +385,7 @@ impl<S: Store> Look<S> {
     fn in_reach(&self, peers: &[PeerView], condition: impl Fn(&PeerView) -> bool) -> (u64, Vec<&str>) {
         let own = self.own.as_ref();
         let meets = |organisation: &OrganisationId| {
-            peers.iter().any(|peer| condition(peer) && self.listed.get(&peer.key) == Some(organisation))
+            peers.iter().any(|peer| condition(peer) && self.peer_keys.owner(&peer.key).as_ref() == Some(organisation))
         };
         let (here, missing): (Vec<_>, Vec<_>) = self
             .validators

@@ -9,6 +9,7 @@ mod cli;
 mod failover;
 mod load;
 mod operators;
+mod organisations;
 mod platforms;
 mod readme;
 mod secure;

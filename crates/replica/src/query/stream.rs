@@ -1,21 +1,13 @@
 //! Reads in the order of the log: what those who follow the ledger ask.
 
-use std::ops::Bound;
-
 use chain::block::Body;
-use chain::identity::OrganisationId;
 use chain::statement::Statement;
-use ledger::organisation::Mandate;
-use ledger::state::{self, Kind, StateKey};
 
 use super::{EventView, Query};
-use crate::port::{Direction, Store, Table};
+use crate::leaf;
+use crate::port::Store;
 use crate::recover::decided_body;
 use crate::replica::Fault;
-use crate::{leaf, list};
-
-/// Mandates read at once.
-const MANDATES_A_SCAN: usize = 500;
 
 impl<S: Store> Query<S> {
     /// Events from a leaf on, in order: at most `limit`, and none of a later block than that leaf's. Empty where the
@@ -35,33 +27,6 @@ impl<S: Store> Query<S> {
             return Ok(Vec::new());
         };
         body_events(&decided_body(&*self.store, found.height)?, leaf, limit)
-    }
-
-    /// Every mandate that an organisation gave, also those that have run out.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn mandates_of(&self, from: &OrganisationId) -> Result<Vec<Mandate>, Fault> {
-        // The keys of its mandates, and only those, begin with its id and the zero byte that no id contains.
-        let mut prefix = vec![Kind::Mandate as u8];
-        prefix.extend_from_slice(from.as_str().as_bytes());
-        let end = Bound::Excluded([prefix.as_slice(), &[1]].concat());
-        prefix.push(0);
-        let mut start = Bound::Included(prefix);
-        let mut mandates = Vec::new();
-        loop {
-            let range = (start, end.clone());
-            let rows = self.store.scan(Table::State, range, Direction::Forward, MANDATES_A_SCAN)?;
-            let Some((last, _)) = rows.last() else { return Ok(mandates) };
-            start = Bound::Excluded(last.clone());
-            let whole = rows.len() < MANDATES_A_SCAN;
-            for (key, value) in rows {
-                mandates.push(state::decode::<Mandate>(&StateKey::from_bytes(key), list::record(&value)?)?);
-            }
-            if whole {
-                return Ok(mandates);
-            }
-        }
     }
 }
 

@@ -68,6 +68,7 @@ fn prefix(table: Table) -> u8 {
         Table::TreeNode => 10,
         Table::Reference => 11,
         Table::Meta => 12,
+        Table::MandateTo => 13,
     };
     TABLES + position
 }

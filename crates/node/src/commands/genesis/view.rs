@@ -186,9 +186,10 @@ impl Report for View {
             lines.extend(member.keys.iter().map(key_line));
         }
         lines.push(format!("mandates     {}", self.mandates.len()));
-        for Mandate { from, to, scopes, expires_ms } in &self.mandates {
+        for Mandate { from, to, scopes, expires_ms, attested } in &self.mandates {
             let until = expires_ms.map(|ms| format!(", until {}", api::format_ms(ms))).unwrap_or_default();
-            lines.push(format!("  {from} to {to}: {}{until}", words(scopes)));
+            let how = if *attested { ", attested" } else { "" };
+            lines.push(format!("  {from} to {to}: {}{until}{how}", words(scopes)));
         }
         lines.push(format!("signed by    {}", words(&self.signed)));
         if !self.wrong.is_empty() {

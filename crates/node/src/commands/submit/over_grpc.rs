@@ -116,6 +116,23 @@ fn record(of: &Record) -> Value {
             json!({"filed": {"period": of.period, "invoices": of.invoices, "chain": of.chain}})
         }
         Record::Reported(of) => json!({"reported": {"number": of.number, "key": of.key}}),
+        Record::Admitted(of) => json!({"admitted": {"from_height": of.from_height}}),
+        Record::Registered(of) => {
+            json!({"registered": {"enterprises": of.enterprises, "from_height": of.from_height}})
+        }
+        Record::Suspended(of) => json!({"suspended": {"from_height": of.from_height}}),
+        Record::Reinstated(of) => json!({"reinstated": {"from_height": of.from_height}}),
+        Record::Rotated(of) => {
+            json!({"rotated": {"added": of.added, "revoked": of.revoked, "from_height": of.from_height}})
+        }
+        Record::RolesSet(of) => json!({"roles-set": {"former": of.former, "from_height": of.from_height}}),
+        Record::Renamed(of) => json!({"renamed": {
+            "former_name": of.former_name, "former_taxpayer_id": of.former_taxpayer_id, "from_height": of.from_height}}),
+        Record::Mandated(of) => json!({"mandated": {"replaced": of.replaced, "from_height": of.from_height}}),
+        Record::Revoked(of) => json!({"revoked": {"from_height": of.from_height}}),
+        Record::Attested(of) => {
+            json!({"attested": {"mandates": of.mandates, "replaced": of.replaced, "from_height": of.from_height}})
+        }
     }
 }
 

@@ -1,0 +1,75 @@
+//! Events about organisations and mandates: who sees them besides their authors, agencies and auditors.
+//!
+//! What happens to an organisation is its own business, and that of those who read for it; a mandate is between two, and
+//! one that was attested is told to each who is said to have given it. Who was registered in bulk is told to nobody else.
+//! What a stranger tried, and was refused, is told to nobody but its author: else anybody could fill another's feed.
+
+use chain::identity::OrganisationId;
+use ledger::event::Event;
+use ledger::organisation::Scope;
+use ledger::outcome::{ACCEPTED, REPEATED};
+use replica::query::EventView;
+
+use crate::problem::Problem;
+
+/// Scopes of a mandate that open what happens to its giver.
+pub(crate) const SEEING_MEMBERS: [Scope; 1] = [Scope::Read];
+
+/// Whom an event about organisations or mandates is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// An organisation.
+    Organisation(OrganisationId),
+    /// Those between whom a mandate is, or the one who holds many.
+    Mandate(Vec<OrganisationId>),
+}
+
+/// Whom an event is about that somebody else may see.
+pub(crate) fn concerning(event: &EventView) -> Result<Option<About>, Problem> {
+    let Some(mut about) = about(&event.outcome.subject) else { return Ok(None) };
+    if let About::Mandate(between) = &mut about
+        && let Event::Attest(attest) = event.event()?
+    {
+        between.extend(attest.enterprises.entries().iter().cloned());
+    }
+    // What was done to it is its business; what was only tried is that of whom it is between.
+    let author = &event.statement.header().organisation;
+    let part_of = match &about {
+        About::Organisation(id) => id == author,
+        About::Mandate(between) => between.contains(author),
+    };
+    let decided = [ACCEPTED, REPEATED].contains(&event.outcome.code.as_str());
+    Ok(Some(about).filter(|_| decided || part_of))
+}
+
+/// Whom a subject is about, if it is one of these.
+fn about(subject: &str) -> Option<About> {
+    let id = |text: &str| OrganisationId::new(text).ok();
+    let (kind, rest) = subject.split_once(':')?;
+    match kind {
+        "organisation" => id(rest).map(About::Organisation),
+        "mandate" => {
+            let (from, to) = rest.split_once('/')?;
+            Some(About::Mandate(vec![id(from)?, id(to)?]))
+        }
+        "mandates" => Some(About::Mandate(vec![id(rest)?])),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_says_whom_it_is_about() {
+        let id = |text: &str| OrganisationId::new(text).unwrap();
+        assert_eq!(about("organisation:shop"), Some(About::Organisation(id("shop"))));
+        assert_eq!(about("mandate:shop/isp"), Some(About::Mandate(vec![id("shop"), id("isp")])));
+        assert_eq!(about("mandates:isp"), Some(About::Mandate(vec![id("isp")])));
+        for other in ["organisations:shop", "filing:shop/2026-11", "144032609110-00000001", "mandate:shop", "mandates:"]
+        {
+            assert_eq!(about(other), None, "{other}");
+        }
+    }
+}
