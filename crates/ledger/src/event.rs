@@ -4,6 +4,7 @@
 //! by the reader itself: `{"lock":{"invoice":"…","enterprise":"…","claim":"…"}}`.
 
 mod organisations;
+mod quotas;
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,6 +23,7 @@ pub use organisations::{
     Addition, Admit, Attest, BULK_MAX, Bulk, Enterprise, GiveMandate, ROTATED_MAX, ROTATED_PURPOSES, Register,
     Reinstate, ReinstatementReason, Rename, RevokeMandate, Rotate, SetRoles, Suspend, SuspensionReason, terms,
 };
+pub use quotas::{QuotaAdjust, QuotaGrant, QuotaPause, QuotaResume};
 
 /// One step in the life of an invoice, or of an organisation, as its author signed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +67,14 @@ pub enum Event {
     Revoke(RevokeMandate),
     /// Attest mandates that enterprises gave on paper, many at once.
     Attest(Attest),
+    /// Grant a seller a quota for a month.
+    QuotaGrant(QuotaGrant),
+    /// Write another amount into a quota.
+    QuotaAdjust(QuotaAdjust),
+    /// Let a seller issue nothing in a month, until its quota is resumed.
+    QuotaPause(QuotaPause),
+    /// Let a seller use a paused quota again.
+    QuotaResume(QuotaResume),
 }
 
 impl Event {
@@ -90,11 +100,15 @@ impl Event {
             Self::Mandate(_) => "mandate",
             Self::Revoke(_) => "revoke",
             Self::Attest(_) => "attest",
+            Self::QuotaGrant(_) => "quota-grant",
+            Self::QuotaAdjust(_) => "quota-adjust",
+            Self::QuotaPause(_) => "quota-pause",
+            Self::QuotaResume(_) => "quota-resume",
         }
     }
 
     /// Every kind, in order.
-    pub const KINDS: [&'static str; 19] = [
+    pub const KINDS: [&'static str; 23] = [
         "issue",
         "transfer",
         "lock",
@@ -114,6 +128,10 @@ impl Event {
         "mandate",
         "revoke",
         "attest",
+        "quota-grant",
+        "quota-adjust",
+        "quota-pause",
+        "quota-resume",
     ];
 
     /// The event as a statement's payload holds it.
@@ -131,6 +149,8 @@ impl Event {
         // An organisation has two records, each looked for and written; a mandate one.
         const ORGANISATION: u64 = 10;
         const MANDATE: u64 = 5;
+        // What a seller issued is looked for under each taxpayer id that it has or had.
+        const GRANT: u64 = 10;
         let keys = |count: usize| NEW_KEY.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
         let extra = match self {
             Self::Issue(issue) => issue.document.work_units(),
@@ -140,6 +160,7 @@ impl Event {
             Self::Register(register) => ORGANISATION * u64::from(register.enterprises.count()),
             Self::Rotate(rotate) => keys(rotate.add.len()),
             Self::Attest(attest) => MANDATE * u64::from(attest.enterprises.count()),
+            Self::QuotaGrant(_) => GRANT,
             Self::Transfer(_)
             | Self::Lock(_)
             | Self::Renew(_)
@@ -151,7 +172,10 @@ impl Event {
             | Self::Roles(_)
             | Self::Rename(_)
             | Self::Mandate(_)
-            | Self::Revoke(_) => 0,
+            | Self::Revoke(_)
+            | Self::QuotaAdjust(_)
+            | Self::QuotaPause(_)
+            | Self::QuotaResume(_) => 0,
         };
         EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))
     }
