@@ -24,6 +24,14 @@ fn invoice(index: u8) -> String {
     format!("144032609110-{:08}", index + 1)
 }
 
+/// What the seller does, so that quotas are used up and given back.
+fn selling() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => (0_u8..8).prop_map(|reference| issue(&format!("r{reference}"))),
+        1 => (0_u8..6).prop_map(|index| void(&invoice(index))),
+    ]
+}
+
 fn event() -> impl Strategy<Value = String> {
     let id = || (0_u8..6).prop_map(invoice);
     let claim = || prop::sample::select(vec!["c1", "c2"]);
@@ -47,7 +55,14 @@ type Step = (usize, bool, Vec<String>, i64);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let wait = prop_oneof![5 => Just(0_i64), 2 => 1_000..100_000_000_i64, 1 => Just(20 * DAY)];
-    prop::collection::vec((0..ACTORS.len(), any::<bool>(), prop::collection::vec(event(), 1..5), wait), 1..40)
+    let by = |actor: &str| Just(ACTORS.iter().position(|known| *known == actor).unwrap());
+    let who_and_what = prop_oneof![
+        5 => (0..ACTORS.len(), prop::collection::vec(event(), 1..5)),
+        2 => (by(SELLER), prop::collection::vec(selling(), 1..5)),
+        1 => (by(BUREAU), prop::collection::vec(quotas::event(), 1..4)),
+    ];
+    let step = (who_and_what, any::<bool>(), wait).prop_map(|((actor, events), all, wait)| (actor, all, events, wait));
+    prop::collection::vec(step, 1..40)
 }
 
 /// What outsiders saw: the obvious model that the ledger is held against.
