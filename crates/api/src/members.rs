@@ -1,7 +1,8 @@
-//! Events about organisations and mandates: who sees them besides their authors, agencies and auditors.
+//! Events about organisations, mandates and quotas: who sees them besides their authors, agencies and auditors.
 //!
 //! What happens to an organisation is its own business, and that of those who read for it; a mandate is between two. Who
-//! was registered in bulk is told to nobody else.
+//! was registered in bulk is told to nobody else. A seller's quota is its own business, and that of those who issue or
+//! read for it.
 
 use chain::identity::OrganisationId;
 use ledger::organisation::Scope;
@@ -9,13 +10,18 @@ use ledger::organisation::Scope;
 /// Scopes of a mandate that open what happens to its giver.
 pub(crate) const SEEING_MEMBERS: [Scope; 1] = [Scope::Read];
 
-/// Whom an event about organisations or mandates is about.
+/// Scopes of a mandate that open its giver's quotas: whoever issues for a seller must know what is left.
+pub(crate) const SEEING_QUOTAS: [Scope; 2] = [Scope::Issue, Scope::Read];
+
+/// Whom an event about organisations, mandates or quotas is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum About {
     /// An organisation.
     Organisation(OrganisationId),
     /// Those between whom a mandate is, or the one who holds many.
     Mandate(Vec<OrganisationId>),
+    /// The seller whose quota it is.
+    Quota(OrganisationId),
 }
 
 /// Whom a subject is about, if it is one of these.
@@ -28,6 +34,7 @@ pub(crate) fn about(subject: &str) -> Option<About> {
             let (from, to) = rest.split_once('/')?;
             Some(About::Mandate(vec![id(from)?, id(to)?]))
         }
+        "quota" => id(rest.split_once('/')?.0).map(About::Quota),
         "mandates" => Some(About::Mandate(vec![id(rest)?])),
         _ => None,
     }
@@ -43,8 +50,15 @@ mod tests {
         assert_eq!(about("organisation:shop"), Some(About::Organisation(id("shop"))));
         assert_eq!(about("mandate:shop/isp"), Some(About::Mandate(vec![id("shop"), id("isp")])));
         assert_eq!(about("mandates:isp"), Some(About::Mandate(vec![id("isp")])));
-        for other in ["organisations:shop", "filing:shop/2026-11", "144032609110-00000001", "mandate:shop", "mandates:"]
-        {
+        assert_eq!(about("quota:shop/2026-11"), Some(About::Quota(id("shop"))));
+        for other in [
+            "organisations:shop",
+            "filing:shop/2026-11",
+            "144032609110-00000001",
+            "mandate:shop",
+            "mandates:",
+            "quota:shop",
+        ] {
             assert_eq!(about(other), None, "{other}");
         }
     }

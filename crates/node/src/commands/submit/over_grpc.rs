@@ -3,7 +3,9 @@
 
 use anyhow::Context as _;
 use client::messages::event_outcome::Record;
-use client::messages::{EventOutcome, InvoiceParty, LeafReference, RefusalReason, StandingEvent, invoice_party};
+use client::messages::{
+    EventOutcome, InvoiceParty, LeafReference, QuotaRecord, RefusalReason, StandingEvent, invoice_party,
+};
 use client::{Client, Decided, Error, Options, Refused, Signed};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
@@ -116,7 +118,34 @@ fn record(of: &Record) -> Value {
             json!({"filed": {"period": of.period, "invoices": of.invoices, "chain": of.chain}})
         }
         Record::Reported(of) => json!({"reported": {"number": of.number, "key": of.key}}),
+        Record::Admitted(of) => json!({"admitted": {"from_height": of.from_height}}),
+        Record::Registered(of) => {
+            json!({"registered": {"enterprises": of.enterprises, "from_height": of.from_height}})
+        }
+        Record::Suspended(of) => json!({"suspended": {"from_height": of.from_height}}),
+        Record::Reinstated(of) => json!({"reinstated": {"from_height": of.from_height}}),
+        Record::Rotated(of) => {
+            json!({"rotated": {"added": of.added, "revoked": of.revoked, "from_height": of.from_height}})
+        }
+        Record::RolesSet(of) => json!({"roles-set": {"former": of.former, "from_height": of.from_height}}),
+        Record::Renamed(of) => json!({"renamed": {
+            "former_name": of.former_name, "former_taxpayer_id": of.former_taxpayer_id,
+            "from_height": of.from_height}}),
+        Record::Mandated(of) => json!({"mandated": {"replaced": of.replaced, "from_height": of.from_height}}),
+        Record::Revoked(of) => json!({"revoked": {"from_height": of.from_height}}),
+        Record::Attested(of) => json!({"attested": {
+            "mandates": of.mandates, "replaced": of.replaced, "from_height": of.from_height}}),
+        Record::QuotaGranted(of) => json!({"quota-granted": quota(of)}),
+        Record::QuotaAdjusted(of) => {
+            json!({"quota-adjusted": {"former": of.former, "amount": of.amount, "used": of.used}})
+        }
+        Record::QuotaPaused(of) => json!({"quota-paused": quota(of)}),
+        Record::QuotaResumed(of) => json!({"quota-resumed": quota(of)}),
     }
+}
+
+fn quota(of: &QuotaRecord) -> Value {
+    json!({"amount": of.amount, "used": of.used})
 }
 
 fn party(of: &InvoiceParty) -> Value {
