@@ -77,7 +77,7 @@ fn a_quota_is_seen_by_the_seller_and_those_who_issue_for_it() {
     for who in ["shop", "isp", "tax-bureau", "police", "auditor"] {
         let view = node.get(who, PATH).json();
         assert_eq!(amounts(&view), [&json!("300.00"), &json!("0.00"), &json!("300.00"), &json!(true)], "{who}");
-        assert_eq!(view["granted"]["granted_at"], "2026-11-15T04:00:00.001Z", "{view}");
+        assert_eq!(view["granted"]["granted_at"], "2026-11-15T04:00:00.000Z", "{view}");
         assert_eq!(node.get(who, view["granted"]["receipt"].as_str().unwrap()).status, 200, "{who}");
         assert_eq!(node.get(who, "/v1/receipts/1").status, 200, "{who}");
     }

@@ -3,10 +3,11 @@
 //! Each command prints one statement whose events stand together, one for each seller: all are accepted, or all are
 //! refused. Of more sellers than a statement has events there is a file for each statement.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use chain::identity::OrganisationId;
 use chain::statement::Mode;
 use clap::Subcommand;
@@ -75,15 +76,15 @@ pub(crate) struct Entry {
 }
 
 impl FromStr for Entry {
-    type Err = anyhow::Error;
+    type Err = String;
 
-    fn from_str(text: &str) -> anyhow::Result<Self> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let (seller, amount) =
-            text.split_once('=').ok_or_else(|| anyhow!("expected a seller and an amount, as in shop=100000.00"))?;
-        let (seller, amount) = (seller.trim().parse().context("read the seller")?, amount.trim());
-        let amount: Amount = amount.parse().context("read the amount")?;
+            text.split_once('=').ok_or_else(|| "expected a seller and an amount, as in shop=100000.00".to_owned())?;
+        let seller = seller.trim().parse::<OrganisationId>().map_err(|error| error.to_string())?;
+        let amount = amount.trim().parse::<Amount>().map_err(|error| error.to_string())?;
         if amount.is_negative() {
-            return Err(anyhow!("expected an amount of 0.00 or more, found {amount}"));
+            return Err(format!("expected an amount of 0.00 or more, found {amount}"));
         }
         Ok(Self { seller, amount })
     }
@@ -134,12 +135,12 @@ impl SellerArgs {
 /// What the command line names, then what the file does.
 fn all<T>(named: &[T], file: Option<&Path>) -> anyhow::Result<Vec<T>>
 where
-    T: Clone + FromStr,
-    anyhow::Error: From<T::Err>,
+    T: Clone + FromStr<Err: Display>,
 {
     let mut entries = named.to_vec();
     if let Some(path) = file {
-        entries.extend(files::read_lines(path, FILE_BYTES_MAX, |line| Ok(line.parse()?))?);
+        entries
+            .extend(files::read_lines(path, FILE_BYTES_MAX, |line| line.parse().map_err(|error| anyhow!("{error}")))?);
     }
     Ok(entries)
 }
