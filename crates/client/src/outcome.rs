@@ -3,7 +3,6 @@
 use std::fmt::Debug;
 
 use chain::receipt::Verified;
-use invoice::amount::Amount;
 use ledger::outcome::{Record, RefusedRecord};
 use ledger::party::Party;
 use ledger::record::LeafRef;
@@ -115,18 +114,18 @@ fn told(record: &Record) -> Option<Told> {
         Record::Attested { mandates, replaced, from_height } => {
             Told::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
         }
-        Record::QuotaGranted { amount, used } => Told::QuotaGranted(quota(*amount, *used)),
+        Record::QuotaGranted { amount, used } => Told::QuotaGranted(quota(amount, used)),
         Record::QuotaAdjusted { former, amount, used } => Told::QuotaAdjusted(QuotaAdjustedRecord {
             former: former.to_string(),
             amount: amount.to_string(),
             used: used.to_string(),
         }),
-        Record::QuotaPaused { amount, used } => Told::QuotaPaused(quota(*amount, *used)),
-        Record::QuotaResumed { amount, used } => Told::QuotaResumed(quota(*amount, *used)),
+        Record::QuotaPaused { amount, used } => Told::QuotaPaused(quota(amount, used)),
+        Record::QuotaResumed { amount, used } => Told::QuotaResumed(quota(amount, used)),
     })
 }
 
-fn quota(amount: Amount, used: Amount) -> QuotaRecord {
+fn quota(amount: &impl ToString, used: &impl ToString) -> QuotaRecord {
     QuotaRecord { amount: amount.to_string(), used: used.to_string() }
 }
 
@@ -156,6 +155,7 @@ fn party(party: &Party) -> InvoiceParty {
 #[cfg(test)]
 mod tests {
     use chain::hash::Hash;
+    use invoice::amount::Amount;
     use ledger::refusal::Standing;
 
     use super::*;

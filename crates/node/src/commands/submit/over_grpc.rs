@@ -3,9 +3,7 @@
 
 use anyhow::Context as _;
 use client::messages::event_outcome::Record;
-use client::messages::{
-    EventOutcome, InvoiceParty, LeafReference, QuotaRecord, RefusalReason, StandingEvent, invoice_party,
-};
+use client::messages::{EventOutcome, InvoiceParty, LeafReference, RefusalReason, StandingEvent, invoice_party};
 use client::{Client, Decided, Error, Options, Refused, Signed};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
@@ -105,6 +103,7 @@ fn outcome(of: &EventOutcome) -> Value {
 
 fn record(of: &Record) -> Value {
     let party = |of: &Option<InvoiceParty>| of.as_ref().map_or(Value::Null, party);
+    let quota = |amount: &str, used: &str| json!({"amount": amount, "used": used});
     match of {
         Record::Issued(of) => json!({"issued": {
             "invoice": of.invoice, "issued_at": time(of.issued_at_ms), "holder": party(&of.holder)}}),
@@ -135,17 +134,13 @@ fn record(of: &Record) -> Value {
         Record::Revoked(of) => json!({"revoked": {"from_height": of.from_height}}),
         Record::Attested(of) => json!({"attested": {
             "mandates": of.mandates, "replaced": of.replaced, "from_height": of.from_height}}),
-        Record::QuotaGranted(of) => json!({"quota-granted": quota(of)}),
+        Record::QuotaGranted(of) => json!({"quota-granted": quota(&of.amount, &of.used)}),
         Record::QuotaAdjusted(of) => {
             json!({"quota-adjusted": {"former": of.former, "amount": of.amount, "used": of.used}})
         }
-        Record::QuotaPaused(of) => json!({"quota-paused": quota(of)}),
-        Record::QuotaResumed(of) => json!({"quota-resumed": quota(of)}),
+        Record::QuotaPaused(of) => json!({"quota-paused": quota(&of.amount, &of.used)}),
+        Record::QuotaResumed(of) => json!({"quota-resumed": quota(&of.amount, &of.used)}),
     }
-}
-
-fn quota(of: &QuotaRecord) -> Value {
-    json!({"amount": of.amount, "used": of.used})
 }
 
 fn party(of: &InvoiceParty) -> Value {
