@@ -318,6 +318,32 @@ fn evidence_replays_and_what_proves_nothing_is_found_though_all_validators_took_
 }
 
 #[test]
+fn a_month_issued_beyond_its_quota_is_found_though_all_validators_took_it() {
+    let mut node = Node::start(genesis(|_| {}), Arc::new(MemoryStore::default()));
+    let quota = |kind: &str, amount: &str| {
+        format!(r#"{{"quota-{kind}":{{"seller":"shop","period":"2026-11","amount":"{amount}"}}}}"#)
+    };
+    node.event("shop", &issue("a"));
+    assert_eq!(node.event("tax-bureau", &quota("grant", "300.00")), "accepted");
+    let taken_back = void("144032609110-00000001");
+    let outcomes = node.decide("shop", Mode::Each, &[issue("b"), taken_back, issue("c"), issue("d")]);
+    assert_eq!(outcomes.last().map(|(code, _)| code.as_str()), Some("quota.exceeded"));
+    assert_eq!(node.event("tax-bureau", &quota("adjust", "226.00")), "accepted");
+    node.now_ms += CHECKPOINT_MS;
+    assert_eq!(node.event("shop", &issue("d")), "quota.exceeded");
+    let mut blocks: Vec<_> = (1..=5).map(|height| node.query.committed_block(height).unwrap().unwrap()).collect();
+    let report = verify(&node.genesis, &blocks);
+    assert_eq!(report.report.status, Status::Verified, "{:?}", report.report.findings);
+    assert_eq!(report.replay.refused.get("quota.exceeded"), Some(&2));
+    // What is said to have been issued, beyond what was left.
+    blocks[4].body.outcomes[0][0] = blocks[0].body.outcomes[0][0].clone();
+    resign(&node.genesis, &mut blocks);
+    let report = verify(&node.genesis, &blocks);
+    let finding = report.report.findings.iter().find(|finding| finding.rule.starts_with("replay.")).unwrap();
+    assert_eq!((finding.rule, finding.height), ("replay.outcome", Some(5)), "{:?}", rules(&report));
+}
+
+#[test]
 fn no_changed_byte_of_an_archive_is_verified() {
     let (genesis, blocks) = blocks();
     let whole = archive(&genesis, &blocks[..2]);

@@ -10,6 +10,7 @@ use ledger::record::{Claim, InvoiceRecord};
 use replica::port::Store;
 
 use crate::auth::Caller;
+use crate::members::SEEING_QUOTAS;
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -93,6 +94,11 @@ impl<S: Store> Service<S> {
     /// Whether the caller may see the months of a seller.
     pub(crate) fn sees_months(&self, caller: &Caller, seller: &OrganisationId) -> Result<bool, Problem> {
         self.sees_for(caller, seller, &SEEING_MONTHS)
+    }
+
+    /// Whether the caller may see what a seller may issue.
+    pub(crate) fn sees_quotas(&self, caller: &Caller, seller: &OrganisationId) -> Result<bool, Problem> {
+        self.sees_for(caller, seller, &SEEING_QUOTAS)
     }
 
     /// Whether the caller may see the list of an organisation's invoices on one side: a mandate opens the side it is

@@ -41,7 +41,11 @@ pub(crate) fn claim_of(event: &Event) -> Option<(&ClaimId, Option<&OrganisationI
         | Event::Rename(_)
         | Event::Mandate(_)
         | Event::Revoke(_)
-        | Event::Attest(_) => None,
+        | Event::Attest(_)
+        | Event::QuotaGrant(_)
+        | Event::QuotaAdjust(_)
+        | Event::QuotaPause(_)
+        | Event::QuotaResume(_) => None,
     }
 }
 

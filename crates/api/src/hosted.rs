@@ -17,6 +17,7 @@ use invoice::{Attachment, Document, InvoiceId, Personal};
 use ledger::event::Event;
 use ledger::organisation::Organisation;
 use ledger::outcome::ACCEPTED;
+use ledger::record::InvoiceRecord;
 use replica::port::Store;
 
 use crate::auth::Caller;
@@ -25,7 +26,7 @@ use crate::outcomes::{DecidedStatement, pending};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::submit::{Submission, Submitted};
-use crate::views::{EventResult, OutcomeView, RecordView};
+use crate::views::{EventResult, OutcomeView, QuotaView, RecordView};
 
 /// How long a statement signed here may wait for a block, seconds.
 const EXPIRES_AFTER_S: u64 = 3_600;
@@ -121,7 +122,8 @@ impl<S: Store> Service<S> {
         match (shows, issued(outcome)) {
             (Shows::Invoice, Some(id)) => {
                 let record = self.query().invoice(&id)?.ok_or_else(missing)?;
-                let view = self.invoice_view(caller, &id, &record)?;
+                let mut view = self.invoice_view(caller, &id, &record)?;
+                view.quota = self.quota_left(caller, &record)?.map(Box::new);
                 let mut response = (status, Json(view)).into_response();
                 response.headers_mut().insert(LOCATION, header_value(&format!("/v1/invoices/{id}")));
                 Ok(response)
@@ -130,6 +132,15 @@ impl<S: Store> Service<S> {
                 Ok((status, Json(self.event_result(caller, &decided, outcome)?)).into_response())
             }
         }
+    }
+
+    /// What the seller of an invoice may still issue in its month, for who may know it; `None` without limit.
+    fn quota_left(&self, caller: &Caller, record: &InvoiceRecord) -> Result<Option<QuotaView>, Problem> {
+        if !self.sees_quotas(caller, &record.seller)? {
+            return Ok(None);
+        }
+        let view = self.quota_view(&record.seller, record.period)?;
+        Ok(Some(view).filter(|view| view.limited))
     }
 
     fn event_result(

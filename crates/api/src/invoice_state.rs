@@ -93,6 +93,7 @@ impl<S: Store> Service<S> {
             attachment: attachment.to_owned(),
             leaf_index: record.issue.index,
             leaf_hash: record.issue.hash.to_string(),
+            quota: None,
             links: Links {
                 receipt: format!("{this}/receipt"),
                 events: format!("{this}/events"),

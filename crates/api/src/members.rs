@@ -1,8 +1,9 @@
-//! Events about organisations and mandates: who sees them besides their authors, agencies and auditors.
+//! Events about organisations, mandates and quotas: who sees them besides their authors, agencies and auditors.
 //!
 //! What happens to an organisation is its own business, and that of those who read for it; a mandate is between two, and
 //! one that was attested is told to each who is said to have given it. Who was registered in bulk is told to nobody else.
-//! What a stranger tried, and was refused, is told to nobody but its author: else anybody could fill another's feed.
+//! A seller's quota is its own business, and that of those who issue or read for it. What a stranger tried, and was
+//! refused, is told to nobody but its author: else anybody could fill another's feed.
 
 use chain::identity::OrganisationId;
 use ledger::event::Event;
@@ -15,13 +16,18 @@ use crate::problem::Problem;
 /// Scopes of a mandate that open what happens to its giver.
 pub(crate) const SEEING_MEMBERS: [Scope; 1] = [Scope::Read];
 
-/// Whom an event about organisations or mandates is about.
+/// Scopes of a mandate that open its giver's quotas: whoever issues for a seller must know what is left.
+pub(crate) const SEEING_QUOTAS: [Scope; 2] = [Scope::Issue, Scope::Read];
+
+/// Whom an event about organisations, mandates or quotas is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum About {
     /// An organisation.
     Organisation(OrganisationId),
     /// Those between whom a mandate is, or the one who holds many.
     Mandate(Vec<OrganisationId>),
+    /// The seller whose quota it is.
+    Quota(OrganisationId),
 }
 
 /// Whom an event is about that somebody else may see.
@@ -35,7 +41,7 @@ pub(crate) fn concerning(event: &EventView) -> Result<Option<About>, Problem> {
     // What was done to it is its business; what was only tried is that of whom it is between.
     let author = &event.statement.header().organisation;
     let part_of = match &about {
-        About::Organisation(id) => id == author,
+        About::Organisation(id) | About::Quota(id) => id == author,
         About::Mandate(between) => between.contains(author),
     };
     let decided = [ACCEPTED, REPEATED].contains(&event.outcome.code.as_str());
@@ -52,6 +58,7 @@ fn about(subject: &str) -> Option<About> {
             let (from, to) = rest.split_once('/')?;
             Some(About::Mandate(vec![id(from)?, id(to)?]))
         }
+        "quota" => id(rest.split_once('/')?.0).map(About::Quota),
         "mandates" => Some(About::Mandate(vec![id(rest)?])),
         _ => None,
     }
@@ -67,8 +74,15 @@ mod tests {
         assert_eq!(about("organisation:shop"), Some(About::Organisation(id("shop"))));
         assert_eq!(about("mandate:shop/isp"), Some(About::Mandate(vec![id("shop"), id("isp")])));
         assert_eq!(about("mandates:isp"), Some(About::Mandate(vec![id("isp")])));
-        for other in ["organisations:shop", "filing:shop/2026-11", "144032609110-00000001", "mandate:shop", "mandates:"]
-        {
+        assert_eq!(about("quota:shop/2026-11"), Some(About::Quota(id("shop"))));
+        for other in [
+            "organisations:shop",
+            "filing:shop/2026-11",
+            "144032609110-00000001",
+            "mandate:shop",
+            "mandates:",
+            "quota:shop",
+        ] {
             assert_eq!(about(other), None, "{other}");
         }
     }

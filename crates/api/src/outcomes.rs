@@ -127,7 +127,11 @@ impl<S: Store> Service<S> {
             | Record::Renamed { .. }
             | Record::Mandated { .. }
             | Record::Revoked { .. }
-            | Record::Attested { .. } => {}
+            | Record::Attested { .. }
+            | Record::QuotaGranted { .. }
+            | Record::QuotaAdjusted { .. }
+            | Record::QuotaPaused { .. }
+            | Record::QuotaResumed { .. } => {}
         }
         Ok(view)
     }

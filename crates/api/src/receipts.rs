@@ -45,6 +45,7 @@ impl<S: Store> Service<S> {
         }
         match concerning(event)? {
             Some(About::Organisation(id)) => return self.sees_for(caller, &id, &SEEING_MEMBERS),
+            Some(About::Quota(seller)) => return self.sees_quotas(caller, &seller),
             Some(About::Mandate(between)) => return Ok(between.contains(caller.id())),
             None => {}
         }

@@ -9,6 +9,7 @@ pub(crate) mod ledger_reads;
 pub(crate) mod lists;
 pub(crate) mod node_routes;
 pub(crate) mod organisations;
+pub(crate) mod quotas;
 pub(crate) mod reimbursements;
 mod request_events;
 pub(crate) mod statements;
@@ -44,6 +45,7 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/v1/invoices/{id}/reimbursements/{claim}", post(reimbursements::act::<S>))
         .route("/v1/filings", post(filings::file::<S>))
         .route("/v1/filings/{seller}/{period}", get(filings::show::<S>))
+        .route("/v1/quotas/{seller}/{period}", get(quotas::show::<S>))
         .route("/v1/receipts/{leaf}", get(ledger_reads::receipt::<S>))
         .route("/v1/blocks/{height}", get(ledger_reads::block::<S>))
         .route("/v1/checkpoints/latest", get(ledger_reads::checkpoint::<S>))

@@ -4,6 +4,7 @@
 //! for the description alone. A test holds every field against what the rooms themselves write.
 
 mod organisations;
+mod quotas;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ pub use organisations::{
     OrganisationRole, Register, Reinstate, ReinstatementReason, Rename, RevokeMandate, Rotate, RotatedPurpose,
     SetRoles, Suspend, SuspensionReason, TaxpayerKind,
 };
+pub use quotas::{QuotaAdjust, QuotaGrant, QuotaPause, QuotaResume};
 
 /// The payload of a statement.
 #[derive(ToSchema)]
@@ -77,6 +79,15 @@ pub enum Event {
     Revoke(RevokeMandate),
     /// Attest mandates that enterprises gave on paper, many at once. For the tax bureau.
     Attest(Attest),
+    /// Grant a seller a quota for a month: from the first such month on, it issues what it was granted. For the tax
+    /// bureau.
+    QuotaGrant(QuotaGrant),
+    /// Write another amount into a quota. For the tax bureau.
+    QuotaAdjust(QuotaAdjust),
+    /// Let a seller issue nothing in a month, until its quota is resumed. For the tax bureau.
+    QuotaPause(QuotaPause),
+    /// Let a seller use a paused quota again. For the tax bureau.
+    QuotaResume(QuotaResume),
 }
 
 /// Issue an invoice.

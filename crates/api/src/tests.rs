@@ -16,6 +16,7 @@ mod logins;
 mod malformed;
 mod node;
 mod organisations;
+mod quotas;
 mod retries;
 mod rights;
 mod room;

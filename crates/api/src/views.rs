@@ -8,6 +8,7 @@ mod cloud_event;
 mod directory;
 mod invoice_view;
 mod outcome;
+mod quota;
 mod statement;
 mod webhook;
 
@@ -22,6 +23,7 @@ pub use invoice_view::{
     TotalsView,
 };
 pub use outcome::{LeafView, OutcomeView, PartyView, RecordView, RefusalView, StandingView};
+pub use quota::{GrantView, QuotaView};
 pub use statement::{EventResult, Prepared, StatementState, StatementView, ValidationView};
 pub(crate) use webhook::Shown;
 pub use webhook::{

@@ -133,7 +133,13 @@ fn the_shapes_of_what_is_signed_are_those_the_rooms_read() {
             json!({"evidence": {"validator": "v", "height": 1, "round": 0, "kind": "proposal", "first": signed, "second": signed}}),
         ),
     ];
-    let events = [&events[..], &member_events()].concat();
+    let quotas = [
+        ("QuotaGrant", json!({"quota-grant": {"seller": "s", "period": "2026-01", "amount": "1.00"}})),
+        ("QuotaAdjust", json!({"quota-adjust": {"seller": "s", "period": "2026-01", "amount": "1.00"}})),
+        ("QuotaPause", json!({"quota-pause": {"seller": "s", "period": "2026-01"}})),
+        ("QuotaResume", json!({"quota-resume": {"seller": "s", "period": "2026-01"}})),
+    ];
+    let events = [&events[..], &member_events(), &quotas].concat();
     for (name, json) in &events {
         // The room reads it and writes it back whole, so the sample has every field there is.
         let event: ledger::event::Event = serde_json::from_value(json.clone()).unwrap();

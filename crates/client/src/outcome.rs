@@ -9,8 +9,9 @@ use ledger::record::LeafRef;
 use wire::generated::event_outcome::Record as Told;
 use wire::generated::{
     AppliedRecord, AttestedRecord, ClosedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord, LeafReference,
-    LeaseRecord, MandatedRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord,
-    RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
+    LeaseRecord, MandatedRecord, QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord,
+    ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord, VoidedRecord,
+    invoice_party,
 };
 
 use crate::error::Error;
@@ -48,7 +49,11 @@ pub(crate) fn compare(outcome: &EventOutcome, record: &Record, first: Option<&Re
         | Record::Renamed { .. }
         | Record::Mandated { .. }
         | Record::Revoked { .. }
-        | Record::Attested { .. } => (None, None),
+        | Record::Attested { .. }
+        | Record::QuotaGranted { .. }
+        | Record::QuotaAdjusted { .. }
+        | Record::QuotaPaused { .. }
+        | Record::QuotaResumed { .. } => (None, None),
     };
     alike("record", &outcome.record, &told(first.unwrap_or(record)))?;
     alike("original", &outcome.original, &original)?;
@@ -109,7 +114,19 @@ fn told(record: &Record) -> Option<Told> {
         Record::Attested { mandates, replaced, from_height } => {
             Told::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
         }
+        Record::QuotaGranted { amount, used } => Told::QuotaGranted(quota(amount, used)),
+        Record::QuotaAdjusted { former, amount, used } => Told::QuotaAdjusted(QuotaAdjustedRecord {
+            former: former.to_string(),
+            amount: amount.to_string(),
+            used: used.to_string(),
+        }),
+        Record::QuotaPaused { amount, used } => Told::QuotaPaused(quota(amount, used)),
+        Record::QuotaResumed { amount, used } => Told::QuotaResumed(quota(amount, used)),
     })
+}
+
+fn quota(amount: &impl ToString, used: &impl ToString) -> QuotaRecord {
+    QuotaRecord { amount: amount.to_string(), used: used.to_string() }
 }
 
 fn reason(refused: &RefusedRecord) -> RefusalReason {
@@ -138,6 +155,7 @@ fn party(party: &Party) -> InvoiceParty {
 #[cfg(test)]
 mod tests {
     use chain::hash::Hash;
+    use invoice::amount::Amount;
     use ledger::refusal::Standing;
 
     use super::*;
@@ -165,6 +183,19 @@ mod tests {
         differs("record", compare(&EventOutcome::default(), &LOCKED, None));
         let renewed = Record::Renewed { token: 7, until_ms: 1_000 };
         differs("record", compare(&lease(7, 1_000), &renewed, None));
+    }
+
+    #[test]
+    fn what_is_left_of_a_quota_is_what_the_ledger_says() {
+        let (amount, used) = (Amount::from_fen(50_000), Amount::from_fen(11_300));
+        let told = |used: &str| EventOutcome {
+            record: Some(Told::QuotaGranted(QuotaRecord { amount: "500.00".to_owned(), used: used.to_owned() })),
+            ..EventOutcome::default()
+        };
+        let granted = Record::QuotaGranted { amount, used };
+        compare(&told("113.00"), &granted, None).unwrap();
+        differs("record", compare(&told("0.00"), &granted, None));
+        differs("record", compare(&told("113.00"), &Record::QuotaResumed { amount, used }, None));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! by the reader itself: `{"lock":{"invoice":"…","enterprise":"…","claim":"…"}}`.
 
 mod organisations;
+mod quotas;
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,6 +24,7 @@ pub use organisations::{
     Addition, Admit, Attest, BULK_MAX, Bulk, Enterprise, GiveMandate, ROTATED_MAX, ROTATED_PURPOSES, Register,
     Reinstate, ReinstatementReason, Rename, RevokeMandate, Rotate, SetRoles, Suspend, SuspensionReason, terms,
 };
+pub use quotas::{QuotaAdjust, QuotaGrant, QuotaPause, QuotaResume};
 
 /// One step in the life of an invoice, or of an organisation, as its author signed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,14 @@ pub enum Event {
     Revoke(RevokeMandate),
     /// Attest mandates that enterprises gave on paper, many at once.
     Attest(Attest),
+    /// Grant a seller a quota for a month.
+    QuotaGrant(QuotaGrant),
+    /// Write another amount into a quota.
+    QuotaAdjust(QuotaAdjust),
+    /// Let a seller issue nothing in a month, until its quota is resumed.
+    QuotaPause(QuotaPause),
+    /// Let a seller use a paused quota again.
+    QuotaResume(QuotaResume),
 }
 
 impl Event {
@@ -91,11 +101,15 @@ impl Event {
             Self::Mandate(_) => "mandate",
             Self::Revoke(_) => "revoke",
             Self::Attest(_) => "attest",
+            Self::QuotaGrant(_) => "quota-grant",
+            Self::QuotaAdjust(_) => "quota-adjust",
+            Self::QuotaPause(_) => "quota-pause",
+            Self::QuotaResume(_) => "quota-resume",
         }
     }
 
     /// Every kind, in order.
-    pub const KINDS: [&'static str; 19] = [
+    pub const KINDS: [&'static str; 23] = [
         "issue",
         "transfer",
         "lock",
@@ -115,6 +129,10 @@ impl Event {
         "mandate",
         "revoke",
         "attest",
+        "quota-grant",
+        "quota-adjust",
+        "quota-pause",
+        "quota-resume",
     ];
 
     /// The event as a statement's payload holds it.
@@ -137,6 +155,8 @@ impl Event {
         const MANDATE: u64 = 15;
         // A key that comes or goes has a record of its own.
         const KEY_RECORD: u64 = 5;
+        // What a seller issued is looked for under each taxpayer id that it has or had.
+        const GRANT: u64 = 10;
         let keys = |count: usize| (NEW_KEY + KEY_RECORD).saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
         let gone = |count: usize| KEY_RECORD.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
         let months = |in_error: bool| if in_error { u64::try_from(RELEASE_MONTHS_MAX).unwrap_or(u64::MAX) } else { 0 };
@@ -154,7 +174,16 @@ impl Event {
             Self::Suspend(_) | Self::Reinstate(_) | Self::Roles(_) => CHANGED,
             Self::Mandate(_) | Self::Revoke(_) => MANDATE,
             Self::Attest(attest) => MANDATE * u64::from(attest.enterprises.count()),
-            Self::Transfer(_) | Self::Lock(_) | Self::Renew(_) | Self::Unlock(_) | Self::Close(_) | Self::Void(_) => 0,
+            Self::QuotaGrant(_) => GRANT,
+            Self::Transfer(_)
+            | Self::Lock(_)
+            | Self::Renew(_)
+            | Self::Unlock(_)
+            | Self::Close(_)
+            | Self::Void(_)
+            | Self::QuotaAdjust(_)
+            | Self::QuotaPause(_)
+            | Self::QuotaResume(_) => 0,
         };
         EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))
     }

@@ -2,6 +2,7 @@
 //! event. Keys come from seeds, time is set by hand.
 
 mod members;
+mod quotas;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,7 @@ use crate::parameters::Parameters;
 use crate::state::{Fault, Nonce, StateKey, View, Writes};
 
 pub(crate) use members::*;
+pub(crate) use quotas::*;
 
 /// 2026-11-15T04:00:00Z: noon in Shenzhen, in the middle of a month.
 pub(crate) const NOON: i64 = 1_794_715_200_000;

@@ -23,6 +23,7 @@ pub mod outcome;
 pub mod parallel;
 pub mod parameters;
 pub mod party;
+pub mod quota;
 pub mod record;
 pub mod refusal;
 pub mod replay;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use borsh::{BorshDeserialize, BorshSerialize};
 use chain::block::Outcome;
 use chain::hash::Hash;
+use invoice::amount::Amount;
 use invoice::date::Period;
 use invoice::id::InvoiceId;
 use invoice::taxpayer::TaxpayerId;
@@ -164,6 +165,36 @@ pub enum Record {
         replaced: u32,
         /// The first block in which they hold.
         from_height: u64,
+    },
+    /// A seller was granted a quota.
+    QuotaGranted {
+        /// What its invoices of the month may come to.
+        amount: Amount,
+        /// What they come to already.
+        used: Amount,
+    },
+    /// A quota was given another amount.
+    QuotaAdjusted {
+        /// What the invoices of the month might come to.
+        former: Amount,
+        /// What they may come to now.
+        amount: Amount,
+        /// What they come to already.
+        used: Amount,
+    },
+    /// A quota was paused.
+    QuotaPaused {
+        /// What the invoices of the month may come to once it is resumed.
+        amount: Amount,
+        /// What they come to already.
+        used: Amount,
+    },
+    /// A quota was resumed.
+    QuotaResumed {
+        /// What the invoices of the month may come to.
+        amount: Amount,
+        /// What they come to already.
+        used: Amount,
     },
 }
 

@@ -274,6 +274,11 @@ impl AccumulatorRecord {
         Ok(())
     }
 
+    /// What its invoices come to with tax, in fen; `None` when that does not fit.
+    pub fn gross_fen(&self) -> Option<i128> {
+        self.by_rate.iter().try_fold(0_i128, |gross, sum| gross.checked_add(sum.net_fen)?.checked_add(sum.tax_fen))
+    }
+
     fn extend(&mut self, leaf: &Hash) -> Result<(), SumOverflow> {
         self.leaves = self.leaves.checked_add(1).ok_or(SumOverflow)?;
         self.chain = Hash::of_parts(&[self.chain.as_bytes(), leaf.as_bytes()]);

@@ -270,4 +270,25 @@ reasons! {
     MandateUnknown, "mandate.unknown", NotFound,
         "No mandate is in force between the two.",
         "Check both ids; a mandate that has ended needs no end.";
+    QuotaExceeded, "quota.exceeded", Lifecycle,
+        "The invoice comes to more than is left of the seller's quota of the month.",
+        "Ask the tax bureau for more, or issue in a month that has quota left; nothing goes over from one month to the next.";
+    QuotaPaused, "quota.paused", Lifecycle,
+        "The tax bureau has paused the seller's quota of the month.",
+        "Ask the tax bureau why.";
+    QuotaUnknown, "quota.unknown", NotFound,
+        "The seller was granted no quota for that month.",
+        "Check seller and month, or grant it one.";
+    QuotaGranted, "quota.already-granted", Conflict,
+        "The seller was granted a quota for that month before.",
+        "Adjust it; the standing event is the grant.";
+    QuotaBelowUsed, "quota.below-used", Lifecycle,
+        "The quota would be less than what the seller has issued in that month.",
+        "Choose no less than that; to stop a seller, grant just that, or pause its quota.";
+    QuotaPeriodEnded, "quota.period-ended", Lifecycle,
+        "The month has ended in UTC+8, and nothing more can be issued in it.",
+        "Name the month that is, or one to come.";
+    QuotaUnchanged, "quota.unchanged", Lifecycle,
+        "The quota is that already.",
+        "Nothing is to be done.";
 }

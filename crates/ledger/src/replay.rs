@@ -310,15 +310,19 @@ impl<'s> Replayer<'s> {
         Ok(())
     }
 
-    /// Holds the months' sums against the invoices themselves, once all blocks are replayed.
+    /// Holds the months' sums, and what is used of quotas, against the invoices themselves, once all blocks are replayed.
     ///
     /// # Errors
-    /// The first month that does not tie.
+    /// The first month or quota that does not tie.
     fn finish(mut self, workers: &dyn Workers) -> Result<ReplaySummary, ReplayError> {
-        match sums::differing_month(&mut self.kept, workers)? {
+        let differing = match sums::differing_month(&mut self.kept, workers)? {
+            None => sums::differing_quota(&mut self.kept)?,
+            month => month,
+        };
+        match differing {
             None => Ok(self.summary),
-            Some((month, expected, actual)) => {
-                let expected = format!("{month}: {expected}");
+            Some((record, expected, actual)) => {
+                let expected = format!("{record}: {expected}");
                 let rule = "replay.sums";
                 let finding = Finding { height: None, offset: None, statement: None, rule, expected, actual };
                 Err(ReplayError::Finding(Box::new(finding)))

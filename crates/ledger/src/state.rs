@@ -50,6 +50,10 @@ pub enum Kind {
     Evidence = 12,
     /// The taxpayer ids that an organisation had before the one it has.
     Former = 13,
+    /// A seller's quota of a month.
+    Quota = 14,
+    /// From which month on a seller issues only what it was granted.
+    UnderQuota = 15,
     /// A revoked key of an organisation.
     RetiredKey = 20,
     /// Whose a public key is, or was.
@@ -162,6 +166,16 @@ impl StateKey {
         Self::new(Kind::Filing, &[period.to_string().as_bytes(), seller.as_str().as_bytes()])
     }
 
+    /// A seller's quota of a month.
+    pub fn quota(seller: &OrganisationId, period: Period) -> Self {
+        Self::new(Kind::Quota, &[period.to_string().as_bytes(), seller.as_str().as_bytes()])
+    }
+
+    /// From which month on a seller issues only what it was granted.
+    pub fn under_quota(seller: &OrganisationId) -> Self {
+        Self::new(Kind::UnderQuota, &[seller.as_str().as_bytes()])
+    }
+
     /// The refusals of an organisation.
     pub fn refusal_budget(organisation: &OrganisationId) -> Self {
         Self::new(Kind::RefusalBudget, &[organisation.as_str().as_bytes()])
@@ -194,6 +208,14 @@ impl StateKey {
         let (kind, id) = self.0.split_first()?;
         let id = Some(id).filter(|_| *kind == Kind::Mandate as u8)?;
         std::str::from_utf8(id).ok()?.split_once('\0')
+    }
+
+    /// Whose quota of which month it is the key of, when it is that of a quota.
+    pub fn quota_of(&self) -> Option<(OrganisationId, Period)> {
+        let (kind, id) = self.0.split_first()?;
+        let id = Some(id).filter(|_| *kind == Kind::Quota as u8)?;
+        let (period, seller) = std::str::from_utf8(id).ok()?.split_once('\0')?;
+        Some((seller.parse().ok()?, period.parse().ok()?))
     }
 
     /// What it shares with the keys beside which its record stands in the state tree: all but the last part of the

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, config, demo, dev, export, field, follow, generate, genesis, init, keys, organisation, receipt, sign, start,
-    status, submit, token, verify, webhooks,
+    bench, config, demo, dev, export, field, follow, generate, genesis, init, keys, organisation, quota, receipt, sign,
+    start, status, submit, token, verify, webhooks,
 };
 use crate::exit::Exit;
 use crate::output::Format;
@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Sign what changes organisations, their keys and mandates; the statement goes to stdout, for `submit`.
     #[command(subcommand)]
     Organisation(Box<organisation::Command>),
+    /// Sign what sellers may issue in a month; the statement goes to stdout, for `submit`. For the tax bureau.
+    #[command(subcommand)]
+    Quota(quota::Command),
     /// Sign a statement; the JWS goes to stdout.
     Sign(sign::Args),
     /// Submit a signed statement to a node and wait until it is final.

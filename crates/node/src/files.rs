@@ -163,6 +163,20 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
     }
 }
 
+/// Reads a file of at most `bytes_max` bytes with an entry on each line; `-` is stdin. Empty lines are none.
+pub(crate) fn read_lines<T>(
+    path: &Path,
+    bytes_max: u64,
+    entry: impl Fn(&str) -> anyhow::Result<T>,
+) -> anyhow::Result<Vec<T>> {
+    let text = String::from_utf8(read(path, bytes_max)?).with_context(|| format!("read {}", path.display()))?;
+    let lines = (1..).zip(text.lines()).map(|(number, line)| (number, line.trim()));
+    lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(number, line)| entry(line).with_context(|| format!("read line {number} of {}", path.display())))
+        .collect()
+}
+
 /// Refuses a secret that others on this machine may read.
 pub(crate) fn must_be_private(path: &Path) -> anyhow::Result<()> {
     let context = || format!("use the secret in {}", path.display());

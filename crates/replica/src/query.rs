@@ -24,6 +24,7 @@ use ledger::admission::{Court, Parsed, Rejection, Verdict};
 use ledger::event::Event;
 use ledger::organisation::Organisation;
 use ledger::outcome::Record;
+use ledger::quota::{self, Quota, QuotaRecord};
 use ledger::record::{FilingRecord, InvoiceRecord};
 use ledger::state::{StateKey, read};
 
@@ -279,7 +280,11 @@ impl<S: Store> Query<S> {
             | Event::Rename(_)
             | Event::Mandate(_)
             | Event::Revoke(_)
-            | Event::Attest(_) => Err(missing()),
+            | Event::Attest(_)
+            | Event::QuotaGrant(_)
+            | Event::QuotaAdjust(_)
+            | Event::QuotaPause(_)
+            | Event::QuotaResume(_) => Err(missing()),
         }
     }
 
@@ -289,6 +294,22 @@ impl<S: Store> Query<S> {
     /// A fault of ours.
     pub fn filing(&self, seller: &OrganisationId, period: invoice::Period) -> Result<Option<FilingRecord>, Fault> {
         Ok(read(&self.view(), &StateKey::filing(seller, period))?)
+    }
+
+    /// What a seller may issue in a month; `None` without limit.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn quota(&self, seller: &OrganisationId, period: invoice::Period) -> Result<Option<Quota>, Fault> {
+        Ok(quota::of(&self.view(), seller, period)?)
+    }
+
+    /// A seller's quota of a month as it was granted, if it was.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn granted(&self, seller: &OrganisationId, period: invoice::Period) -> Result<Option<QuotaRecord>, Fault> {
+        Ok(read(&self.view(), &StateKey::quota(seller, period))?)
     }
 
     /// Where a statement stands, once it is decided.

@@ -92,7 +92,11 @@ impl Answer {
                 | Record::Renamed { .. }
                 | Record::Mandated { .. }
                 | Record::Revoked { .. }
-                | Record::Attested { .. },
+                | Record::Attested { .. }
+                | Record::QuotaGranted { .. }
+                | Record::QuotaAdjusted { .. }
+                | Record::QuotaPaused { .. }
+                | Record::QuotaResumed { .. },
             )
             | Err(_) => {}
         }

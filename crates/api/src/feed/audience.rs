@@ -14,7 +14,7 @@ use replica::query::EventView;
 
 use crate::access::{SEEING, SEEING_MONTHS};
 use crate::claims::{SEEING_LOCKS, claim_of, names_standing, sees_claim};
-use crate::members::{About, SEEING_MEMBERS, concerning};
+use crate::members::{About, SEEING_MEMBERS, SEEING_QUOTAS, concerning};
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -59,11 +59,8 @@ impl<'l, S: Store> Looker<'l, S> {
             audience.insert(seller, Sight::Whole);
         } else {
             let concerned = match concerning(event)? {
-                Some(About::Organisation(id)) => {
-                    let mut concerned = self.mandated(&id, &SEEING_MEMBERS)?;
-                    concerned.push(id);
-                    concerned
-                }
+                Some(About::Organisation(id)) => self.with_mandated(id, &SEEING_MEMBERS)?,
+                Some(About::Quota(seller)) => self.with_mandated(seller, &SEEING_QUOTAS)?,
                 Some(About::Mandate(between)) => between,
                 None => Vec::new(),
             };
@@ -106,6 +103,13 @@ impl<'l, S: Store> Looker<'l, S> {
             to.entry(id).or_insert(if whole { Sight::Whole } else { Sight::Part });
         }
         Ok(())
+    }
+
+    /// An organisation, and those who may act for it in any of the scopes now.
+    fn with_mandated(&mut self, of: OrganisationId, scopes: &'static [Scope]) -> Result<Vec<OrganisationId>, Problem> {
+        let mut concerned = self.mandated(&of, scopes)?;
+        concerned.push(of);
+        Ok(concerned)
     }
 
     /// Who may act for an organisation in any of the scopes now: looked for once for all events that are looked at

@@ -167,8 +167,13 @@ pub(crate) fn event_type(kind: &str, code: &str) -> String {
         "mandate" => ("mandate", "given"),
         "revoke" => ("mandate", "revoked"),
         "attest" => ("mandate", "attested"),
+        "quota-grant" => ("quota", "granted"),
+        "quota-adjust" => ("quota", "adjusted"),
+        "quota-pause" => ("quota", "paused"),
+        "quota-resume" => ("quota", "resumed"),
         _ => ("evidence", "reported"),
     };
+    let kind = kind.strip_prefix("quota-").unwrap_or(kind);
     match code {
         ACCEPTED => format!("cn.einvoice.{thing}.{done}.v1"),
         REPEATED => format!("cn.einvoice.{thing}.{kind}-repeated.v1"),
@@ -260,9 +265,14 @@ mod tests {
                 "cn.einvoice.mandate.given.v1",
                 "cn.einvoice.mandate.revoked.v1",
                 "cn.einvoice.mandate.attested.v1",
+                "cn.einvoice.quota.granted.v1",
+                "cn.einvoice.quota.adjusted.v1",
+                "cn.einvoice.quota.paused.v1",
+                "cn.einvoice.quota.resumed.v1",
             ]
         );
         assert_eq!(event_type("lock", "reimbursement.already-locked"), "cn.einvoice.invoice.lock-refused.v1");
+        assert_eq!(event_type("quota-grant", "quota.already-granted"), "cn.einvoice.quota.grant-refused.v1");
         assert_eq!(event_type("file", REPEATED), "cn.einvoice.filing.file-repeated.v1");
     }
 }

@@ -8,8 +8,9 @@ use wire::generated::event_outcome::Record;
 use wire::generated::{
     AppliedRecord, AttestedRecord, Claim, ClaimStatus, ClosedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty,
     InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, PreparedStatement,
-    RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent,
-    StatementResult, StatementState, SubscribeResponse, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
+    QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord,
+    RotatedRecord, StandingEvent, StatementResult, StatementState, SubscribeResponse, TransferredRecord,
+    UnlockedRecord, VoidedRecord, invoice_party,
 };
 
 use crate::auth::Caller;
@@ -140,7 +141,19 @@ fn record(view: &RecordView) -> Record {
         RecordView::Attested { mandates, replaced, from_height } => {
             Record::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
         }
+        RecordView::QuotaGranted { amount, used } => Record::QuotaGranted(quota(amount, used)),
+        RecordView::QuotaAdjusted { former, amount, used } => Record::QuotaAdjusted(QuotaAdjustedRecord {
+            former: former.clone(),
+            amount: amount.clone(),
+            used: used.clone(),
+        }),
+        RecordView::QuotaPaused { amount, used } => Record::QuotaPaused(quota(amount, used)),
+        RecordView::QuotaResumed { amount, used } => Record::QuotaResumed(quota(amount, used)),
     }
+}
+
+fn quota(amount: &str, used: &str) -> QuotaRecord {
+    QuotaRecord { amount: amount.to_owned(), used: used.to_owned() }
 }
 
 fn leaf(view: &LeafView) -> LeafReference {

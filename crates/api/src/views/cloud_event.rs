@@ -17,13 +17,15 @@ pub struct CloudEvent {
     /// The chain.
     pub source: String,
     /// What happened: `cn.einvoice.invoice.issued.v1` (`transferred`, `locked`, `renewed`, `unlocked`, `closed`,
-    /// `voided`), `cn.einvoice.filing.filed.v1`, `cn.einvoice.evidence.reported.v1`; of an event that state refused, or
+    /// `voided`), `cn.einvoice.filing.filed.v1`, `cn.einvoice.evidence.reported.v1`, `cn.einvoice.quota.granted.v1`
+    /// (`adjusted`, `paused`, `resumed`); of an event that state refused, or
     /// that had been accepted before, `…-refused` or `…-repeated` behind its kind, as in
     /// `cn.einvoice.invoice.lock-refused.v1`.
     #[serde(rename = "type")]
     #[schema(example = "cn.einvoice.invoice.locked.v1")]
     pub kind: String,
-    /// What the event is about: an invoice's id, `reference:…`, `filing:…` or `evidence:…`.
+    /// What the event is about: an invoice's id, `reference:…`, `filing:…`, `evidence:…`, `quota:…`, or what else outcomes
+    /// name.
     pub subject: String,
     /// Block time.
     pub time: String,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::outcome::{LeafView, PartyView, RecordView, RefusalView};
+use super::quota::QuotaView;
 use crate::schema::Document;
 use crate::time::format_ms;
 
@@ -119,6 +120,9 @@ pub struct InvoiceView {
     pub leaf_hash: String,
     /// The text of the invoice's QR code, for the public check.
     pub qr: String,
+    /// In the answer to issuing: what the seller may still issue in the month, when it has a quota.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Box<QuotaView>>,
     /// Where to look further.
     pub links: Links,
 }

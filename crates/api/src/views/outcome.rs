@@ -241,6 +241,36 @@ pub enum RecordView {
         /// The first block in which they hold.
         from_height: u64,
     },
+    /// A seller was granted a quota.
+    QuotaGranted {
+        /// What its invoices of the month may come to, gross.
+        amount: String,
+        /// What they come to already.
+        used: String,
+    },
+    /// A quota was given another amount.
+    QuotaAdjusted {
+        /// What the invoices of the month might come to.
+        former: String,
+        /// What they may come to now, gross.
+        amount: String,
+        /// What they come to already.
+        used: String,
+    },
+    /// A quota was paused.
+    QuotaPaused {
+        /// What the invoices of the month may come to once it is resumed, gross.
+        amount: String,
+        /// What they come to already.
+        used: String,
+    },
+    /// A quota was resumed.
+    QuotaResumed {
+        /// What the invoices of the month may come to, gross.
+        amount: String,
+        /// What they come to already.
+        used: String,
+    },
 }
 
 impl RecordView {
@@ -287,6 +317,18 @@ impl RecordView {
             Record::Attested { mandates, replaced, from_height } => {
                 Self::Attested { mandates: *mandates, replaced: *replaced, from_height: *from_height }
             }
+            Record::QuotaGranted { amount, used } => {
+                Self::QuotaGranted { amount: amount.to_string(), used: used.to_string() }
+            }
+            Record::QuotaAdjusted { former, amount, used } => {
+                Self::QuotaAdjusted { former: former.to_string(), amount: amount.to_string(), used: used.to_string() }
+            }
+            Record::QuotaPaused { amount, used } => {
+                Self::QuotaPaused { amount: amount.to_string(), used: used.to_string() }
+            }
+            Record::QuotaResumed { amount, used } => {
+                Self::QuotaResumed { amount: amount.to_string(), used: used.to_string() }
+            }
         })
     }
 }
@@ -313,7 +355,11 @@ impl RecordView {
             | Self::Renamed { .. }
             | Self::Mandated { .. }
             | Self::Revoked { .. }
-            | Self::Attested { .. } => {}
+            | Self::Attested { .. }
+            | Self::QuotaGranted { .. }
+            | Self::QuotaAdjusted { .. }
+            | Self::QuotaPaused { .. }
+            | Self::QuotaResumed { .. } => {}
         }
         self
     }
@@ -330,7 +376,7 @@ pub struct OutcomeView {
     /// `accepted`, `repeated`, or the code of the refusal.
     pub code: String,
     /// What the event is about: an invoice's id, `reference:…`, `filing:…`, `evidence:…`, `organisation:…`,
-    /// `organisations:…`, `mandate:…` or `mandates:…`.
+    /// `organisations:…`, `mandate:…`, `mandates:…` or `quota:…`.
     pub subject: String,
     /// The event's leaf in the log.
     pub leaf_index: u64,

@@ -64,7 +64,7 @@ impl Executor<'_> {
     }
 
     /// What a seller sold in a month, under every taxpayer id that it has or had; `None` when the sums do not fit.
-    fn month_of(&self, seller: &Organisation, period: Period) -> Result<Option<AccumulatorRecord>, Fault> {
+    pub(super) fn month_of(&self, seller: &Organisation, period: Period) -> Result<Option<AccumulatorRecord>, Fault> {
         let former = read::<FormerRecord>(&self.state.below(), &StateKey::former(&seller.id))?.unwrap_or_default();
         let mut months = Vec::with_capacity(former.ids.len() + 1);
         for id in former.ids.into_iter().map(|former| former.taxpayer_id).chain([seller.taxpayer_id.clone()]) {

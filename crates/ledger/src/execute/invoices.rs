@@ -31,7 +31,7 @@ pub(super) enum Effect {
     Claim,
     /// A new holder.
     Holder,
-    /// The month loses the invoice.
+    /// The month loses the invoice, and the seller's quota gets back what it took.
     Void,
 }
 
@@ -266,7 +266,10 @@ impl Executor<'_> {
                 let (party, invoice) = (record.holder.clone(), id);
                 self.involvements.push(Involvement { party, side: Side::Holder, invoice, leaf: leaf.index });
             }
-            Effect::Void => self.accumulate(&record, by, leaf, AccumulatorRecord::remove)?,
+            Effect::Void => {
+                self.accumulate(&record, by, leaf, AccumulatorRecord::remove)?;
+                self.give_back(&record, by)?;
+            }
         }
         self.state.put(StateKey::invoice(&id), &by.hash(), &record)
     }

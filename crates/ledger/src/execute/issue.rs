@@ -13,6 +13,7 @@ use crate::event::Issue;
 use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
 use crate::party::{Party, Side};
+use crate::quota::Quota;
 use crate::record::{AccumulatorRecord, Claim, CounterRecord, InvoiceRecord, LeafRef, ReferenceRecord, SumOverflow};
 use crate::refusal::{Reason, Refusal, Standing};
 use crate::state::{Fault, StateKey, read};
@@ -24,6 +25,8 @@ pub(super) struct Issuing {
     number: u64,
     content: Hash,
     record: InvoiceRecord,
+    /// The seller's month with the invoice in it; `None` without limit.
+    quota: Option<Quota>,
 }
 
 /// The number an invoice gets: its id, and the counter it comes from.
@@ -60,6 +63,7 @@ impl Executor<'_> {
             let (expected, found) = (seller.taxpayer_id.to_string(), document.seller.taxpayer_id.to_string());
             return refuse(Refusal::new(Reason::SellerTaxpayerIdFormer, expected, found));
         }
+        let quota = permit!(self.with_issued(&seller.id, document.totals.gross)?);
         let Some(assigned) = self.assign(document.profile)? else {
             return refuse(Refusal::new(Reason::NumbersExhausted, "a number left in this year", "none"));
         };
@@ -67,7 +71,7 @@ impl Executor<'_> {
         let Assigned { id, series, number } = assigned;
         Ok(Ok(Accepted {
             record: Record::Issued { invoice: id, issued_ms: self.context.time_ms, holder: record.holder.clone() },
-            change: Change::Issue(Box::new(Issuing { id, series, number, content, record })),
+            change: Change::Issue(Box::new(Issuing { id, series, number, content, record, quota })),
             mandated: seller.id != actor.id,
         }))
     }
@@ -194,9 +198,12 @@ impl Executor<'_> {
     }
 
     pub(super) fn apply_issue(&mut self, issuing: Issuing, by: StatementId, leaf: LeafRef) -> Result<(), Fault> {
-        let Issuing { id, series, number, content, mut record } = issuing;
+        let Issuing { id, series, number, content, mut record, quota } = issuing;
         record.issue = leaf;
         self.accumulate(&record, by, leaf, AccumulatorRecord::add)?;
+        if let Some(quota) = quota {
+            self.use_quota(&record.seller, record.period, quota, by)?;
+        }
         self.state.put(StateKey::counter(&series), &by.hash(), &CounterRecord { next: number + 1 })?;
         let reference = ReferenceRecord { invoice: id, content, issue: leaf };
         self.state.put(StateKey::reference(&record.seller, &record.reference), &by.hash(), &reference)?;

@@ -14,6 +14,7 @@ mod issue;
 mod keys;
 mod mandates;
 mod organisations;
+mod quotas;
 mod reimbursement;
 
 use std::collections::BTreeSet;
@@ -129,6 +130,8 @@ enum Change {
     Evidence(Box<evidence::EvidenceChange>),
     /// Organisations or mandates are written.
     Membership(Box<organisations::Membership>),
+    /// A quota is written.
+    Quota(Box<quotas::QuotaChange>),
 }
 
 /// An accepted event, before it has its leaf.
@@ -253,6 +256,7 @@ impl<'v> Executor<'v> {
             Change::File(filing) => self.apply_filing(*filing, parsed.statement().id(), leaf)?,
             Change::Evidence(change) => self.apply_evidence(*change, parsed.statement().id(), leaf)?,
             Change::Membership(membership) => self.apply_membership(*membership, parsed.statement().id())?,
+            Change::Quota(change) => self.apply_quota(*change, parsed.statement().id(), leaf)?,
         }
         Ok(answer)
     }
@@ -279,11 +283,15 @@ impl<'v> Executor<'v> {
             Event::Mandate(give) => self.decide_mandate(actor, give),
             Event::Revoke(revoke) => self.decide_revoke(actor, revoke),
             Event::Attest(attest) => self.decide_attest(actor, attest),
+            Event::QuotaGrant(grant) => self.decide_quota_grant(actor, grant),
+            Event::QuotaAdjust(adjust) => self.decide_quota_adjust(actor, adjust),
+            Event::QuotaPause(pause) => self.decide_quota_pause(actor, pause),
+            Event::QuotaResume(resume) => self.decide_quota_resume(actor, resume),
         }
     }
 
     /// What an outcome is about: an invoice, a reference that became none, a month, an equivocation, an organisation or
-    /// many, a mandate or many.
+    /// many, a mandate or many, a quota.
     fn subject(actor: &Organisation, event: &Event, result: &Result<Record, Refusal>) -> String {
         match event {
             Event::Issue(issue) => match result {
@@ -308,6 +316,10 @@ impl<'v> Executor<'v> {
             Event::Mandate(give) => mandates::subject(&actor.id, &give.to),
             Event::Revoke(revoke) => mandates::subject(&revoke.from, &revoke.to),
             Event::Attest(attest) => mandates::subject_of_many(&attest.to),
+            Event::QuotaGrant(grant) => quotas::subject(&grant.seller, grant.period),
+            Event::QuotaAdjust(adjust) => quotas::subject(&adjust.seller, adjust.period),
+            Event::QuotaPause(pause) => quotas::subject(&pause.seller, pause.period),
+            Event::QuotaResume(resume) => quotas::subject(&resume.seller, resume.period),
         }
     }
 
@@ -380,7 +392,11 @@ impl<'v> Executor<'v> {
             | Event::Rename(_)
             | Event::Mandate(_)
             | Event::Revoke(_)
-            | Event::Attest(_) => answer.subject.clone(),
+            | Event::Attest(_)
+            | Event::QuotaGrant(_)
+            | Event::QuotaAdjust(_)
+            | Event::QuotaPause(_)
+            | Event::QuotaResume(_) => answer.subject.clone(),
         }
     }
 

@@ -136,7 +136,11 @@ fn bringing(event: &Event) -> Vec<Bringing> {
         | Event::Rename(_)
         | Event::Mandate(_)
         | Event::Revoke(_)
-        | Event::Attest(_) => Vec::new(),
+        | Event::Attest(_)
+        | Event::QuotaGrant(_)
+        | Event::QuotaAdjust(_)
+        | Event::QuotaPause(_)
+        | Event::QuotaResume(_) => Vec::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The months' sums, added up from the invoices themselves: a second way to the same numbers.
+//! The months' sums and what is used of quotas, added up from the invoices themselves: a second way to the same numbers.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -7,16 +7,18 @@ use chain::hash::Hash;
 use invoice::lifecycle::Validity;
 
 use super::kept::Kept;
+use crate::organisation::Organisation;
 use crate::parallel::{Workers, map};
-use crate::party::Side;
-use crate::record::{AccumulatorRecord, InvoiceRecord, RateSum, SumOverflow};
-use crate::state::{Fault, Kind, StateKey, View as _, decode};
+use crate::party::{Party, Side};
+use crate::quota::{Quota, QuotaRecord};
+use crate::record::{AccumulatorRecord, FormerRecord, InvoiceRecord, RateSum, SumOverflow};
+use crate::state::{Fault, Kind, StateKey, View as _, decode, read, require};
 
 /// How many records are looked at at once.
 const PAGE_RECORDS: usize = 8_192;
 
-/// What two ways of adding up a month disagree on: the month, what the invoices give, what the
-/// accumulator says.
+/// What two ways of adding up disagree on: the record of the month or quota, what the invoices give, what the record
+/// says.
 pub(super) type Difference = (String, String, String);
 
 /// The first month whose accumulator does not hold what its invoices give.
@@ -47,6 +49,41 @@ pub(super) fn differing_month(kept: &mut Kept<'_>, workers: &dyn Workers) -> Res
     // Months of voided invoices alone still have accumulators; one without is missing.
     let missing = if met == added { None } else { without_accumulator(kept)? };
     Ok(missing.map(|key| (key.to_string(), "an accumulator".to_owned(), "none".to_owned())))
+}
+
+/// The first quota of which another amount is used than the seller's invoices of the month come to, or more than was
+/// granted. The months must have been added up.
+pub(super) fn differing_quota(kept: &mut Kept<'_>) -> Result<Option<Difference>, Fault> {
+    let mut after = None;
+    loop {
+        let page = kept.records(Kind::Quota, after.as_ref(), PAGE_RECORDS)?;
+        for (key, stored) in &page {
+            let Quota { amount, used, .. } = decode::<QuotaRecord>(key, stored)?.quota;
+            let issued = issued_fen(kept, key)?;
+            if issued != Some(i128::from(used.fen())) || used > amount {
+                let issued = issued.map_or_else(|| "an overflow".to_owned(), |fen| format!("{fen} fen"));
+                let expected = format!("{issued} used, and no more than is granted");
+                return Ok(Some((key.to_string(), expected, format!("{used} used of {amount}"))));
+            }
+        }
+        let Some((key, _)) = page.last() else { return Ok(None) };
+        after = Some(key.clone());
+    }
+}
+
+/// What the invoices of a quota's seller and month come to, under every taxpayer id that the seller has or had.
+fn issued_fen(kept: &Kept<'_>, quota: &StateKey) -> Result<Option<i128>, Fault> {
+    let missing = || Fault::Missing { key: quota.to_string() };
+    let (seller, period) = quota.quota_of().ok_or_else(missing)?;
+    let present: Organisation = require(kept, &StateKey::organisation(&seller))?;
+    let former = read::<FormerRecord>(kept, &StateKey::former(&seller))?.unwrap_or_default();
+    let mut issued = Some(0_i128);
+    for id in former.ids.into_iter().map(|former| former.taxpayer_id).chain([present.taxpayer_id]) {
+        let month = kept.month(&StateKey::accumulator(period, Side::Seller, &Party::Taxpayer(id)))?;
+        let gross = month.unwrap_or_default().gross_fen();
+        issued = issued.zip(gross).and_then(|(issued, gross)| issued.checked_add(gross));
+    }
+    Ok(issued)
 }
 
 /// Adds up the invoices: how many months there are, or the one whose sums do not fit.
@@ -102,4 +139,45 @@ fn without_accumulator(kept: &mut Kept<'_>) -> Result<Option<StateKey>, Fault> {
 /// Sums by rate without those that come to nothing: a voided invoice leaves its rate behind.
 fn standing(month: &AccumulatorRecord) -> Vec<RateSum> {
     month.by_rate.iter().filter(|sum| sum.net_fen != 0 || sum.tax_fen != 0).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::MemoryScratch;
+    use super::super::space::Space;
+    use super::*;
+    use crate::fixture::*;
+    use crate::parallel::Alone;
+    use crate::state::{Writes, encode};
+
+    /// What an auditor finds in a state of this kind.
+    fn difference(state: Writes) -> Option<Difference> {
+        let open = Box::new(|| Ok(Box::new(MemoryScratch::default()) as Box<dyn super::super::Scratch>));
+        let mut kept = Kept::new(Space::new(usize::MAX, open));
+        kept.write(state).unwrap();
+        assert_eq!(differing_month(&mut kept, &Alone).unwrap(), None);
+        differing_quota(&mut kept).unwrap()
+    }
+
+    #[test]
+    fn what_is_used_of_a_quota_is_what_the_invoices_come_to() {
+        let mut ledger = Ledger::new();
+        ledger.issued("a");
+        ledger.event(BUREAU, renumber(SELLER, FREE_TAXPAYER));
+        ledger.event(BUREAU, quota_grant(SELLER, "2026-11", "500.00"));
+        ledger.event(SELLER, issue("b").replace("91440300708461136T", FREE_TAXPAYER));
+        assert_eq!(difference(ledger.state.clone()), None);
+        let key = StateKey::quota(&organisation_id(SELLER), "2026-11".parse().unwrap());
+        let right: QuotaRecord = require(&ledger, &key).unwrap();
+        let mut tampered = |amount: &str, used: &str| {
+            let quota = Quota { amount: amount.parse().unwrap(), used: used.parse().unwrap(), paused: false };
+            let record = QuotaRecord { quota, ..right.clone() };
+            ledger.state.insert(key.clone(), encode(&Hash::of(b"test"), &record));
+            difference(ledger.state.clone()).map(|(_, expected, found)| (expected, found))
+        };
+        let expected = "22600 fen used, and no more than is granted".to_owned();
+        assert_eq!(tampered("500.00", "226.00"), None);
+        assert_eq!(tampered("500.00", "113.00"), Some((expected.clone(), "113.00 used of 500.00".to_owned())));
+        assert_eq!(tampered("225.99", "226.00"), Some((expected, "226.00 used of 225.99".to_owned())));
+    }
 }

@@ -63,11 +63,15 @@ fn life(text: &mut String) -> Ledger {
         (SELLER, Mode::Each, vec![rotate(&ledger.chain, SELLER, &["s2"], &["s1"])]),
         (BUREAU, Mode::Each, vec![rename(BUYER, "Buyer & Sons"), renumber(BUYER, "915000000000079")]),
         (BUYER, Mode::Each, vec![mandate_to(PLATFORM_A, r#""lock","read""#), revoke_mandate(BUYER, PLATFORM_B)]),
-        (BUREAU, Mode::Each, vec![attest(PROVIDER, r#""issue""#, &["m-1"]), suspend(BUREAU)]),
+        (BUREAU, Mode::Each, vec![attest(PROVIDER, r#""issue""#, &["m-1", SELLER]), suspend(BUREAU)]),
         (BUREAU, Mode::Each, vec![correct(BUYER, "915000000000080"), rotate(&ledger.chain, BUREAU, &["s2"], &[])]),
         (BUREAU, Mode::Each, vec![approved(&ledger.chain, &rotate(&ledger.chain, BUREAU, &["s2"], &[]))]),
         // What is refused for what a library says is refused in words of our own.
         (BUREAU, Mode::Each, spoilt(&ledger.chain)),
+        (BUREAU, Mode::Each, vec![quota_grant(SELLER, "2026-11", "452.00"), quota_grant(SELLER, "2026-11", "1.00")]),
+        (BUREAU, Mode::All, vec![quota_pause(SELLER, "2026-11"), quota_resume(SELLER, "2026-11")]),
+        (BUREAU, Mode::All, vec![quota_adjust(SELLER, "2026-11", "565.00"), quota_grant("mall", "2026-12", "7.00")]),
+        (PROVIDER, Mode::Each, vec![issue("e"), issue("f"), issue("g"), void("144032609110-00000004")]),
     ];
     for (actor, mode, events) in script {
         let statement = ledger.statement(actor, mode, &events);

@@ -8,6 +8,7 @@ mod issue;
 mod keys;
 mod mandates;
 mod organisations;
+mod quotas;
 mod random;
 mod reimbursement;
 mod renamed;

@@ -1,6 +1,7 @@
 //! Random events by random actors, against what must always hold.
 
 mod members;
+mod quotas;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use crate::record::{Claim, InvoiceRecord};
 use crate::state::{Kind, View as _, decode};
 
 use members::Members;
+use quotas::Quotas;
 
 const ACTORS: [&str; 7] = [SELLER, PROVIDER, BUYER, PLATFORM_A, PLATFORM_B, OUTSIDER, BUREAU];
 
@@ -22,11 +24,20 @@ fn invoice(index: u8) -> String {
     format!("144032609110-{:08}", index + 1)
 }
 
+/// What the seller does, so that quotas are used up and given back.
+fn selling() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => (0_u8..8).prop_map(|reference| issue(&format!("r{reference}"))),
+        1 => (0_u8..6).prop_map(|index| void(&invoice(index))),
+    ]
+}
+
 fn event() -> impl Strategy<Value = String> {
     let id = || (0_u8..6).prop_map(invoice);
     let claim = || prop::sample::select(vec!["c1", "c2"]);
     prop_oneof![
         4 => members::event(),
+        2 => quotas::event(),
         3 => (0_u8..8).prop_map(|reference| issue(&format!("r{reference}"))),
         1 => (0_u8..4).prop_map(|reference| issue_to(&format!("p{reference}"), r#"{"person":{"id":"p1"}}"#)),
         3 => (id(), claim(), 1_u32..100_000).prop_map(|(id, claim, seconds)| {
@@ -44,7 +55,14 @@ type Step = (usize, bool, Vec<String>, i64);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let wait = prop_oneof![5 => Just(0_i64), 2 => 1_000..100_000_000_i64, 1 => Just(20 * DAY)];
-    prop::collection::vec((0..ACTORS.len(), any::<bool>(), prop::collection::vec(event(), 1..5), wait), 1..40)
+    let by = |actor: &str| Just(ACTORS.iter().position(|known| *known == actor).unwrap());
+    let who_and_what = prop_oneof![
+        5 => (0..ACTORS.len(), prop::collection::vec(event(), 1..5)),
+        2 => (by(SELLER), prop::collection::vec(selling(), 1..5)),
+        1 => (by(BUREAU), prop::collection::vec(quotas::event(), 1..4)),
+    ];
+    let step = (who_and_what, any::<bool>(), wait).prop_map(|((actor, events), all, wait)| (actor, all, events, wait));
+    prop::collection::vec(step, 1..40)
 }
 
 /// What outsiders saw: the obvious model that the ledger is held against.
@@ -108,10 +126,12 @@ proptest! {
         let mut ledger = Ledger::new();
         let mut seen = Seen::default();
         let mut members = Members::new(&ledger);
+        let mut quotas = Quotas::default();
         for (actor, all, events, wait) in steps {
             // Stay in one year, so that one code holds all numbers.
             ledger.time_ms = (ledger.time_ms + wait).min(NOON + 40 * DAY);
             let mode = if all { Mode::All } else { Mode::Each };
+            let time_ms = ledger.time_ms;
             let outcomes = ledger.events(ACTORS[actor], mode, &events);
             prop_assert_eq!(outcomes.len(), events.len());
             let refused = outcomes.iter().filter(|o| o.code != ACCEPTED && o.code != REPEATED).count();
@@ -121,11 +141,13 @@ proptest! {
                 prop_assert!(!suspended || mode == Mode::All || outcome.code == "organisation.suspended");
                 prop_assert!(!suspended || outcome.code != ACCEPTED);
                 members.justify(ACTORS[actor], event, outcome);
+                quotas.note(time_ms, event, outcome);
                 seen.note(outcome);
             }
             for (event, outcome) in events.iter().zip(&outcomes) {
                 members.note(ACTORS[actor], event, outcome);
             }
+            quotas.compare(&ledger);
         }
         members.compare(&ledger);
         seen.compare(&ledger);

@@ -27,6 +27,10 @@ const STATUSES: [&str; 9] = [
     "closed by platform-a, month filed",
 ];
 
+const MONTH: &str = "2026-11";
+const QUOTAS: [&str; 5] =
+    ["no quota ever", "quota with 113.00 left", "quota used up", "quota paused", "month without a grant"];
+
 /// A ledger with one invoice in a status, and that invoice.
 fn ledger_in(status: &str) -> (Ledger, String) {
     let mut ledger = Ledger::new();
@@ -130,6 +134,45 @@ fn write_table_of_members(table: &mut String) {
     }
 }
 
+/// What a seller may issue, and a ledger on which it is so, with one invoice of the month.
+fn ledger_under(quota: &str) -> (Ledger, String) {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("first");
+    let events = match quota {
+        "quota with 113.00 left" | "month without a grant" => vec![quota_grant(SELLER, MONTH, "226.00")],
+        "quota used up" => vec![quota_grant(SELLER, MONTH, "113.00")],
+        "quota paused" => vec![quota_grant(SELLER, MONTH, "226.00"), quota_pause(SELLER, MONTH)],
+        _ => vec![],
+    };
+    for event in events {
+        assert_eq!(ledger.event(BUREAU, event).code, ACCEPTED, "{quota}");
+    }
+    if quota == "month without a grant" {
+        ledger.time_ms = MONTH_END;
+    }
+    (ledger, id)
+}
+
+fn write_table_of_quotas(table: &mut String) {
+    let month = |ledger: &Ledger| invoice::date::Period::from_unix_ms(ledger.time_ms).unwrap().to_string();
+    for quota in QUOTAS {
+        for kind in ["issue", "void", "quota-grant", "quota-adjust", "quota-pause", "quota-resume"] {
+            writeln!(table, "\n{quota} | {kind}").unwrap();
+            for actor in ACTORS {
+                let (mut ledger, id) = ledger_under(quota);
+                let event = match kind {
+                    "quota-grant" => quota_grant(SELLER, &month(&ledger), "300.00"),
+                    "quota-adjust" => quota_adjust(SELLER, &month(&ledger), "300.00"),
+                    "quota-pause" => quota_pause(SELLER, &month(&ledger)),
+                    "quota-resume" => quota_resume(SELLER, &month(&ledger)),
+                    other => event(other, &id),
+                };
+                writeln!(table, "  {actor:<10} {}", ledger.event(actor, event).code).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn the_table_of_status_event_and_role_is_what_it_was() {
     let mut table = String::from("# status | event | actor: outcome\n");
@@ -144,6 +187,7 @@ fn the_table_of_status_event_and_role_is_what_it_was() {
     }
     write_table_for_suspended(&mut table);
     write_table_of_members(&mut table);
+    write_table_of_quotas(&mut table);
     // No invoice has to do with it.
     writeln!(table, "\nany | evidence").unwrap();
     for actor in ACTORS {

@@ -12,6 +12,7 @@ pub(crate) mod genesis;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod organisation;
+pub(crate) mod quota;
 pub(crate) mod receipt;
 pub(crate) mod sign;
 pub(crate) mod start;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Genesis(command) => genesis::run(&command, output),
         Command::Keys(command) => keys::run(command, output),
         Command::Organisation(command) => organisation::run(&command, output),
+        Command::Quota(command) => quota::run(&command, output),
         Command::Sign(args) => sign::run(&args, output),
         Command::Submit(args) => submit::run(&args, output),
         Command::Token(args) => token::run(&args, output),

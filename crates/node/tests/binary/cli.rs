@@ -174,6 +174,43 @@ fn a_refusal_is_printed_with_its_reason_and_ends_with_3() {
 }
 
 #[test]
+fn a_quota_granted_from_the_command_line_is_what_a_seller_may_issue() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = DevNode::start(&directory.path().join("dev"));
+    let issued = node.submit(&node.sign("demo-shop", "first", &issue("CLI-1"), directory.path())).ended(0).json();
+    let invoice = issued.pointer("/outcomes/0/subject").and_then(Value::as_str).unwrap();
+    let (_, invoice) = node.get(&format!("/v1/invoices/{invoice}"), Some("demo-shop"));
+    let invoice: Value = serde_json::from_slice(&invoice).unwrap();
+    let period = invoice["period"].as_str().unwrap();
+    let gross = invoice.pointer("/totals/gross").unwrap();
+    let quota = |command: &str, entry: &str| {
+        let key = node.text("/keys/tax-bureau/statement");
+        let signed = run(["quota", command, entry, "--period", period, "--key", key, "--chain", node.text("/chain")]);
+        let statement = directory.path().join(format!("{command}.jws"));
+        fs::write(&statement, signed.ended(0).stdout).unwrap();
+        statement
+    };
+    // Exactly what was issued before: nothing is left.
+    let grant = quota("grant", &format!("demo-shop={}", gross.as_str().unwrap()));
+    let granted = node.submit(&grant).ended(0).json();
+    let record = json!({"quota-granted": {"amount": gross, "used": gross}});
+    assert_eq!(granted.pointer("/outcomes/0/record"), Some(&record));
+    let key = node.text("/keys/tax-bureau/login");
+    let over_grpc =
+        ["submit", "--format", "json", "--url", node.url(), "--grpc-url", node.text("/grpc_url"), "--key", key];
+    let again = run(over_grpc.map(OsStr::new).into_iter().chain([grant.as_os_str()])).ended(0).json();
+    assert_eq!(again.pointer("/outcomes/0/record"), Some(&record), "the same over gRPC");
+    let refused = node.submit(&node.sign("demo-shop", "second", &issue("CLI-2"), directory.path())).ended(3);
+    assert_eq!(refused.json()["code"], "quota.exceeded");
+    let paused = node.submit(&quota("pause", "demo-shop")).ended(0).json();
+    assert_eq!(paused.pointer("/outcomes/0/kind"), Some(&json!("quota-pause")));
+    let refused = node.submit(&node.sign("demo-shop", "third", &issue("CLI-2"), directory.path())).ended(3);
+    assert_eq!(refused.json()["code"], "quota.paused");
+    let (_, left) = node.get(&format!("/v1/quotas/demo-shop/{period}"), Some("demo-shop"));
+    assert_eq!(serde_json::from_slice::<Value>(&left).unwrap()["left"], "0.00");
+}
+
+#[test]
 fn a_statement_submitted_over_grpc_is_answered_in_the_words_of_rest() {
     let directory = tempfile::tempdir().unwrap();
     let node = DevNode::start(&directory.path().join("dev"));

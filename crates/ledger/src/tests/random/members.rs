@@ -107,7 +107,11 @@ impl Members {
             | Event::Reinstate(_)
             | Event::Roles(_)
             | Event::Rename(_)
-            | Event::Attest(_) => assert_eq!(actor, BUREAU, "{event}"),
+            | Event::Attest(_)
+            | Event::QuotaGrant(_)
+            | Event::QuotaAdjust(_)
+            | Event::QuotaPause(_)
+            | Event::QuotaResume(_) => assert_eq!(actor, BUREAU, "{event}"),
             Event::Rotate(rotate) => {
                 assert!(actor == BUREAU || actor == rotate.organisation.as_str(), "{actor}: {event}");
             }
@@ -178,7 +182,11 @@ impl Members {
             | Event::Void(_)
             | Event::File(_)
             | Event::Roles(_)
-            | Event::Evidence(_) => {}
+            | Event::Evidence(_)
+            | Event::QuotaGrant(_)
+            | Event::QuotaAdjust(_)
+            | Event::QuotaPause(_)
+            | Event::QuotaResume(_) => {}
         }
     }
 

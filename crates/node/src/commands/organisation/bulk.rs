@@ -31,26 +31,13 @@ struct Line {
     taxpayer_kind: Option<TaxpayerKind>,
 }
 
-/// The lines of a file that are not empty, with their numbers.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    (1..).zip(text.lines()).map(|(number, line)| (number, line.trim())).filter(|(_, line)| !line.is_empty())
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    String::from_utf8(files::read(path, FILE_BYTES_MAX)?).with_context(|| format!("read {}", path.display()))
-}
-
 /// The registration of the enterprises in a file.
 pub(super) fn register(path: &Path) -> anyhow::Result<Vec<Event>> {
-    let text = read(path)?;
-    let mut enterprises = Vec::new();
-    for (number, line) in lines(&text) {
-        let context = || format!("read line {number} of {}", path.display());
-        let Line { id, name, taxpayer_id, taxpayer_kind: kind } =
-            chain::json::from_slice(line.as_bytes()).with_context(context)?;
-        let taxpayer_kind = registered_kind(&taxpayer_id, kind).with_context(context)?;
-        enterprises.push(Enterprise { id, name, taxpayer_id, taxpayer_kind });
-    }
+    let enterprises = files::read_lines(path, FILE_BYTES_MAX, |line| {
+        let Line { id, name, taxpayer_id, taxpayer_kind: kind } = chain::json::from_slice(line.as_bytes())?;
+        let taxpayer_kind = registered_kind(&taxpayer_id, kind)?;
+        Ok(Enterprise { id, name, taxpayer_id, taxpayer_kind })
+    })?;
     let events = cut(enterprises)?.into_iter().map(|enterprises| Event::Register(Register { enterprises }));
     Ok(events.collect())
 }
@@ -62,12 +49,7 @@ pub(super) fn attest(
     scopes: &BTreeSet<Scope>,
     expires_ms: Option<i64>,
 ) -> anyhow::Result<Vec<Event>> {
-    let text = read(path)?;
-    let mut ids = Vec::new();
-    for (number, line) in lines(&text) {
-        let id: OrganisationId = line.parse().with_context(|| format!("read line {number} of {}", path.display()))?;
-        ids.push(id);
-    }
+    let ids = files::read_lines(path, FILE_BYTES_MAX, |line| Ok(line.parse::<OrganisationId>()?))?;
     let attest =
         |enterprises| Event::Attest(Attest { to: to.clone(), scopes: scopes.clone(), expires_ms, enterprises });
     Ok(cut(ids)?.into_iter().map(attest).collect())

@@ -103,6 +103,7 @@ fn outcome(of: &EventOutcome) -> Value {
 
 fn record(of: &Record) -> Value {
     let party = |of: &Option<InvoiceParty>| of.as_ref().map_or(Value::Null, party);
+    let quota = |amount: &str, used: &str| json!({"amount": amount, "used": used});
     match of {
         Record::Issued(of) => json!({"issued": {
             "invoice": of.invoice, "issued_at": time(of.issued_at_ms), "holder": party(&of.holder)}}),
@@ -133,6 +134,12 @@ fn record(of: &Record) -> Value {
         Record::Attested(of) => {
             json!({"attested": {"mandates": of.mandates, "replaced": of.replaced, "from_height": of.from_height}})
         }
+        Record::QuotaGranted(of) => json!({"quota-granted": quota(&of.amount, &of.used)}),
+        Record::QuotaAdjusted(of) => {
+            json!({"quota-adjusted": {"former": of.former, "amount": of.amount, "used": of.used}})
+        }
+        Record::QuotaPaused(of) => json!({"quota-paused": quota(&of.amount, &of.used)}),
+        Record::QuotaResumed(of) => json!({"quota-resumed": quota(&of.amount, &of.used)}),
     }
 }
 
