@@ -4,6 +4,7 @@
 //! by the reader itself: `{"lock":{"invoice":"…","enterprise":"…","claim":"…"}}`.
 
 mod organisations;
+mod overriding;
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,6 +23,7 @@ pub use organisations::{
     Addition, Admit, Attest, BULK_MAX, Bulk, Enterprise, GiveMandate, ROTATED_MAX, ROTATED_PURPOSES, Register,
     Reinstate, ReinstatementReason, Rename, RevokeMandate, Rotate, SetRoles, Suspend, SuspensionReason, terms,
 };
+pub use overriding::{Override, OverrideReason};
 
 /// One step in the life of an invoice, or of an organisation, as its author signed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +67,8 @@ pub enum Event {
     Revoke(RevokeMandate),
     /// Attest mandates that enterprises gave on paper, many at once.
     Attest(Attest),
+    /// End another's lock, as the tax bureau has decided.
+    Override(Override),
 }
 
 impl Event {
@@ -90,11 +94,12 @@ impl Event {
             Self::Mandate(_) => "mandate",
             Self::Revoke(_) => "revoke",
             Self::Attest(_) => "attest",
+            Self::Override(_) => "override",
         }
     }
 
     /// Every kind, in order.
-    pub const KINDS: [&'static str; 19] = [
+    pub const KINDS: [&'static str; 20] = [
         "issue",
         "transfer",
         "lock",
@@ -114,6 +119,7 @@ impl Event {
         "mandate",
         "revoke",
         "attest",
+        "override",
     ];
 
     /// The event as a statement's payload holds it.
@@ -151,7 +157,8 @@ impl Event {
             | Self::Roles(_)
             | Self::Rename(_)
             | Self::Mandate(_)
-            | Self::Revoke(_) => 0,
+            | Self::Revoke(_)
+            | Self::Override(_) => 0,
         };
         EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))
     }

@@ -4,7 +4,7 @@ use chain::hash::StatementId;
 use invoice::id::InvoiceId;
 use invoice::lifecycle::{Action, Barrier, Relation, Status, Validity, decide_any};
 
-use super::{Accepted, Change, Decision, Executor, Involvement, permit, refuse};
+use super::{Accepted, Change, Decision, Executor, Involvement, LeaseEnd, permit, refuse};
 use crate::event::{Recipient, Transfer, Void};
 use crate::organisation::{Organisation, Scope};
 use crate::outcome::Record;
@@ -26,6 +26,8 @@ pub(super) enum Effect {
     None,
     /// The lock or close in the record gets the event's leaf.
     Claim,
+    /// The lease in the record has another end.
+    Lease,
     /// A new holder.
     Holder,
     /// The month loses the invoice.
@@ -92,7 +94,9 @@ impl Executor<'_> {
         let relations = self.relations(actor, record)?;
         let stranger = relations == [Relation::Stranger];
         // Who claims a buyer's invoice is nothing to the seller.
-        let told = relations.iter().any(|relation| matches!(relation, Relation::Holder | Relation::Claimant));
+        let told = relations
+            .iter()
+            .any(|relation| matches!(relation, Relation::Holder | Relation::Claimant | Relation::TaxBureau));
         Ok(decide_any(action, status, relations).map_err(|barrier| {
             if stranger {
                 // As if there were none: whoever has no part in an invoice learns nothing of it.
@@ -180,6 +184,8 @@ impl Executor<'_> {
                     Claim::Open => None,
                     Claim::Locked(lock) => {
                         lock.leaf = leaf;
+                        let (invoice, token, until_ms) = (id, lock.token, lock.until_ms);
+                        self.lease_ends.push(LeaseEnd { invoice, token, until_ms, leaf: leaf.index });
                         Some(lock.platform.clone())
                     }
                     Claim::Closed(closed) => {
@@ -193,6 +199,12 @@ impl Executor<'_> {
                     let party = Party::Taxpayer(organisation.taxpayer_id.clone());
                     let invoice = id;
                     self.involvements.push(Involvement { party, side: Side::Platform, invoice, leaf: leaf.index });
+                }
+            }
+            Effect::Lease => {
+                if let Claim::Locked(lock) = &record.claim {
+                    let (invoice, token, until_ms) = (id, lock.token, lock.until_ms);
+                    self.lease_ends.push(LeaseEnd { invoice, token, until_ms, leaf: leaf.index });
                 }
             }
             Effect::Holder => {

@@ -129,6 +129,7 @@ fn bringing(event: &Event) -> Vec<Bringing> {
         | Event::Rename(_)
         | Event::Mandate(_)
         | Event::Revoke(_)
-        | Event::Attest(_) => Vec::new(),
+        | Event::Attest(_)
+        | Event::Override(_) => Vec::new(),
     }
 }

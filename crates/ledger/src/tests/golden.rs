@@ -42,6 +42,8 @@ fn life(text: &mut String) -> Ledger {
         (BUREAU, Mode::Each, vec![rename(BUYER, "Buyer & Sons"), renumber(BUYER, "915000000000079")]),
         (BUYER, Mode::Each, vec![mandate_to(PLATFORM_A, r#""lock","read""#), revoke_mandate(BUYER, PLATFORM_B)]),
         (BUREAU, Mode::Each, vec![attest(PROVIDER, r#""issue""#, &["m-1", SELLER]), suspend(BUREAU)]),
+        (PLATFORM_A, Mode::Each, vec![lock("144032609110-00000002", "f")]),
+        (BUREAU, Mode::Each, vec![override_lock("144032609110-00000002", 1), override_lock(id, 2)]),
     ];
     for (actor, mode, events) in script {
         let statement = ledger.statement(actor, mode, &events);

@@ -105,7 +105,8 @@ impl Members {
             | Event::Reinstate(_)
             | Event::Roles(_)
             | Event::Rename(_)
-            | Event::Attest(_) => assert_eq!(actor, BUREAU, "{event}"),
+            | Event::Attest(_)
+            | Event::Override(_) => assert_eq!(actor, BUREAU, "{event}"),
             Event::Rotate(rotate) => {
                 assert!(actor == BUREAU || actor == rotate.organisation.as_str(), "{actor}: {event}");
             }
@@ -176,6 +177,7 @@ impl Members {
             | Event::Void(_)
             | Event::File(_)
             | Event::Roles(_)
+            | Event::Override(_)
             | Event::Evidence(_) => {}
         }
     }
