@@ -127,7 +127,8 @@ impl<S: Store> Service<S> {
             | Record::Renamed { .. }
             | Record::Mandated { .. }
             | Record::Revoked { .. }
-            | Record::Attested { .. } => {}
+            | Record::Attested { .. }
+            | Record::Overridden { .. } => {}
         }
         Ok(view)
     }

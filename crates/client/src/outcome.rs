@@ -9,8 +9,8 @@ use ledger::record::LeafRef;
 use wire::generated::event_outcome::Record as Told;
 use wire::generated::{
     AppliedRecord, AttestedRecord, ClosedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord, LeafReference,
-    LeaseRecord, MandatedRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord,
-    RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
+    LeaseRecord, MandatedRecord, OverriddenRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord,
+    RolesSetRecord, RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
 };
 
 use crate::error::Error;
@@ -48,7 +48,8 @@ pub(crate) fn compare(outcome: &EventOutcome, record: &Record, first: Option<&Re
         | Record::Renamed { .. }
         | Record::Mandated { .. }
         | Record::Revoked { .. }
-        | Record::Attested { .. } => (None, None),
+        | Record::Attested { .. }
+        | Record::Overridden { .. } => (None, None),
     };
     alike("record", &outcome.record, &told(first.unwrap_or(record)))?;
     alike("original", &outcome.original, &original)?;
@@ -109,6 +110,12 @@ fn told(record: &Record) -> Option<Told> {
         Record::Attested { mandates, replaced, from_height } => {
             Told::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
         }
+        Record::Overridden { token, platform, enterprise, lock } => Told::Overridden(OverriddenRecord {
+            token: *token,
+            platform: platform.to_string(),
+            enterprise: enterprise.to_string(),
+            lock: Some(leaf(lock)),
+        }),
     })
 }
 

@@ -279,7 +279,8 @@ impl<S: Store> Query<S> {
             | Event::Rename(_)
             | Event::Mandate(_)
             | Event::Revoke(_)
-            | Event::Attest(_) => Err(missing()),
+            | Event::Attest(_)
+            | Event::Override(_) => Err(missing()),
         }
     }
 

@@ -92,7 +92,8 @@ impl Answer {
                 | Record::Renamed { .. }
                 | Record::Mandated { .. }
                 | Record::Revoked { .. }
-                | Record::Attested { .. },
+                | Record::Attested { .. }
+                | Record::Overridden { .. },
             )
             | Err(_) => {}
         }

@@ -13,7 +13,7 @@ use replica::port::Store;
 use replica::query::EventView;
 
 use crate::access::{SEEING, SEEING_MONTHS};
-use crate::claims::{SEEING_LOCKS, claim_of, names_standing, sees_claim};
+use crate::claims::{SEEING_LOCKS, claim_of, names_standing, overridden, sees_claim};
 use crate::members::{About, SEEING_MEMBERS, about};
 use crate::problem::Problem;
 use crate::service::Service;
@@ -97,6 +97,13 @@ impl<'l, S: Store> Looker<'l, S> {
             for id in see.intersection(&see_locks).chain(enterprise) {
                 let whole = sees_claim(id, event, claim, enterprise, record);
                 to.entry(id.clone()).or_insert(if whole { Sight::Whole } else { Sight::Part });
+            }
+            return Ok(());
+        }
+        if let Some(between) = overridden(event)? {
+            to.extend(between.into_iter().map(|id| (id, Sight::Whole)));
+            for id in see.intersection(&see_locks) {
+                to.entry(id.clone()).or_insert(Sight::Part);
             }
             return Ok(());
         }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::LOOK_HOLDS_MS;
 use super::audience::{Audience, Looker, Sight};
 use super::cursor::Cursor;
-use crate::claims::claim_of;
+use crate::claims::{claim_of, overridden};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::views::{CloudEvent, EventRow};
@@ -55,7 +55,7 @@ impl Item {
     pub(crate) fn new<S: Store>(service: &Service<S>, event: &EventView, audience: Audience) -> Result<Self, Problem> {
         let row = service.event_row(event)?;
         let part = if audience.values().any(|sight| *sight == Sight::Part) {
-            let claim = claim_of(&event.event()?).is_some();
+            let claim = claim_of(&event.event()?).is_some() || overridden(event)?.is_some();
             let row = row.clone();
             Some(Rendered::new(if claim { row.without_claim() } else { row.without_standing() }))
         } else {
@@ -167,6 +167,7 @@ pub(crate) fn event_type(kind: &str, code: &str) -> String {
         "mandate" => ("mandate", "given"),
         "revoke" => ("mandate", "revoked"),
         "attest" => ("mandate", "attested"),
+        "override" => ("invoice", "overridden"),
         _ => ("evidence", "reported"),
     };
     match code {
@@ -260,6 +261,7 @@ mod tests {
                 "cn.einvoice.mandate.given.v1",
                 "cn.einvoice.mandate.revoked.v1",
                 "cn.einvoice.mandate.attested.v1",
+                "cn.einvoice.invoice.overridden.v1",
             ]
         );
         assert_eq!(event_type("lock", "reimbursement.already-locked"), "cn.einvoice.invoice.lock-refused.v1");

@@ -7,9 +7,10 @@ use replica::port::Store;
 use wire::generated::event_outcome::Record;
 use wire::generated::{
     AppliedRecord, AttestedRecord, Claim, ClaimStatus, ClosedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty,
-    InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, PreparedStatement,
-    RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent,
-    StatementResult, StatementState, SubscribeResponse, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
+    InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, OverriddenRecord,
+    PreparedStatement, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord, RotatedRecord,
+    StandingEvent, StatementResult, StatementState, SubscribeResponse, TransferredRecord, UnlockedRecord, VoidedRecord,
+    invoice_party,
 };
 
 use crate::auth::Caller;
@@ -140,6 +141,12 @@ fn record(view: &RecordView) -> Record {
         RecordView::Attested { mandates, replaced, from_height } => {
             Record::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
         }
+        RecordView::Overridden { token, platform, enterprise, lock } => Record::Overridden(OverriddenRecord {
+            token: token.unwrap_or_default(),
+            platform: platform.clone(),
+            enterprise: enterprise.clone(),
+            lock: lock.as_ref().map(leaf),
+        }),
     }
 }
 

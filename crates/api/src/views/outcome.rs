@@ -241,6 +241,19 @@ pub enum RecordView {
         /// The first block in which they hold.
         from_height: u64,
     },
+    /// The tax bureau ended a lock.
+    Overridden {
+        /// The fencing token of the lock; only for the platform and the enterprise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<u64>,
+        /// The platform that held it.
+        platform: String,
+        /// The enterprise it had locked for.
+        enterprise: String,
+        /// The leaf of the lock; only for the platform and the enterprise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lock: Option<LeafView>,
+    },
 }
 
 impl RecordView {
@@ -287,6 +300,12 @@ impl RecordView {
             Record::Attested { mandates, replaced, from_height } => {
                 Self::Attested { mandates: *mandates, replaced: *replaced, from_height: *from_height }
             }
+            Record::Overridden { token, platform, enterprise, lock } => Self::Overridden {
+                token: Some(*token),
+                platform: platform.to_string(),
+                enterprise: enterprise.to_string(),
+                lock: Some(LeafView::from(*lock)),
+            },
         })
     }
 }
@@ -299,6 +318,8 @@ impl RecordView {
             | Self::Renewed { token, .. }
             | Self::Unlocked { token }
             | Self::Closed { token, .. } => *token = None,
+            // The hash of the lock's leaf covers the claim's id.
+            Self::Overridden { token, lock, .. } => (*token, *lock) = (None, None),
             Self::Issued { .. }
             | Self::Transferred { .. }
             | Self::Voided { .. }
