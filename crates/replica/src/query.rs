@@ -37,6 +37,7 @@ use crate::replica::{Fault, Replica, SharedTip, Tip};
 use crate::view::{StoreTiles, StoreView};
 
 pub use members::MemberPage;
+pub use stream::{LeaseEndView, Placed, StreamItem};
 
 /// Rows a filtered list looks at before it hands back a cursor, found or not.
 pub const SCANNED_MAX: usize = 5_000;

@@ -141,6 +141,7 @@ fn record(view: &RecordView) -> Record {
         RecordView::Attested { mandates, replaced, from_height } => {
             Record::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
         }
+        RecordView::LeaseEnded { token, until } => Record::LeaseEnded(lease(token, until)),
         RecordView::Overridden { token, platform, enterprise, lock } => Record::Overridden(OverriddenRecord {
             token: token.unwrap_or_default(),
             platform: platform.clone(),

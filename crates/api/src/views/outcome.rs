@@ -254,6 +254,14 @@ pub enum RecordView {
         #[serde(skip_serializing_if = "Option::is_none")]
         lock: Option<LeafView>,
     },
+    /// A lease ended. No record of an event: nobody signed it.
+    LeaseEnded {
+        /// The fencing token of the lock; only for the platform and the enterprise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<u64>,
+        /// The end of the lease.
+        until: String,
+    },
 }
 
 impl RecordView {
@@ -317,7 +325,8 @@ impl RecordView {
             Self::Locked { token, .. }
             | Self::Renewed { token, .. }
             | Self::Unlocked { token }
-            | Self::Closed { token, .. } => *token = None,
+            | Self::Closed { token, .. }
+            | Self::LeaseEnded { token, .. } => *token = None,
             // The hash of the lock's leaf covers the claim's id.
             Self::Overridden { token, lock, .. } => (*token, *lock) = (None, None),
             Self::Issued { .. }

@@ -116,6 +116,7 @@ fn record(of: &Record) -> Value {
             json!({"filed": {"period": of.period, "invoices": of.invoices, "chain": of.chain}})
         }
         Record::Reported(of) => json!({"reported": {"number": of.number, "key": of.key}}),
+        Record::LeaseEnded(of) => json!({"lease-ended": {"token": of.token, "until": time(of.until_ms)}}),
         Record::Overridden(of) => json!({"overridden": {
             "token": of.token, "platform": of.platform, "enterprise": of.enterprise,
             "lock": of.lock.as_ref().map_or(Value::Null, leaf)}}),
