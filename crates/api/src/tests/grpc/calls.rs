@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use chain::statement::Draft;
+use chain::statement::{Draft, Mode};
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 use tonic_health::pb::HealthCheckRequest;
