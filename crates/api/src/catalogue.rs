@@ -332,7 +332,7 @@ pub const CODES: &[CodeEntry] = &[
         "statement.other-call",
         Kind::Malformed,
         "The statement does not say what this call is for.",
-        "Send one event of the call's kind, or locks with mode `all` to BatchLock; Submit takes every statement.",
+        "Send one event of the call's kind, or locks with mode `all` to BatchLock, closes to BatchClose; Submit takes every statement.",
     ),
     entry(
         "statement.quarantined",

@@ -45,8 +45,19 @@ pub(crate) fn claim_of(event: &Event) -> Option<(&ClaimId, Option<&OrganisationI
         | Event::QuotaGrant(_)
         | Event::QuotaAdjust(_)
         | Event::QuotaPause(_)
-        | Event::QuotaResume(_) => None,
+        | Event::QuotaResume(_)
+        // It names no claim, only the lock's token: see `overridden`.
+        | Event::Override(_) => None,
     }
+}
+
+/// Between whom the lock was that an accepted override ended: the platform, and the enterprise it had locked for. To others
+/// it is as the events of the claim are; to these two also when neither of them has part in the invoice any more.
+pub(crate) fn overridden(event: &EventView) -> Result<Option<[OrganisationId; 2]>, Problem> {
+    if let Record::Overridden { platform, enterprise, .. } = event.record()? {
+        return Ok(Some([platform, enterprise]));
+    }
+    Ok(None)
 }
 
 /// Whether an event was refused because of another that stands. What it says of that one is in the record that its leaf

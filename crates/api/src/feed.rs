@@ -1,8 +1,9 @@
 //! The events of the ledger for those who follow it: in order, each once, from a cursor on.
 //!
 //! A committed event is decoded, looked at for who sees it, and rendered once; all who are at the tip share it. Who lies
-//! behind reads the ledger, in turns with everybody else who reads. A cursor is a position in the one log, so whoever was
-//! cut off goes on where it was, on any node of the chain, and gets every event exactly once. A reader sees what the other
+//! behind reads the ledger, in turns with everybody else who reads. A cursor is a position in the one stream, so whoever was
+//! cut off goes on where it was, on any node of the chain, and gets every event exactly once. Between the events stand the
+//! ends of leases, which nobody signs: they follow from the times of blocks. A reader sees what the other
 //! routes would show it, by the state as it stands when the event is looked at.
 //!
 //! The stream is served over REST by `routes::events`, over gRPC by `grpc::subscribe`, and to webhooks by `webhooks`; each
@@ -22,13 +23,13 @@ use std::time::Duration;
 
 use chain::identity::OrganisationId;
 use replica::port::Store;
-use replica::query::EventView;
+use replica::query::Placed;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use filter::Filter;
-pub(crate) use item::{Delivery, event_type};
+pub(crate) use item::{Delivery, LEASE_ENDED, event_type};
 pub(crate) use subscription::{Next, Reader, Subscription, scan};
 
 use crate::options::Options;
@@ -66,15 +67,15 @@ const BEHIND_MAX: u64 = 4;
 /// How long to wait after a read that failed. The driver meets the same fault, and stops the node.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Events next to each other in the log.
-type Chunk = Arc<Vec<EventView>>;
+/// Items next to each other in the stream.
+type Chunk = Arc<Vec<Placed>>;
 
 /// The events of the ledger for those who follow it.
 pub(crate) struct Feed {
     ring: RwLock<Ring>,
     /// Events read from the ledger last, for those who are behind: they come back for the next ones.
     chunks: Mutex<VecDeque<Chunk>>,
-    /// The size of the log up to which the ring has come.
+    /// The place in the stream up to which the ring has come.
     news: watch::Sender<u64>,
     shares: Arc<Shares<OrganisationId>>,
     /// Couriers of webhooks that follow, which hold no connection of the door.
@@ -127,16 +128,16 @@ impl Feed {
         self.ring.write().expect("nothing panics while it holds the ring")
     }
 
-    /// Events of the ledger among which that of a leaf is, unless the log ends there.
-    fn chunk<S: Store>(&self, service: &Service<S>, leaf: u64) -> Result<Chunk, Problem> {
+    /// Items of the stream among which that of a place is, unless the stream ends there.
+    fn chunk<S: Store>(&self, service: &Service<S>, place: u64) -> Result<Chunk, Problem> {
         let holds = |chunk: &&Chunk| match (chunk.first(), chunk.last()) {
-            (Some(first), Some(last)) => (first.leaf..=last.leaf).contains(&leaf),
+            (Some(first), Some(last)) => (first.place..=last.place).contains(&place),
             _ => false,
         };
         if let Some(chunk) = self.chunks().iter().find(holds) {
             return Ok(Arc::clone(chunk));
         }
-        let chunk = Arc::new(service.query().events_from(leaf, CHUNK_EVENTS_MAX)?);
+        let chunk = Arc::new(service.query().stream_from(place, CHUNK_EVENTS_MAX)?);
         let mut chunks = self.chunks();
         chunks.push_front(Arc::clone(&chunk));
         chunks.truncate(CHUNKS_MAX);
@@ -180,7 +181,7 @@ impl<S: Store> Service<S> {
                 Problem::new("node.busy").retry_after(30).at("", expected, "more")
             }
         })?;
-        let position = after.map_or_else(|| self.query().tip().progress.log_size, Cursor::size);
+        let position = after.map_or_else(|| self.query().tip().stream_size(), Cursor::place);
         Ok(self.begin(reader, filter, position, share))
     }
 
@@ -252,7 +253,7 @@ async fn pump<S: Store>(service: Arc<Service<S>>) {
 /// Adds a batch to the ring; `false` when there is none.
 async fn fill<S: Store>(service: &Arc<Service<S>>, idle: &mut bool) -> Result<bool, Problem> {
     let feed = &service.feed;
-    let (tip, next) = (service.query().tip().progress.log_size, feed.ring().next());
+    let (tip, next) = (service.query().tip().stream_size(), feed.ring().next());
     let behind_max = service.app.options.subscription_lag_events_max.saturating_mul(BEHIND_MAX);
     if std::mem::take(idle) || tip.saturating_sub(next) > behind_max {
         // What lies before is read from the ledger by those who need it.

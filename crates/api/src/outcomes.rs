@@ -131,7 +131,8 @@ impl<S: Store> Service<S> {
             | Record::QuotaGranted { .. }
             | Record::QuotaAdjusted { .. }
             | Record::QuotaPaused { .. }
-            | Record::QuotaResumed { .. } => {}
+            | Record::QuotaResumed { .. }
+            | Record::Overridden { .. } => {}
         }
         Ok(view)
     }

@@ -6,7 +6,7 @@ use replica::port::Store;
 use replica::query::EventView;
 
 use crate::auth::Caller;
-use crate::claims::{claim_of, names_standing, sees_claim};
+use crate::claims::{claim_of, names_standing, overridden, sees_claim};
 use crate::members::{About, SEEING_MEMBERS, concerning};
 use crate::problem::Problem;
 use crate::service::Service;
@@ -34,6 +34,9 @@ impl<S: Store> Service<S> {
             let Some(record) = self.query().invoice(&id)? else {
                 return Ok(false);
             };
+            if let Some(between) = overridden(event)? {
+                return Ok(between.contains(caller.id()));
+            }
             // The receipt carries the event's hash, from which the id of a claim can be found by trying.
             return match claim_of(&event.event()?) {
                 Some((claim, enterprise)) => Ok(sees_claim(caller.id(), event, claim, enterprise, &record)),

@@ -88,6 +88,37 @@ pub enum Event {
     QuotaPause(QuotaPause),
     /// Let a seller use a paused quota again. For the tax bureau.
     QuotaResume(QuotaResume),
+    /// End another's lock. For the tax bureau.
+    Override(Override),
+}
+
+/// End another's lock, as the tax bureau has decided.
+#[derive(ToSchema)]
+pub struct Override {
+    /// The invoice.
+    pub invoice: String,
+    /// The fencing token of the lock.
+    pub token: u64,
+    /// Why.
+    pub reason: OverrideReason,
+    /// SHA-256 of the decision in writing, which stays with the bureau.
+    pub decision: String,
+}
+
+/// Why the tax bureau ends a lock.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum OverrideReason {
+    /// The platform has gone, or does not answer.
+    PlatformGone,
+    /// The platform holds it for a claim that nobody made.
+    ClaimUnfounded,
+    /// The holder asked for it, and the platform does not let go.
+    HolderRequest,
+    /// It is looked into.
+    Investigation,
+    /// A court has ordered it.
+    CourtOrder,
 }
 
 /// Issue an invoice.

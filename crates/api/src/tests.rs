@@ -11,6 +11,7 @@ mod evidence;
 mod follower;
 mod grpc;
 mod layers;
+mod leases;
 mod lifecycle;
 mod logins;
 mod malformed;

@@ -18,6 +18,7 @@ pub use chain_views::{
 };
 pub use cloud_event::CloudEvent;
 pub use directory::{DirectoryKey, DirectoryPage, DirectoryView, FormerIdView, MandatePage, MandateView};
+pub(crate) use invoice_view::DERIVED;
 pub use invoice_view::{
     EventPage, EventRow, FiledView, FilingView, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView,
     TotalsView,

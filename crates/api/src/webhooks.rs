@@ -277,7 +277,7 @@ impl<S: Store> Service<S> {
     ) -> Result<(State, Secret), Problem> {
         self.check_settings(caller, &settings)?;
         let after = after.map(|text| Cursor::read_here(text, self)).transpose()?;
-        let position = after.map_or_else(|| self.query().tip().progress.log_size, |cursor| cursor.size());
+        let position = after.map_or_else(|| self.query().tip().stream_size(), |cursor| cursor.place());
         let webhooks = &self.webhooks;
         let _registering = webhooks.registering.lock().expect("nothing panics while it registers a webhook");
         let own: Vec<State> = {

@@ -98,6 +98,10 @@ fn member_events() -> Vec<(&'static str, Value)> {
         ("GiveMandate", json!({"mandate": {"to": "p", "scopes": scopes, "expires_ms": 1}})),
         ("RevokeMandate", json!({"revoke": {"from": "m", "to": "p"}})),
         ("Attest", json!({"attest": {"to": "p", "scopes": scopes, "expires_ms": 1, "enterprises": ["m"]}})),
+        (
+            "Override",
+            json!({"override": {"invoice": "144032609110-00000001", "token": 1, "reason": "court-order", "decision": "ab".repeat(32)}}),
+        ),
     ]
 }
 

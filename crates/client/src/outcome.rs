@@ -9,9 +9,9 @@ use ledger::record::LeafRef;
 use wire::generated::event_outcome::Record as Told;
 use wire::generated::{
     AppliedRecord, AttestedRecord, ClosedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord, LeafReference,
-    LeaseRecord, MandatedRecord, QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord,
-    ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord, VoidedRecord,
-    invoice_party,
+    LeaseRecord, MandatedRecord, OverriddenRecord, QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord,
+    RenamedRecord, ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord,
+    VoidedRecord, invoice_party,
 };
 
 use crate::error::Error;
@@ -53,7 +53,8 @@ pub(crate) fn compare(outcome: &EventOutcome, record: &Record, first: Option<&Re
         | Record::QuotaGranted { .. }
         | Record::QuotaAdjusted { .. }
         | Record::QuotaPaused { .. }
-        | Record::QuotaResumed { .. } => (None, None),
+        | Record::QuotaResumed { .. }
+        | Record::Overridden { .. } => (None, None),
     };
     alike("record", &outcome.record, &told(first.unwrap_or(record)))?;
     alike("original", &outcome.original, &original)?;
@@ -122,6 +123,12 @@ fn told(record: &Record) -> Option<Told> {
         }),
         Record::QuotaPaused { amount, used } => Told::QuotaPaused(quota(amount, used)),
         Record::QuotaResumed { amount, used } => Told::QuotaResumed(quota(amount, used)),
+        Record::Overridden { token, platform, enterprise, lock } => Told::Overridden(OverriddenRecord {
+            token: *token,
+            platform: platform.to_string(),
+            enterprise: enterprise.to_string(),
+            lock: Some(leaf(lock)),
+        }),
     })
 }
 

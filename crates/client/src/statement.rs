@@ -79,6 +79,7 @@ pub(crate) enum Method {
     Renew,
     Unlock,
     Close,
+    BatchClose,
     Submit,
 }
 
@@ -232,6 +233,15 @@ impl Client {
     pub fn sign_locks(&self, signer: &Signer, locks: Vec<Lock>) -> Result<Signed, Error> {
         let events: Vec<String> = locks.into_iter().map(|lock| json(&Event::Lock(lock))).collect();
         signer.signed(Method::BatchLock, None, Mode::All, &events, self.options().now_s())
+    }
+
+    /// Signs closes of which all are to be accepted or none: 1 to 1,000.
+    ///
+    /// # Errors
+    /// Those of [`Signer::sign`].
+    pub fn sign_closes(&self, signer: &Signer, closes: Vec<Held>) -> Result<Signed, Error> {
+        let events: Vec<String> = closes.into_iter().map(|held| json(&Event::Close(held))).collect();
+        signer.signed(Method::BatchClose, None, Mode::All, &events, self.options().now_s())
     }
 }
 

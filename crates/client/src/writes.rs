@@ -6,9 +6,9 @@ use wire::generated::event_outcome::Record;
 use wire::generated::ledger_service_client::LedgerServiceClient;
 use wire::generated::reimbursement_service_client::ReimbursementServiceClient;
 use wire::generated::{
-    BatchLockRequest, CloseRequest, EventOutcome, GetStatementRequest, LeaseRecord, LockRequest, RenewRequest,
-    StatementResult, StatementState, SubmitRequest, UnlockRequest, batch_lock_request, close_request, lock_request,
-    renew_request, unlock_request,
+    BatchCloseRequest, BatchLockRequest, CloseRequest, EventOutcome, GetStatementRequest, LeaseRecord, LockRequest,
+    RenewRequest, StatementResult, StatementState, SubmitRequest, UnlockRequest, batch_close_request,
+    batch_lock_request, close_request, lock_request, renew_request, unlock_request,
 };
 
 use crate::client::{ANSWER_BYTES_MAX, Client, Course};
@@ -100,6 +100,14 @@ impl Client {
     /// Those of [`Client::decide`].
     pub async fn close(&self, signer: &Signer, held: Held) -> Result<Decided, Error> {
         self.decide(&self.sign(signer, &Event::Close(held))?).await
+    }
+
+    /// Closes invoices, all of them or none.
+    ///
+    /// # Errors
+    /// Those of [`Client::decide`].
+    pub async fn close_all(&self, signer: &Signer, closes: Vec<Held>) -> Result<Decided, Error> {
+        self.decide(&self.sign_closes(signer, closes)?).await
     }
 
     /// Sends a signed statement, to another node when one fails, and asks until it is decided. Nothing but these very
@@ -206,6 +214,12 @@ impl Client {
                 self.ask(course, &message, true, |channel, ask| async move { platforms(channel).close(ask).await })
                     .await?
                     .result
+            }
+            Method::BatchClose => {
+                let form = Some(batch_close_request::Form::Statement(statement));
+                let message = BatchCloseRequest { form, idempotency_key };
+                let call = |channel, ask| async move { platforms(channel).batch_close(ask).await };
+                self.ask(course, &message, true, call).await?.result
             }
             Method::Submit => {
                 let message = SubmitRequest { statement, attachments: signed.attachments.clone() };

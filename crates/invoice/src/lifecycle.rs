@@ -71,12 +71,14 @@ pub enum Action {
     Close,
     /// Take it back in the month of issue.
     Void,
+    /// End another's lock.
+    Override,
 }
 
 impl Action {
     /// Every action, in order.
-    pub const ALL: [Action; 6] =
-        [Action::Transfer, Action::Lock, Action::Renew, Action::Unlock, Action::Close, Action::Void];
+    pub const ALL: [Action; 7] =
+        [Action::Transfer, Action::Lock, Action::Renew, Action::Unlock, Action::Close, Action::Void, Action::Override];
 }
 
 /// What the acting organisation is to the invoice. One organisation may be several of these.
@@ -140,8 +142,10 @@ pub fn decide(action: Action, status: Status, relation: Relation) -> Result<(), 
         Action::Transfer => standing(status).and_then(|()| open(status)),
         // L2: one lock at a time; a filed month does not hinder reimbursement.
         Action::Lock => standing(status).and_then(|()| open(status)),
-        // L3: what a claimant may do needs a lock.
-        Action::Renew | Action::Unlock | Action::Close => standing(status).and_then(|()| locked(status)),
+        // L3: what a claimant may do needs a lock, and there is none to end where there is none.
+        Action::Renew | Action::Unlock | Action::Close | Action::Override => {
+            standing(status).and_then(|()| locked(status))
+        }
         // L4: taking back is for the month of issue, before it is filed, and never under a claim.
         Action::Void => standing(status).and_then(|()| if status.filed { Err(Barrier::Filed) } else { open(status) }),
     }
@@ -170,22 +174,28 @@ fn permitted(action: Action, relation: Relation) -> Result<(), Barrier> {
     let allowed = match relation {
         Relation::Seller => match action {
             Action::Void => true,
-            Action::Transfer | Action::Lock | Action::Renew | Action::Unlock | Action::Close => false,
+            Action::Transfer | Action::Lock | Action::Renew | Action::Unlock | Action::Close | Action::Override => {
+                false
+            }
         },
         Relation::SellerForPerson => match action {
             Action::Transfer => true,
-            Action::Lock | Action::Renew | Action::Unlock | Action::Close | Action::Void => false,
+            Action::Lock | Action::Renew | Action::Unlock | Action::Close | Action::Void | Action::Override => false,
         },
         Relation::Holder => match action {
             Action::Transfer | Action::Lock => true,
-            Action::Renew | Action::Unlock | Action::Close | Action::Void => false,
+            Action::Renew | Action::Unlock | Action::Close | Action::Void | Action::Override => false,
         },
         Relation::Claimant => match action {
             Action::Renew | Action::Unlock | Action::Close => true,
-            Action::Transfer | Action::Lock | Action::Void => false,
+            Action::Transfer | Action::Lock | Action::Void | Action::Override => false,
         },
-        // The bureau sees everything and touches nothing here: an override is an event of its own.
-        Relation::TaxBureau | Relation::Stranger => false,
+        // The bureau sees everything, and touches nothing but a lock that must end.
+        Relation::TaxBureau => match action {
+            Action::Override => true,
+            Action::Transfer | Action::Lock | Action::Renew | Action::Unlock | Action::Close | Action::Void => false,
+        },
+        Relation::Stranger => false,
     };
     if allowed { Ok(()) } else { Err(Barrier::NotPermitted) }
 }

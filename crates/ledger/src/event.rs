@@ -4,6 +4,7 @@
 //! by the reader itself: `{"lock":{"invoice":"…","enterprise":"…","claim":"…"}}`.
 
 mod organisations;
+mod overriding;
 mod quotas;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use organisations::{
     Addition, Admit, Attest, BULK_MAX, Bulk, Enterprise, GiveMandate, ROTATED_MAX, ROTATED_PURPOSES, Register,
     Reinstate, ReinstatementReason, Rename, RevokeMandate, Rotate, SetRoles, Suspend, SuspensionReason, terms,
 };
+pub use overriding::{Override, OverrideReason};
 pub use quotas::{QuotaAdjust, QuotaGrant, QuotaPause, QuotaResume};
 
 /// One step in the life of an invoice, or of an organisation, as its author signed it.
@@ -76,6 +78,8 @@ pub enum Event {
     QuotaPause(QuotaPause),
     /// Let a seller use a paused quota again.
     QuotaResume(QuotaResume),
+    /// End another's lock, as the tax bureau has decided.
+    Override(Override),
 }
 
 impl Event {
@@ -105,11 +109,12 @@ impl Event {
             Self::QuotaAdjust(_) => "quota-adjust",
             Self::QuotaPause(_) => "quota-pause",
             Self::QuotaResume(_) => "quota-resume",
+            Self::Override(_) => "override",
         }
     }
 
     /// Every kind, in order.
-    pub const KINDS: [&'static str; 23] = [
+    pub const KINDS: [&'static str; 24] = [
         "issue",
         "transfer",
         "lock",
@@ -133,6 +138,7 @@ impl Event {
         "quota-adjust",
         "quota-pause",
         "quota-resume",
+        "override",
     ];
 
     /// The event as a statement's payload holds it.
@@ -183,7 +189,8 @@ impl Event {
             | Self::Void(_)
             | Self::QuotaAdjust(_)
             | Self::QuotaPause(_)
-            | Self::QuotaResume(_) => 0,
+            | Self::QuotaResume(_)
+            | Self::Override(_) => 0,
         };
         EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))
     }

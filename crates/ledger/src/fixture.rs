@@ -305,6 +305,14 @@ pub(crate) fn claim_event(kind: &str, invoice: &str, claim: &str, token: u64) ->
     format!(r#"{{"{kind}":{{"invoice":"{invoice}","claim":"{claim}","token":{token}}}}}"#)
 }
 
+/// The bureau's end of a lock, on the ground of a decision that hashes to some digits.
+pub(crate) fn override_lock(invoice: &str, token: u64) -> String {
+    let decision = Hash::of(b"decision 7");
+    format!(
+        r#"{{"override":{{"invoice":"{invoice}","token":{token},"reason":"platform-gone","decision":"{decision}"}}}}"#
+    )
+}
+
 pub(crate) fn void(invoice: &str) -> String {
     format!(r#"{{"void":{{"invoice":"{invoice}","reason":"issue-error"}}}}"#)
 }

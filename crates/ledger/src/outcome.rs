@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use borsh::{BorshDeserialize, BorshSerialize};
 use chain::block::Outcome;
 use chain::hash::Hash;
+use chain::identity::OrganisationId;
 use invoice::amount::Amount;
 use invoice::date::Period;
 use invoice::id::InvoiceId;
@@ -195,6 +196,17 @@ pub enum Record {
         amount: Amount,
         /// What they come to already.
         used: Amount,
+    },
+    /// The tax bureau ended a lock.
+    Overridden {
+        /// The fencing token of the lock.
+        token: u64,
+        /// The platform that held it.
+        platform: OrganisationId,
+        /// The enterprise it had locked for.
+        enterprise: OrganisationId,
+        /// The leaf of the lock.
+        lock: LeafRef,
     },
 }
 

@@ -159,6 +159,7 @@ mod tests {
                 leaves: Vec::new(),
                 outcomes: Vec::new(),
                 involvements: Vec::new(),
+                lease_ends: Vec::new(),
             };
             let (mut rows, mut growth) = (IndexWrites::new(), Growth::new(&self.store, &executed));
             for (leaf, subject) in (self.height * 1_000..).zip(subjects) {

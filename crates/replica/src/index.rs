@@ -15,6 +15,7 @@
 //! | `ListHead` | kind ‖ id, or 0 ‖ subject | heads of lists: see `list` |
 //! | `ListMilestone` | kind ‖ id, or 0 ‖ subject, ‖ 0 ‖ list (1) ‖ leaf index (8) | empty |
 //! | `PartyInvoice` | index of the last leaf of a group (8) | the invoices its leaves gave parties: see `involvement` |
+//! | `LeaseDue`, `LeaseEnded` | | when leases are due, and which have ended: see `lease` |
 //! | `MandateTo` | who may act ‖ 0 ‖ who gave the mandate | empty |
 //! | `Meta` | `progress` | [`Progress`] |
 //! | `Meta` | `set` ‖ height (8) | empty: the block at that height changed the validator set |
@@ -31,6 +32,7 @@ use ledger::state::{Kind, StateKey};
 
 use crate::involvement;
 use crate::leaf::{self, GROUP_LEAVES, LeafPlace};
+use crate::lease;
 use crate::list::{Growth, List};
 use crate::port::{IndexWrites, Store, StoreFault, Table};
 
@@ -205,6 +207,7 @@ impl BlockRows<'_> {
         }
         self.statement_rows(&distances, &mut rows);
         rows.extend(self.executed.created.iter().filter_map(mandate_row));
+        lease::due_rows(&self.executed.lease_ends, &mut rows);
         involvement::rows(header, &self.executed.involvements, &mut lists, &mut rows)?;
         lists.finish(&mut rows)?;
         let height = HeightRow { id: self.progress.id, time_ms: header.time_ms, log_size: header.log_size };

@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod index;
 mod involvement;
 mod leaf;
+mod lease;
 mod list;
 pub mod memory;
 pub mod mempool;

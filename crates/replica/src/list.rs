@@ -316,7 +316,14 @@ mod tests {
     fn executed(store: &MemoryStore, writes: Writes, told: bool) -> Executed {
         let is_new = |key: &&StateKey| told && store.get(Table::State, key.as_bytes()).unwrap().is_none();
         let created = writes.keys().filter(is_new).cloned().collect();
-        Executed { writes, created, leaves: Vec::new(), outcomes: Vec::new(), involvements: Vec::new() }
+        Executed {
+            writes,
+            created,
+            leaves: Vec::new(),
+            outcomes: Vec::new(),
+            involvements: Vec::new(),
+            lease_ends: Vec::new(),
+        }
     }
 
     fn apply(store: &MemoryStore, height: u64, block: &Block, from: u64, distances: &mut Distances) -> Writes {

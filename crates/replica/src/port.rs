@@ -106,11 +106,15 @@ pub enum Table {
     Meta,
     /// Who gave mandates to whom, under (who may act, who gave it).
     MandateTo,
+    /// Which leases are due when, under (time, leaf that set the time).
+    LeaseDue,
+    /// Which leases have ended, in the order in which it is told.
+    LeaseEnded,
 }
 
 impl Table {
     /// Every table, in the order of their prefixes.
-    pub const ALL: [Table; 14] = [
+    pub const ALL: [Table; 16] = [
         Table::State,
         Table::LogTile,
         Table::Leaf,
@@ -125,6 +129,8 @@ impl Table {
         Table::Reference,
         Table::Meta,
         Table::MandateTo,
+        Table::LeaseDue,
+        Table::LeaseEnded,
     ];
 
     /// Whether new rows come in no order of their keys and are hardly ever written again: ids, names that others

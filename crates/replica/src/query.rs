@@ -38,6 +38,7 @@ use crate::replica::{Fault, Replica, SharedTip, Tip};
 use crate::view::{StoreTiles, StoreView};
 
 pub use members::MemberPage;
+pub use stream::{LeaseEndView, Placed, StreamItem};
 
 /// Rows a filtered list looks at before it hands back a cursor, found or not.
 pub const SCANNED_MAX: usize = 5_000;
@@ -284,7 +285,8 @@ impl<S: Store> Query<S> {
             | Event::QuotaGrant(_)
             | Event::QuotaAdjust(_)
             | Event::QuotaPause(_)
-            | Event::QuotaResume(_) => Err(missing()),
+            | Event::QuotaResume(_)
+            | Event::Override(_) => Err(missing()),
         }
     }
 

@@ -83,6 +83,7 @@ impl<S: Store> Replica<S> {
             suite,
             edge,
             nonces_end_ms: i64::MIN,
+            leases_quiet_until_ms: i64::MIN,
             tip,
             shared,
             candidates: VecDeque::new(),

@@ -31,6 +31,7 @@ use ledger::state::{self, StateKey, require};
 
 use crate::checkpoint;
 use crate::index::{BlockRows, Progress};
+use crate::lease;
 use crate::port::{Decided, Store, StoreFault};
 use crate::recent::{Recent, RecentBlock};
 use crate::recover::decided_body;
@@ -117,12 +118,19 @@ pub struct Tip {
     pub validators: ValidatorSet,
     /// The parameters in force for the next block.
     pub rules: Arc<InForce>,
+    /// How many leases have ended, so that it was told to those who follow.
+    pub lease_ends: u64,
 }
 
 impl Tip {
     /// The parameters in force for the next block.
     pub fn parameters(&self) -> &Parameters {
         self.rules.parameters()
+    }
+
+    /// How many places of the stream are taken: by the leaves of the log, and by the ends of leases.
+    pub const fn stream_size(&self) -> u64 {
+        self.progress.log_size + self.lease_ends
     }
 }
 
@@ -216,6 +224,8 @@ pub struct Replica<S: Store> {
     pub(crate) edge: RightEdge,
     /// No nonce in the index ends before this, ms UTC.
     pub(crate) nonces_end_ms: i64,
+    /// No lease ends before this, ms UTC.
+    pub(crate) leases_quiet_until_ms: i64,
     pub(crate) tip: Arc<Tip>,
     pub(crate) shared: SharedTip,
     /// Blocks of the next height that may be decided, the newest last. One that fell out is executed
@@ -348,6 +358,13 @@ impl<S: Store> Replica<S> {
             self.nonces_end_ms = checkpoint::expire_nonces(&*self.store, progress.time_ms, &mut rows)?;
         }
         self.nonces_end_ms = self.nonces_end_ms.min(progress.time_ms.saturating_add(window_ms));
+        let mut lease_ends = self.tip.lease_ends;
+        if self.leases_quiet_until_ms <= progress.time_ms {
+            let ended = lease::end(&*self.store, &progress, lease_ends, &mut rows)?;
+            (lease_ends, self.leases_quiet_until_ms) = (ended.ends, ended.quiet_until_ms);
+        }
+        let next_end_ms = executed.lease_ends.iter().map(|end| end.until_ms).min().unwrap_or(i64::MAX);
+        self.leases_quiet_until_ms = self.leases_quiet_until_ms.min(next_end_ms);
         self.store.apply(progress.height, rows)?;
         if progress.schedule.is_due_at(progress.height) {
             checkpoint::begin(&*self.store, &progress)?;
@@ -359,7 +376,7 @@ impl<S: Store> Replica<S> {
         self.tip = Arc::new(if changed {
             tip_from(&*self.store, progress)?
         } else {
-            Tip { progress, ..Tip::clone(&self.tip) }
+            Tip { progress, lease_ends, ..Tip::clone(&self.tip) }
         });
         *self.shared.write().expect("nothing panics while it holds the tip") = Arc::clone(&self.tip);
         Ok(())
@@ -369,7 +386,8 @@ impl<S: Store> Replica<S> {
 /// The tip that goes with how far the index has come.
 pub(crate) fn tip_from<S: Store>(store: &S, progress: Progress) -> Result<Tip, Fault> {
     let view = StoreView(store);
-    Ok(Tip { validators: require(&view, &StateKey::validators())?, rules: Arc::new(InForce::read(&view)?), progress })
+    let (validators, rules) = (require(&view, &StateKey::validators())?, Arc::new(InForce::read(&view)?));
+    Ok(Tip { validators, rules, lease_ends: lease::count(store)?, progress })
 }
 
 /// What a replica needs to know of its genesis.

@@ -97,6 +97,7 @@ impl Answer {
                 | Record::QuotaAdjusted { .. }
                 | Record::QuotaPaused { .. }
                 | Record::QuotaResumed { .. },
+                Record::Overridden { .. },
             )
             | Err(_) => {}
         }

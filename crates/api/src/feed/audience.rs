@@ -10,10 +10,10 @@ use invoice::InvoiceId;
 use ledger::organisation::Scope;
 use ledger::record::{Claim, InvoiceRecord};
 use replica::port::Store;
-use replica::query::EventView;
+use replica::query::{EventView, LeaseEndView, StreamItem};
 
 use crate::access::{SEEING, SEEING_MONTHS};
-use crate::claims::{SEEING_LOCKS, claim_of, names_standing, sees_claim};
+use crate::claims::{SEEING_LOCKS, claim_of, names_standing, overridden, sees_claim};
 use crate::members::{About, SEEING_MEMBERS, SEEING_QUOTAS, concerning};
 use crate::problem::Problem;
 use crate::service::Service;
@@ -39,6 +39,29 @@ pub(crate) struct Looker<'l, S: Store> {
 impl<'l, S: Store> Looker<'l, S> {
     pub(crate) fn new(service: &'l Service<S>) -> Self {
         Self { service, mandated: BTreeMap::new() }
+    }
+
+    /// Who sees an item of the stream.
+    pub(crate) fn audience_of(&mut self, item: &StreamItem) -> Result<Audience, Problem> {
+        match item {
+            StreamItem::Event(event) => self.audience(event),
+            StreamItem::LeaseEnd(end) => self.of_lease_end(end),
+        }
+    }
+
+    /// Who sees that a lease has ended: those of the claim, and that there was one, who could claim the invoice themselves.
+    fn of_lease_end(&mut self, end: &LeaseEndView) -> Result<Audience, Problem> {
+        let between = [&end.lock.platform, &end.lock.enterprise];
+        let mut audience: Audience = between.into_iter().map(|id| (id.clone(), Sight::Whole)).collect();
+        let query = self.service.query();
+        if let Some(record) = query.invoice(&end.invoice)?
+            && let Some(holder) = query.organisation_of(&record.holder)?
+        {
+            for id in self.mandated(&holder, &SEEING_LOCKS)?.into_iter().chain([holder]) {
+                audience.entry(id).or_insert(Sight::Part);
+            }
+        }
+        Ok(audience)
     }
 
     /// Who sees an event.
@@ -93,6 +116,13 @@ impl<'l, S: Store> Looker<'l, S> {
             for id in see.intersection(&see_locks).chain(enterprise) {
                 let whole = sees_claim(id, event, claim, enterprise, record);
                 to.entry(id.clone()).or_insert(if whole { Sight::Whole } else { Sight::Part });
+            }
+            return Ok(());
+        }
+        if let Some(between) = overridden(event)? {
+            to.extend(between.into_iter().map(|id| (id, Sight::Whole)));
+            for id in see.intersection(&see_locks) {
+                to.entry(id.clone()).or_insert(Sight::Part);
             }
             return Ok(());
         }

@@ -1,15 +1,15 @@
 //! Cursors: how far somebody has followed the ledger.
 //!
-//! A cursor names a position in the one log, so it is good on every node of the chain and under any filter:
+//! A cursor names a position in the one stream, so it is good on every node of the chain and under any filter:
 //!
 //! ```text
-//! 9f86d081884c7d65.l42      the first 16 hex digits of the genesis hash, a point, a kind, a position
+//! 9f86d081884c7d65.s42      the first 16 hex digits of the genesis hash, a point, a kind, a position
 //! ```
 //!
-//! Kind `l` is the log: everything in the log of that size (RFC 9162 §2.1.1) was looked at, and what comes next is the
-//! leaf of that index. The cursor of an event is the size of the log just behind it. What is announced without a leaf
-//! (a lease that ran out, say) will stand behind the leaves of its block, under a kind of its own with a position of its
-//! own; an older node refuses a kind that it does not know. To clients a cursor is opaque.
+//! Kind `s` is the stream: the leaves of the log and what is told without one (a lease that ran out) behind the leaves of
+//! its block, numbered together. Everything before that place was looked at, and what comes next stands there. The cursor
+//! of an item is the place just behind it. Kind `l` is the log alone, as nodes before spelled it: everything in the log of
+//! that size (RFC 9162 §2.1.1) was looked at, and nothing behind its last leaf. To clients a cursor is opaque.
 
 use std::fmt;
 
@@ -25,6 +25,9 @@ const TAG_DIGITS: usize = 16;
 /// The cursor of those who want everything there is.
 const START: &str = "start";
 
+/// The kind of positions in the stream.
+const STREAM: char = 's';
+
 /// The kind of positions in the log.
 const LOG: char = 'l';
 
@@ -32,13 +35,14 @@ const LOG: char = 'l';
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     tag: String,
-    size: u64,
+    kind: char,
+    position: u64,
 }
 
 impl Cursor {
-    /// Behind the first `size` leaves of a chain.
-    pub(crate) fn new(chain: &ChainId, size: u64) -> Self {
-        Self { tag: tag(chain), size }
+    /// Before a place of the stream of a chain.
+    pub(crate) fn new(chain: &ChainId, place: u64) -> Self {
+        Self { tag: tag(chain), kind: STREAM, position: place }
     }
 
     /// Reads where somebody wants to begin on this node: a cursor, or [`START`].
@@ -50,26 +54,37 @@ impl Cursor {
         if text == START {
             return Ok(Self::new(chain, 0));
         }
-        Self::read(text, chain, service.query().tip().progress.log_size)
+        let tip = service.query().tip();
+        let cursor = Self::read(text, chain, tip.progress.log_size, tip.stream_size())?;
+        if cursor.kind == STREAM {
+            return Ok(cursor);
+        }
+        // Just behind the last leaf that was looked at.
+        let place = match cursor.position.checked_sub(1) {
+            Some(leaf) => service.query().place_of(leaf)?.saturating_add(1),
+            None => 0,
+        };
+        Ok(Self::new(chain, place))
     }
 
-    /// How many leaves lie before it.
-    pub(crate) fn size(&self) -> u64 {
-        self.size
+    /// What comes next: the place in the stream.
+    pub(crate) fn place(&self) -> u64 {
+        self.position
     }
 
-    /// Reads a cursor of a chain whose log has `log_size` leaves here.
+    /// Reads a cursor of a chain whose log has `log_size` leaves here, and its stream `stream_size` places.
     ///
     /// # Errors
     /// `events.cursor`, `events.other-chain`, `events.beyond-tip`.
-    pub(crate) fn read(text: &str, chain: &ChainId, log_size: u64) -> Result<Self, Problem> {
+    fn read(text: &str, chain: &ChainId, log_size: u64, stream_size: u64) -> Result<Self, Problem> {
         let wrong = || Problem::new("events.cursor").at("after", "a cursor of this stream", text);
         let (tag, position) = text.split_once('.').ok_or_else(wrong)?;
         if tag.len() != TAG_DIGITS || !tag.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(wrong());
         }
-        let size: u64 = position.strip_prefix(LOG).and_then(|size| size.parse().ok()).ok_or_else(wrong)?;
-        let cursor = Self { tag: tag.to_owned(), size };
+        let (kind, end) = if position.starts_with(LOG) { (LOG, log_size) } else { (STREAM, stream_size) };
+        let position: u64 = position.strip_prefix(kind).and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
+        let cursor = Self { tag: tag.to_owned(), kind, position };
         // One position has one spelling.
         if cursor.to_string() != text {
             return Err(wrong());
@@ -82,8 +97,8 @@ impl Cursor {
                 text,
             ));
         }
-        if size > log_size {
-            let expected = format!("a position of at most {log_size}");
+        if position > end {
+            let expected = format!("a position of at most {end}");
             return Err(Problem::new("events.beyond-tip").at("after", expected, text));
         }
         Ok(cursor)
@@ -98,7 +113,7 @@ fn tag(chain: &ChainId) -> String {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{LOG}{}", self.tag, self.size)
+        write!(f, "{}.{}{}", self.tag, self.kind, self.position)
     }
 }
 
@@ -115,27 +130,39 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_and_its_spelling_does_not_move() {
         let chain = chain("test");
-        for size in [0, 42, 10_000] {
-            let text = Cursor::new(&chain, size).to_string();
-            assert_eq!(Cursor::read(&text, &chain, 10_000).unwrap().size(), size);
+        for place in [0, 42, 10_000] {
+            let text = Cursor::new(&chain, place).to_string();
+            assert_eq!(Cursor::read(&text, &chain, 9_000, 10_000).unwrap().place(), place);
         }
-        assert_eq!(Cursor::new(&chain, 42).to_string(), "9f86d081884c7d65.l42");
+        assert_eq!(Cursor::new(&chain, 42).to_string(), "9f86d081884c7d65.s42");
+        let of_the_log = Cursor::read("9f86d081884c7d65.l42", &chain, 42, 50).unwrap();
+        assert_eq!(of_the_log.to_string(), "9f86d081884c7d65.l42");
     }
 
     #[test]
     fn every_wrong_cursor_is_told_apart() {
         let chain_a = chain("a");
         let good = Cursor::new(&chain_a, 7).to_string();
-        let code = |text: &str, log_size| Cursor::read(text, &chain_a, log_size).unwrap_err().code().to_owned();
+        let code = |text: &str, size: u64| Cursor::read(text, &chain_a, size, size + 2).unwrap_err().code().to_owned();
         let (tag, _) = good.split_once('.').unwrap();
-        for text in ["", "7", ".l7", tag, &format!("{tag}.7"), &format!("{tag}.d7"), &format!("{tag}.l07")] {
+        for text in [
+            "",
+            "7",
+            ".s7",
+            tag,
+            &format!("{tag}.7"),
+            &format!("{tag}.d7"),
+            &format!("{tag}.s07"),
+            &format!("{tag}.l07"),
+        ] {
             assert_eq!(code(text, 10), "events.cursor", "{text}");
         }
-        for text in [format!("{tag}.l+7"), format!("{tag}.l99999999999999999999"), good.to_uppercase(), "é".repeat(20)]
+        for text in [format!("{tag}.s+7"), format!("{tag}.s99999999999999999999"), good.to_uppercase(), "é".repeat(20)]
         {
             assert_eq!(code(&text, 10), "events.cursor", "{text}");
         }
         assert_eq!(code(&Cursor::new(&chain("b"), 7).to_string(), 10), "events.other-chain");
-        assert_eq!(code(&good, 6), "events.beyond-tip");
+        assert_eq!(code(&good, 4), "events.beyond-tip");
+        assert_eq!(code(&good.replace(".s", ".l"), 6), "events.beyond-tip");
     }
 }

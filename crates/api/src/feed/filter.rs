@@ -5,7 +5,7 @@ use ledger::event::Event;
 use replica::port::Store;
 
 use super::audience::Audience;
-use super::item::Item;
+use super::item::{Item, LEASE_ENDED};
 use crate::access::{SEEING, parse_id};
 use crate::auth::Caller;
 use crate::problem::Problem;
@@ -74,8 +74,8 @@ impl Filter {
 /// Kinds of events, with commas between them.
 fn kinds(text: &str) -> Result<Vec<&'static str>, Problem> {
     let kind = |name: &str| {
-        let known = Event::KINDS.into_iter().find(|kind| *kind == name);
-        let expected = || format!("one or more of: {}", Event::KINDS.join(", "));
+        let known = Event::KINDS.into_iter().chain([LEASE_ENDED]).find(|kind| *kind == name);
+        let expected = || format!("one or more of: {}, {LEASE_ENDED}", Event::KINDS.join(", "));
         known.ok_or_else(|| Problem::new("request.query").at("kind", expected(), name))
     };
     text.split(',').map(kind).collect()

@@ -7,22 +7,25 @@ use axum::body::Bytes;
 use chain::identity::{ChainId, OrganisationId};
 use ledger::outcome::{ACCEPTED, REPEATED};
 use replica::port::Store;
-use replica::query::EventView;
+use replica::query::{Placed, StreamItem};
 use tokio::time::Instant;
 
 use super::LOOK_HOLDS_MS;
 use super::audience::{Audience, Looker, Sight};
 use super::cursor::Cursor;
-use crate::claims::claim_of;
+use crate::claims::{claim_of, overridden};
 use crate::problem::Problem;
 use crate::service::Service;
-use crate::views::{CloudEvent, EventRow};
+use crate::views::{CloudEvent, DERIVED, EventRow};
 
-/// One event, as different readers see it.
+/// The kind of what is told when a lease has ended. Nobody signs it, so it is none of [`ledger::event::Event::KINDS`].
+pub(crate) const LEASE_ENDED: &str = "lease-ended";
+
+/// One event or one end of a lease, as different readers see it.
 #[derive(Debug)]
 pub(crate) struct Item {
-    /// Its leaf in the log.
-    pub(crate) leaf: u64,
+    /// Its place in the stream.
+    pub(crate) place: u64,
     /// The position behind it.
     pub(crate) cursor: Cursor,
     /// What kind of event.
@@ -51,22 +54,25 @@ impl Rendered {
 }
 
 impl Item {
-    /// An event and those who see it.
-    pub(crate) fn new<S: Store>(service: &Service<S>, event: &EventView, audience: Audience) -> Result<Self, Problem> {
-        let row = service.event_row(event)?;
-        let part = if audience.values().any(|sight| *sight == Sight::Part) {
-            let claim = claim_of(&event.event()?).is_some();
-            let row = row.clone();
-            Some(Rendered::new(if claim { row.without_claim() } else { row.without_standing() }))
-        } else {
-            None
+    /// An item of the stream and those who see it.
+    pub(crate) fn new<S: Store>(service: &Service<S>, placed: &Placed, audience: Audience) -> Result<Self, Problem> {
+        let (kind, subject, row, claim) = match &placed.item {
+            StreamItem::Event(event) => {
+                let claim = claim_of(&event.event()?).is_some() || overridden(event)?.is_some();
+                (event.kind()?, event.outcome.subject.clone(), service.event_row(event)?, claim)
+            }
+            StreamItem::LeaseEnd(end) => (LEASE_ENDED, end.invoice.to_string(), EventRow::from(end), true),
         };
+        let part = audience.values().any(|sight| *sight == Sight::Part).then(|| {
+            let row = row.clone();
+            Rendered::new(if claim { row.without_claim() } else { row.without_standing() })
+        });
         let chain = service.query().chain().clone();
         Ok(Self {
-            leaf: event.leaf,
-            cursor: Cursor::new(&chain, event.leaf.saturating_add(1)),
-            kind: event.kind()?,
-            subject: event.outcome.subject.clone(),
+            place: placed.place,
+            cursor: Cursor::new(&chain, placed.place.saturating_add(1)),
+            kind,
+            subject,
             chain,
             whole: Rendered::new(row),
             part,
@@ -171,22 +177,24 @@ pub(crate) fn event_type(kind: &str, code: &str) -> String {
         "quota-adjust" => ("quota", "adjusted"),
         "quota-pause" => ("quota", "paused"),
         "quota-resume" => ("quota", "resumed"),
+        "override" => ("invoice", "overridden"),
+        LEASE_ENDED => ("invoice", LEASE_ENDED),
         _ => ("evidence", "reported"),
     };
     let kind = kind.strip_prefix("quota-").unwrap_or(kind);
     match code {
-        ACCEPTED => format!("cn.einvoice.{thing}.{done}.v1"),
+        ACCEPTED | DERIVED => format!("cn.einvoice.{thing}.{done}.v1"),
         REPEATED => format!("cn.einvoice.{thing}.{kind}-repeated.v1"),
         _ => format!("cn.einvoice.{thing}.{kind}-refused.v1"),
     }
 }
 
-/// Events next to each other in the log.
+/// Items next to each other in the stream.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// The leaf of the first.
+    /// The place of the first.
     pub(crate) first: u64,
-    /// The leaf behind the last.
+    /// The place behind the last.
     pub(crate) next: u64,
     /// Since when they are known here.
     pub(crate) since: Instant,
@@ -196,20 +204,20 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// The batch of the events from a leaf on, at most `limit`; `None` where the log ends.
+    /// The batch of the items from a place on, at most `limit`; `None` where the stream ends.
     pub(crate) fn read<S: Store>(service: &Service<S>, first: u64, limit: usize) -> Result<Option<Self>, Problem> {
         let since = Instant::now();
-        let events = service.query().events_from(first, limit)?;
-        let Some(last) = events.last() else { return Ok(None) };
-        let next = last.leaf.saturating_add(1);
+        let stream = service.query().stream_from(first, limit)?;
+        let Some(last) = stream.last() else { return Ok(None) };
+        let next = last.place.saturating_add(1);
         let mut looker = Looker::new(service);
-        let (mut items, mut seen) = (Vec::with_capacity(events.len()), BTreeMap::<_, Vec<_>>::new());
-        for event in &events {
-            let audience = looker.audience(event)?;
+        let (mut items, mut seen) = (Vec::with_capacity(stream.len()), BTreeMap::<_, Vec<_>>::new());
+        for placed in &stream {
+            let audience = looker.audience_of(&placed.item)?;
             for id in audience.keys() {
                 seen.entry(id.clone()).or_default().push(items.len());
             }
-            items.push(Arc::new(Item::new(service, event, audience)?));
+            items.push(Arc::new(Item::new(service, placed, audience)?));
         }
         Ok(Some(Self { first, next, since, items, seen }))
     }
@@ -219,16 +227,16 @@ impl Batch {
         self.items.first().is_some_and(|item| item.is_stale(now_ms))
     }
 
-    /// Its items from a leaf on that an organisation sees; all of them for those who see everything.
-    pub(crate) fn from(&self, leaf: u64, of: Option<&OrganisationId>) -> Box<dyn Iterator<Item = &Arc<Item>> + '_> {
+    /// Its items from a place on that an organisation sees; all of them for those who see everything.
+    pub(crate) fn from(&self, place: u64, of: Option<&OrganisationId>) -> Box<dyn Iterator<Item = &Arc<Item>> + '_> {
         match of {
             None => {
-                let skipped = self.items.partition_point(|item| item.leaf < leaf);
+                let skipped = self.items.partition_point(|item| item.place < place);
                 Box::new(self.items[skipped..].iter())
             }
             Some(of) => {
                 let places = self.seen.get(of).map(Vec::as_slice).unwrap_or_default();
-                Box::new(places.iter().map(|place| &self.items[*place]).filter(move |item| item.leaf >= leaf))
+                Box::new(places.iter().map(|index| &self.items[*index]).filter(move |item| item.place >= place))
             }
         }
     }
@@ -269,10 +277,12 @@ mod tests {
                 "cn.einvoice.quota.adjusted.v1",
                 "cn.einvoice.quota.paused.v1",
                 "cn.einvoice.quota.resumed.v1",
+                "cn.einvoice.invoice.overridden.v1",
             ]
         );
         assert_eq!(event_type("lock", "reimbursement.already-locked"), "cn.einvoice.invoice.lock-refused.v1");
         assert_eq!(event_type("quota-grant", "quota.already-granted"), "cn.einvoice.quota.grant-refused.v1");
+        assert_eq!(event_type(LEASE_ENDED, DERIVED), "cn.einvoice.invoice.lease-ended.v1");
         assert_eq!(event_type("file", REPEATED), "cn.einvoice.filing.file-repeated.v1");
     }
 }

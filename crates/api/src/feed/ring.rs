@@ -11,9 +11,9 @@ pub(crate) struct Ring {
     /// Events kept at most, besides the newest batch: as far as a subscription may lie behind.
     events_max: u64,
     batches: VecDeque<Arc<Batch>>,
-    /// The leaf of the first event that is kept.
+    /// The place of the first item that is kept.
     first: u64,
-    /// The leaf behind the last.
+    /// The place behind the last.
     next: u64,
 }
 
@@ -32,12 +32,12 @@ impl Ring {
         Self { events_max, batches: VecDeque::new(), first: 0, next: 0 }
     }
 
-    /// The leaf behind the last event.
+    /// The place behind the last item.
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
-    /// Forgets everything, and begins at a leaf.
+    /// Forgets everything, and begins at a place.
     pub(crate) fn begin(&mut self, at: u64) {
         self.batches.clear();
         (self.first, self.next) = (at, at);

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use chain::identity::{KeyId, OrganisationId};
 use chain::login::LoginError;
 use replica::port::Store;
-use replica::query::EventView;
+use replica::query::{Placed, StreamItem};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::audience::{Audience, Looker, Sight};
 use super::cursor::Cursor;
 use super::filter::Filter;
-use super::item::{Batch, Delivery, Item};
+use super::item::{Batch, Delivery, Item, LEASE_ENDED};
 use super::ring::Ahead;
 use super::{BOOKMARK_EVENTS, ITEMS_MAX, KEEP_ALIVE};
 use crate::auth::{self, Caller};
@@ -24,8 +24,8 @@ use crate::service::Service;
 use crate::shares::Share;
 use crate::turns::Name;
 
-/// Leaves of one invoice looked at in a turn.
-const INVOICE_LEAVES_MAX: usize = 128;
+/// Events of one invoice, and ends of its leases, looked at in a turn.
+const INVOICE_ITEMS_MAX: usize = 128;
 
 /// Who reads.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ pub(crate) struct Subscription<S: Store> {
     reader: Reader,
     filter: Filter,
     name: Name,
-    /// All leaves before this one were looked at.
+    /// Everything in the stream before this place was looked at.
     position: u64,
     /// The position that the reader knows of.
     told: Option<u64>,
@@ -188,7 +188,7 @@ impl<S: Store> Subscription<S> {
             (Ahead::Batches(batches), _) => self.pick(&batches),
             (Ahead::Nothing, _) => {
                 // The ring may only begin to fill.
-                self.caught_up |= self.position >= self.service.query().tip().progress.log_size;
+                self.caught_up |= self.position >= self.service.query().tip().stream_size();
                 tokio::select! {
                     biased;
                     () = feed.closing().cancelled() => {}
@@ -237,7 +237,7 @@ impl<S: Store> Subscription<S> {
                     }
                     found.push(Delivery::new(item, sight));
                     if found.len() == ITEMS_MAX {
-                        self.position = item.leaf.saturating_add(1);
+                        self.position = item.place.saturating_add(1);
                         return found;
                     }
                 }
@@ -282,23 +282,27 @@ impl<'s, S: Store> Search<'s, S> {
         self.found.len() >= ITEMS_MAX
     }
 
-    /// Looks at an event; only what the reader gets is rendered.
-    fn look(&mut self, event: &EventView) -> Result<(), Problem> {
-        if !self.filter.takes_kind(event.kind()?) {
+    /// Looks at an item; only what the reader gets is rendered.
+    fn look(&mut self, placed: &Placed) -> Result<(), Problem> {
+        let kind = match &placed.item {
+            StreamItem::Event(event) => event.kind()?,
+            StreamItem::LeaseEnd(_) => LEASE_ENDED,
+        };
+        if !self.filter.takes_kind(kind) {
             return Ok(());
         }
-        let audience = self.looker.audience(event)?;
+        let audience = self.looker.audience_of(&placed.item)?;
         if let Some(sight) = self.reader.sight(&audience)
             && self.filter.takes_audience(&audience)
         {
-            let item = Item::new(self.service, event, audience)?;
+            let item = Item::new(self.service, placed, audience)?;
             self.found.push(Delivery::new(&Arc::new(item), sight));
         }
         Ok(())
     }
 }
 
-/// Reads the ledger from a leaf on for one reader; gives what was found, and the leaf where to go on.
+/// Reads the stream from a place on for one reader; gives what was found, and the place where to go on.
 pub(crate) fn scan<S: Store>(
     service: &Service<S>,
     reader: &Reader,
@@ -311,7 +315,7 @@ pub(crate) fn scan<S: Store>(
     }
 }
 
-/// Reads the ledger from a leaf on; gives what was found, and the leaf where to go on.
+/// Reads the stream from a place on; gives what was found, and the place where to go on.
 fn scan_all<S: Store>(
     service: &Service<S>,
     reader: &Reader,
@@ -320,9 +324,9 @@ fn scan_all<S: Store>(
 ) -> Result<(Vec<Delivery>, u64), Problem> {
     let mut search = Search::new(service, reader, filter);
     let mut position = from;
-    for event in service.feed.chunk(service, from)?.iter().skip_while(|event| event.leaf < from) {
-        search.look(event)?;
-        position = event.leaf.saturating_add(1);
+    for placed in service.feed.chunk(service, from)?.iter().skip_while(|placed| placed.place < from) {
+        search.look(placed)?;
+        position = placed.place.saturating_add(1);
         if search.is_full() {
             break;
         }
@@ -338,20 +342,26 @@ fn scan_invoice<S: Store>(
     invoice: &str,
     from: u64,
 ) -> Result<(Vec<Delivery>, u64), Problem> {
+    let query = service.query();
     // Before looking: what is found beyond it may not be all there is.
-    let end = service.query().tip().progress.log_size;
-    let leaves = service.query().subject_leaves(invoice, from.checked_sub(1), INVOICE_LEAVES_MAX)?;
-    let whole = leaves.len() < INVOICE_LEAVES_MAX;
+    let end = query.tip().stream_size();
+    let leaves = query.subject_leaves(invoice, query.leaf_behind(from)?.checked_sub(1), INVOICE_ITEMS_MAX)?;
+    let ends = query.lease_end_places(invoice, from, INVOICE_ITEMS_MAX)?;
+    let leaves = leaves.into_iter().map(|leaf| query.place_of(leaf)).collect::<Result<Vec<_>, _>>()?;
+    // What lies behind the last of a list that was cut is not known of it, and so not looked at in the other.
+    let cut = |list: &[u64]| list.last().filter(|_| list.len() >= INVOICE_ITEMS_MAX).map(|last| last.saturating_add(1));
+    let horizon = [cut(&leaves), cut(&ends)].into_iter().flatten().fold(end, u64::min);
+    let mut places = [leaves, ends].concat();
+    places.retain(|place| *place < horizon);
+    places.sort_unstable();
     let mut search = Search::new(service, reader, filter);
-    let mut position = from;
-    for leaf in leaves.into_iter().take_while(|leaf| *leaf < end) {
-        position = leaf.saturating_add(1);
-        for event in service.query().events_from(leaf, 1)? {
-            search.look(&event)?;
+    for place in places {
+        for placed in query.stream_from(place, 1)? {
+            search.look(&placed)?;
         }
         if search.is_full() {
-            return Ok((search.found, position));
+            return Ok((search.found, place.saturating_add(1)));
         }
     }
-    Ok((search.found, if whole { end } else { position }))
+    Ok((search.found, horizon))
 }

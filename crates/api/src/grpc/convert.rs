@@ -7,10 +7,10 @@ use replica::port::Store;
 use wire::generated::event_outcome::Record;
 use wire::generated::{
     AppliedRecord, AttestedRecord, Claim, ClaimStatus, ClosedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty,
-    InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, PreparedStatement,
-    QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord,
-    RotatedRecord, StandingEvent, StatementResult, StatementState, SubscribeResponse, TransferredRecord,
-    UnlockedRecord, VoidedRecord, invoice_party,
+    InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, OverriddenRecord,
+    PreparedStatement, QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord,
+    ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent, StatementResult, StatementState, SubscribeResponse,
+    TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
 };
 
 use crate::auth::Caller;
@@ -149,6 +149,13 @@ fn record(view: &RecordView) -> Record {
         }),
         RecordView::QuotaPaused { amount, used } => Record::QuotaPaused(quota(amount, used)),
         RecordView::QuotaResumed { amount, used } => Record::QuotaResumed(quota(amount, used)),
+        RecordView::LeaseEnded { token, until } => Record::LeaseEnded(lease(token, until)),
+        RecordView::Overridden { token, platform, enterprise, lock } => Record::Overridden(OverriddenRecord {
+            token: token.unwrap_or_default(),
+            platform: platform.clone(),
+            enterprise: enterprise.clone(),
+            lock: lock.as_ref().map(leaf),
+        }),
     }
 }
 

@@ -58,6 +58,14 @@ pub(crate) fn locks(events: &[LockEvent], batch_max: usize) -> Result<Vec<Event>
     events.iter().enumerate().map(|(index, event)| lock(event, &format!("/batch_lock/locks/{index}"))).collect()
 }
 
+/// Closes of a batch of at most so many.
+pub(crate) fn closes(events: &[CloseEvent], batch_max: usize) -> Result<Vec<Event>, Problem> {
+    if !(1..=batch_max).contains(&events.len()) {
+        return Err(wrong("/batch_close/closes", format!("1 to {batch_max}"), events.len().to_string()));
+    }
+    events.iter().enumerate().map(|(index, event)| close(event, &format!("/batch_close/closes/{index}"))).collect()
+}
+
 /// A renewal.
 pub(crate) fn renew(event: &RenewEvent) -> Result<Event, Problem> {
     Ok(Event::Renew(Renew {
@@ -74,9 +82,9 @@ pub(crate) fn unlock(event: &UnlockEvent) -> Result<Event, Problem> {
     Ok(Event::Unlock(Unlock { invoice, claim, token: event.token }))
 }
 
-/// A close.
-pub(crate) fn close(event: &CloseEvent) -> Result<Event, Problem> {
-    let (invoice, claim) = (parse_id(&event.invoice)?, claim(&event.claim, "/close")?);
+/// A close, as it stands at a path.
+pub(crate) fn close(event: &CloseEvent, at: &str) -> Result<Event, Problem> {
+    let (invoice, claim) = (parse_id(&event.invoice)?, claim(&event.claim, at)?);
     Ok(Event::Close(Close { invoice, claim, token: event.token }))
 }
 

@@ -8,12 +8,12 @@ use replica::port::Store;
 use tonic::{Request, Response, Status};
 use wire::generated::reimbursement_service_server::ReimbursementService;
 use wire::generated::{
-    BatchLockRequest, BatchLockResponse, BatchVerifyAnswer, BatchVerifyProblem, BatchVerifyRequest,
-    BatchVerifyResponse, CloseRequest, CloseResponse, GetClaimRequest, GetClaimResponse, ListClaimsRequest,
-    ListClaimsResponse, LockRequest, LockResponse, PrepareClaimRequest, PrepareClaimResponse, RenewRequest,
-    RenewResponse, SigningTerms, UnlockRequest, UnlockResponse, VerifyRequest, VerifyResponse, VerifyResult,
-    batch_lock_request, batch_verify_answer, close_request, lock_request, prepare_claim_request, renew_request,
-    unlock_request,
+    BatchCloseRequest, BatchCloseResponse, BatchLockRequest, BatchLockResponse, BatchVerifyAnswer, BatchVerifyProblem,
+    BatchVerifyRequest, BatchVerifyResponse, CloseRequest, CloseResponse, GetClaimRequest, GetClaimResponse,
+    ListClaimsRequest, ListClaimsResponse, LockRequest, LockResponse, PrepareClaimRequest, PrepareClaimResponse,
+    RenewRequest, RenewResponse, SigningTerms, UnlockRequest, UnlockResponse, VerifyRequest, VerifyResponse,
+    VerifyResult, batch_close_request, batch_lock_request, batch_verify_answer, close_request, lock_request,
+    prepare_claim_request, renew_request, unlock_request,
 };
 
 use super::events::{required, wrong};
@@ -84,7 +84,7 @@ impl<S: Store> ReimbursementService for Handlers<S> {
                 }
             };
             let idempotency_key = message.idempotency_key;
-            Ok(Writing { form, purpose: Purpose::AllLocks, idempotency_key, attachments: Vec::new() })
+            Ok(Writing { form, purpose: Purpose::All("lock"), idempotency_key, attachments: Vec::new() })
         };
         let result = Some(self.write(request, read).await?);
         Ok(Response::new(BatchLockResponse { result }))
@@ -118,12 +118,27 @@ impl<S: Store> ReimbursementService for Handlers<S> {
         let read = |message: CloseRequest, _| {
             let form = match required(message.form, "/form", FORM)? {
                 close_request::Form::Statement(statement) => Form::Signed(statement),
-                close_request::Form::Close(event) => plain(events::close(&event)?),
+                close_request::Form::Close(event) => plain(events::close(&event, "/close")?),
             };
             Ok(Writing::one(form, "close", message.idempotency_key))
         };
         let result = Some(self.write(request, read).await?);
         Ok(Response::new(CloseResponse { result }))
+    }
+
+    async fn batch_close(&self, request: Request<BatchCloseRequest>) -> Result<Response<BatchCloseResponse>, Status> {
+        let read = |message: BatchCloseRequest, batch_max| {
+            let form = match required(message.form, "/form", FORM)? {
+                batch_close_request::Form::Statement(statement) => Form::Signed(statement),
+                batch_close_request::Form::BatchClose(batch) => {
+                    Form::Plain(Mode::All, events::closes(&batch.closes, batch_max)?)
+                }
+            };
+            let idempotency_key = message.idempotency_key;
+            Ok(Writing { form, purpose: Purpose::All("close"), idempotency_key, attachments: Vec::new() })
+        };
+        let result = Some(self.write(request, read).await?);
+        Ok(Response::new(BatchCloseResponse { result }))
     }
 
     async fn get_claim(&self, request: Request<GetClaimRequest>) -> Result<Response<GetClaimResponse>, Status> {
@@ -205,7 +220,8 @@ fn claim_events(
         Content::BatchLock(batch) => (Mode::All, events::locks(&batch.locks, batch_max)?),
         Content::Renew(event) => (Mode::Each, vec![events::renew(&event)?]),
         Content::Unlock(event) => (Mode::Each, vec![events::unlock(&event)?]),
-        Content::Close(event) => (Mode::Each, vec![events::close(&event)?]),
+        Content::Close(event) => (Mode::Each, vec![events::close(&event, "/close")?]),
+        Content::BatchClose(batch) => (Mode::All, events::closes(&batch.closes, batch_max)?),
     })
 }
 

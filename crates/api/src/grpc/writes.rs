@@ -35,8 +35,8 @@ pub(crate) enum Form {
 pub(crate) enum Purpose {
     /// One event of a kind.
     One(&'static str),
-    /// Locks, all or none.
-    AllLocks,
+    /// Events of a kind, all or none.
+    All(&'static str),
     /// Everything.
     Any,
 }
@@ -171,7 +171,7 @@ impl<S: Store> Service<S> {
             // What is wrong with it admission will say.
             Purpose::Any => return Ok(()),
             Purpose::One(kind) => (kind, format!("one event, a {kind}")),
-            Purpose::AllLocks => ("lock", "locks with the mode `all`".to_owned()),
+            Purpose::All(kind) => (kind, format!("{kind}s with the mode `all`")),
         };
         let bytes = text.as_bytes();
         let statement = Statement::parse(bytes, &Limits::default())
@@ -182,7 +182,7 @@ impl<S: Store> Service<S> {
         };
         let shape = match purpose {
             Purpose::One(_) | Purpose::Any => statement.event_count() == 1,
-            Purpose::AllLocks => statement.mode() == Mode::All,
+            Purpose::All(_) => statement.mode() == Mode::All,
         };
         if shape && statement.events().all(fits) {
             return Ok(());

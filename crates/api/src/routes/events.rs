@@ -43,7 +43,7 @@ const RETRY_MS: u64 = 1_000;
     get, path = "/v1/events", operation_id = "follow_events", tag = "events",
     params(
         ("after" = Option<String>, Query, description = "Where to begin: an `id` of this chain, or `start`. Now when absent."),
-        ("kind" = Option<String>, Query, description = "Kinds of events, with commas: `issue`, `transfer`, `lock`, `renew`, `unlock`, `close`, `void`, `file`, `evidence`, `admit`, `register`, `suspend`, `reinstate`, `rotate`, `roles`, `rename`, `mandate`, `revoke`, `attest`."),
+        ("kind" = Option<String>, Query, description = "Kinds of events, with commas: `issue`, `transfer`, `lock`, `renew`, `unlock`, `close`, `void`, `file`, `evidence`, `admit`, `register`, `suspend`, `reinstate`, `rotate`, `roles`, `rename`, `mandate`, `revoke`, `attest`, `override`, and `lease-ended` for the ends of leases."),
         ("invoice" = Option<String>, Query, description = "Only of this invoice, which the caller may see."),
         ("organisation" = Option<String>, Query, description = "Only what this organisation may see too: the caller, one that gave it a mandate, or for agencies and auditors any."),
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` that came last; goes before `after`."),

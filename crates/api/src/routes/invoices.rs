@@ -20,7 +20,7 @@ use crate::access::parse_id;
 use crate::attachments;
 use crate::auth::Caller;
 use crate::call::{Call, header_value, read_json};
-use crate::claims::{claim_of, sees_claim};
+use crate::claims::{claim_of, overridden, sees_claim};
 use crate::cursor::List;
 use crate::hosted::Shows;
 use crate::problem::Problem;
@@ -163,6 +163,10 @@ impl<S: Store> Reader<'_, S> {
             return Ok(None);
         }
         let row = self.service.event_row(&event)?;
+        if let Some(between) = overridden(&event)? {
+            let whole = self.caller.sees_everything() || between.contains(self.caller.id());
+            return Ok(if whole { Some(row) } else { self.sees_lock.then(|| row.without_claim()) });
+        }
         Ok(Some(match claim {
             Some((claim, enterprise)) if !self.sees_claim(&event, claim, enterprise) => row.without_claim(),
             // A lock in the way of another event is a lock all the same. What one signed is no secret to one.

@@ -297,7 +297,7 @@ fn who_sees_nothing_is_told_how_far_it_has_come() {
     let mut sizes = Vec::new();
     while sizes.last().is_none_or(|size| *size < 2_000) {
         assert_eq!(nobody.moved(), Moved::Id);
-        let (_, size) = nobody.last_id.split_once(".l").unwrap();
+        let (_, size) = nobody.last_id.split_once(".s").unwrap();
         sizes.push(size.parse::<u64>().unwrap());
     }
     assert!(sizes.is_sorted() && sizes.len() <= 4, "{sizes:?}");
@@ -312,11 +312,11 @@ fn a_cursor_that_does_not_fit_is_told_why() {
     let refused = |after: &str, last: Option<&str>| {
         Follower::try_start(&node, "shop", &format!("?after={after}"), last).err().unwrap().problem()
     };
-    let beyond = id.replace(".l1", ".l2");
+    let beyond = id.replace(".s1", ".s2");
     assert_eq!(refused(&beyond, None), (503, "events.beyond-tip".to_owned()));
     assert_eq!(refused("start", Some(&beyond)), (503, "events.beyond-tip".to_owned()));
-    assert_eq!(refused(&id.replace(".l1", ".x1"), None), (400, "events.cursor".to_owned()));
-    assert_eq!(refused("0123456789abcdef.l1", None), (400, "events.other-chain".to_owned()));
+    assert_eq!(refused(&id.replace(".s1", ".x1"), None), (400, "events.cursor".to_owned()));
+    assert_eq!(refused("0123456789abcdef.s1", None), (400, "events.other-chain".to_owned()));
     let anonymous = super::client::send(node.address, "GET", "/v1/events", &[], b"");
     assert_eq!(anonymous.problem(), (401, "auth.missing".to_owned()));
 }

@@ -12,7 +12,7 @@ pub struct CloudEvent {
     #[schema(example = "1.0")]
     pub specversion: &'static str,
     /// The cursor behind the event: the same on every node, unique in its chain, and where to go on.
-    #[schema(example = "9f86d081884c7d65.l42")]
+    #[schema(example = "9f86d081884c7d65.s42")]
     pub id: String,
     /// The chain.
     pub source: String,

@@ -2,11 +2,13 @@
 
 use invoice::document::{RateTotal, Totals};
 use ledger::record::FilingRecord;
+use replica::query::LeaseEndView;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::outcome::{LeafView, PartyView, RecordView, RefusalView};
 use super::quota::QuotaView;
+use crate::feed::LEASE_ENDED;
 use crate::schema::Document;
 use crate::time::format_ms;
 
@@ -140,17 +142,17 @@ pub struct InvoicePage {
 /// One event in the life of an invoice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EventRow {
-    /// Its leaf in the log.
+    /// Its leaf in the log. The end of a lease has none of its own: of it, the leaf of the lock.
     pub leaf_index: u64,
     /// The hash of that leaf; absent, as statement and receipt are, of a claim that is none of the caller's business,
     /// and of what such a claim stood in the way of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf_hash: Option<String>,
-    /// What kind of event.
+    /// What kind of event; `lease-ended` for the end of a lease, which nobody signed.
     pub kind: String,
-    /// `accepted`, `repeated`, or the code of the refusal.
+    /// `accepted`, `repeated`, or the code of the refusal; `derived` of what follows from the time of a block.
     pub code: String,
-    /// Who signed it.
+    /// Who signed it; of the end of a lease, the platform that held it.
     pub organisation: String,
     /// The statement it stands in.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,6 +173,28 @@ pub struct EventRow {
     /// Where its receipt is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
+}
+
+/// The code of what is no event, but follows from the time of a block.
+pub(crate) const DERIVED: &str = "derived";
+
+impl From<&LeaseEndView> for EventRow {
+    fn from(LeaseEndView { height, time_ms, lock, .. }: &LeaseEndView) -> Self {
+        Self {
+            leaf_index: lock.leaf.index,
+            leaf_hash: Some(lock.leaf.hash.to_string()),
+            kind: LEASE_ENDED.to_owned(),
+            code: DERIVED.to_owned(),
+            organisation: lock.platform.to_string(),
+            statement: None,
+            height: *height,
+            time: format_ms(*time_ms),
+            record: Some(RecordView::LeaseEnded { token: Some(lock.token), until: format_ms(lock.until_ms) }),
+            original: None,
+            refusal: None,
+            receipt: Some(format!("/v1/receipts/{}", lock.leaf.index)),
+        }
+    }
 }
 
 impl EventRow {

@@ -271,6 +271,27 @@ pub enum RecordView {
         /// What they come to already.
         used: String,
     },
+    /// The tax bureau ended a lock.
+    Overridden {
+        /// The fencing token of the lock; only for the platform and the enterprise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<u64>,
+        /// The platform that held it.
+        platform: String,
+        /// The enterprise it had locked for.
+        enterprise: String,
+        /// The leaf of the lock; only for the platform and the enterprise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lock: Option<LeafView>,
+    },
+    /// A lease ended. No record of an event: nobody signed it.
+    LeaseEnded {
+        /// The fencing token of the lock; only for the platform and the enterprise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<u64>,
+        /// The end of the lease.
+        until: String,
+    },
 }
 
 impl RecordView {
@@ -329,6 +350,12 @@ impl RecordView {
             Record::QuotaResumed { amount, used } => {
                 Self::QuotaResumed { amount: amount.to_string(), used: used.to_string() }
             }
+            Record::Overridden { token, platform, enterprise, lock } => Self::Overridden {
+                token: Some(*token),
+                platform: platform.to_string(),
+                enterprise: enterprise.to_string(),
+                lock: Some(LeafView::from(*lock)),
+            },
         })
     }
 }
@@ -340,7 +367,10 @@ impl RecordView {
             Self::Locked { token, .. }
             | Self::Renewed { token, .. }
             | Self::Unlocked { token }
-            | Self::Closed { token, .. } => *token = None,
+            | Self::Closed { token, .. }
+            | Self::LeaseEnded { token, .. } => *token = None,
+            // The hash of the lock's leaf covers the claim's id.
+            Self::Overridden { token, lock, .. } => (*token, *lock) = (None, None),
             Self::Issued { .. }
             | Self::Transferred { .. }
             | Self::Voided { .. }

@@ -177,7 +177,7 @@ impl<S: Store> Courier<S> {
             };
             match next {
                 Some(Next::Items(items)) => self.waiting = items.into(),
-                Some(Next::Bookmark(cursor)) => return self.moved(state.endpoint.revision, cursor.size()).await,
+                Some(Next::Bookmark(cursor)) => return self.moved(state.endpoint.revision, cursor.place()).await,
                 Some(Next::End(problem)) => return Err(*problem),
                 None => self.stream = None,
             }
@@ -223,7 +223,7 @@ impl<S: Store> Courier<S> {
                 break;
             }
             position = next;
-            found.extend(items.into_iter().filter(|item| item.item.leaf < through));
+            found.extend(items.into_iter().filter(|item| item.item.place < through));
             if found.len() >= EVENTS_A_DELIVERY_MAX {
                 break;
             }
@@ -436,8 +436,8 @@ impl<S: Store> Courier<S> {
 /// Takes events that go together from the front: so many, of so many bytes.
 fn pack(waiting: &mut VecDeque<Delivery>, events_max: usize, batch: bool) -> Option<Parcel> {
     let first = waiting.pop_front()?;
-    let leaf = first.item.leaf;
-    let (mut last, mut events, mut body) = (leaf, 1, first.json());
+    let from = first.item.place;
+    let (mut last, mut events, mut body) = (from, 1, first.json());
     if batch {
         body.insert(0, b'[');
         while events < events_max
@@ -449,11 +449,11 @@ fn pack(waiting: &mut VecDeque<Delivery>, events_max: usize, batch: bool) -> Opt
             }
             body.push(b',');
             body.extend_from_slice(&json);
-            (last, events) = (next.item.leaf, events + 1);
+            (last, events) = (next.item.place, events + 1);
             waiting.pop_front();
         }
         body.push(b']');
     }
     let media_type = if batch { BATCH_JSON } else { EVENT_JSON };
-    Some(Parcel { from: leaf, through: last.saturating_add(1), events, media_type, body: body.into() })
+    Some(Parcel { from, through: last.saturating_add(1), events, media_type, body: body.into() })
 }

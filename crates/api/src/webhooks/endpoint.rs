@@ -163,7 +163,7 @@ impl Disabled {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Progress {
-    /// Everything in the log before this leaf was delivered, put among the dead letters, or is not for this endpoint.
+    /// Everything in the stream before this place was delivered, put among the dead letters, or is not for this endpoint.
     pub(crate) position: u64,
     /// What is being delivered, when that is decided.
     pub(crate) sending: Option<Sending>,
@@ -245,7 +245,7 @@ pub(crate) struct DeadLetter {
     /// Under which revision of the endpoint it was tried last. Rows of older nodes have none.
     #[serde(default)]
     pub(crate) revision: u64,
-    /// The leaf of its first event.
+    /// The place of its first event in the stream.
     pub(crate) from: u64,
     /// The position behind its last.
     pub(crate) through: u64,

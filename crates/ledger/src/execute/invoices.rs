@@ -7,7 +7,9 @@ use chain::identity::OrganisationId;
 use invoice::id::InvoiceId;
 use invoice::lifecycle::{Action, Barrier, Relation, Status, Validity, decide, decide_any};
 
-use super::{Accepted, Acting, Change, Decision, Executor, Involvement, permit, refuse, role_missing, suspended};
+use super::{
+    Accepted, Acting, Change, Decision, Executor, Involvement, LeaseEnd, permit, refuse, role_missing, suspended,
+};
 use crate::event::{Recipient, Transfer, Void};
 use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
@@ -29,6 +31,8 @@ pub(super) enum Effect {
     None,
     /// The lock or close in the record gets the event's leaf.
     Claim,
+    /// The lease in the record has another end.
+    Lease,
     /// A new holder.
     Holder,
     /// The month loses the invoice, and the seller's quota gets back what it took.
@@ -136,7 +140,7 @@ impl Executor<'_> {
             }
             let mut refusal = self.refusal(barrier, actor, id, record);
             // Who claims a buyer's invoice is nothing to the seller.
-            if !relations().any(|relation| matches!(relation, Relation::Holder | Relation::Claimant)) {
+            if !relations().any(sees_claims) {
                 refusal.standing = None;
             }
             return Ok(Err(refusal));
@@ -247,6 +251,8 @@ impl Executor<'_> {
                     Claim::Open => None,
                     Claim::Locked(lock) => {
                         lock.leaf = leaf;
+                        let (invoice, token, until_ms) = (id, lock.token, lock.until_ms);
+                        self.lease_ends.push(LeaseEnd { invoice, token, until_ms, leaf: leaf.index });
                         Some(lock.platform.clone())
                     }
                     Claim::Closed(closed) => {
@@ -262,6 +268,12 @@ impl Executor<'_> {
                     self.involvements.push(Involvement { party, side: Side::Platform, invoice, leaf: leaf.index });
                 }
             }
+            Effect::Lease => {
+                if let Claim::Locked(lock) = &record.claim {
+                    let (invoice, token, until_ms) = (id, lock.token, lock.until_ms);
+                    self.lease_ends.push(LeaseEnd { invoice, token, until_ms, leaf: leaf.index });
+                }
+            }
             Effect::Holder => {
                 let (party, invoice) = (record.holder.clone(), id);
                 self.involvements.push(Involvement { party, side: Side::Holder, invoice, leaf: leaf.index });
@@ -273,4 +285,9 @@ impl Executor<'_> {
         }
         self.state.put(StateKey::invoice(&id), &by.hash(), &record)
     }
+}
+
+/// Whether whoever is that to an invoice may know who claims it.
+fn sees_claims(relation: Relation) -> bool {
+    matches!(relation, Relation::Holder | Relation::Claimant | Relation::TaxBureau)
 }

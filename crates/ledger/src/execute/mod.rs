@@ -72,6 +72,19 @@ pub struct Involvement {
     pub leaf: u64,
 }
 
+/// When a lease ends, unless its lock is renewed, given up, closed or overridden before: for who announces ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseEnd {
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// The fencing token of its lock.
+    pub token: u64,
+    /// The end, ms UTC.
+    pub until_ms: i64,
+    /// The leaf that set it.
+    pub leaf: u64,
+}
+
 /// A leaf as execution made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewLeaf {
@@ -96,6 +109,8 @@ pub struct Executed {
     pub outcomes: Vec<Vec<Outcome>>,
     /// Who has newly to do with which invoice.
     pub involvements: Vec<Involvement>,
+    /// The ends that leases were given.
+    pub lease_ends: Vec<LeaseEnd>,
 }
 
 impl Executed {
@@ -114,6 +129,7 @@ pub struct Executor<'v> {
     leaves: Vec<NewLeaf>,
     outcomes: Vec<Vec<Outcome>>,
     involvements: Vec<Involvement>,
+    lease_ends: Vec<LeaseEnd>,
 }
 
 /// What an accepted event changes, once its leaf is known.
@@ -194,6 +210,7 @@ impl<'v> Executor<'v> {
             leaves: Vec::new(),
             outcomes: Vec::new(),
             involvements: Vec::new(),
+            lease_ends: Vec::new(),
         })
     }
 
@@ -203,7 +220,7 @@ impl<'v> Executor<'v> {
     /// A fault of the view. The executor is of no use after one.
     pub fn execute(&mut self, parsed: &Parsed) -> Result<(), Fault> {
         let actor = self.actor(parsed)?;
-        let (leaves, involvements) = (self.leaves.len(), self.involvements.len());
+        let (leaves, involvements, lease_ends) = (self.leaves.len(), self.involvements.len(), self.lease_ends.len());
         self.state.begin();
         let mut answers = Vec::with_capacity(parsed.events().len());
         for (index, event) in parsed.events().iter().enumerate() {
@@ -215,6 +232,7 @@ impl<'v> Executor<'v> {
             self.state.roll_back();
             self.leaves.truncate(leaves);
             self.involvements.truncate(involvements);
+            self.lease_ends.truncate(lease_ends);
             self.forget_what_was_taken_back(&mut answers);
             self.refuse_the_innocent(parsed, &mut answers);
         }
@@ -227,7 +245,8 @@ impl<'v> Executor<'v> {
     /// What the block produced.
     pub fn finish(self) -> Executed {
         let (writes, created) = self.state.into_writes();
-        Executed { writes, created, leaves: self.leaves, outcomes: self.outcomes, involvements: self.involvements }
+        let Self { leaves, outcomes, involvements, lease_ends, .. } = self;
+        Executed { writes, created, leaves, outcomes, involvements, lease_ends }
     }
 
     fn actor(&self, parsed: &Parsed) -> Result<Arc<Organisation>, Fault> {
@@ -287,6 +306,7 @@ impl<'v> Executor<'v> {
             Event::QuotaAdjust(adjust) => self.decide_quota_adjust(actor, adjust),
             Event::QuotaPause(pause) => self.decide_quota_pause(actor, pause),
             Event::QuotaResume(resume) => self.decide_quota_resume(actor, resume),
+            Event::Override(end) => self.decide_override(actor, end),
         }
     }
 
@@ -320,6 +340,7 @@ impl<'v> Executor<'v> {
             Event::QuotaAdjust(adjust) => quotas::subject(&adjust.seller, adjust.period),
             Event::QuotaPause(pause) => quotas::subject(&pause.seller, pause.period),
             Event::QuotaResume(resume) => quotas::subject(&resume.seller, resume.period),
+            Event::Override(end) => end.invoice.to_string(),
         }
     }
 
@@ -396,7 +417,8 @@ impl<'v> Executor<'v> {
             | Event::QuotaGrant(_)
             | Event::QuotaAdjust(_)
             | Event::QuotaPause(_)
-            | Event::QuotaResume(_) => answer.subject.clone(),
+            | Event::QuotaResume(_)
+            | Event::Override(_) => answer.subject.clone(),
         }
     }
 

@@ -7,7 +7,7 @@ use invoice::lifecycle::Action;
 
 use super::invoices::{Effect, Rewrite};
 use super::{Accepted, Change, Decision, Executor, permit, refuse, repeated, role};
-use crate::event::{ClaimId, Close, Lock, Renew, Unlock};
+use crate::event::{ClaimId, Close, Lock, Override, Renew, Unlock};
 use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
 use crate::record::{Claim, ClosedRecord, InvoiceRecord, LeafRef, LockRecord, Tenure};
@@ -68,11 +68,12 @@ impl Executor<'_> {
         // A renewal never shortens: a late retry of an early one changes nothing.
         let until_ms = lock.until_ms.max(self.context.time_ms + term_ms);
         permit!(self.hold(&mut record, &actor.id, until_ms));
+        let effect = if until_ms == lock.until_ms { Effect::None } else { Effect::Lease };
         lock.until_ms = until_ms;
         let (token, mandated) = (lock.token, lock.enterprise != actor.id);
         record.claim = Claim::Locked(lock);
         // The lock's own leaf stays: it says since when.
-        rewritten(&renew.invoice, record, Record::Renewed { token, until_ms }, Effect::None, mandated)
+        rewritten(&renew.invoice, record, Record::Renewed { token, until_ms }, effect, mandated)
     }
 
     pub(super) fn decide_unlock(&self, actor: &Organisation, unlock: &Unlock) -> Decision {
@@ -112,6 +113,25 @@ impl Executor<'_> {
         rewritten(&close.invoice, record, Record::Closed { token, closed_ms }, Effect::Claim, mandated)
     }
 
+    /// Ends another's lock. The platform's tenure ends with it and is not forgotten: locking again at once would begin no
+    /// new total.
+    pub(super) fn decide_override(&self, actor: &Organisation, end: &Override) -> Decision {
+        let mut record = permit!(self.invoice(&end.invoice)?);
+        permit!(self.allowed(Action::Override, actor, &end.invoice, &record)?);
+        let lock = match record.claim.lock_at(self.context.time_ms) {
+            Some(lock) => permit!(under(lock, end.token)).clone(),
+            None => return refuse(not_locked()),
+        };
+        record.claim = Claim::Open;
+        if let Some(tenure) = &mut record.tenure {
+            tenure.until_ms = self.context.time_ms;
+        }
+        let LockRecord { token, platform, enterprise, leaf: lock, .. } = lock;
+        let said = Record::Overridden { token, platform, enterprise, lock };
+        // The bureau does it of its own right.
+        rewritten(&end.invoice, record, said, Effect::None, false)
+    }
+
     /// Extends the platform's tenure to the end of its lease, within the total.
     fn hold(&self, record: &mut InvoiceRecord, platform: &OrganisationId, until_ms: i64) -> Result<(), Refusal> {
         let (now, lease) = (self.context.time_ms, &self.parameters.lease);
@@ -137,10 +157,7 @@ impl Executor<'_> {
         claim: &ClaimId,
         token: u64,
     ) -> Result<LockRecord, Refusal> {
-        let lock = record
-            .claim
-            .lock_at(self.context.time_ms)
-            .ok_or_else(|| Refusal::new(Reason::NotLocked, "a lock in force", "none"))?;
+        let lock = record.claim.lock_at(self.context.time_ms).ok_or_else(not_locked)?;
         if lock.platform != actor.id {
             // Its own lock lapsed, and another platform was faster.
             let refusal = Refusal::new(Reason::AlreadyLocked, "a lock of yours in force", "another platform's lock");
@@ -149,10 +166,7 @@ impl Executor<'_> {
         if lock.claim != *claim {
             return Err(Refusal::new(Reason::WrongClaim, "the claim it was locked for", claim.to_string()));
         }
-        if lock.token != token {
-            return Err(Refusal::new(Reason::StaleToken, lock.token.to_string(), token.to_string()));
-        }
-        Ok(lock.clone())
+        under(lock, token).cloned()
     }
 
     /// Refuses what would go on for an enterprise under whose taxpayer id the invoice came in error: a lock is given up then,
@@ -174,6 +188,18 @@ impl Executor<'_> {
         }
         Ok(i64::from(seconds) * 1_000)
     }
+}
+
+/// The lock, when it is the one under that token.
+fn under(lock: &LockRecord, token: u64) -> Result<&LockRecord, Refusal> {
+    if lock.token == token {
+        return Ok(lock);
+    }
+    Err(Refusal::new(Reason::StaleToken, lock.token.to_string(), token.to_string()))
+}
+
+fn not_locked() -> Refusal {
+    Refusal::new(Reason::NotLocked, "a lock in force", "none")
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of a decision")]

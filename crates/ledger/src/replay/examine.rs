@@ -140,7 +140,8 @@ fn bringing(event: &Event) -> Vec<Bringing> {
         | Event::QuotaGrant(_)
         | Event::QuotaAdjust(_)
         | Event::QuotaPause(_)
-        | Event::QuotaResume(_) => Vec::new(),
+        | Event::QuotaResume(_)
+        | Event::Override(_) => Vec::new(),
     }
 }
 

@@ -72,6 +72,8 @@ fn life(text: &mut String) -> Ledger {
         (BUREAU, Mode::All, vec![quota_pause(SELLER, "2026-11"), quota_resume(SELLER, "2026-11")]),
         (BUREAU, Mode::All, vec![quota_adjust(SELLER, "2026-11", "565.00"), quota_grant("mall", "2026-12", "7.00")]),
         (PROVIDER, Mode::Each, vec![issue("e"), issue("f"), issue("g"), void("144032609110-00000004")]),
+        (PLATFORM_A, Mode::Each, vec![lock("144032609110-00000002", "f")]),
+        (BUREAU, Mode::Each, vec![override_lock("144032609110-00000002", 1), override_lock(id, 2)]),
     ];
     for (actor, mode, events) in script {
         let statement = ledger.statement(actor, mode, &events);

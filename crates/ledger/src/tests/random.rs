@@ -46,6 +46,7 @@ fn event() -> impl Strategy<Value = String> {
         4 => (prop::sample::select(vec!["renew", "unlock", "close"]), id(), claim(), 1_u64..4)
             .prop_map(|(kind, id, claim, token)| claim_event(kind, &id, claim, token)),
         1 => id().prop_map(|id| void(&id)),
+        1 => (id(), 1_u64..4).prop_map(|(id, token)| override_lock(&id, token)),
         1 => (id(), prop::sample::select(vec![BUYER, OUTSIDER])).prop_map(|(id, to)| transfer(&id, to)),
         1 => (0_u64..4).prop_map(|count| file("2026-11", count, &format!("{}.00", count * 100), &format!("{}.00", count * 13))),
     ]
@@ -71,6 +72,7 @@ struct Seen {
     issued: BTreeMap<String, usize>,
     closed: BTreeSet<String>,
     newest_token: BTreeMap<String, u64>,
+    overridden: BTreeSet<(String, u64)>,
 }
 
 impl Seen {
@@ -87,7 +89,18 @@ impl Seen {
                 assert_eq!(token, *newest + 1, "tokens count locks");
                 *newest = token;
             }
+            (ACCEPTED, Record::Overridden { token, .. }) => {
+                assert_eq!(Some(&token), self.newest_token.get(&subject), "overrode an old lock");
+                assert!(self.overridden.insert((subject, token)), "overridden twice");
+            }
+            (ACCEPTED, Record::Renewed { token, .. } | Record::Unlocked { token }) => {
+                assert!(!self.overridden.contains(&(subject, token)), "acted under a lock that was overridden");
+            }
             (ACCEPTED, Record::Closed { token, .. }) => {
+                assert!(
+                    !self.overridden.contains(&(subject.clone(), token)),
+                    "closed under a lock that was overridden"
+                );
                 assert_eq!(Some(&token), self.newest_token.get(&subject), "closed under an old token");
                 assert!(self.closed.insert(subject), "closed twice");
             }

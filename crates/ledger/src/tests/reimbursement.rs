@@ -138,3 +138,162 @@ fn giving_a_lock_up_and_taking_it_again_does_not_begin_the_total_anew() {
     ledger.time_ms += DAY;
     assert_eq!(ledger.event(PLATFORM_A, lock(&id, "c")).code, ACCEPTED);
 }
+
+#[test]
+fn the_bureau_ends_a_lock_and_its_token_is_good_for_nothing_any_more() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    assert_eq!(ledger.event(BUREAU, override_lock(&id, 1)).code, "reimbursement.not-locked");
+    let locked = ledger.event(PLATFORM_A, lock(&id, "c"));
+    for actor in [SELLER, BUYER, PLATFORM_A, PLATFORM_B] {
+        assert_eq!(ledger.event(actor, override_lock(&id, 1)).code, "invoice.not-permitted", "{actor}");
+    }
+    assert_eq!(ledger.event(OUTSIDER, override_lock(&id, 1)).code, "invoice.unknown");
+    let ended = ledger.event(BUREAU, override_lock(&id, 1));
+    let Record::Overridden { token, platform, enterprise, lock: leaf } = record(&ended) else { panic!("{ended:?}") };
+    assert_eq!((token, platform.as_str(), enterprise.as_str(), leaf.index), (1, PLATFORM_A, BUYER, 2));
+    assert_eq!(locked.code, ACCEPTED);
+    for kind in ["renew", "unlock", "close"] {
+        assert_eq!(ledger.event(PLATFORM_A, claim_event(kind, &id, "c", 1)).code, "reimbursement.not-locked", "{kind}");
+    }
+    assert_eq!(ledger.event(BUREAU, override_lock(&id, 1)).code, "reimbursement.not-locked");
+    // Another is first now, and the platform that comes back late learns so.
+    let taken = ledger.event(PLATFORM_B, lock(&id, "d"));
+    assert!(matches!(record(&taken), Record::Locked { token: 2, .. }), "{taken:?}");
+    let late = ledger.event(PLATFORM_A, claim_event("close", &id, "c", 1));
+    assert_eq!(standing(&late).organisation.as_str(), PLATFORM_B);
+}
+
+#[test]
+fn the_bureau_ends_the_lock_it_decided_about_and_not_the_one_after_it() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    ledger.event(PLATFORM_A, lock(&id, "c"));
+    ledger.event(PLATFORM_A, claim_event("unlock", &id, "c", 1));
+    ledger.event(PLATFORM_B, lock(&id, "d"));
+    assert_eq!(ledger.event(BUREAU, override_lock(&id, 1)).code, "reimbursement.stale-token");
+    assert_eq!(ledger.event(PLATFORM_B, claim_event("close", &id, "d", 2)).code, ACCEPTED);
+    // What is reimbursed stays so.
+    let closed = ledger.event(BUREAU, override_lock(&id, 2));
+    assert_eq!(closed.code, "reimbursement.already-closed");
+    assert_eq!(standing(&closed).organisation.as_str(), PLATFORM_B);
+}
+
+#[test]
+fn a_lease_that_has_ended_needs_no_override() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    let until_ms = ledger.time_ms + 30 * DAY;
+    ledger.event(PLATFORM_A, lock(&id, "c"));
+    ledger.time_ms = until_ms;
+    assert_eq!(ledger.event(BUREAU, override_lock(&id, 1)).code, "reimbursement.not-locked");
+}
+
+#[test]
+fn the_bureau_ends_a_lock_that_its_platform_can_no_longer_give_up() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    ledger.event(PLATFORM_A, lock(&id, "c"));
+    assert_eq!(ledger.event(BUREAU, suspend(PLATFORM_A)).code, ACCEPTED);
+    assert_eq!(ledger.event(PLATFORM_A, claim_event("unlock", &id, "c", 1)).code, "organisation.suspended");
+    assert_eq!(ledger.event(BUREAU, override_lock(&id, 1)).code, ACCEPTED);
+    assert_eq!(ledger.event(SELLER, void(&id)).code, ACCEPTED, "nobody claims it any more");
+}
+
+#[test]
+fn an_override_begins_no_new_total() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    let since = ledger.time_ms;
+    ledger.event(PLATFORM_A, lock(&id, "c"));
+    for (token, day) in [(1, 29), (2, 58)] {
+        ledger.time_ms = since + day * DAY;
+        assert_eq!(ledger.event(BUREAU, override_lock(&id, token)).code, ACCEPTED);
+        assert_eq!(ledger.event(PLATFORM_A, lock(&id, "c")).code, ACCEPTED);
+    }
+    ledger.time_ms = since + 87 * DAY;
+    assert_eq!(ledger.event(BUREAU, override_lock(&id, 3)).code, ACCEPTED);
+    assert_eq!(ledger.event(PLATFORM_A, lock(&id, "c")).code, "reimbursement.lease-too-long");
+    assert_eq!(ledger.event(PLATFORM_B, lock(&id, "d")).code, ACCEPTED);
+}
+
+#[test]
+fn an_override_says_which_lock_why_and_on_what_ground_and_nothing_else() {
+    let read = |text: &str| serde_json::from_str::<crate::event::Event>(text);
+    let good = override_lock("144032609110-00000001", 1);
+    assert_eq!(read(&good).unwrap().to_json(), good);
+    for bad in [
+        good.replace("platform-gone", "because"),
+        good.replace("\"token\":1,", ""),
+        good.replace("\"token\":1", "\"token\":1,\"note\":\"Mr Li\""),
+        good.replace(&chain::hash::Hash::of(b"decision 7").to_string(), "7f"),
+    ] {
+        assert_ne!(bad, good);
+        assert!(read(&bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn many_invoices_are_locked_and_closed_together_or_not_at_all() {
+    let mut ledger = Ledger::new();
+    let ids: Vec<String> = ["a", "b", "c"].map(|reference| ledger.issued(reference)).into();
+    ledger.event(PLATFORM_B, lock(&ids[2], "d"));
+    let all: Vec<String> = ids.iter().map(|id| lock(id, "c")).collect();
+    let codes = |outcomes: &[chain::block::Outcome]| outcomes.iter().map(|it| it.code.clone()).collect::<Vec<_>>();
+    let refused = ledger.events(PLATFORM_A, Mode::All, &all);
+    let expected = ["statement.all-refused", "statement.all-refused", "reimbursement.already-locked"];
+    assert_eq!(codes(&refused), expected);
+    // Nothing of it is left: the tokens are the first ones.
+    assert_eq!(ledger.event(PLATFORM_B, claim_event("unlock", &ids[2], "d", 1)).code, ACCEPTED);
+    let locked = ledger.events(PLATFORM_A, Mode::All, &all);
+    let tokens: Vec<u64> = (locked.iter().map(record))
+        .map(|record| if let Record::Locked { token, .. } = record { token } else { panic!("{record:?}") })
+        .collect();
+    assert_eq!(tokens, [1, 1, 2]);
+    let close =
+        |newest| [(0, 1), (1, 1), (2, newest)].map(|(place, token)| claim_event("close", &ids[place], "c", token));
+    let stale = ledger.events(PLATFORM_A, Mode::All, &close(1));
+    assert_eq!(codes(&stale), ["statement.all-refused", "statement.all-refused", "reimbursement.stale-token"]);
+    assert_eq!(codes(&ledger.events(PLATFORM_A, Mode::All, &close(2))), [ACCEPTED; 3]);
+    assert_eq!(codes(&ledger.events(PLATFORM_A, Mode::All, &close(2))), [REPEATED; 3], "the same again is the same");
+}
+
+#[test]
+fn a_claim_hinders_transfers_and_a_lease_that_has_ended_does_not() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    ledger.event(PLATFORM_A, lock(&id, "c"));
+    let locked = ledger.event(BUYER, transfer(&id, OUTSIDER));
+    assert_eq!(locked.code, "reimbursement.already-locked");
+    assert_eq!(standing(&locked).organisation.as_str(), PLATFORM_A);
+    ledger.time_ms += 30 * DAY;
+    assert_eq!(ledger.event(BUYER, transfer(&id, "nobody-here")).code, "organisation.unknown");
+    assert_eq!(ledger.event(BUYER, transfer(&id, OUTSIDER)).code, ACCEPTED);
+    // Who handed it on has it no longer, and neither has the platform of who handed it on.
+    assert_eq!(ledger.event(BUYER, transfer(&id, BUYER)).code, "invoice.unknown");
+    assert_eq!(ledger.event(PLATFORM_B, lock(&id, "d")).code, "reimbursement.not-holder");
+    let own = lock(&id, "e").replace("\"enterprise\":\"buyer\"", "\"enterprise\":\"outsider\"");
+    assert_eq!(ledger.event(OUTSIDER, own).code, ACCEPTED);
+    assert_eq!(ledger.event(OUTSIDER, claim_event("close", &id, "e", 2)).code, ACCEPTED);
+    assert_eq!(ledger.event(OUTSIDER, transfer(&id, BUYER)).code, "reimbursement.already-closed");
+}
+
+#[test]
+fn the_ends_of_leases_are_told_as_they_are_set_and_not_what_was_rolled_back() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    let since = ledger.time_ms;
+    let ends = |ledger: &mut Ledger, mode, events: &[String]| {
+        let statement = ledger.statement(PLATFORM_A, mode, events);
+        let executed = ledger.block(&[statement]);
+        executed.lease_ends.iter().map(|end| (end.leaf, end.token, end.until_ms)).collect::<Vec<_>>()
+    };
+    let nothing = ends(&mut ledger, Mode::All, &[lock(&id, "c"), lock(&id, "other")]);
+    assert_eq!(nothing, []);
+    assert_eq!(ends(&mut ledger, Mode::All, &[lock(&id, "c")]), [(3, 1, since + 1_000 + 30 * DAY)]);
+    let shorter = claim_event("renew", &id, "c", 1).replace("\"claim\"", "\"lease_seconds\":1,\"claim\"");
+    assert_eq!(ends(&mut ledger, Mode::All, &[shorter]), [], "the end is what it was");
+    let renewed = ends(&mut ledger, Mode::All, &[claim_event("renew", &id, "c", 1)]);
+    assert_eq!(renewed, [(5, 1, since + 3_000 + 30 * DAY)]);
+    assert_eq!(ends(&mut ledger, Mode::All, &[claim_event("close", &id, "c", 1)]), []);
+}

@@ -14,7 +14,7 @@ use crate::state::{StateKey, encode};
 const GOLDEN: &str = include_str!("table.txt");
 
 const ACTORS: [&str; 8] = [SELLER, PROVIDER, BUYER, PLATFORM_A, PLATFORM_B, OUTSIDER, BUREAU, AUDITOR];
-const EVENTS: [&str; 8] = ["issue", "transfer", "lock", "renew", "unlock", "close", "void", "file"];
+const EVENTS: [&str; 9] = ["issue", "transfer", "lock", "renew", "unlock", "close", "void", "file", "override"];
 const STATUSES: [&str; 9] = [
     "open",
     "locked by platform-a",
@@ -65,6 +65,7 @@ fn event(kind: &str, id: &str) -> String {
         "transfer" => transfer(id, OUTSIDER),
         "lock" => lock(id, "d"),
         "void" => void(id),
+        "override" => override_lock(id, 1),
         "file" => file("2026-11", 1, "100.00", "13.00"),
         other => claim_event(other, id, "c", 1),
     }

@@ -2,14 +2,109 @@
 
 use chain::block::Body;
 use chain::statement::Statement;
+use invoice::id::InvoiceId;
+use ledger::record::LockRecord;
 
 use super::{EventView, Query};
 use crate::leaf;
+use crate::lease::{self, EndRow};
 use crate::port::Store;
 use crate::recover::decided_body;
 use crate::replica::Fault;
 
+/// A lease that has ended: nobody signed it, it follows from the time of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseEndView {
+    /// The first block whose time is at or past the end.
+    pub height: u64,
+    /// The time of that block, ms UTC.
+    pub time_ms: i64,
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// The lock as it stood.
+    pub lock: LockRecord,
+}
+
+impl From<EndRow> for LeaseEndView {
+    fn from(EndRow { height, time_ms, invoice, lock, .. }: EndRow) -> Self {
+        Self { height, time_ms, invoice, lock }
+    }
+}
+
+/// What is told to those who follow the ledger.
+#[derive(Clone, Debug)]
+pub enum StreamItem {
+    /// An event.
+    Event(EventView),
+    /// The end of a lease.
+    LeaseEnd(LeaseEndView),
+}
+
+/// The same, at its place in the stream: the leaves of the log and the ends of leases, numbered together from 0 without gaps.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The place, the same on every node.
+    pub place: u64,
+    /// What stands there.
+    pub item: StreamItem,
+}
+
 impl<S: Store> Query<S> {
+    /// What stands in the stream from a place on, in order: at most `limit`, and perhaps fewer although more is there. Empty
+    /// where the stream ends.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn stream_from(&self, place: u64, limit: usize) -> Result<Vec<Placed>, Fault> {
+        let tip = self.tip();
+        if limit == 0 || place >= tip.stream_size() {
+            return Ok(Vec::new());
+        }
+        // Ends of a block that is in the index and not yet the tip are not told.
+        let told = |end: &EndRow| end.number < tip.lease_ends;
+        let next = lease::ends_from(&*self.store, place, 1)?.into_iter().find(told);
+        let free = match next.map(|end| end.place()) {
+            Some(next) if next == place => {
+                let ends = lease::ends_from(&*self.store, place, limit)?.into_iter();
+                // Only those next to each other: leaves stand between others.
+                let run = ends.filter(told).zip(place..).take_while(|(end, place)| end.place() == *place);
+                return Ok(run.map(|(end, place)| Placed { place, item: StreamItem::LeaseEnd(end.into()) }).collect());
+            }
+            Some(next) => usize::try_from(next - place).unwrap_or(usize::MAX),
+            None => limit,
+        };
+        let events = self.events_from(self.leaf_behind(place)?, limit.min(free))?;
+        Ok((place..).zip(events).map(|(place, event)| Placed { place, item: StreamItem::Event(event) }).collect())
+    }
+
+    /// The place of a leaf in the stream. Of the log's size it is the place behind its last leaf and the ends told there.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn place_of(&self, leaf: u64) -> Result<u64, Fault> {
+        Ok(leaf + lease::before_leaf(&*self.store, leaf)?)
+    }
+
+    /// The first leaf at or behind a place of the stream.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn leaf_behind(&self, place: u64) -> Result<u64, Fault> {
+        let before = lease::before(&*self.store, place)?;
+        place.checked_sub(before).ok_or_else(|| Fault::Ledger {
+            height: 0,
+            what: format!("{before} ends of leases stand before place {place} of the stream"),
+        })
+    }
+
+    /// The places of the ends of an invoice's leases, from a place of the stream on, at most `limit`.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn lease_end_places(&self, invoice: &str, from: u64, limit: usize) -> Result<Vec<u64>, Fault> {
+        Ok(lease::places_of(&*self.store, invoice, from, limit)?)
+    }
+
     /// Events from a leaf on, in order: at most `limit`, and none of a later block than that leaf's. Empty where the
     /// log ends. The newest blocks are in memory; of others the body is read once.
     ///

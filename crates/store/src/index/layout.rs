@@ -69,6 +69,8 @@ fn prefix(table: Table) -> u8 {
         Table::Reference => 11,
         Table::Meta => 12,
         Table::MandateTo => 13,
+        Table::LeaseDue => 14,
+        Table::LeaseEnded => 15,
     };
     TABLES + position
 }

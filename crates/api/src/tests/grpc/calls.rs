@@ -2,19 +2,19 @@
 
 use std::pin::pin;
 
-use chain::statement::Draft;
+use chain::statement::{Draft, Mode};
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use wire::generated::event_outcome::Record;
 use wire::generated::{
-    BatchLockEvents, BatchLockRequest, BatchVerifyRequest, ClaimStatus, CloseEvent, CloseRequest, GetClaimRequest,
-    GetInvoiceRequest, GetReceiptRequest, InvoiceDetails, InvoiceSide, InvoiceValidity, ListClaimsRequest,
-    ListInvoicesRequest, PrepareClaimRequest, PrepareRequest, PreparedStatement, RenewEvent, RenewRequest,
-    SigningTerms, StatementMode, StatementState, SubmitRequest, UnlockEvent, UnlockRequest, VerifyRequest,
-    VerifyResult, batch_lock_request, batch_verify_answer, close_request, get_receipt_request, prepare_claim_request,
-    renew_request, unlock_request, verify_request,
+    BatchCloseEvents, BatchCloseRequest, BatchLockEvents, BatchLockRequest, BatchVerifyRequest, ClaimStatus,
+    CloseEvent, CloseRequest, GetClaimRequest, GetInvoiceRequest, GetReceiptRequest, InvoiceDetails, InvoiceSide,
+    InvoiceValidity, ListClaimsRequest, ListInvoicesRequest, PrepareClaimRequest, PrepareRequest, PreparedStatement,
+    RenewEvent, RenewRequest, SigningTerms, StatementMode, StatementState, SubmitRequest, UnlockEvent, UnlockRequest,
+    VerifyRequest, VerifyResult, batch_close_request, batch_lock_request, batch_verify_answer, close_request,
+    get_receipt_request, prepare_claim_request, renew_request, unlock_request, verify_request,
 };
 
 use super::client::{Client, lock_event, runtime};
@@ -171,6 +171,52 @@ fn a_batch_is_locked_whole_or_not_at_all_and_listed_page_by_page() {
     }
     let expected: Vec<_> = invoices[..2].iter().rev().map(|invoice| (invoice.clone(), "a".to_owned())).collect();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_batch_is_closed_whole_or_not_at_all() {
+    let node = Node::start();
+    let client = Client::new(&node);
+    let invoices: Vec<String> = (0..3).map(|number| node.issue(&format!("A{number}"))).collect();
+    for (number, invoice) in invoices.iter().enumerate() {
+        client.lock("platform-a", invoice, "7", &format!("l{number}")).unwrap();
+    }
+    let close = |newest: u64, key: &str| {
+        let token = |number: usize| if number == 2 { newest } else { 1 };
+        let close = |(number, invoice): (usize, &String)| CloseEvent {
+            invoice: invoice.clone(),
+            claim: "7".to_owned(),
+            token: token(number),
+        };
+        let closes = invoices.iter().enumerate().map(close).collect();
+        let form = Some(batch_close_request::Form::BatchClose(BatchCloseEvents { closes }));
+        let message = BatchCloseRequest { form, idempotency_key: key.to_owned() };
+        let bytes = wire::encode_message(&message);
+        client.run(client.platforms().batch_close(client.covered("platform-a", "BatchClose", message, &bytes)))
+    };
+    let refused = close(2, "k1").unwrap_err();
+    assert_eq!(refused.short(), (Code::FailedPrecondition, "reimbursement.stale-token"));
+    assert_eq!(refused.refusal.unwrap().outcomes.len(), 3);
+    let status = |invoice: &String| {
+        let request = GetClaimRequest { invoice: invoice.clone() };
+        client.run(client.platforms().get_claim(client.login("platform-a", request))).unwrap().claim.unwrap().status()
+    };
+    assert!(invoices.iter().all(|invoice| status(invoice) == ClaimStatus::Locked), "the innocent stayed locked");
+    let closed = close(1, "k2").unwrap().result.unwrap();
+    assert!(closed.outcomes.iter().all(|outcome| matches!(outcome.record, Some(Record::Closed(_)))));
+    assert!(invoices.iter().all(|invoice| status(invoice) == ClaimStatus::Closed));
+    // A statement of locks is for another call.
+    let statement = node.statement(
+        "platform-a",
+        "n",
+        Mode::All,
+        &[serde_json::json!({"lock": {
+        "invoice": invoices[0], "enterprise": "buyer", "claim": "8"}})],
+    );
+    let form = Some(batch_close_request::Form::Statement(String::from_utf8(statement).unwrap()));
+    let message = BatchCloseRequest { form, idempotency_key: String::new() };
+    let other = client.run(client.platforms().batch_close(client.login("platform-a", message))).unwrap_err();
+    assert_eq!(other.short(), (Code::InvalidArgument, "statement.other-call"));
 }
 
 #[test]

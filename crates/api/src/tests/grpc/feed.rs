@@ -136,12 +136,12 @@ fn a_cursor_that_does_not_fit_is_told_why() {
         let request = client.login("platform-a", from(after));
         client.run(client.ledger().subscribe(request)).map(|_| ()).unwrap_err()
     };
-    let beyond = refused(&cursor.replace(".l1", ".l2"));
+    let beyond = refused(&cursor.replace(".s1", ".s2"));
     assert_eq!(beyond.short(), (Code::Unavailable, "events.beyond-tip"));
     assert!(beyond.retry.is_some(), "it comes to it");
-    let other = refused("0123456789abcdef.l1");
+    let other = refused("0123456789abcdef.s1");
     assert_eq!((other.short(), other.retry), ((Code::InvalidArgument, "events.other-chain"), None));
-    assert_eq!(refused(&cursor.replace(".l1", ".x1")).short(), (Code::InvalidArgument, "events.cursor"));
+    assert_eq!(refused(&cursor.replace(".s1", ".x1")).short(), (Code::InvalidArgument, "events.cursor"));
 }
 
 #[test]

@@ -117,6 +117,7 @@ fn record(of: &Record) -> Value {
             json!({"filed": {"period": of.period, "invoices": of.invoices, "chain": of.chain}})
         }
         Record::Reported(of) => json!({"reported": {"number": of.number, "key": of.key}}),
+        Record::LeaseEnded(of) => json!({"lease-ended": {"token": of.token, "until": time(of.until_ms)}}),
         Record::Admitted(of) => json!({"admitted": {"from_height": of.from_height}}),
         Record::Registered(of) => {
             json!({"registered": {"enterprises": of.enterprises, "from_height": of.from_height}})
@@ -140,6 +141,9 @@ fn record(of: &Record) -> Value {
         }
         Record::QuotaPaused(of) => json!({"quota-paused": quota(&of.amount, &of.used)}),
         Record::QuotaResumed(of) => json!({"quota-resumed": quota(&of.amount, &of.used)}),
+        Record::Overridden(of) => json!({"overridden": {
+            "token": of.token, "platform": of.platform, "enterprise": of.enterprise,
+            "lock": of.lock.as_ref().map_or(Value::Null, leaf)}}),
     }
 }
 
