@@ -74,32 +74,7 @@ impl Answer {
                 (answer.invoice, answer.issued_ms) = (Some(invoice), Some(issued_ms));
             }
             Ok(Record::Locked { token, .. } | Record::Renewed { token, .. }) => answer.token = Some(token),
-            Ok(
-                Record::Refused(_)
-                | Record::Repeated { .. }
-                | Record::Transferred { .. }
-                | Record::Unlocked { .. }
-                | Record::Closed { .. }
-                | Record::Voided { .. }
-                | Record::Filed { .. }
-                | Record::Reported { .. }
-                | Record::Admitted { .. }
-                | Record::Registered { .. }
-                | Record::Suspended { .. }
-                | Record::Reinstated { .. }
-                | Record::Rotated { .. }
-                | Record::RolesSet { .. }
-                | Record::Renamed { .. }
-                | Record::Mandated { .. }
-                | Record::Revoked { .. }
-                | Record::Attested { .. }
-                | Record::QuotaGranted { .. }
-                | Record::QuotaAdjusted { .. }
-                | Record::QuotaPaused { .. }
-                | Record::QuotaResumed { .. },
-                Record::Overridden { .. },
-            )
-            | Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
         answer
     }
