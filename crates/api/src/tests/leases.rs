@@ -10,6 +10,9 @@ use super::server::eventually;
 use crate::DevControl as _;
 
 const ENDED: &str = "cn.einvoice.invoice.lease-ended.v1";
+/// Past the end of a lease of 60 s, whose block may have been some milliseconds ahead of the clock.
+const PAST: i64 = 61_000;
+
 const OVERRIDDEN: &str = "cn.einvoice.invoice.overridden.v1";
 
 fn lock(node: &Node, invoice: &str, seconds: u32) {
@@ -37,7 +40,7 @@ fn the_end_of_a_lease_is_told_once_behind_the_first_block_at_or_past_it() {
     let id = node.issue("A1");
     lock(&node, &id, 60);
     let mut live = Follower::start(&node, "auditor", "");
-    node.clock.advance_clock(60_000);
+    node.clock.advance_clock(PAST);
     let second = node.issue("A2");
     let third = node.issue("A3");
     eventually(|| other.query.tip().stream_size() == node.query.tip().stream_size());
@@ -73,7 +76,7 @@ fn the_end_of_a_lease_is_for_those_who_may_see_the_lock() {
     let node = Node::start();
     let id = node.issue("A1");
     lock(&node, &id, 60);
-    node.clock.advance_clock(60_000);
+    node.clock.advance_clock(PAST);
     node.issue("A2");
     // The seller sees the invoices, and nothing of the lock.
     assert_eq!(
@@ -145,11 +148,13 @@ fn whether_an_invoice_may_be_handed_on_is_told_with_its_reason() {
     };
     let (to_organisation, to_person) = (json!({"organisation": "stranger"}), json!({"person": "p-7f3a"}));
     assert_eq!(hand("shop", "1", &to_person), (403, "invoice.not-permitted".to_owned()), "the seller has sold it");
-    assert_eq!(hand("stranger", "2", &to_organisation), (404, "invoice.unknown".to_owned()));
+    let by_stranger = json!({"transfer": {"invoice": id, "to": to_organisation}});
+    let by_stranger = node.submit(&node.statement("stranger", "2", Mode::Each, &[by_stranger]));
+    assert_eq!((by_stranger.status, &by_stranger.json()["code"]), (404, &json!("invoice.unknown")));
     assert_eq!(hand("buyer", "3", &json!({"organisation": "nobody"})), (404, "organisation.unknown".to_owned()));
     lock(&node, &id, 60);
     assert_eq!(hand("buyer", "4", &to_organisation), (409, "reimbursement.already-locked".to_owned()));
-    node.clock.advance_clock(60_000);
+    node.clock.advance_clock(PAST);
     lock_again_and_close(&node, &id);
     assert_eq!(hand("buyer", "5", &to_organisation), (409, "reimbursement.already-closed".to_owned()));
 }
