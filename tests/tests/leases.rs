@@ -80,10 +80,8 @@ fn model(node: &Node<MemoryStore>) -> Vec<Stands> {
                     Record::Locked { token, until_ms } => {
                         locks.insert(subject, (until_ms, next, token));
                     }
-                    Record::Renewed { token, until_ms } => {
-                        if locks[&subject].0 != until_ms {
-                            locks.insert(subject, (until_ms, next, token));
-                        }
+                    Record::Renewed { token, until_ms } if locks[&subject].0 != until_ms => {
+                        locks.insert(subject, (until_ms, next, token));
                     }
                     Record::Unlocked { .. } | Record::Closed { .. } | Record::Overridden { .. } => {
                         locks.remove(&subject);

@@ -67,9 +67,10 @@ fn keys(value: &Value) -> BTreeSet<String> {
 fn member_events() -> Vec<(&'static str, Value)> {
     let introduction = {
         let secret = chain::key::SecretKey::from_seed([7; 32]);
-        let by = "m/k".parse().unwrap();
+        let by = "m/k".parse().expect("the id of a key");
         let payload = br#"{"organisation":{"id":"m","keys":[{}]}}"#.to_vec();
-        serde_json::to_value(chain::introduction::SignedIntroduction::sign(payload, &[(by, &secret)].into())).unwrap()
+        serde_json::to_value(chain::introduction::SignedIntroduction::sign(payload, &[(by, &secret)].into()))
+            .expect("JSON")
     };
     let enterprise = json!({"id": "m", "name": "N", "taxpayer_id": "915000000000011", "taxpayer_kind": "other"});
     let addition = json!({

@@ -34,7 +34,7 @@ use crate::involvement;
 use crate::leaf::{self, GROUP_LEAVES, LeafPlace};
 use crate::lease;
 use crate::list::{Growth, List};
-use crate::port::{IndexWrites, Store, StoreFault, Table};
+use crate::port::{IndexKey, IndexWrites, Store, StoreFault, Table};
 
 /// Where a statement stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -118,7 +118,7 @@ pub fn table_of_state(key: &[u8]) -> Table {
 }
 
 /// The row under which the holder of a new mandate finds it, when the key is that of a mandate.
-pub fn mandate_row(key: &StateKey) -> Option<((Table, Vec<u8>), Option<Vec<u8>>)> {
+pub fn mandate_row(key: &StateKey) -> Option<(IndexKey, Option<Vec<u8>>)> {
     let (from, to) = key.mandate_between()?;
     Some(((Table::MandateTo, mandate_to_key(to, from)), Some(Vec::new())))
 }

@@ -211,8 +211,13 @@ impl<'s, S: Store + ?Sized> Invoices<'s, S> {
 
 /// What several parties came to on a side, newest first: those that one organisation is under its taxpayer ids.
 pub(crate) struct Together<'s, S: ?Sized> {
-    /// For each party, what is still to come, and the next of it.
-    parties: Vec<(Invoices<'s, S>, Option<(u64, InvoiceId)>)>,
+    parties: Vec<Ahead<'s, S>>,
+}
+
+/// What is still to come of a party, and the next of it.
+struct Ahead<'s, S: ?Sized> {
+    next: Option<(u64, InvoiceId)>,
+    rest: Invoices<'s, S>,
 }
 
 impl<'s, S: Store + ?Sized> Together<'s, S> {
@@ -227,9 +232,8 @@ impl<'s, S: Store + ?Sized> Together<'s, S> {
         months: (i64, i64),
     ) -> Result<Self, StoreFault> {
         let party = |party| {
-            let mut invoices = Invoices::below(store, (party, side), below, months)?;
-            let next = invoices.next()?;
-            Ok((invoices, next))
+            let mut rest = Invoices::below(store, (party, side), below, months)?;
+            Ok(Ahead { next: rest.next()?, rest })
         };
         Ok(Self { parties: parties.iter().map(party).collect::<Result<_, StoreFault>>()? })
     }
@@ -239,10 +243,10 @@ impl<'s, S: Store + ?Sized> Together<'s, S> {
     /// # Errors
     /// A fault of the store.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, InvoiceId)>, StoreFault> {
-        let newest = self.parties.iter_mut().max_by_key(|(_, next)| next.map(|(leaf, _)| leaf));
-        let Some((invoices, next)) = newest else { return Ok(None) };
-        let Some(found) = *next else { return Ok(None) };
-        *next = invoices.next()?;
+        let newest = self.parties.iter_mut().max_by_key(|party| party.next.map(|(leaf, _)| leaf));
+        let Some(newest) = newest else { return Ok(None) };
+        let Some(found) = newest.next else { return Ok(None) };
+        newest.next = newest.rest.next()?;
         Ok(Some(found))
     }
 }

@@ -167,7 +167,7 @@ impl Executor<'_> {
         // The person it was issued to: what others handed to a person, they hand on themselves.
         let for_person = matches!(record.holder, Party::Person(_)) && record.holder == record.buyer;
         let of_seller = [Relation::Seller, Relation::SellerForPerson];
-        self.parts_under(actor, (&record.seller, Scope::Issue), &of_seller[..1 + usize::from(for_person)], &mut parts)?;
+        self.parts_under(actor, (&record.seller, Scope::Issue), &of_seller[..=usize::from(for_person)], &mut parts)?;
         let claim = match &record.claim {
             Claim::Open => None,
             Claim::Locked(lock) => Some((&lock.platform, &lock.enterprise)),

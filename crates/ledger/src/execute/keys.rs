@@ -77,7 +77,7 @@ impl Executor<'_> {
             let peer = rotate.add.iter().find(|addition| addition.purposes.contains(&Purpose::Peer));
             return match peer {
                 Some(addition) => Ok(Err(purpose_refused(organisation, &addition.id))),
-                None => self.approved(chain, rotate, organisation),
+                None => approved(chain, rotate, organisation),
             };
         }
         let is_bureau = self.parameters.tax_bureau == actor.id;
@@ -101,32 +101,6 @@ impl Executor<'_> {
     fn has_seat(&self, id: &OrganisationId) -> Result<bool, Fault> {
         let validators: ValidatorSet = require(&self.state.below(), &StateKey::validators())?;
         Ok(validators.validators().iter().any(|validator| validator.organisation == *id))
-    }
-
-    /// Refuses a change that no governance key of the agency has signed.
-    fn approved(
-        &self,
-        chain: &ChainId,
-        rotate: &Rotate,
-        organisation: &Organisation,
-    ) -> Result<Result<(), Refusal>, Fault> {
-        let steps = rotate.steps();
-        let change = Change { chain, organisation: &organisation.id, steps: &steps };
-        let found = match &rotate.approval {
-            None => "no signature",
-            Some(approval) => {
-                let governs = |key: &&Key| key.active && key.purposes.contains(&Purpose::Governance);
-                for key in organisation.keys.iter().filter(governs) {
-                    let public = key.public.point().map_err(|error| Fault::Read(error.into()))?;
-                    if change.verify(&public, approval).is_ok() {
-                        return Ok(Ok(()));
-                    }
-                }
-                "a signature that does not verify"
-            }
-        };
-        let expected = format!("a signature of {}'s governance key over this change", organisation.id);
-        Ok(Err(Refusal::new(Reason::KeyNotApproved, expected, found)))
     }
 
     /// Counts what an organisation adds itself. The tax bureau adds as much as it must.
@@ -227,4 +201,25 @@ fn is_peer(key: &Key) -> bool {
 fn purpose_refused(organisation: &Organisation, id: &KeyId) -> Refusal {
     let expected = "a key for statements, logins, or the peers of an auditor's node";
     Refusal::new(Reason::KeyPurpose, expected, format!("{}/{id}", organisation.id))
+}
+
+/// Refuses a change that no governance key of the agency has signed.
+fn approved(chain: &ChainId, rotate: &Rotate, organisation: &Organisation) -> Result<Result<(), Refusal>, Fault> {
+    let steps = rotate.steps();
+    let change = Change { chain, organisation: &organisation.id, steps: &steps };
+    let found = match &rotate.approval {
+        None => "no signature",
+        Some(approval) => {
+            let governs = |key: &&Key| key.active && key.purposes.contains(&Purpose::Governance);
+            for key in organisation.keys.iter().filter(governs) {
+                let public = key.public.point().map_err(|error| Fault::Read(error.into()))?;
+                if change.verify(&public, approval).is_ok() {
+                    return Ok(Ok(()));
+                }
+            }
+            "a signature that does not verify"
+        }
+    };
+    let expected = format!("a signature of {}'s governance key over this change", organisation.id);
+    Ok(Err(Refusal::new(Reason::KeyNotApproved, expected, found)))
 }

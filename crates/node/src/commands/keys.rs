@@ -209,7 +209,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         }
         Command::Member(MemberArgs { who, roles, observer, chain }) => {
             let about = about(who, roles.into_iter().map(Role::from).collect());
-            introduce(about.map(|(directory, about)| (directory, About { observer, chain, ..about })), output)
+            introduce(about.map(|(directory, about)| (directory, About { chain, observer, ..about })), output)
         }
         Command::Certificate(args) => certificate::run(args, output),
     }
