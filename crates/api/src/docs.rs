@@ -215,8 +215,11 @@ fn render_errors() -> String {
     for entry in catalogue::entries() {
         let (code, status) = (entry.code, catalogue::status(entry.code, entry.kind).as_u16());
         let grpc = catalogue::grpc_name(catalogue::grpc_status(entry.code, entry.kind));
-        let (summary, cure) = (text(entry.summary), text(entry.cure));
-        put!(page, "<tr id=\"{code}\"><td><code>{code}</code><td>{status}<br>{grpc}<td>{summary}<br>{cure}</tr>");
+        let (rule, cause, cure) = (entry.kind.rule(), text(entry.summary), text(entry.cure));
+        put!(
+            page,
+            "<tr id=\"{code}\"><td><code>{code}</code><td>{status}<br>{grpc}<td><i>{rule}</i><br>{cause}<br>{cure}</tr>"
+        );
     }
     put!(
         page,

@@ -28,6 +28,24 @@ pub enum Kind {
     Fault,
 }
 
+impl Kind {
+    /// The rule behind every code of the kind, in one sentence.
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Self::Malformed => "A request is written as its description says.",
+            Self::Violation => "A document keeps the rules of documents.",
+            Self::Unauthenticated => "Whoever asks says who it is, with a key that the ledger knows.",
+            Self::Forbidden => "Everybody does only what its roles, mandates and standing allow.",
+            Self::NotFound => "What is asked for exists, and the caller may see it.",
+            Self::Conflict => "An id stands for one content, for ever.",
+            Self::Lifecycle => "The status of a thing allows what is done to it.",
+            Self::Limit => "Everything that one caller may take has a limit.",
+            Self::Unavailable => "A node answers when it can do so truthfully.",
+            Self::Fault => "A node that is at fault stops rather than answers.",
+        }
+    }
+}
+
 /// One code of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeEntry {

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, config, demo, dev, export, field, follow, generate, genesis, init, keys, organisation, quota, receipt, sign,
-    start, status, submit, token, verify, webhooks,
+    bench, config, demo, dev, explain, export, field, follow, generate, genesis, init, keys, organisation, quota,
+    receipt, sign, start, status, submit, token, verify, webhooks,
 };
 use crate::exit::Exit;
 use crate::output::Format;
@@ -70,6 +70,8 @@ pub(crate) enum Command {
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(config::Command),
+    /// Explain a code: its rule, its cause and its cure.
+    Explain(explain::Args),
     /// Print one field of a JSON document, as plain text; for shell scripts.
     Field(field::Args),
 }

@@ -162,9 +162,11 @@ mod tests {
                 "/einvoice.v1.LedgerService/Prepare/events",
                 "/einvoice.v1.LedgerService/Submit/attachments",
                 "/einvoice.v1.LedgerService/Subscribe/kinds",
+                "/einvoice.v1.ReimbursementService/BatchClose/batch_close/closes",
                 "/einvoice.v1.ReimbursementService/BatchLock/batch_lock/locks",
                 "/einvoice.v1.ReimbursementService/BatchVerify/requests",
                 "/einvoice.v1.ReimbursementService/PrepareClaim/batch_lock/locks",
+                "/einvoice.v1.ReimbursementService/PrepareClaim/batch_close/closes",
             ]
         );
     }

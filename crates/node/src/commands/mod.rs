@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod dev;
+pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod field;
 pub(crate) mod follow;
@@ -49,6 +50,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Webhooks(args) => webhooks::run(&args, output),
         Command::Status(args) => status::run(&args, output),
         Command::Config(command) => config::run(&command, output),
+        Command::Explain(args) => explain::run(&args, output),
         Command::Field(args) => field::run(&args, output),
     }
 }

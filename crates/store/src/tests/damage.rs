@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::ops::Bound;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use replica::port::{Direction, Store, StoreFault, Table};
@@ -55,12 +56,55 @@ impl Damage {
     }
 }
 
+/// Where sled looks for a row for ever, nobody needs to wait long.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Names the directory in which a test of [`apart`] works.
+const DAMAGED: &str = "EINVOICE_TEST_DAMAGED";
+
+/// Runs a test of this file on a directory in a process of its own: where sled looks for a row for ever it keeps a core
+/// busy, and ends with the process. What the test printed with [`tell`] comes back.
+fn apart(test: &str, directory: &Path) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("tests::damage::{test}"), "--nocapture"])
+        .env(DAMAGED, directory)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    let told = printed.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END));
+    told.unwrap_or_else(|| panic!("{test} has run, and told something: {printed}")).0.to_owned()
+}
+
+const BEGIN: &str = "<<told ";
+const END: &str = " told>>";
+
+/// The directory, in a process of [`apart`].
+fn damaged() -> Option<PathBuf> {
+    std::env::var_os(DAMAGED).map(PathBuf::from)
+}
+
+/// Tells the process that waits in [`apart`].
+fn tell(text: &str) {
+    use std::io::Write as _;
+    // Past what the harness writes of its own.
+    writeln!(std::io::stdout(), "{BEGIN}{text}{END}").unwrap();
+}
+
 /// Opens a ledger and reads all of it: it is as it was, or this is what was found.
-fn found(directory: &Path) -> Option<StoreFault> {
+fn found(directory: &Path) -> Option<String> {
+    Some(apart("a_ledger_is_as_it_was_or_something_is_found", directory)).filter(|found| !found.is_empty())
+}
+
+/// Alone it lives and looks itself; in a process of [`apart`] it looks at what was struck.
+#[test]
+fn a_ledger_is_as_it_was_or_something_is_found() {
+    let Some(directory) = damaged() else {
+        assert_eq!(found(lived().path()), None);
+        return;
+    };
     let read = || -> Result<(), StoreFault> {
-        // Where sled looks for a row for ever, nobody needs to wait long.
-        let options = Options { open_timeout: Duration::from_secs(2), ..options(directory) };
-        let store = SledStore::open(&options)?;
+        let store = SledStore::open(&Options { open_timeout: OPEN_TIMEOUT, ..options(&directory) })?;
         let outcome = (1..=HEIGHTS).try_for_each(|height| {
             assert_eq!(store.decided(height.into())?, Some(decided(height)));
             assert_eq!(store.body(&id(height))?, Some(body(height)));
@@ -71,16 +115,19 @@ fn found(directory: &Path) -> Option<StoreFault> {
         assert_eq!(store.put_body(15, &id(15), &body(15)).is_err(), outcome.is_err());
         outcome
     };
-    read().err()
+    tell(&read().err().map(|fault| text_of(&fault)).unwrap_or_default());
+}
+
+fn text_of(fault: &StoreFault) -> String {
+    match fault {
+        StoreFault::Io { source, .. } => format!("{fault}: {source}"),
+        fault => fault.to_string(),
+    }
 }
 
 #[track_caller]
-fn names_height(fault: &StoreFault, what: &str) {
-    let mut text = fault.to_string();
-    if let StoreFault::Io { source, .. } = fault {
-        text = format!("{text}: {source}");
-    }
-    assert!(text.contains(" height "), "{what}: {text}");
+fn names_height(fault: &str, what: &str) {
+    assert!(fault.contains(" height "), "{what}: {fault}");
 }
 
 fn lived() -> tempfile::TempDir {
@@ -134,33 +181,50 @@ fn a_ledger_without_its_directories_is_found_to_be_behind() {
     }
 }
 
+/// Strikes pages of the files in a directory until a test, run on it in a process of its own, meets the damage.
+fn met_somewhere(of: &Path, files_in: &str, test: &str) -> bool {
+    let in_use = |path: &PathBuf| fs::metadata(path).unwrap().len() > 0;
+    let slabs: Vec<PathBuf> = files(&of.join(files_in)).into_iter().filter(in_use).collect();
+    slabs.iter().flat_map(|path| (0..8).map(move |eighths| (path, eighths))).any(|(path, eighths)| {
+        let image = image(of);
+        Damage::Page(eighths).strike(&image.path().join(path.strip_prefix(of).unwrap()));
+        apart(test, image.path()) == MET
+    })
+}
+
+const MET: &str = "met";
+
 #[test]
 fn who_meets_damage_sounds_the_alarm() {
-    let directory = lived();
-    // Where sled looks for a row for ever, nobody needs to wait long: it keeps a core busy meanwhile.
-    let options = |directory: &Path| Options { open_timeout: Duration::from_secs(2), ..options(directory) };
-    // A page that opening does not read, and a body does.
-    let slabs: Vec<PathBuf> = files(&directory.path().join("ledger/slabs"));
-    let sounded = slabs.iter().flat_map(|path| (0..8).map(move |eighths| (path, eighths))).any(|(path, eighths)| {
-        let image = image(directory.path());
-        Damage::Page(eighths).strike(&image.path().join(path.strip_prefix(directory.path()).unwrap()));
-        let Ok(store) = SledStore::open(&options(image.path())) else { return false };
-        let (alarm, sounds) = std::sync::mpsc::channel();
-        store.on_fault(move || alarm.send(()).unwrap());
-        let met = (1..=HEIGHTS).any(|height| store.body(&id(height)).is_err());
-        assert_eq!(sounds.try_recv().is_ok(), met);
-        met
-    });
-    assert!(sounded, "no damage was met after the start");
+    let Some(directory) = damaged() else {
+        // A page that opening does not read, and a body does.
+        let met = met_somewhere(lived().path(), "ledger/slabs", "who_meets_damage_sounds_the_alarm");
+        assert!(met, "no damage was met after the start");
+        return;
+    };
+    let Ok(store) = SledStore::open(&Options { open_timeout: OPEN_TIMEOUT, ..options(&directory) }) else {
+        return tell("met by the opening");
+    };
+    let (alarm, sounds) = std::sync::mpsc::channel();
+    store.on_fault(move || alarm.send(()).unwrap());
+    let met = (1..=HEIGHTS).any(|height| store.body(&id(height)).is_err());
+    assert_eq!(sounds.try_recv().is_ok(), met);
+    tell(if met { MET } else { "met by nobody" });
 }
 
 #[test]
 fn a_fault_that_a_reader_met_in_the_index_ends_the_next_block() {
-    let directory = tempfile::tempdir().unwrap();
     // Few rows are read when it is opened, so that damage is left for a reader.
-    let open_timeout = Duration::from_secs(2);
-    let options =
-        |directory: &Path| Options { evidence_rows_max: 2, index_cache_bytes: 1, open_timeout, ..options(directory) };
+    let options = |directory: &Path| Options {
+        evidence_rows_max: 2,
+        index_cache_bytes: 1,
+        open_timeout: OPEN_TIMEOUT,
+        ..options(directory)
+    };
+    if let Some(directory) = damaged() {
+        return tell(if read_and_refuse(&options(&directory)) { MET } else { "met by no reader" });
+    }
+    let directory = tempfile::tempdir().unwrap();
     let store = SledStore::open(&options(directory.path())).unwrap();
     live(&store, 0, 1);
     let row = |number: u32| ((Table::Leaf, number.to_be_bytes().to_vec()), Some(super::hash(7).as_bytes().repeat(4)));
@@ -171,18 +235,18 @@ fn a_fault_that_a_reader_met_in_the_index_ends_the_next_block() {
     store.await_checkpoint(2).unwrap().unwrap();
     store.close().unwrap();
     drop(store);
-    let slabs = files(&directory.path().join("index/slabs"));
-    let met = slabs.iter().flat_map(|path| (0..8).map(move |eighths| (path, eighths))).any(|(path, eighths)| {
-        let image = image(directory.path());
-        Damage::Page(eighths).strike(&image.path().join(path.strip_prefix(directory.path()).unwrap()));
-        let Ok(store) = SledStore::open(&options(image.path())) else { return false };
-        let everything = (Bound::Unbounded, Bound::Unbounded);
-        if store.scan(Table::Leaf, everything, Direction::Forward, 5_000).is_ok() {
-            return false;
-        }
-        let refused = store.put_body(3, &id(3), &body(3));
-        assert!(matches!(refused, Err(StoreFault::Damaged { .. })), "{refused:?}");
-        true
-    });
-    assert!(met, "no damage was met after the start");
+    let test = "a_fault_that_a_reader_met_in_the_index_ends_the_next_block";
+    assert!(met_somewhere(directory.path(), "index/slabs", test), "no damage was met after the start");
+}
+
+/// Whether a reader meets damage; then the next block is refused.
+fn read_and_refuse(options: &Options) -> bool {
+    let Ok(store) = SledStore::open(options) else { return false };
+    let everything = (Bound::Unbounded, Bound::Unbounded);
+    if store.scan(Table::Leaf, everything, Direction::Forward, 5_000).is_ok() {
+        return false;
+    }
+    let refused = store.put_body(3, &id(3), &body(3));
+    assert!(matches!(refused, Err(StoreFault::Damaged { .. })), "{refused:?}");
+    true
 }
