@@ -9,6 +9,7 @@ use chain::block::Outcome;
 use chain::statement::Mode;
 use invoice::lifecycle::Validity;
 use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::fixture::*;
 use crate::outcome::{ACCEPTED, REPEATED, Record};
@@ -131,38 +132,88 @@ impl Seen {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+/// How many events are played when [`EVENTS`] names no other number.
+const EVENTS_DEFAULT: u64 = 100_000;
+/// Environment: how many events are played.
+const EVENTS: &str = "EINVOICE_MODEL_EVENTS";
+/// Environment: the seed of them all, a number.
+const SEED: &str = "EINVOICE_MODEL_SEED";
 
-    #[test]
-    fn whatever_happens_numbers_locks_and_closes_hold(steps in steps()) {
-        let mut ledger = Ledger::new();
-        let mut seen = Seen::default();
-        let mut members = Members::new(&ledger);
-        let mut quotas = Quotas::default();
-        for (actor, all, events, wait) in steps {
-            // Stay in one year, so that one code holds all numbers.
-            ledger.time_ms = (ledger.time_ms + wait).min(NOON + 40 * DAY);
-            let mode = if all { Mode::All } else { Mode::Each };
-            let time_ms = ledger.time_ms;
-            let outcomes = ledger.events(ACTORS[actor], mode, &events);
-            prop_assert_eq!(outcomes.len(), events.len());
-            let refused = outcomes.iter().filter(|o| o.code != ACCEPTED && o.code != REPEATED).count();
-            prop_assert!(mode == Mode::Each || refused == 0 || refused == outcomes.len());
-            let suspended = members.is_suspended(ACTORS[actor]);
-            for (event, outcome) in events.iter().zip(&outcomes) {
-                prop_assert!(!suspended || mode == Mode::All || outcome.code == "organisation.suspended");
-                prop_assert!(!suspended || outcome.code != ACCEPTED);
-                members.justify(ACTORS[actor], event, outcome);
-                quotas.note(time_ms, event, outcome);
-                seen.note(outcome);
-            }
-            for (event, outcome) in events.iter().zip(&outcomes) {
-                members.note(ACTORS[actor], event, outcome);
-            }
-            quotas.compare(&ledger);
+fn number_in(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a whole number"))
+}
+
+/// One history, held against the models after every block; says how many events it had.
+fn live(steps: &[Step]) -> Result<u64, TestCaseError> {
+    let mut ledger = Ledger::new();
+    let mut seen = Seen::default();
+    let mut members = Members::new(&ledger);
+    let mut quotas = Quotas::default();
+    let mut played = 0;
+    for (actor, all, events, wait) in steps {
+        let actor = ACTORS[*actor];
+        // Stay in one year, so that one code holds all numbers.
+        ledger.time_ms = (ledger.time_ms + wait).min(NOON + 40 * DAY);
+        let mode = if *all { Mode::All } else { Mode::Each };
+        let time_ms = ledger.time_ms;
+        let outcomes = ledger.events(actor, mode, events);
+        prop_assert_eq!(outcomes.len(), events.len());
+        let refused = outcomes.iter().filter(|o| o.code != ACCEPTED && o.code != REPEATED).count();
+        prop_assert!(mode == Mode::Each || refused == 0 || refused == outcomes.len());
+        let suspended = members.is_suspended(actor);
+        for (event, outcome) in events.iter().zip(&outcomes) {
+            prop_assert!(!suspended || mode == Mode::All || outcome.code == "organisation.suspended");
+            prop_assert!(!suspended || outcome.code != ACCEPTED);
+            members.justify(actor, event, outcome);
+            quotas.note(time_ms, event, outcome);
+            seen.note(outcome);
         }
+        for (event, outcome) in events.iter().zip(&outcomes) {
+            members.note(actor, event, outcome);
+        }
+        quotas.compare(&ledger);
         members.compare(&ledger);
         seen.compare(&ledger);
+        played += u64::try_from(events.len()).expect("a few");
     }
+    Ok(played)
+}
+
+/// Plays histories of one seed until there were so many events; a history that breaks a rule is made as short as it can be.
+fn play(seed: u64, events: u64) -> u64 {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    let config = Config { cases: u32::MAX, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let mut played = 0;
+    while played < events {
+        let tree = steps().new_tree(&mut runner).expect("the strategy refuses nothing");
+        let counted = std::cell::Cell::new(0);
+        let held = runner.run_one(tree, |steps| {
+            counted.set(live(&steps)?);
+            Ok(())
+        });
+        if let Err(failure) = held {
+            panic!("seed {seed}, after {played} events: {failure}");
+        }
+        played += counted.get();
+    }
+    played
+}
+
+/// The invariants of numbers, locks, closes, quotas, organisations and mandates, over 100,000 events of random actors.
+///
+/// `EINVOICE_MODEL_EVENTS=1000000` plays as many; `EINVOICE_MODEL_SEED` plays what a failure printed once more.
+#[test]
+fn whatever_happens_the_models_and_the_ledger_agree_after_every_block() {
+    let events = number_in(EVENTS).unwrap_or(EVENTS_DEFAULT);
+    let seed = number_in(SEED).unwrap_or_else(|| TestRunner::default().rng().next_u64());
+    let threads = u64::try_from(std::thread::available_parallelism().map_or(1, usize::from)).expect("a few");
+    let share = events.div_ceil(threads);
+    let played: u64 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|at| scope.spawn(move || play(seed.wrapping_add(at), share))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("the models and the ledger agree")).sum()
+    });
+    println!("{played} events held against the models, seed {seed}");
+    assert!(played >= events);
 }
