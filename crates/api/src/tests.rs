@@ -23,6 +23,7 @@ mod rights;
 mod room;
 mod server;
 mod signed;
+mod table;
 mod thousand;
 mod visibility;
 mod webhooks;

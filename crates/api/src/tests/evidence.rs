@@ -14,7 +14,7 @@ use super::consortium::{genesis, organisation, secret};
 use super::node::Node;
 
 /// Two precommits of the tax bureau in a round of height 1, as an event.
-fn double_vote(node: &Node, round: u32) -> Value {
+pub(crate) fn double_vote(node: &Node, round: u32) -> Value {
     let key = secret("tax-bureau", "consensus");
     let vote = |block: Option<BlockId>| {
         let (chain, kind) = (node.query.chain(), VoteKind::Precommit);

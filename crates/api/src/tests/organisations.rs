@@ -26,11 +26,31 @@ fn accepted(node: &Node, who: &str, nonce: &str, it: &Value) -> Value {
 }
 
 /// A key that an organisation is to have, which `secret` gives under its id.
-fn addition(node: &Node, of: &str, id: &str, purpose: Purpose, custody: &Custody) -> Value {
+pub(crate) fn addition(node: &Node, of: &str, id: &str, purpose: Purpose, custody: &Custody) -> Value {
     let key = KeyReference { organisation: organisation(of), key: KeyId::new(id).unwrap() };
     let (secret, purposes) = (secret(of, id), BTreeSet::from([purpose]));
     let proof = Offer { chain: node.query.chain(), key: &key, terms: &terms(&purposes, custody) }.sign(&secret);
     json!({"id": id, "public": secret.public(), "purposes": purposes, "custody": custody, "proof": proof})
+}
+
+/// An enterprise that introduces itself, with two keys that `secret` gives.
+pub(crate) fn introduced(node: &Node, id: &str, taxpayer: &str) -> Value {
+    let keys = ["login", "statement"].map(|key| {
+        json!({"id": key, "public": secret(id, key).public(), "purposes": [key], "custody": "own", "active": true})
+    });
+    let introduced = json!({
+        "version": 1, "suite": 1, "time_ms": NOON, "chain": node.query.chain(),
+        "organisation": {
+            "id": id, "name": "Mall", "taxpayer_id": taxpayer, "taxpayer_kind": "other",
+            "roles": ["enterprise"], "standing": "active", "keys": keys
+        }
+    });
+    let secrets = ["login", "statement"].map(|key| (format!("{id}/{key}").parse().unwrap(), secret(id, key)));
+    let signed = chain::introduction::SignedIntroduction::sign(
+        introduced.to_string().into_bytes(),
+        &secrets.iter().map(|(by, secret): &(KeyReference, _)| (by.clone(), secret)).collect(),
+    );
+    json!(signed)
 }
 
 fn merchants(count: usize) -> Value {
@@ -258,21 +278,7 @@ fn a_node_signs_with_the_hosted_key_that_the_ledger_has() {
 #[test]
 fn who_is_admitted_logs_in_and_signs_in_the_next_block() {
     let node = Node::start();
-    let keys = ["login", "statement"].map(|id| {
-        json!({"id": id, "public": secret("mall", id).public(), "purposes": [id], "custody": "own", "active": true})
-    });
-    let introduced = json!({
-        "version": 1, "suite": 1, "time_ms": NOON, "chain": node.query.chain(),
-        "organisation": {
-            "id": "mall", "name": "Mall", "taxpayer_id": "915000000000041", "taxpayer_kind": "other",
-            "roles": ["enterprise"], "standing": "active", "keys": keys
-        }
-    });
-    let secrets = ["login", "statement"].map(|id| (format!("mall/{id}").parse().unwrap(), secret("mall", id)));
-    let introduction = chain::introduction::SignedIntroduction::sign(
-        introduced.to_string().into_bytes(),
-        &secrets.iter().map(|(by, secret): &(KeyReference, _)| (by.clone(), secret)).collect(),
-    );
+    let introduction = introduced(&node, "mall", "915000000000041");
     assert_eq!(node.get("mall", "/v1/invoices").problem(), (401, "auth.unknown-key".to_owned()));
     accepted(&node, "tax-bureau", "n1", &json!({"admit": {"introduction": introduction}}));
     assert_eq!(node.get("mall", "/v1/invoices").status, 200);

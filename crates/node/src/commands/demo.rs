@@ -3,6 +3,7 @@
 //! It plays on a `dev` consortium of its own, in this process, and keeps what is needed to verify again by hand.
 
 mod input;
+mod life;
 mod proof;
 mod stage;
 mod story;
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     /// Where the stated totals are refused, takes them from the lines and issues the invoice so.
     #[arg(long)]
     totals_from_lines: bool,
+    /// How much of an invoice's life is played.
+    #[arg(long, value_enum, default_value_t)]
+    story: Length,
     /// Where keys and ledger live, and stay; without it a temporary directory, removed at the end. It must not hold
     /// a consortium yet.
     #[arg(long, value_name = "DIR")]
@@ -41,6 +45,16 @@ pub(crate) struct Args {
     /// Where archive, genesis, checkpoint and receipts go, to be verified again; a new temporary directory when absent.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+/// How much is played.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Length {
+    /// Issue, reimburse once and for all, file.
+    #[default]
+    Short,
+    /// Also what tax bureau, provider and merchants do around it: registration, mandates, quotas, leases, names.
+    Full,
 }
 
 /// Plays.
@@ -59,7 +73,8 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let consortium = Consortium::establish(home.path(), &input.plan).or_exit(Exit::Usage)?;
     let local = Local::start(&consortium, SocketAddr::from(([127, 0, 0, 1], 0)), None, output)?;
     let stage = Stage::new(output, &local, &consortium)?;
-    let played = Story::new(stage, &consortium, out.path(), args.totals_from_lines).play(&input);
+    let played =
+        Story::new(stage, &consortium, out.path(), args.totals_from_lines, args.story == Length::Full).play(&input);
     // In order even after a failure, whose own words come first.
     let stopped = local.stop();
     let exit = played?;

@@ -41,11 +41,11 @@ struct Explained {
 impl Report for Explained {
     fn text(&self) -> String {
         let Self { code, rule, cause, cure, at, http, grpc } = self;
-        let mut text = format!("{code}\n  Rule   {rule}\n  Cause  {cause}\n  Cure   {cure}\n  Where  {at}");
-        if let (Some(http), Some(grpc)) = (http, grpc) {
-            text.push_str(&format!("\n  Doors  HTTP {http}, gRPC {grpc}"));
-        }
-        text
+        let doors = match (http, grpc) {
+            (Some(http), Some(grpc)) => format!("\n  Doors  HTTP {http}, gRPC {grpc}"),
+            _ => String::new(),
+        };
+        format!("{code}\n  Rule   {rule}\n  Cause  {cause}\n  Cure   {cure}\n  Where  {at}{doors}")
     }
 }
 

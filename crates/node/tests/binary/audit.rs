@@ -49,12 +49,29 @@ impl Demo {
 
 #[test]
 fn the_demo_ends_verified_and_can_be_verified_again_by_hand() {
-    let (demo, played) = Demo::play(&[]);
+    let (demo, played) = Demo::play(&["--story", "full"]);
     played.ended(0);
     let acts = demo.acts();
-    for act in
-        ["issue", "retry", "transfer", "lock", "refused", "close", "clock", "file", "receipt", "export", "verify"]
-    {
+    for act in [
+        "issue",
+        "retry",
+        "transfer",
+        "lock",
+        "refused",
+        "close",
+        "register",
+        "attest",
+        "quota",
+        "rename",
+        "suspend",
+        "reinstate",
+        "override",
+        "clock",
+        "file",
+        "receipt",
+        "export",
+        "verify",
+    ] {
         assert!(acts.contains(&act), "no {act} in {acts:?}");
     }
     for name in ["chain", "receipt"] {

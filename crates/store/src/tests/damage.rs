@@ -119,10 +119,8 @@ fn a_ledger_is_as_it_was_or_something_is_found() {
 }
 
 fn text_of(fault: &StoreFault) -> String {
-    match fault {
-        StoreFault::Io { source, .. } => format!("{fault}: {source}"),
-        fault => fault.to_string(),
-    }
+    let cause = std::error::Error::source(fault).map(|cause| format!(": {cause}"));
+    format!("{fault}{}", cause.unwrap_or_default())
 }
 
 #[track_caller]

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::anyhow;
-use chain::identity::OrganisationId;
+use chain::identity::{ChainId, OrganisationId};
+use chain::statement::{Draft, Mode, StatementHeader, payload};
 use ledger::organisation::Purpose;
 use serde::Serialize;
 use serde_json::Value;
 use ureq::http::Method;
 
 use crate::client::{Call, Client, Reply};
+use crate::commands::sign::random_nonce;
 use crate::commands::token;
 use crate::consortium::Consortium;
 use crate::exit::{Exit, Failure};
@@ -53,7 +55,9 @@ pub(super) struct Stage<'a> {
     service: &'a Service,
     client: Client,
     node_id: String,
+    chain: ChainId,
     logins: BTreeMap<OrganisationId, NamedKey>,
+    signers: BTreeMap<OrganisationId, NamedKey>,
     steps: u32,
 }
 
@@ -61,12 +65,14 @@ impl<'a> Stage<'a> {
     /// A stage on a node that serves.
     pub(super) fn new(output: &'a Output, local: &'a Local, consortium: &Consortium) -> Result<Self, Failure> {
         let service = &local.first;
-        let mut logins = BTreeMap::new();
+        let (mut logins, mut signers) = (BTreeMap::new(), BTreeMap::new());
         for (id, own) in &consortium.keys {
             logins.insert(id.clone(), NamedKey::load(&own.login, Purpose::Login)?);
+            signers.insert(id.clone(), NamedKey::load(&own.statement, Purpose::Statement)?);
         }
         let client = Client::new(&service.url(), None)?;
-        Ok(Self { output, service, client, node_id: consortium.config.node.id.clone(), logins, steps: 0 })
+        let (node_id, chain) = (consortium.config.node.id.clone(), consortium.genesis.chain_id().clone());
+        Ok(Self { output, service, client, node_id, chain, logins, signers, steps: 0 })
     }
 
     /// Where data and talk go.
@@ -94,8 +100,7 @@ impl<'a> Stage<'a> {
     /// A token of an organisation, for reads or for one write.
     pub(super) fn token(&self, who: &OrganisationId, write: Option<token::Write<'_>>) -> Result<String, Failure> {
         let key = self.logins.get(who).ok_or_else(|| anyhow!("log in as {who}: it has no key here"))?;
-        let now_s = u64::try_from(self.service.clock().now_ms() / 1_000).unwrap_or(0);
-        Ok(token::mint(key, &self.node_id, now_s, TOKEN_TTL_S, write, None)?)
+        Ok(token::mint(key, &self.node_id, self.now_s(), TOKEN_TTL_S, write, None)?)
     }
 
     /// Reads as an organisation.
@@ -119,9 +124,40 @@ impl<'a> Stage<'a> {
         self.client.call(&Method::POST, path, call)
     }
 
+    /// States events as an organisation, signed with its own key.
+    pub(super) fn state(&self, who: &str, mode: Mode, events: &[Value]) -> Result<Reply, Failure> {
+        let who = organisation(who)?;
+        let key = self.signers.get(&who).ok_or_else(|| anyhow!("sign as {who}: it has no key here"))?;
+        let header = StatementHeader {
+            organisation: key.organisation.clone(),
+            key: key.key_id.clone(),
+            chain: self.chain.clone(),
+            nonce: random_nonce()?,
+            expires_at: self.now_s().saturating_add(TOKEN_TTL_S),
+        };
+        let events: Vec<String> = events.iter().map(Value::to_string).collect();
+        let jws = Draft::new(header, payload(mode, &events)).sign(&key.secret);
+        let call = Call { content_type: Some("application/jose"), body: Some(&jws), ..Call::default() };
+        self.client.call(&Method::POST, "/v1/statements", call)
+    }
+
+    /// The node's time, seconds.
+    fn now_s(&self) -> u64 {
+        u64::try_from(self.service.clock().now_ms() / 1_000).unwrap_or(0)
+    }
+
     /// Advances the node's clock to a time.
     pub(super) fn advance_clock(&self, to: &str) -> Result<Value, Failure> {
-        let bytes = serde_json::json!({ "to": to }).to_string().into_bytes();
+        self.set_clock(&serde_json::json!({ "to": to }))
+    }
+
+    /// Advances the node's clock by so many milliseconds.
+    pub(super) fn advance_clock_by(&self, ms: i64) -> Result<Value, Failure> {
+        self.set_clock(&serde_json::json!({ "advance_ms": ms }))
+    }
+
+    fn set_clock(&self, how: &Value) -> Result<Value, Failure> {
+        let bytes = how.to_string().into_bytes();
         let call = Call { content_type: Some("application/json"), body: Some(&bytes), ..Call::default() };
         self.client.call(&Method::POST, "/v1/dev/clock", call)?.succeeded("advance the clock")?.json()
     }

@@ -18,8 +18,16 @@ use crate::plan::{PLATFORMS, PROVIDER};
 pub(super) struct Issued {
     pub(super) id: String,
     seller: OrganisationId,
-    period: Period,
-    total: String,
+    pub(super) period: Period,
+    pub(super) total: String,
+}
+
+impl Issued {
+    /// What an answer says of it.
+    pub(super) fn read(view: &Value, seller: OrganisationId) -> Result<Self, Failure> {
+        let period = text(view, "/period").parse().context("read the invoice's month")?;
+        Ok(Self { id: text(view, "/id"), seller, period, total: text(view, "/totals/gross") })
+    }
 }
 
 /// The demo in play.
@@ -28,17 +36,19 @@ pub(super) struct Story<'a> {
     pub(super) consortium: &'a Consortium,
     pub(super) out: &'a Path,
     totals_from_lines: bool,
+    full: bool,
 }
 
 impl<'a> Story<'a> {
-    /// A story on a stage; what stays goes to `out`.
+    /// A story on a stage, `full` or just the first path; what stays goes to `out`.
     pub(super) const fn new(
         stage: Stage<'a>,
         consortium: &'a Consortium,
         out: &'a Path,
         totals_from_lines: bool,
+        full: bool,
     ) -> Self {
-        Self { stage, consortium, out, totals_from_lines }
+        Self { stage, consortium, out, totals_from_lines, full }
     }
 
     /// Plays all of it.
@@ -57,6 +67,9 @@ impl<'a> Story<'a> {
             let invoice = self.issue(number + 1, scene)?;
             self.reimburse(number + 1, scene, &invoice)?;
             issued.push(invoice);
+        }
+        if self.full {
+            issued.extend(self.live()?);
         }
         self.file(&issued)?;
         let receipts = self.receipts(&issued)?;
@@ -97,8 +110,7 @@ impl<'a> Story<'a> {
             expect("the invoice of a retry", &id, &text(&again, "/id"))?;
             self.stage.show("retry", how, [("invoice", format!("{id}, the same"))])?;
         }
-        let period = text(&view, "/period").parse().context("read the invoice's month")?;
-        Ok(Issued { id, seller: scene.seller.clone(), period, total: text(&view, "/totals/gross") })
+        Issued::read(&view, scene.seller.clone())
     }
 
     /// Shows a document that was refused at the door; without leave to correct its totals this is the end.
@@ -210,7 +222,7 @@ fn holder(view: &Value) -> String {
 }
 
 /// Who stands in the way, since when and until when; and where the refusal itself is recorded.
-fn standing(problem: &Value) -> Vec<(&'static str, String)> {
+pub(super) fn standing(problem: &Value) -> Vec<(&'static str, String)> {
     let mut facts =
         vec![("held by", text(problem, "/standing/organisation")), ("since", text(problem, "/standing/since"))];
     let until = text(problem, "/standing/until");
@@ -219,7 +231,7 @@ fn standing(problem: &Value) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn expect(what: &str, expected: &str, found: &str) -> Result<(), Failure> {
+pub(super) fn expect(what: &str, expected: &str, found: &str) -> Result<(), Failure> {
     if expected == found {
         return Ok(());
     }
