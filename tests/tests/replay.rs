@@ -137,6 +137,9 @@ fn an_honest_chain_replays_and_is_counted() {
     assert_eq!(report.report.status, Status::Verified, "{:?}", report.report.findings);
     let replay = &report.replay;
     assert_eq!((replay.events, replay.accepted, replay.invoices), (9, 8, 4));
+    let numbered: u64 = replay.numbers.values().map(|of_code| of_code.last).sum();
+    assert_eq!(numbered, replay.invoices, "every number has its invoice");
+    assert_eq!(replay.numbers.values().map(|of_code| of_code.void).sum::<u64>(), 1);
     assert_eq!(replay.refused.get("reimbursement.already-locked"), Some(&1));
     let ByCustody { itself, under_mandate, hosted } = &replay.accepted_by_custody;
     assert_eq!((*itself, *under_mandate, hosted.len()), (6, 2, 0), "a lock and a close under the buyer's mandate");

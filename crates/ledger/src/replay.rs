@@ -10,6 +10,7 @@ mod archive;
 mod custody;
 mod examine;
 mod kept;
+mod numbers;
 mod scratch;
 mod space;
 mod sums;
@@ -34,12 +35,14 @@ use crate::state::{Fault, StateKey, Writes, decode, require, writes_hash};
 
 use examine::Examined;
 use kept::Kept;
+use numbers::Numbers;
 
 pub use archive::{
     BATCH_BYTES_MAX, LEVEL, ReplayFailure, ReplayReport, Resources, STATE_BYTES_MAX, verify_archive,
     verify_archive_with,
 };
 pub use custody::ByCustody;
+pub use numbers::NumbersOfCode;
 pub use scratch::{Changes, Entries, MemoryScratch, Scratch};
 
 /// What a replay has seen, for the report.
@@ -63,6 +66,8 @@ pub struct ReplaySummary {
     pub refused_by_custody: ByCustody,
     /// Invoices issued.
     pub invoices: u64,
+    /// The numbers that they have, by code: from 1 to the last of each, without a gap.
+    pub numbers: BTreeMap<String, NumbersOfCode>,
     /// Newest state checkpoint whose root was computed again and found in a header: its height.
     pub state_checkpoint_height: u64,
 }
@@ -310,23 +315,28 @@ impl<'s> Replayer<'s> {
         Ok(())
     }
 
-    /// Holds the months' sums, and what is used of quotas, against the invoices themselves, once all blocks are replayed.
+    /// Holds the months' sums, what is used of quotas and the counters of numbers against the invoices themselves, once all
+    /// blocks are replayed.
     ///
     /// # Errors
-    /// The first month or quota that does not tie.
+    /// The first month, quota or number that does not tie.
     fn finish(mut self, workers: &dyn Workers) -> Result<ReplaySummary, ReplayError> {
-        let differing = match sums::differing_month(&mut self.kept, workers)? {
-            None => sums::differing_quota(&mut self.kept)?,
-            month => month,
-        };
-        match differing {
-            None => Ok(self.summary),
-            Some((record, expected, actual)) => {
-                let expected = format!("{record}: {expected}");
-                let rule = "replay.sums";
-                let finding = Finding { height: None, offset: None, statement: None, rule, expected, actual };
-                Err(ReplayError::Finding(Box::new(finding)))
-            }
+        let mut numbers = Numbers::default();
+        let month = sums::differing_month(&mut self.kept, &mut numbers, workers)?;
+        let differing = if month.is_none() { sums::differing_quota(&mut self.kept)? } else { month };
+        if let Some(differing) = differing {
+            return Err(at_the_end("replay.sums", differing));
         }
+        match numbers.against_counters(&mut self.kept)? {
+            Ok(by_code) => self.summary.numbers = by_code,
+            Err(gap) => return Err(at_the_end("replay.numbers", gap)),
+        }
+        Ok(self.summary)
     }
+}
+
+/// A finding about no block: what all of them come to does not tie.
+fn at_the_end(rule: &'static str, (record, expected, actual): sums::Difference) -> ReplayError {
+    let expected = format!("{record}: {expected}");
+    ReplayError::Finding(Box::new(Finding { height: None, offset: None, statement: None, rule, expected, actual }))
 }

@@ -210,6 +210,13 @@ impl StateKey {
         std::str::from_utf8(id).ok()?.split_once('\0')
     }
 
+    /// The invoice it is the key of, when it is that of one.
+    pub fn invoice_of(&self) -> Option<InvoiceId> {
+        let (kind, id) = self.0.split_first()?;
+        let id = Some(id).filter(|_| *kind == Kind::Invoice as u8)?;
+        std::str::from_utf8(id).ok()?.parse().ok()
+    }
+
     /// Whose quota of which month it is the key of, when it is that of a quota.
     pub fn quota_of(&self) -> Option<(OrganisationId, Period)> {
         let (kind, id) = self.0.split_first()?;

@@ -7,6 +7,7 @@ use chain::hash::Hash;
 use invoice::lifecycle::Validity;
 
 use super::kept::Kept;
+use super::numbers::Numbers;
 use crate::organisation::Organisation;
 use crate::parallel::{Workers, map};
 use crate::party::{Party, Side};
@@ -21,9 +22,13 @@ const PAGE_RECORDS: usize = 8_192;
 /// says.
 pub(super) type Difference = (String, String, String);
 
-/// The first month whose accumulator does not hold what its invoices give.
-pub(super) fn differing_month(kept: &mut Kept<'_>, workers: &dyn Workers) -> Result<Option<Difference>, Fault> {
-    let added = match add_up(kept, workers)? {
+/// The first month whose accumulator does not hold what its invoices give. The invoices' numbers are noted on the way.
+pub(super) fn differing_month(
+    kept: &mut Kept<'_>,
+    numbers: &mut Numbers,
+    workers: &dyn Workers,
+) -> Result<Option<Difference>, Fault> {
+    let added = match add_up(kept, numbers, workers)? {
         Ok(months) => months,
         Err(month) => {
             return Ok(Some((month.to_string(), "a sum that fits".to_owned(), "an overflow".to_owned())));
@@ -87,7 +92,7 @@ fn issued_fen(kept: &Kept<'_>, quota: &StateKey) -> Result<Option<i128>, Fault> 
 }
 
 /// Adds up the invoices: how many months there are, or the one whose sums do not fit.
-fn add_up(kept: &mut Kept<'_>, workers: &dyn Workers) -> Result<Result<u64, StateKey>, Fault> {
+fn add_up(kept: &mut Kept<'_>, numbers: &mut Numbers, workers: &dyn Workers) -> Result<Result<u64, StateKey>, Fault> {
     let mut count = 0;
     let mut after = None;
     loop {
@@ -96,8 +101,9 @@ fn add_up(kept: &mut Kept<'_>, workers: &dyn Workers) -> Result<Result<u64, Stat
         after = Some(last.clone());
         let invoices = map(workers, &page, |_, (key, stored)| decode::<InvoiceRecord>(key, stored));
         let mut months: BTreeMap<StateKey, AccumulatorRecord> = BTreeMap::new();
-        for invoice in invoices {
+        for ((key, _), invoice) in page.iter().zip(invoices) {
             let invoice = invoice?;
+            numbers.note(key, invoice.validity)?;
             for (party, side) in [(&invoice.seller_party, Side::Seller), (&invoice.buyer, Side::Buyer)] {
                 let key = StateKey::accumulator(invoice.period, side, party);
                 let month = match months.entry(key.clone()) {
@@ -155,7 +161,7 @@ mod tests {
         let open = Box::new(|| Ok(Box::new(MemoryScratch::default()) as Box<dyn super::super::Scratch>));
         let mut kept = Kept::new(Space::new(usize::MAX, open));
         kept.write(state).unwrap();
-        assert_eq!(differing_month(&mut kept, &Alone).unwrap(), None);
+        assert_eq!(differing_month(&mut kept, &mut Numbers::default(), &Alone).unwrap(), None);
         differing_quota(&mut kept).unwrap()
     }
 

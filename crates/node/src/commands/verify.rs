@@ -9,7 +9,7 @@ use chain::checkpoint::SignedCheckpoint;
 use chain::genesis::Genesis;
 use chain::verify::{self, Options, Report as ChainReport, Status};
 use clap::ValueEnum;
-use ledger::replay::{self, BATCH_BYTES_MAX, ByCustody, ReplayFailure, ReplayReport, Resources};
+use ledger::replay::{self, BATCH_BYTES_MAX, ByCustody, NumbersOfCode, ReplayFailure, ReplayReport, Resources};
 use serde::Serialize;
 use store::DiskScratch;
 
@@ -105,6 +105,9 @@ impl Report for Verdict {
                 "replayed    {} events: {} accepted, {} repeated, {refused} refused; {} invoices issued",
                 summary.events, summary.accepted, summary.repeated, summary.invoices
             ));
+            lines.extend(summary.numbers.iter().map(|(code, NumbersOfCode { last, void })| {
+                format!("numbers     of {code}: 1 to {last}, each used once, no gap; {void} void")
+            }));
             let ByCustody { itself, under_mandate, hosted } = &summary.accepted_by_custody;
             lines.push(format!(
                 "signed by   the party itself: {itself} events; a provider or platform under mandate: {under_mandate}"
