@@ -9,6 +9,7 @@
 mod archive;
 mod custody;
 mod examine;
+mod input;
 mod kept;
 mod scratch;
 mod space;
@@ -310,14 +311,19 @@ impl<'s> Replayer<'s> {
         Ok(())
     }
 
-    /// Holds the months' sums, and what is used of quotas, against the invoices themselves, once all blocks are replayed.
+    /// Holds the months' sums, what is used of quotas and the input of buyers' months against the invoices themselves, once
+    /// all blocks are replayed.
     ///
     /// # Errors
-    /// The first month or quota that does not tie.
+    /// The first month, quota or input that does not tie.
     fn finish(mut self, workers: &dyn Workers) -> Result<ReplaySummary, ReplayError> {
         let differing = match sums::differing_month(&mut self.kept, workers)? {
             None => sums::differing_quota(&mut self.kept)?,
             month => month,
+        };
+        let differing = match differing {
+            None => input::differing_input(&mut self.kept)?,
+            found => found,
         };
         match differing {
             None => Ok(self.summary),

@@ -124,6 +124,17 @@ impl Members {
             | Event::Evidence(_)
             | Event::Mandate(_)
             | Event::Revoke(_) => {}
+            Event::Book(_)
+            | Event::BookAdjust(_)
+            | Event::BookRevoke(_)
+            | Event::Use(_)
+            | Event::UseRevoke(_)
+            | Event::Manifest(_) => {
+                let record = record(outcome);
+                let whose = super::books::in_whose_books(&record).expect("it says in whose books");
+                assert!(self.allows(whose.as_str(), actor, Scope::File), "{actor}: {event}");
+            }
+            Event::Correct(_) => assert!(self.allows(SELLER, actor, Scope::Issue), "{actor}: {event}"),
         }
     }
 
