@@ -46,10 +46,14 @@ impl Desk {
         answer.json()
     }
 
-    /// An event that no path is for.
+    /// An event that its author signs itself.
+    fn submit(&self, who: &str, event: &Value) -> Answer {
+        self.node.submit(&self.node.statement(who, &self.key(), Mode::All, std::slice::from_ref(event)))
+    }
+
     #[track_caller]
     fn signed(&self, who: &str, event: &Value) {
-        let answer = self.node.submit(&self.node.statement(who, &self.key(), Mode::All, std::slice::from_ref(event)));
+        let answer = self.submit(who, event);
         assert_eq!(answer.status, 201, "{}", answer.text());
     }
 
@@ -111,10 +115,11 @@ fn an_invoice_is_booked_once_and_each_refusal_has_its_code() {
     desk.buyer_files(NOVEMBER);
     desk.refused("buyer", &id, "bookings:revoke", &revoke, (409, "booking.period-filed"));
     let other = json!({"code": "01", "voucher": "1", "period": NOVEMBER});
-    desk.refused("buyer", &id, "bookings", &other, (400, "request.malformed"));
+    desk.refused("buyer", &id, "bookings", &other, (400, "request.json"));
     desk.refused("shop", &id, "bookings", &booking("1", NOVEMBER), (403, "invoice.not-permitted"));
     desk.refused("platform-a", &id, "bookings", &booking("1", NOVEMBER), (403, "invoice.not-permitted"));
-    desk.refused("stranger", &id, "bookings", &booking("1", NOVEMBER), (404, "invoice.unknown"));
+    let book = json!({"book": {"invoice": id, "code": "02", "voucher": "1", "period": NOVEMBER}});
+    assert_eq!(desk.submit("stranger", &book).problem(), (404, "invoice.unknown".to_owned()));
 }
 
 #[test]
@@ -123,13 +128,14 @@ fn who_reimbursed_an_invoice_books_it() {
     let id = desk.node.issue("A1");
     desk.signed("stranger", &json!({"mandate": {"to": "platform-a", "scopes": ["lock"]}}));
     desk.done("buyer", &id, "transfers", &json!({"to": {"organisation": "stranger"}}));
-    desk.refused("stranger", &id, "bookings", &booking("1", NOVEMBER), (409, "booking.not-reimbursed"));
+    let book = |voucher: &str| json!({"book": {"invoice": id, "code": "03", "voucher": voucher, "period": NOVEMBER}});
+    assert_eq!(desk.submit("stranger", &book("1")).problem(), (409, "booking.not-reimbursed".to_owned()));
     let lock = json!({"enterprise": "stranger", "claim": "trip"});
     desk.done("platform-a", &id, "reimbursements", &lock);
     let problem = desk.refused("buyer", &id, "bookings", &booking("1", NOVEMBER), (409, "booking.locked"));
     assert_eq!(problem["standing"]["organisation"], "platform-a");
     desk.done("platform-a", &id, "reimbursements/trip:close", &json!({"token": 1}));
-    desk.done("stranger", &id, "bookings", &booking("secret-7", NOVEMBER));
+    desk.signed("stranger", &book("secret-7"));
     let problem = desk.refused("buyer", &id, "bookings", &booking("1", NOVEMBER), (409, "booking.already-booked"));
     assert_eq!(
         (&problem["found"], &problem["standing"]["organisation"]),
@@ -190,7 +196,7 @@ fn both_parties_speak_of_an_invoice_and_everybody_who_sees_it_listens() {
     let again = desk.write("buyer", &id, "manifestations", &dispute);
     assert_eq!((again.status, &again.json()["code"]), (200, &json!("repeated")));
     let short = json!({"kind": "dispute", "reason": "no"});
-    desk.refused("buyer", &id, "manifestations", &short, (400, "request.malformed"));
+    desk.refused("buyer", &id, "manifestations", &short, (400, "request.json"));
     desk.refused("buyer", &id, "manifestations", &json!({"kind": "unknown"}), (400, "event.malformed"));
     let corrected = desk.done("shop", &id, "corrections", &json!({"fields": {"seller": {"phone": "1"}}}));
     assert_eq!(corrected["record"], json!({"corrected": {"number": 1}}));
