@@ -137,6 +137,20 @@ fn told(record: &Record) -> Option<Told> {
             enterprise: enterprise.to_string(),
             lock: Some(leaf(lock)),
         }),
+        Record::Booked { .. }
+        | Record::BookingAdjusted { .. }
+        | Record::BookingRevoked { .. }
+        | Record::Used { .. }
+        | Record::UseRevoked { .. }
+        | Record::Manifested { .. }
+        | Record::Corrected { .. } => return told_of_books(record),
+    })
+}
+
+/// The same of what is in books, and of what parties say.
+fn told_of_books(record: &Record) -> Option<Told> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about books")]
+    Some(match record {
         Record::Booked { enterprise } => Told::Booked(BookedRecord { enterprise: enterprise.to_string() }),
         Record::BookingAdjusted { enterprise, former } => Told::BookingAdjusted(BookingAdjustedRecord {
             enterprise: enterprise.to_string(),
@@ -161,6 +175,7 @@ fn told(record: &Record) -> Option<Told> {
             former: former.map(|former| former.as_str().to_owned()).unwrap_or_default(),
         }),
         Record::Corrected { number } => Told::Corrected(CorrectedRecord { number: *number }),
+        _ => return None,
     })
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn outcome(view: &OutcomeView) -> EventOutcome {
         subject: view.subject.clone(),
         leaf_index: view.leaf_index,
         leaf_hash: view.leaf_hash.clone(),
-        record: view.record.as_ref().map(record),
+        record: view.record.as_ref().and_then(record),
         original: view.original.as_ref().map(leaf),
         refusal: view.refusal.as_ref().map(refusal),
     }
@@ -72,7 +72,7 @@ pub(crate) fn delivery(delivery: &Delivery) -> SubscribeResponse {
         subject: item.subject.clone(),
         leaf_index: row.leaf_index,
         leaf_hash: row.leaf_hash.clone().unwrap_or_default(),
-        record: row.record.as_ref().map(record),
+        record: row.record.as_ref().and_then(record),
         original: row.original.as_ref().map(leaf),
         refusal: row.refusal.as_ref().map(refusal),
     };
@@ -95,10 +95,10 @@ fn refusal(view: &RefusalView) -> RefusalReason {
     }
 }
 
-fn record(view: &RecordView) -> Record {
+fn record(view: &RecordView) -> Option<Record> {
     let lease =
         |token: &Option<u64>, until: &str| LeaseRecord { token: token.unwrap_or_default(), until_ms: ms(until) };
-    match view {
+    Some(match view {
         RecordView::Issued { invoice, issued_at, holder } => Record::Issued(IssuedRecord {
             invoice: invoice.clone(),
             issued_at_ms: ms(issued_at),
@@ -158,6 +158,20 @@ fn record(view: &RecordView) -> Record {
             enterprise: enterprise.clone(),
             lock: lock.as_ref().map(leaf),
         }),
+        RecordView::Booked { .. }
+        | RecordView::BookingAdjusted { .. }
+        | RecordView::BookingRevoked { .. }
+        | RecordView::Used { .. }
+        | RecordView::UseRevoked { .. }
+        | RecordView::Manifested { .. }
+        | RecordView::Corrected { .. } => return record_of_books(view),
+    })
+}
+
+/// The same of what is in books, and of what parties say.
+fn record_of_books(view: &RecordView) -> Option<Record> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about books")]
+    Some(match view {
         RecordView::Booked { enterprise } => Record::Booked(BookedRecord { enterprise: enterprise.clone() }),
         RecordView::BookingAdjusted { enterprise, former } => Record::BookingAdjusted(BookingAdjustedRecord {
             enterprise: enterprise.clone(),
@@ -183,7 +197,8 @@ fn record(view: &RecordView) -> Record {
             Record::Manifested(ManifestedRecord { buyer: buyer.clone(), former: former.clone().unwrap_or_default() })
         }
         RecordView::Corrected { number } => Record::Corrected(CorrectedRecord { number: *number }),
-    }
+        _ => return None,
+    })
 }
 
 fn terms(view: &BookingTermsView) -> BookingTerms {

@@ -411,6 +411,22 @@ impl RecordView {
                 enterprise: enterprise.to_string(),
                 lock: Some(LeafView::from(*lock)),
             },
+            Record::Booked { .. }
+            | Record::BookingAdjusted { .. }
+            | Record::BookingRevoked { .. }
+            | Record::Used { .. }
+            | Record::UseRevoked { .. }
+            | Record::Manifested { .. }
+            | Record::Corrected { .. } => return Self::of_books(record),
+        })
+    }
+}
+
+impl RecordView {
+    /// The view of a record of what is in books, or of what parties say.
+    fn of_books(record: &Record) -> Option<Self> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about books")]
+        Some(match record {
             Record::Booked { enterprise } => Self::Booked { enterprise: enterprise.to_string() },
             Record::BookingAdjusted { enterprise, former } => {
                 Self::BookingAdjusted { enterprise: enterprise.to_string(), former: former.into() }
@@ -433,11 +449,10 @@ impl RecordView {
                 Self::Manifested { buyer: buyer.to_string(), former: former.map(|former| former.as_str().to_owned()) }
             }
             Record::Corrected { number } => Self::Corrected { number: *number },
+            _ => return None,
         })
     }
-}
 
-impl RecordView {
     /// Without the fencing token.
     pub(crate) fn without_token(mut self) -> Self {
         match &mut self {
