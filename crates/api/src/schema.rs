@@ -3,6 +3,7 @@
 //! Those types live in rooms that know no OpenAPI, so their shapes are written down here once more,
 //! for the description alone. A test holds every field against what the rooms themselves write.
 
+mod books;
 mod organisations;
 mod quotas;
 
@@ -10,6 +11,10 @@ use std::collections::BTreeMap;
 
 use utoipa::ToSchema;
 
+pub use books::{
+    Book, BookAdjust, BookRevoke, BookingCode, Correct, Correction, Manifest, NonDeductReason, PartyLines, Stance, Use,
+    UsePurpose, UseRevoke,
+};
 pub use organisations::{
     Addition, Admit, Attest, Custody, Enterprise, GiveMandate, IntroductionFile, IntroductionSignature, MandateScope,
     OrganisationRole, Register, Reinstate, ReinstatementReason, Rename, RevokeMandate, Rotate, RotatedPurpose,
@@ -90,6 +95,20 @@ pub enum Event {
     QuotaResume(QuotaResume),
     /// End another's lock. For the tax bureau.
     Override(Override),
+    /// Book an invoice. For the enterprise that reimbursed it, else for its buyer, and who files for it.
+    Book(Book),
+    /// Book an invoice otherwise than it is booked. For who booked it.
+    BookAdjust(BookAdjust),
+    /// Take a booking back, while its month is not filed. For who booked it.
+    BookRevoke(BookRevoke),
+    /// Use a special invoice's VAT in a month. For the buyer, and who files for it.
+    Use(Use),
+    /// Take the use of an invoice's VAT back, while its month is not filed. For the buyer.
+    UseRevoke(UseRevoke),
+    /// Say what the buyer has to say of an invoice. For the buyer, and who files for it.
+    Manifest(Manifest),
+    /// Say otherwise what no tax depends on. For the seller, and who issues for it.
+    Correct(Box<Correct>),
 }
 
 /// End another's lock, as the tax bureau has decided.

@@ -10,6 +10,7 @@
 pub mod amount;
 pub mod attachment;
 pub mod check_code;
+pub mod correction;
 pub mod date;
 pub mod decimal;
 pub mod digest;

@@ -7,6 +7,7 @@ mod parties;
 mod totals;
 
 use crate::amount::Amount;
+use crate::correction::{Correction, PartyLines};
 use crate::date::Date;
 use crate::rules::Rules;
 use crate::view::{Path, View};
@@ -23,6 +24,19 @@ pub(crate) fn validate(view: &View<'_>, rules: &Rules, date: Date) -> Validation
         findings.text(Path::At("/remark"), remark, rules.remark_chars_max);
     }
     findings.validation
+}
+
+/// Judges a correction by the rules that the texts of a document are held to.
+pub(crate) fn correction(correction: &Correction, rules: &Rules, date: Date) -> Vec<Violation> {
+    let mut findings = Findings { rules, date, validation: Validation::default() };
+    for (at, lines) in [("/seller", &correction.seller), ("/buyer", &correction.buyer)] {
+        let Some(PartyLines { address, phone, bank, account }) = lines else { continue };
+        parties::texts(&mut findings, at, [address, phone, bank, account].map(|text| text.as_deref()));
+    }
+    if let Some(remark) = &correction.remark {
+        findings.text(Path::At("/remark"), remark, rules.remark_chars_max);
+    }
+    findings.validation.violations
 }
 
 /// The parameters of one judgement and what it has found so far.

@@ -228,6 +228,12 @@ impl Parsed {
                     violation
                 }));
             }
+            if let Event::Correct(correct) = event {
+                found.extend(correct.fields.violations(&parameters.rules, date).into_iter().map(|mut violation| {
+                    violation.path = format!("/events/{index}/correct/fields{}", violation.path);
+                    violation
+                }));
+            }
         }
         found.truncate(VIOLATIONS_MAX);
         found

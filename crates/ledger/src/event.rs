@@ -3,6 +3,8 @@
 //! Externally tagged, so that the kind stands in front and unknown kinds and fields are refused
 //! by the reader itself: `{"lock":{"invoice":"…","enterprise":"…","claim":"…"}}`.
 
+mod bookkeeping;
+mod manifestation;
 mod organisations;
 mod overriding;
 mod quotas;
@@ -21,6 +23,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::execute::RELEASE_MONTHS_MAX;
 use crate::party::PersonId;
 
+pub use bookkeeping::{
+    Book, BookAdjust, BookRevoke, BookingCode, NonDeductReason, Use, UseError, UsePurpose, UseRevoke, Voucher,
+    VoucherError,
+};
+pub use manifestation::{Correct, Grounds, GroundsError, Manifest, ManifestError, Stance};
 pub use organisations::{
     Addition, Admit, Attest, BULK_MAX, Bulk, Enterprise, GiveMandate, ROTATED_MAX, ROTATED_PURPOSES, Register,
     Reinstate, ReinstatementReason, Rename, RevokeMandate, Rotate, SetRoles, Suspend, SuspensionReason, terms,
@@ -80,6 +87,20 @@ pub enum Event {
     QuotaResume(QuotaResume),
     /// End another's lock, as the tax bureau has decided.
     Override(Override),
+    /// Book an invoice.
+    Book(Book),
+    /// Book an invoice otherwise than it is booked.
+    BookAdjust(BookAdjust),
+    /// Take a booking back.
+    BookRevoke(BookRevoke),
+    /// Use an invoice's VAT in a month.
+    Use(Use),
+    /// Take the use of an invoice's VAT back.
+    UseRevoke(UseRevoke),
+    /// Say what the buyer has to say of an invoice.
+    Manifest(Manifest),
+    /// Say otherwise what no tax depends on.
+    Correct(Box<Correct>),
 }
 
 impl Event {
@@ -110,11 +131,18 @@ impl Event {
             Self::QuotaPause(_) => "quota-pause",
             Self::QuotaResume(_) => "quota-resume",
             Self::Override(_) => "override",
+            Self::Book(_) => "book",
+            Self::BookAdjust(_) => "book-adjust",
+            Self::BookRevoke(_) => "book-revoke",
+            Self::Use(_) => "use",
+            Self::UseRevoke(_) => "use-revoke",
+            Self::Manifest(_) => "manifest",
+            Self::Correct(_) => "correct",
         }
     }
 
     /// Every kind, in order.
-    pub const KINDS: [&'static str; 24] = [
+    pub const KINDS: [&'static str; 31] = [
         "issue",
         "transfer",
         "lock",
@@ -139,6 +167,13 @@ impl Event {
         "quota-pause",
         "quota-resume",
         "override",
+        "book",
+        "book-adjust",
+        "book-revoke",
+        "use",
+        "use-revoke",
+        "manifest",
+        "correct",
     ];
 
     /// The event as a statement's payload holds it.
@@ -163,6 +198,8 @@ impl Event {
         const KEY_RECORD: u64 = 5;
         // What a seller issued is looked for under each taxpayer id that it has or had.
         const GRANT: u64 = 10;
+        // What only some invoices have stands in records of its own.
+        const RECORDS: u64 = 5;
         let keys = |count: usize| (NEW_KEY + KEY_RECORD).saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
         let gone = |count: usize| KEY_RECORD.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
         let months = |in_error: bool| if in_error { u64::try_from(RELEASE_MONTHS_MAX).unwrap_or(u64::MAX) } else { 0 };
@@ -191,6 +228,14 @@ impl Event {
             | Self::QuotaPause(_)
             | Self::QuotaResume(_)
             | Self::Override(_) => 0,
+            // A month and a use are looked for and written, beside the invoice and who acts for whom.
+            Self::Book(_)
+            | Self::BookAdjust(_)
+            | Self::BookRevoke(_)
+            | Self::Use(_)
+            | Self::UseRevoke(_)
+            | Self::Manifest(_)
+            | Self::Correct(_) => RECORDS,
         };
         EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))
     }

@@ -1,6 +1,7 @@
 //! What the tests of this crate share: a small consortium on an in-memory state, driven event by
 //! event. Keys come from seeds, time is set by hand.
 
+mod books;
 mod members;
 mod quotas;
 
@@ -26,6 +27,7 @@ use crate::outcome::Record;
 use crate::parameters::Parameters;
 use crate::state::{Fault, Nonce, StateKey, View, Writes};
 
+pub(crate) use books::*;
 pub(crate) use members::*;
 pub(crate) use quotas::*;
 

@@ -9,6 +9,7 @@
 //! makes a block invalid and never gets that far.
 
 pub mod admission;
+pub mod bookkeeping;
 pub mod event;
 pub mod execute;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub mod founding;
 pub mod genesis;
 pub mod introduction;
 pub mod leb128;
+pub mod manifestation;
 pub mod organisation;
 mod organisations;
 pub mod outcome;

@@ -15,6 +15,8 @@ use invoice::id::InvoiceId;
 use invoice::taxpayer::TaxpayerId;
 use serde::Serialize;
 
+use crate::bookkeeping::BookingTerms;
+use crate::event::{Stance, UsePurpose};
 use crate::organisation::{AdmittedKey, Role};
 use crate::party::Party;
 use crate::record::LeafRef;
@@ -207,6 +209,59 @@ pub enum Record {
         enterprise: OrganisationId,
         /// The leaf of the lock.
         lock: LeafRef,
+    },
+    /// An invoice was booked.
+    Booked {
+        /// The enterprise in whose books it is.
+        enterprise: OrganisationId,
+    },
+    /// A booking was given other terms.
+    BookingAdjusted {
+        /// The enterprise in whose books it is.
+        enterprise: OrganisationId,
+        /// The terms it had.
+        former: BookingTerms,
+    },
+    /// A booking was taken back.
+    BookingRevoked {
+        /// The enterprise in whose books it was.
+        enterprise: OrganisationId,
+        /// The terms it had.
+        terms: BookingTerms,
+        /// The leaf of the booking.
+        booking: LeafRef,
+    },
+    /// An invoice's VAT was used.
+    Used {
+        /// The buyer, whose month has it.
+        buyer: OrganisationId,
+        /// What the invoice comes to without tax.
+        net: Amount,
+        /// Its tax.
+        tax: Amount,
+    },
+    /// The use of an invoice's VAT was taken back.
+    UseRevoked {
+        /// The buyer, whose month had it.
+        buyer: OrganisationId,
+        /// For what it was used.
+        purpose: UsePurpose,
+        /// In which month.
+        period: Period,
+        /// The leaf of the use.
+        used: LeafRef,
+    },
+    /// A buyer said what it has to say of an invoice.
+    Manifested {
+        /// The buyer.
+        buyer: OrganisationId,
+        /// What it had said before.
+        former: Option<Stance>,
+    },
+    /// A seller said otherwise what no tax depends on.
+    Corrected {
+        /// How many corrections of the invoice there have been, this one included.
+        number: u32,
     },
 }
 

@@ -291,4 +291,61 @@ reasons! {
     QuotaUnchanged, "quota.unchanged", Lifecycle,
         "The quota is that already.",
         "Nothing is to be done.";
+    AlreadyBooked, "booking.already-booked", Lifecycle,
+        "The invoice is booked.",
+        "An invoice is booked once. The standing event is the booking; who booked may adjust it or take it back.";
+    NotBooked, "booking.not-booked", Lifecycle,
+        "The enterprise has not booked the invoice, or has taken its booking back.",
+        "Book it.";
+    NotReimbursed, "booking.not-reimbursed", Lifecycle,
+        "An invoice is booked by the enterprise that reimbursed it, else by its buyer.",
+        "Reimburse it first; what was issued to a person nobody books before that.";
+    BookingLocked, "booking.locked", Lifecycle,
+        "A platform has locked the invoice for another enterprise, which may be about to reimburse it.",
+        "Wait until the lock has ended.";
+    BookingPeriod, "booking.period", Lifecycle,
+        "An invoice is booked in the month of its issue, or in one after it that has begun.",
+        "Name such a month.";
+    BookingPeriodFiled, "booking.period-filed", Lifecycle,
+        "The enterprise has filed the month, so its bookings stand.",
+        "Book in a month that is not filed.";
+    BookingUnchanged, "booking.unchanged", Lifecycle,
+        "The invoice is booked so already.",
+        "Nothing is to be done.";
+    BookingStands, "booking.stands", Lifecycle,
+        "The invoice is booked, so its seller cannot take it back.",
+        "Have the booking taken back, or issue a red letter instead.";
+    UseOrdinary, "vat.ordinary-invoice", Lifecycle,
+        "An ordinary invoice gives its buyer no credit of VAT.",
+        "Ask the seller for a special invoice; booking for income tax needs none.";
+    UseOwn, "vat.own-invoice", Lifecycle,
+        "The buyer has issued the invoice itself.",
+        "Nobody uses the VAT of what it sold to itself.";
+    AlreadyUsed, "vat.already-used", Lifecycle,
+        "The invoice's VAT is used.",
+        "It is used once. The standing event is the use; while its month is not filed, the buyer may take it back.";
+    NotUsed, "vat.not-used", Lifecycle,
+        "The buyer has not used the invoice's VAT, or has taken its use back.",
+        "Nothing is to be done.";
+    UsePeriod, "vat.period", Lifecycle,
+        "An invoice's VAT is used in the month of its issue, or in one after it that has begun.",
+        "Name such a month.";
+    UsePeriodFiled, "vat.period-filed", Lifecycle,
+        "The buyer has filed the month, so what is used in it stands.",
+        "Use the invoice in a month that is not filed.";
+    UseStands, "vat.use-stands", Lifecycle,
+        "The invoice's VAT is used, so its seller cannot take it back.",
+        "Have the use taken back, or issue a red letter instead.";
+    ManifestLate, "manifest.too-late", Lifecycle,
+        "What a buyer says of an invoice it says within 180 days of its issue.",
+        "Settle it with the seller; the newest word that was said in time stands.";
+    CorrectionPerson, "correction.person", Lifecycle,
+        "The buyer is a natural person, of whom nothing but an opaque id is on the ledger.",
+        "Correct the seller's lines and the remark alone.";
+    CorrectionsSpent, "correction.spent", Limit,
+        "The invoice has been corrected as often as one may be.",
+        "Issue a red letter and another invoice.";
+    CorrectionUnchanged, "correction.unchanged", Lifecycle,
+        "The invoice is corrected so already.",
+        "Nothing is to be done. The standing event is the newest correction.";
 }

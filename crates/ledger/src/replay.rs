@@ -9,6 +9,7 @@
 mod archive;
 mod custody;
 mod examine;
+mod input;
 mod kept;
 mod numbers;
 mod scratch;
@@ -315,15 +316,20 @@ impl<'s> Replayer<'s> {
         Ok(())
     }
 
-    /// Holds the months' sums, what is used of quotas and the counters of numbers against the invoices themselves, once all
-    /// blocks are replayed.
+    /// Holds the months' sums, what is used of quotas, the input of buyers' months and the counters of numbers against the
+    /// invoices themselves, once all blocks are replayed.
     ///
     /// # Errors
-    /// The first month, quota or number that does not tie.
+    /// The first month, quota, input or number that does not tie.
     fn finish(mut self, workers: &dyn Workers) -> Result<ReplaySummary, ReplayError> {
         let mut numbers = Numbers::default();
-        let month = sums::differing_month(&mut self.kept, &mut numbers, workers)?;
-        let differing = if month.is_none() { sums::differing_quota(&mut self.kept)? } else { month };
+        let mut differing = sums::differing_month(&mut self.kept, &mut numbers, workers)?;
+        if differing.is_none() {
+            differing = sums::differing_quota(&mut self.kept)?;
+        }
+        if differing.is_none() {
+            differing = input::differing_input(&mut self.kept)?;
+        }
         if let Some(differing) = differing {
             return Err(at_the_end("replay.sums", differing));
         }

@@ -62,6 +62,16 @@ pub enum Kind {
     Additions = 22,
     /// To whom an organisation gave the mandates in force.
     Given = 23,
+    /// The booking of an invoice.
+    Booking = 28,
+    /// The use of an invoice's VAT.
+    VatUse = 29,
+    /// What a buyer's month has of input VAT.
+    Input = 30,
+    /// What the buyer said of an invoice.
+    Manifestation = 31,
+    /// What the seller says otherwise about an invoice.
+    Correction = 32,
 }
 
 /// Bytes at the end of an id of one part in which the ids of neighbours differ.
@@ -176,6 +186,31 @@ impl StateKey {
         Self::new(Kind::UnderQuota, &[seller.as_str().as_bytes()])
     }
 
+    /// The booking of an invoice.
+    pub fn booking(id: &InvoiceId) -> Self {
+        Self::new(Kind::Booking, &[id.to_string().as_bytes()])
+    }
+
+    /// The use of an invoice's VAT.
+    pub fn vat_use(id: &InvoiceId) -> Self {
+        Self::new(Kind::VatUse, &[id.to_string().as_bytes()])
+    }
+
+    /// What a buyer's month has of input VAT.
+    pub fn input(buyer: &OrganisationId, period: Period) -> Self {
+        Self::new(Kind::Input, &[period.to_string().as_bytes(), buyer.as_str().as_bytes()])
+    }
+
+    /// What the buyer said of an invoice.
+    pub fn manifestation(id: &InvoiceId) -> Self {
+        Self::new(Kind::Manifestation, &[id.to_string().as_bytes()])
+    }
+
+    /// What the seller says otherwise about an invoice.
+    pub fn correction(id: &InvoiceId) -> Self {
+        Self::new(Kind::Correction, &[id.to_string().as_bytes()])
+    }
+
     /// The refusals of an organisation.
     pub fn refusal_budget(organisation: &OrganisationId) -> Self {
         Self::new(Kind::RefusalBudget, &[organisation.as_str().as_bytes()])
@@ -212,8 +247,17 @@ impl StateKey {
 
     /// The invoice it is the key of, when it is that of one.
     pub fn invoice_of(&self) -> Option<InvoiceId> {
+        self.invoice_under(Kind::Invoice)
+    }
+
+    /// Of which invoice it says that its VAT is used, when it is the key of that.
+    pub fn used_invoice(&self) -> Option<InvoiceId> {
+        self.invoice_under(Kind::VatUse)
+    }
+
+    fn invoice_under(&self, wanted: Kind) -> Option<InvoiceId> {
         let (kind, id) = self.0.split_first()?;
-        let id = Some(id).filter(|_| *kind == Kind::Invoice as u8)?;
+        let id = Some(id).filter(|_| *kind == wanted as u8)?;
         std::str::from_utf8(id).ok()?.parse().ok()
     }
 

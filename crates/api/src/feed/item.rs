@@ -178,6 +178,13 @@ pub(crate) fn event_type(kind: &str, code: &str) -> String {
         "quota-pause" => ("quota", "paused"),
         "quota-resume" => ("quota", "resumed"),
         "override" => ("invoice", "overridden"),
+        "book" => ("invoice", "booked"),
+        "book-adjust" => ("invoice", "booking-adjusted"),
+        "book-revoke" => ("invoice", "booking-revoked"),
+        "use" => ("invoice", "used"),
+        "use-revoke" => ("invoice", "use-revoked"),
+        "manifest" => ("invoice", "manifested"),
+        "correct" => ("invoice", "corrected"),
         LEASE_ENDED => ("invoice", LEASE_ENDED),
         _ => ("evidence", "reported"),
     };
@@ -278,6 +285,13 @@ mod tests {
                 "cn.einvoice.quota.paused.v1",
                 "cn.einvoice.quota.resumed.v1",
                 "cn.einvoice.invoice.overridden.v1",
+                "cn.einvoice.invoice.booked.v1",
+                "cn.einvoice.invoice.booking-adjusted.v1",
+                "cn.einvoice.invoice.booking-revoked.v1",
+                "cn.einvoice.invoice.used.v1",
+                "cn.einvoice.invoice.use-revoked.v1",
+                "cn.einvoice.invoice.manifested.v1",
+                "cn.einvoice.invoice.corrected.v1",
             ]
         );
         assert_eq!(event_type("lock", "reimbursement.already-locked"), "cn.einvoice.invoice.lock-refused.v1");

@@ -6,11 +6,12 @@ use ledger::record::InvoiceRecord;
 use replica::port::Store;
 use wire::generated::event_outcome::Record;
 use wire::generated::{
-    AppliedRecord, AttestedRecord, Claim, ClaimStatus, ClosedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty,
-    InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, OverriddenRecord,
+    AppliedRecord, AttestedRecord, BookedRecord, BookingAdjustedRecord, BookingRevokedRecord, BookingTerms, Claim,
+    ClaimStatus, ClosedRecord, CorrectedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty, InvoiceValidity,
+    IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, ManifestedRecord, OverriddenRecord,
     PreparedStatement, QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord,
     ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent, StatementResult, StatementState, SubscribeResponse,
-    TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
+    TransferredRecord, UnlockedRecord, UseRevokedRecord, UsedRecord, VoidedRecord, invoice_party,
 };
 
 use crate::auth::Caller;
@@ -21,7 +22,8 @@ use crate::problem::Problem;
 use crate::service::Service;
 use crate::time::parse_ms;
 use crate::views::{
-    InvoiceView, LeafView, OutcomeView, PartyView, Prepared, RecordView, RefusalView, ReimbursementView, StandingView,
+    BookingTermsView, InvoiceView, LeafView, OutcomeView, PartyView, Prepared, RecordView, RefusalView,
+    ReimbursementView, StandingView,
 };
 
 fn ms(text: &str) -> i64 {
@@ -54,7 +56,7 @@ pub(crate) fn outcome(view: &OutcomeView) -> EventOutcome {
         subject: view.subject.clone(),
         leaf_index: view.leaf_index,
         leaf_hash: view.leaf_hash.clone(),
-        record: view.record.as_ref().map(record),
+        record: view.record.as_ref().and_then(record),
         original: view.original.as_ref().map(leaf),
         refusal: view.refusal.as_ref().map(refusal),
     }
@@ -70,7 +72,7 @@ pub(crate) fn delivery(delivery: &Delivery) -> SubscribeResponse {
         subject: item.subject.clone(),
         leaf_index: row.leaf_index,
         leaf_hash: row.leaf_hash.clone().unwrap_or_default(),
-        record: row.record.as_ref().map(record),
+        record: row.record.as_ref().and_then(record),
         original: row.original.as_ref().map(leaf),
         refusal: row.refusal.as_ref().map(refusal),
     };
@@ -93,10 +95,10 @@ fn refusal(view: &RefusalView) -> RefusalReason {
     }
 }
 
-fn record(view: &RecordView) -> Record {
+fn record(view: &RecordView) -> Option<Record> {
     let lease =
         |token: &Option<u64>, until: &str| LeaseRecord { token: token.unwrap_or_default(), until_ms: ms(until) };
-    match view {
+    Some(match view {
         RecordView::Issued { invoice, issued_at, holder } => Record::Issued(IssuedRecord {
             invoice: invoice.clone(),
             issued_at_ms: ms(issued_at),
@@ -156,7 +158,51 @@ fn record(view: &RecordView) -> Record {
             enterprise: enterprise.clone(),
             lock: lock.as_ref().map(leaf),
         }),
-    }
+        RecordView::Booked { .. }
+        | RecordView::BookingAdjusted { .. }
+        | RecordView::BookingRevoked { .. }
+        | RecordView::Used { .. }
+        | RecordView::UseRevoked { .. }
+        | RecordView::Manifested { .. }
+        | RecordView::Corrected { .. } => return record_of_books(view),
+    })
+}
+
+/// The same of what is in books, and of what parties say.
+fn record_of_books(view: &RecordView) -> Option<Record> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about books")]
+    Some(match view {
+        RecordView::Booked { enterprise } => Record::Booked(BookedRecord { enterprise: enterprise.clone() }),
+        RecordView::BookingAdjusted { enterprise, former } => Record::BookingAdjusted(BookingAdjustedRecord {
+            enterprise: enterprise.clone(),
+            former: Some(terms(former)),
+        }),
+        RecordView::BookingRevoked { enterprise, terms: former, booking } => {
+            Record::BookingRevoked(BookingRevokedRecord {
+                enterprise: enterprise.clone(),
+                terms: Some(terms(former)),
+                booking: Some(leaf(booking)),
+            })
+        }
+        RecordView::Used { buyer, net, tax } => {
+            Record::Used(UsedRecord { buyer: buyer.clone(), net: net.clone(), tax: tax.clone() })
+        }
+        RecordView::UseRevoked { buyer, purpose, period, used } => Record::UseRevoked(UseRevokedRecord {
+            buyer: buyer.clone(),
+            purpose: purpose.clone(),
+            period: period.clone(),
+            used: Some(leaf(used)),
+        }),
+        RecordView::Manifested { buyer, former } => {
+            Record::Manifested(ManifestedRecord { buyer: buyer.clone(), former: former.clone().unwrap_or_default() })
+        }
+        RecordView::Corrected { number } => Record::Corrected(CorrectedRecord { number: *number }),
+        _ => return None,
+    })
+}
+
+fn terms(view: &BookingTermsView) -> BookingTerms {
+    BookingTerms { code: view.code.clone(), voucher: view.voucher.clone(), period: view.period.clone() }
 }
 
 fn quota(amount: &str, used: &str) -> QuotaRecord {

@@ -67,13 +67,14 @@ fn party(findings: &mut Findings<'_>, at: &'static str, party: &PartyView<'_>) {
             findings.violation(path, rule::TAXPAYER_ID, "15, 17, 18 or 20 capital letters and digits", taxpayer_id);
         }
     }
-    let texts = [
-        ("address", party.address, rules.address_chars_max),
-        ("phone", party.phone, rules.phone_chars_max),
-        ("bank", party.bank, rules.bank_chars_max),
-        ("account", party.account, rules.account_chars_max),
-    ];
-    for (field, text, chars_max) in texts {
+    texts(findings, at, [party.address, party.phone, party.bank, party.account]);
+}
+
+/// Address, phone, bank and account of an organisation, in this order.
+pub(super) fn texts(findings: &mut Findings<'_>, at: &'static str, texts: [Option<&str>; 4]) {
+    let rules = findings.rules;
+    let limits = [rules.address_chars_max, rules.phone_chars_max, rules.bank_chars_max, rules.account_chars_max];
+    for ((field, chars_max), text) in ["address", "phone", "bank", "account"].into_iter().zip(limits).zip(texts) {
         if let Some(text) = text {
             findings.text(Path::Below(at, field), text, chars_max);
         }

@@ -40,7 +40,7 @@ pub(super) enum Effect {
 }
 
 /// The refusal of an invoice that does not exist, for all the actor may know.
-fn unknown(id: &InvoiceId) -> Refusal {
+pub(super) fn unknown(id: &InvoiceId) -> Refusal {
     Refusal::new(Reason::InvoiceUnknown, "an invoice that the organisation has part in", id.to_string())
 }
 
@@ -108,6 +108,14 @@ impl Executor<'_> {
         if issued != now {
             return refuse(Refusal::new(Reason::VoidPeriodEnded, issued.to_string(), now.to_string()));
         }
+        // What is in somebody's books is not taken back behind its back.
+        let taken_up = self.taken_up(&void.invoice)?;
+        if taken_up.booked {
+            return refuse(Refusal::new(Reason::BookingStands, "an invoice that is not booked", "booked"));
+        }
+        if taken_up.used {
+            return refuse(Refusal::new(Reason::UseStands, "an invoice whose VAT is not used", "used"));
+        }
         record.validity = Validity::Void;
         let mandated = record.seller != actor.id;
         let rewrite = Rewrite { id: void.invoice, record, effect: Effect::Void };
@@ -160,6 +168,11 @@ impl Executor<'_> {
             reimbursement: record.claim.at(self.context.time_ms),
             filed: read::<FilingRecord>(&self.state, &filing)?.is_some(),
         })
+    }
+
+    /// What the actor is to an invoice.
+    pub(super) fn relations(&self, actor: &Organisation, record: &InvoiceRecord) -> Result<Vec<Relation>, Fault> {
+        Ok(self.parts(actor, record)?.into_iter().map(|part| part.relation).collect())
     }
 
     fn parts(&self, actor: &Organisation, record: &InvoiceRecord) -> Result<Vec<Part>, Fault> {

@@ -7,12 +7,14 @@
 //! Deterministic: the same parent state, time and statements give the same outcomes and writes on
 //! every node, for ever.
 
+mod bookkeeping;
 mod evidence;
 mod filing;
 mod invoices;
 mod issue;
 mod keys;
 mod mandates;
+mod manifestation;
 mod organisations;
 mod quotas;
 mod reimbursement;
@@ -148,6 +150,12 @@ enum Change {
     Membership(Box<organisations::Membership>),
     /// A quota is written.
     Quota(Box<quotas::QuotaChange>),
+    /// A booking is written.
+    Booking(Box<bookkeeping::BookingChange>),
+    /// The use of an invoice's VAT is written.
+    Use(Box<bookkeeping::UseChange>),
+    /// What a party says of an invoice is written.
+    Saying(Box<manifestation::Saying>),
 }
 
 /// An accepted event, before it has its leaf.
@@ -276,6 +284,9 @@ impl<'v> Executor<'v> {
             Change::Evidence(change) => self.apply_evidence(*change, parsed.statement().id(), leaf)?,
             Change::Membership(membership) => self.apply_membership(*membership, parsed.statement().id())?,
             Change::Quota(change) => self.apply_quota(*change, parsed.statement().id(), leaf)?,
+            Change::Booking(change) => self.apply_booking(*change, parsed.statement().id(), leaf)?,
+            Change::Use(change) => self.apply_use(*change, parsed.statement().id(), leaf)?,
+            Change::Saying(saying) => self.apply_saying(*saying, parsed.statement().id(), leaf)?,
         }
         Ok(answer)
     }
@@ -307,6 +318,13 @@ impl<'v> Executor<'v> {
             Event::QuotaPause(pause) => self.decide_quota_pause(actor, pause),
             Event::QuotaResume(resume) => self.decide_quota_resume(actor, resume),
             Event::Override(end) => self.decide_override(actor, end),
+            Event::Book(book) => self.decide_book(actor, book),
+            Event::BookAdjust(adjust) => self.decide_book_adjust(actor, adjust),
+            Event::BookRevoke(revoke) => self.decide_book_revoke(actor, revoke),
+            Event::Use(used) => self.decide_use(actor, used),
+            Event::UseRevoke(revoke) => self.decide_use_revoke(actor, revoke),
+            Event::Manifest(manifest) => self.decide_manifest(actor, manifest),
+            Event::Correct(correct) => self.decide_correct(actor, correct),
         }
     }
 
@@ -341,6 +359,13 @@ impl<'v> Executor<'v> {
             Event::QuotaPause(pause) => quotas::subject(&pause.seller, pause.period),
             Event::QuotaResume(resume) => quotas::subject(&resume.seller, resume.period),
             Event::Override(end) => end.invoice.to_string(),
+            Event::Book(book) => book.invoice.to_string(),
+            Event::BookAdjust(adjust) => adjust.invoice.to_string(),
+            Event::BookRevoke(revoke) => revoke.invoice.to_string(),
+            Event::Use(used) => used.invoice.to_string(),
+            Event::UseRevoke(revoke) => revoke.invoice.to_string(),
+            Event::Manifest(manifest) => manifest.invoice.to_string(),
+            Event::Correct(correct) => correct.invoice.to_string(),
         }
     }
 
@@ -418,7 +443,14 @@ impl<'v> Executor<'v> {
             | Event::QuotaAdjust(_)
             | Event::QuotaPause(_)
             | Event::QuotaResume(_)
-            | Event::Override(_) => answer.subject.clone(),
+            | Event::Override(_)
+            | Event::Book(_)
+            | Event::BookAdjust(_)
+            | Event::BookRevoke(_)
+            | Event::Use(_)
+            | Event::UseRevoke(_)
+            | Event::Manifest(_)
+            | Event::Correct(_) => answer.subject.clone(),
         }
     }
 

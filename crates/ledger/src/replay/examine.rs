@@ -141,7 +141,14 @@ fn bringing(event: &Event) -> Vec<Bringing> {
         | Event::QuotaAdjust(_)
         | Event::QuotaPause(_)
         | Event::QuotaResume(_)
-        | Event::Override(_) => Vec::new(),
+        | Event::Override(_)
+        | Event::Book(_)
+        | Event::BookAdjust(_)
+        | Event::BookRevoke(_)
+        | Event::Use(_)
+        | Event::UseRevoke(_)
+        | Event::Manifest(_)
+        | Event::Correct(_) => Vec::new(),
     }
 }
 

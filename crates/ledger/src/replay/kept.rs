@@ -9,6 +9,7 @@ use chain::statement::Statement;
 
 use super::scratch::Entries;
 use super::space::Space;
+use crate::bookkeeping::InputRecord;
 use crate::record::AccumulatorRecord;
 use crate::state::{Fault, Kind, Nonce, StateKey, View, Writes};
 use crate::tree::{self, Change, Nodes};
@@ -21,6 +22,7 @@ const STATE: u8 = b's';
 const NONCE: u8 = b'n';
 const NODE: u8 = b't';
 const MONTH: u8 = b'm';
+const INPUT: u8 = b'i';
 
 /// State, nonces and tree.
 pub(super) struct Kept<'s> {
@@ -144,6 +146,25 @@ impl<'s> Kept<'s> {
         entries_max: usize,
     ) -> Result<Vec<(StateKey, Vec<u8>)>, Fault> {
         self.page(MONTH, Kind::Accumulator, after, entries_max)
+    }
+
+    /// What was added up of the input of a buyer's month.
+    pub(super) fn input(&self, key: &StateKey) -> Result<Option<InputRecord>, Fault> {
+        self.space.get(&prefixed(INPUT, key.as_bytes()))?.map(|bytes| decode(key.as_bytes(), &bytes)).transpose()
+    }
+
+    /// Keeps what was added up of the input of a buyer's month.
+    pub(super) fn put_input(&mut self, key: &StateKey, month: &InputRecord) -> Result<(), Fault> {
+        self.space.put(prefixed(INPUT, key.as_bytes()), Some(encode(month)))
+    }
+
+    /// Up to `entries_max` of the months whose input was added up, as [`Kept::records`] gives records.
+    pub(super) fn inputs(
+        &mut self,
+        after: Option<&StateKey>,
+        entries_max: usize,
+    ) -> Result<Vec<(StateKey, Vec<u8>)>, Fault> {
+        self.page(INPUT, Kind::Input, after, entries_max)
     }
 
     fn page(

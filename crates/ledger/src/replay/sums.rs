@@ -16,9 +16,9 @@ use crate::record::{AccumulatorRecord, FormerRecord, InvoiceRecord, RateSum, Sum
 use crate::state::{Fault, Kind, StateKey, View as _, decode, read, require};
 
 /// How many records are looked at at once.
-const PAGE_RECORDS: usize = 8_192;
+pub(super) const PAGE_RECORDS: usize = 8_192;
 
-/// What two ways of adding up disagree on: the record of the month or quota, what the invoices give, what the record
+/// What two ways of adding up disagree on: the record of the month, quota or input, what the invoices give, what the record
 /// says.
 pub(super) type Difference = (String, String, String);
 

@@ -100,7 +100,9 @@ impl Members {
         match serde_json::from_str(event).unwrap() {
             Event::Issue(_) => assert!(self.allows(SELLER, actor, Scope::Issue), "{actor}: {event}"),
             Event::Lock(_) => assert!(self.allows(BUYER, actor, Scope::Lock), "{actor}: {event}"),
-            Event::File(_) => assert!(self.allows(SELLER, actor, Scope::File), "{actor}: {event}"),
+            Event::File(file) => {
+                assert!(self.allows(file.seller.as_str(), actor, Scope::File), "{actor}: {event}");
+            }
             Event::Admit(_)
             | Event::Register(_)
             | Event::Suspend(_)
@@ -124,6 +126,17 @@ impl Members {
             | Event::Evidence(_)
             | Event::Mandate(_)
             | Event::Revoke(_) => {}
+            Event::Book(_)
+            | Event::BookAdjust(_)
+            | Event::BookRevoke(_)
+            | Event::Use(_)
+            | Event::UseRevoke(_)
+            | Event::Manifest(_) => {
+                let record = record(outcome);
+                let whose = super::books::in_whose_books(&record).expect("it says in whose books");
+                assert!(self.allows(whose.as_str(), actor, Scope::File), "{actor}: {event}");
+            }
+            Event::Correct(_) => assert!(self.allows(SELLER, actor, Scope::Issue), "{actor}: {event}"),
         }
     }
 

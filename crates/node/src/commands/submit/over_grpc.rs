@@ -3,7 +3,9 @@
 
 use anyhow::Context as _;
 use client::messages::event_outcome::Record;
-use client::messages::{EventOutcome, InvoiceParty, LeafReference, RefusalReason, StandingEvent, invoice_party};
+use client::messages::{
+    BookingTerms, EventOutcome, InvoiceParty, LeafReference, RefusalReason, StandingEvent, invoice_party,
+};
 use client::{Client, Decided, Error, Options, Refused, Signed};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
@@ -144,7 +146,40 @@ fn record(of: &Record) -> Value {
         Record::Overridden(of) => json!({"overridden": {
             "token": of.token, "platform": of.platform, "enterprise": of.enterprise,
             "lock": of.lock.as_ref().map_or(Value::Null, leaf)}}),
+        Record::Booked(_)
+        | Record::BookingAdjusted(_)
+        | Record::BookingRevoked(_)
+        | Record::Used(_)
+        | Record::UseRevoked(_)
+        | Record::Manifested(_)
+        | Record::Corrected(_) => record_of_books(of),
     }
+}
+
+/// The same of what is in books, and of what parties say.
+fn record_of_books(of: &Record) -> Value {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about books")]
+    match of {
+        Record::Booked(of) => json!({"booked": {"enterprise": of.enterprise}}),
+        Record::BookingAdjusted(of) => {
+            json!({"booking-adjusted": {"enterprise": of.enterprise, "former": terms(of.former.as_ref())}})
+        }
+        Record::BookingRevoked(of) => json!({"booking-revoked": {
+            "enterprise": of.enterprise, "terms": terms(of.terms.as_ref()),
+            "booking": of.booking.as_ref().map_or(Value::Null, leaf)}}),
+        Record::Used(of) => json!({"used": {"buyer": of.buyer, "net": of.net, "tax": of.tax}}),
+        Record::UseRevoked(of) => json!({"use-revoked": {
+            "buyer": of.buyer, "purpose": of.purpose, "period": of.period,
+            "used": of.used.as_ref().map_or(Value::Null, leaf)}}),
+        Record::Manifested(of) => json!({"manifested": object([
+            ("buyer", of.buyer.as_str().into()), ("former", of.former.as_str().into())])}),
+        Record::Corrected(of) => json!({"corrected": {"number": of.number}}),
+        _ => Value::Null,
+    }
+}
+
+fn terms(of: Option<&BookingTerms>) -> Value {
+    of.map_or(Value::Null, |of| json!({"code": of.code, "voucher": of.voucher, "period": of.period}))
 }
 
 fn party(of: &InvoiceParty) -> Value {
