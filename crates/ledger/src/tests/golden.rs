@@ -47,6 +47,7 @@ fn spoilt(chain: &ChainId) -> Vec<String> {
 fn life(text: &mut String) -> Ledger {
     let mut ledger = Ledger::new();
     let id = "144032609110-00000001";
+    let (used, revoked) = ("26442000000000000002", "26442000000000000003");
     let digital = issue("digital").replace("blockchain-ordinary", "digital-ordinary");
     let person = issue_to("person", r#"{"person":{"id":"p-7f3a"}}"#);
     let script: Vec<(&str, Mode, Vec<String>)> = vec![
@@ -74,6 +75,15 @@ fn life(text: &mut String) -> Ledger {
         (PROVIDER, Mode::Each, vec![issue("e"), issue("f"), issue("g"), void("144032609110-00000004")]),
         (PLATFORM_A, Mode::Each, vec![lock("144032609110-00000002", "f")]),
         (BUREAU, Mode::Each, vec![override_lock("144032609110-00000002", 1), override_lock(id, 2)]),
+        (BUREAU, Mode::Each, vec![quota_adjust(SELLER, "2026-11", "1000.00")]),
+        (PROVIDER, Mode::All, vec![special("h"), special("i")]),
+        (BUYER, Mode::Each, vec![book(id, "02", "记-0012", "2026-11"), book(id, "02", "记-0013", "2026-11")]),
+        (BUYER, Mode::All, vec![adjust_booking(id, "03", "记-0014", "2026-11"), revoke_booking(id)]),
+        (BUYER, Mode::All, vec![use_vat(used, "deduct", "2026-11"), non_deduct(revoked, "exempt", "2026-11")]),
+        (BUYER, Mode::Each, vec![revoke_use(revoked), use_vat(id, "deduct", "2026-11")]),
+        (BUYER, Mode::All, vec![book(used, "02", "记-0015", "2026-11"), manifest(id, "dispute")]),
+        (BUYER, Mode::Each, vec![manifest(id, "dispute"), manifest(id, "confirm"), manifest(used, "acknowledge")]),
+        (PROVIDER, Mode::Each, vec![void(used), correct_fields(id, r#"{"seller":{"phone":"1"},"remark":"order 7"}"#)]),
     ];
     for (actor, mode, events) in script {
         let statement = ledger.statement(actor, mode, &events);

@@ -1,12 +1,14 @@
 //! Tests of the rules, event by event.
 
 mod admission;
+mod bookkeeping;
 mod evidence;
 mod filing;
 mod golden;
 mod issue;
 mod keys;
 mod mandates;
+mod manifestation;
 mod organisations;
 mod quotas;
 mod random;

@@ -154,6 +154,72 @@ fn ledger_under(quota: &str) -> (Ledger, String) {
     (ledger, id)
 }
 
+/// What is in the books of whom.
+const BOOKS: [&str; 6] = [
+    "in no books",
+    "booked and used",
+    "month filed by its buyer",
+    "void",
+    "reimbursed by another",
+    "issued to a person",
+];
+const BOOK_EVENTS: [&str; 8] =
+    ["book", "book-adjust", "book-revoke", "use", "use-revoke", "manifest", "correct", "void"];
+
+/// A ledger with one special invoice of which that is so; one to a person is ordinary.
+fn ledger_with(books: &str) -> (Ledger, String) {
+    let mut ledger = Ledger::new();
+    let person = books == "issued to a person";
+    let event = if person { issue_to("first", r#"{"person":{"id":"p1"}}"#) } else { special("first") };
+    let id = ledger.event(SELLER, event).subject;
+    let mut accepted = |actor: &str, event: String| {
+        let outcome = ledger.event(actor, event);
+        assert_eq!(outcome.code, ACCEPTED, "{books}");
+    };
+    match books {
+        "booked and used" => {
+            accepted(BUYER, book(&id, "02", "1", MONTH));
+            accepted(BUYER, use_vat(&id, "deduct", MONTH));
+        }
+        "void" => accepted(SELLER, void(&id)),
+        "reimbursed by another" => {
+            accepted(BUYER, transfer(&id, OUTSIDER));
+            accepted(OUTSIDER, lock(&id, "c").replace(BUYER, OUTSIDER));
+            accepted(OUTSIDER, claim_event("close", &id, "c", 1));
+        }
+        _ => {}
+    }
+    if books == "month filed by its buyer" {
+        accepted(BUYER, book(&id, "02", "1", MONTH));
+        accepted(BUYER, use_vat(&id, "deduct", MONTH));
+        ledger.time_ms = MONTH_END;
+        assert_eq!(ledger.event(BUYER, file(MONTH, 0, "0.00", "0.00").replace(SELLER, BUYER)).code, ACCEPTED);
+    }
+    (ledger, id)
+}
+
+fn write_table_of_books(table: &mut String) {
+    for books in BOOKS {
+        for kind in BOOK_EVENTS {
+            writeln!(table, "\n{books} | {kind}").unwrap();
+            for actor in ACTORS {
+                let (mut ledger, id) = ledger_with(books);
+                let event = match kind {
+                    "book" => book(&id, "02", "2", MONTH),
+                    "book-adjust" => adjust_booking(&id, "03", "2", MONTH),
+                    "book-revoke" => revoke_booking(&id),
+                    "use" => use_vat(&id, "deduct", MONTH),
+                    "use-revoke" => revoke_use(&id),
+                    "manifest" => manifest(&id, "confirm"),
+                    "correct" => correct_fields(&id, r#"{"remark":"order 7"}"#),
+                    _ => void(&id),
+                };
+                writeln!(table, "  {actor:<10} {}", ledger.event(actor, event).code).unwrap();
+            }
+        }
+    }
+}
+
 fn write_table_of_quotas(table: &mut String) {
     let month = |ledger: &Ledger| invoice::date::Period::from_unix_ms(ledger.time_ms).unwrap().to_string();
     for quota in QUOTAS {
@@ -189,6 +255,7 @@ fn the_table_of_status_event_and_role_is_what_it_was() {
     write_table_for_suspended(&mut table);
     write_table_of_members(&mut table);
     write_table_of_quotas(&mut table);
+    write_table_of_books(&mut table);
     // No invoice has to do with it.
     writeln!(table, "\nany | evidence").unwrap();
     for actor in ACTORS {

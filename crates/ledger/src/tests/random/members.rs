@@ -100,7 +100,9 @@ impl Members {
         match serde_json::from_str(event).unwrap() {
             Event::Issue(_) => assert!(self.allows(SELLER, actor, Scope::Issue), "{actor}: {event}"),
             Event::Lock(_) => assert!(self.allows(BUYER, actor, Scope::Lock), "{actor}: {event}"),
-            Event::File(_) => assert!(self.allows(SELLER, actor, Scope::File), "{actor}: {event}"),
+            Event::File(file) => {
+                assert!(self.allows(file.seller.as_str(), actor, Scope::File), "{actor}: {event}");
+            }
             Event::Admit(_)
             | Event::Register(_)
             | Event::Suspend(_)
