@@ -27,9 +27,7 @@ pub use bookkeeping::{
     Book, BookAdjust, BookRevoke, BookingCode, NonDeductReason, Use, UseError, UsePurpose, UseRevoke, Voucher,
     VoucherError,
 };
-pub use filing::{
-    Amend, AmendReason, File, InputTotal, OrderId, PayRequest, PayResult, PaymentResult, UNINVOICED_MAX,
-};
+pub use filing::{Amend, AmendReason, File, InputTotal, OrderId, PayRequest, PayResult, PaymentResult, UNINVOICED_MAX};
 pub use manifestation::{Correct, Grounds, GroundsError, Manifest, ManifestError, Stance};
 pub use organisations::{
     Addition, Admit, Attest, BULK_MAX, Bulk, Enterprise, GiveMandate, ROTATED_MAX, ROTATED_PURPOSES, Register,

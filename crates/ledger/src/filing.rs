@@ -141,11 +141,7 @@ impl Filed {
     ///
     /// # Errors
     /// A fault of the view.
-    pub fn read(
-        view: &(impl View + ?Sized),
-        taxpayer: &OrganisationId,
-        period: Period,
-    ) -> Result<Option<Self>, Fault> {
+    pub fn read(view: &(impl View + ?Sized), taxpayer: &OrganisationId, period: Period) -> Result<Option<Self>, Fault> {
         let Some(filing) = read::<FilingRecord>(view, &StateKey::filing(taxpayer, period))? else { return Ok(None) };
         let declared = read::<DeclaredRecord>(view, &StateKey::declared(taxpayer, period))?.unwrap_or_default();
         let dues = read::<DuesRecord>(view, &StateKey::dues(taxpayer, period))?.unwrap_or_default();

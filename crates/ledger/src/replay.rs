@@ -11,6 +11,7 @@ mod custody;
 mod examine;
 mod input;
 mod kept;
+mod returns;
 mod scratch;
 mod space;
 mod sums;
@@ -324,6 +325,10 @@ impl<'s> Replayer<'s> {
         let differing = match differing {
             None => input::differing_input(&mut self.kept)?,
             found => found,
+        };
+        let differing = match differing {
+            None => returns::differing_return(&mut self.kept)?,
+            differing => differing,
         };
         match differing {
             None => Ok(self.summary),

@@ -183,6 +183,7 @@ fn summary(invoices: u64, output: &[RateTotal], input: &[InputTotal], other: &[I
 /// What was sold without invoices, all in all: by rate it stands in the view of the month.
 pub(super) fn without_invoices(totals: &[RateTotal]) -> String {
     let fen = |of: fn(&RateTotal) -> Amount| totals.iter().map(|total| i128::from(of(total).fen())).sum::<i128>();
-    let text = |fen: i128| Amount::try_from_fen(fen).map_or_else(|_| "beyond any amount".to_owned(), |it| it.to_string());
+    let text =
+        |fen: i128| Amount::try_from_fen(fen).map_or_else(|_| "beyond any amount".to_owned(), |it| it.to_string());
     format!("; without invoices: net {} tax {}", text(fen(|total| total.net)), text(fen(|total| total.tax)))
 }

@@ -92,7 +92,8 @@ impl Executor<'_> {
             if (former.period, former.amount) == (*period, *amount) {
                 return repeated(former.leaf);
             }
-            let (expected, found) = (format!("{} for {}", former.amount, former.period), format!("{amount} for {period}"));
+            let (expected, found) =
+                (format!("{} for {}", former.amount, former.period), format!("{amount} for {period}"));
             return refuse(Refusal::new(Reason::OrderReused, expected, found).because_of(former.standing()));
         }
         if let Some(newest) = self.under_way(taxpayer, &filed)? {
@@ -179,12 +180,7 @@ impl Executor<'_> {
         }))
     }
 
-    pub(super) fn apply_amendment(
-        &mut self,
-        amend: AmendChange,
-        by: StatementId,
-        leaf: LeafRef,
-    ) -> Result<(), Fault> {
+    pub(super) fn apply_amendment(&mut self, amend: AmendChange, by: StatementId, leaf: LeafRef) -> Result<(), Fault> {
         let AmendChange { taxpayer, period, mut record, dues } = amend;
         record.leaf = leaf;
         self.state.put(StateKey::amendment(&taxpayer, period, dues.amendments), &by.hash(), &record)?;
@@ -257,12 +253,8 @@ fn amended_before(former: &AmendmentRecord, amend: &Amend) -> Decision {
         return repeated(former.leaf);
     }
     let text = |reason: crate::event::AmendReason, totals| format!("{}{}", reason.as_str(), without_invoices(totals));
-    let standing = Standing {
-        organisation: former.by.clone(),
-        since_ms: former.amended_ms,
-        until_ms: None,
-        leaf: former.leaf,
-    };
+    let standing =
+        Standing { organisation: former.by.clone(), since_ms: former.amended_ms, until_ms: None, leaf: former.leaf };
     let (expected, found) = (text(former.reason, &former.uninvoiced), text(amend.reason, &amend.uninvoiced));
     refuse(Refusal::new(Reason::AmendmentReused, expected, found).because_of(standing))
 }
