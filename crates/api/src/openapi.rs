@@ -8,8 +8,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::problem::{PROBLEM_JSON, ProblemBody};
 use crate::routes::{
-    archive, events, filings, invoices, issue, ledger_reads, lists, node_routes, organisations, quotas, reimbursements,
-    statements, verifications, webhooks,
+    archive, events, filings, invoices, issue, ledger_reads, lists, node_routes, organisations, payments, quotas,
+    reimbursements, statements, verifications, webhooks,
 };
 use crate::schema;
 
@@ -28,7 +28,7 @@ pub fn openapi() -> Description {
         (name = "statements", description = "Statements that their authors sign."),
         (name = "invoices", description = "Invoices, with keys that this node holds for the caller."),
         (name = "reimbursements", description = "Locks and closes, with keys that this node holds for the platform."),
-        (name = "filings", description = "A seller's months."),
+        (name = "filings", description = "Taxpayers' months: returns, amendments and payments."),
         (name = "quotas", description = "What a seller may issue in a month."),
         (name = "verifications", description = "The public check."),
         (name = "events", description = "The events of the ledger, as they happen."),
@@ -42,7 +42,8 @@ pub fn openapi() -> Description {
         issue::issue, lists::list, invoices::show, invoices::events, invoices::receipt, invoices::attachment,
         invoices::erase_attachment, invoices::transfer, invoices::act,
         reimbursements::lock, reimbursements::renew, reimbursements::unlock, reimbursements::close,
-        events::follow, filings::file, filings::show, quotas::show, verifications::verify,
+        events::follow, filings::file, filings::file_group, filings::list, filings::show, payments::amend, payments::request,
+        payments::decide, quotas::show, verifications::verify,
         webhooks::register, webhooks::list, webhooks::show, webhooks::change, webhooks::remove, webhooks::rotate_secret,
         webhooks::test_one, webhooks::enable, webhooks::disable, webhooks::dead_letters, webhooks::resend_one,
         webhooks::resend_all,

@@ -132,7 +132,10 @@ impl<S: Store> Service<S> {
             | Record::QuotaAdjusted { .. }
             | Record::QuotaPaused { .. }
             | Record::QuotaResumed { .. }
-            | Record::Overridden { .. } => {}
+            | Record::Overridden { .. }
+            | Record::Amended { .. }
+            | Record::PaymentRequested { .. }
+            | Record::PaymentDecided { .. } => {}
         }
         Ok(view)
     }

@@ -8,10 +8,10 @@ use ledger::party::Party;
 use ledger::record::LeafRef;
 use wire::generated::event_outcome::Record as Told;
 use wire::generated::{
-    AppliedRecord, AttestedRecord, ClosedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord, LeafReference,
-    LeaseRecord, MandatedRecord, OverriddenRecord, QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord,
-    RenamedRecord, ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord,
-    VoidedRecord, invoice_party,
+    AmendedRecord, AppliedRecord, AttestedRecord, ClosedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord,
+    LeafReference, LeaseRecord, MandatedRecord, OverriddenRecord, PaymentDecidedRecord, PaymentRequestedRecord,
+    QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord,
+    RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
 };
 
 use crate::error::Error;
@@ -54,7 +54,10 @@ pub(crate) fn compare(outcome: &EventOutcome, record: &Record, first: Option<&Re
         | Record::QuotaAdjusted { .. }
         | Record::QuotaPaused { .. }
         | Record::QuotaResumed { .. }
-        | Record::Overridden { .. } => (None, None),
+        | Record::Overridden { .. }
+        | Record::Amended { .. }
+        | Record::PaymentRequested { .. }
+        | Record::PaymentDecided { .. } => (None, None),
     };
     alike("record", &outcome.record, &told(first.unwrap_or(record)))?;
     alike("original", &outcome.original, &original)?;
@@ -128,6 +131,21 @@ fn told(record: &Record) -> Option<Told> {
             platform: platform.to_string(),
             enterprise: enterprise.to_string(),
             lock: Some(leaf(lock)),
+        }),
+        Record::Amended { period, number, payable, carried } => Told::Amended(AmendedRecord {
+            period: period.to_string(),
+            number: *number,
+            payable: payable.to_string(),
+            carried: carried.to_string(),
+        }),
+        Record::PaymentRequested { period, amount } => {
+            Told::PaymentRequested(PaymentRequestedRecord { period: period.to_string(), amount: amount.to_string() })
+        }
+        Record::PaymentDecided { period, result, amount, request } => Told::PaymentDecided(PaymentDecidedRecord {
+            period: period.to_string(),
+            result: result.to_string(),
+            amount: amount.to_string(),
+            request: Some(leaf(request)),
         }),
     })
 }

@@ -3,6 +3,8 @@
 //! A filed month has its `FilingRecord`. The rest has records of its own, which only months have that need them: a month
 //! of output alone is filed as it always was.
 
+use std::collections::BTreeMap;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use chain::hash::Hash;
 use chain::identity::OrganisationId;
@@ -11,7 +13,7 @@ use invoice::date::Period;
 use invoice::document::RateTotal;
 
 use crate::bookkeeping::InputRecord;
-use crate::event::{AmendReason, InputTotal, OrderId, PaymentResult, UsePurpose};
+use crate::event::{AmendReason, File, InputTotal, OrderId, PaymentResult, UsePurpose};
 use crate::record::{FilingRecord, LeafRef};
 use crate::refusal::Standing;
 use crate::state::{Fault, Kind, StateKey, View, read};
@@ -184,6 +186,56 @@ pub fn declarable(input: &InputRecord) -> Option<Vec<InputTotal>> {
         Some(InputTotal { purpose: sum.purpose, invoices: sum.invoices, net, tax })
     };
     input.standing().map(total).collect()
+}
+
+/// One figure of two returns that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Which: `invoices`, `output` and the rate, `input` and the use, or `uninvoiced` and the rate.
+    pub figure: String,
+    /// What the ledger holds.
+    pub held: String,
+    /// What was declared.
+    pub declared: String,
+}
+
+/// Where two returns differ, figure by figure; those that come to nothing may be left out of either.
+pub fn differences(held: &File, declared: &File) -> Vec<Difference> {
+    let mut found = BTreeMap::new();
+    for (first, file) in [(true, held), (false, declared)] {
+        let mut figure = |name: String, text: String| {
+            let (held, declared): &mut (Vec<_>, Vec<_>) = found.entry(name).or_default();
+            if first { held.push(text) } else { declared.push(text) }
+        };
+        figure("invoices".to_owned(), file.invoices.to_string());
+        for (name, totals) in [("output", &file.output), ("uninvoiced", &file.uninvoiced)] {
+            for RateTotal { treatment, net, tax } in totals.iter().filter(|it| !it.net.is_zero() || !it.tax.is_zero()) {
+                figure(format!("{name} {treatment}"), format!("net {net} tax {tax}"));
+            }
+        }
+        for InputTotal { purpose, invoices, net, tax } in file.input.iter().filter(|total| total.invoices > 0) {
+            figure(format!("input {purpose}"), format!("{invoices} invoices net {net} tax {tax}"));
+        }
+    }
+    let text = |texts: Vec<String>| if texts.is_empty() { "none".to_owned() } else { texts.join(", ") };
+    let differing = found.into_iter().filter(|(_, (held, declared))| held != declared);
+    differing
+        .map(|(figure, (held, declared))| Difference { figure, held: text(held), declared: text(declared) })
+        .collect()
+}
+
+impl Filed {
+    /// The return as it was filed.
+    pub fn returned(&self, taxpayer: &OrganisationId, period: Period) -> File {
+        File {
+            seller: taxpayer.clone(),
+            period,
+            invoices: self.filing.invoices,
+            output: self.filing.output.clone(),
+            input: self.declared.input.clone(),
+            uninvoiced: self.declared.uninvoiced.clone(),
+        }
+    }
 }
 
 impl StateKey {

@@ -3,6 +3,7 @@
 //! What is read together is immutable (leaves, bodies, tiles) or one row, so no snapshot is needed.
 //! Every list has a limit and a cursor.
 
+mod filings;
 mod lists;
 mod members;
 mod stream;
@@ -286,7 +287,10 @@ impl<S: Store> Query<S> {
             | Event::QuotaAdjust(_)
             | Event::QuotaPause(_)
             | Event::QuotaResume(_)
-            | Event::Override(_) => Err(missing()),
+            | Event::Override(_)
+            | Event::Amend(_)
+            | Event::PayRequest(_)
+            | Event::PayResult(_) => Err(missing()),
         }
     }
 

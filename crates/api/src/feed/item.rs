@@ -178,10 +178,13 @@ pub(crate) fn event_type(kind: &str, code: &str) -> String {
         "quota-pause" => ("quota", "paused"),
         "quota-resume" => ("quota", "resumed"),
         "override" => ("invoice", "overridden"),
+        "amend" => ("filing", "amended"),
+        "pay-request" => ("payment", "requested"),
+        "pay-result" => ("payment", "decided"),
         LEASE_ENDED => ("invoice", LEASE_ENDED),
         _ => ("evidence", "reported"),
     };
-    let kind = kind.strip_prefix("quota-").unwrap_or(kind);
+    let kind = kind.strip_prefix("quota-").or_else(|| kind.strip_prefix("pay-")).unwrap_or(kind);
     match code {
         ACCEPTED | DERIVED => format!("cn.einvoice.{thing}.{done}.v1"),
         REPEATED => format!("cn.einvoice.{thing}.{kind}-repeated.v1"),
@@ -278,6 +281,9 @@ mod tests {
                 "cn.einvoice.quota.paused.v1",
                 "cn.einvoice.quota.resumed.v1",
                 "cn.einvoice.invoice.overridden.v1",
+                "cn.einvoice.filing.amended.v1",
+                "cn.einvoice.payment.requested.v1",
+                "cn.einvoice.payment.decided.v1",
             ]
         );
         assert_eq!(event_type("lock", "reimbursement.already-locked"), "cn.einvoice.invoice.lock-refused.v1");

@@ -6,11 +6,12 @@ use ledger::record::InvoiceRecord;
 use replica::port::Store;
 use wire::generated::event_outcome::Record;
 use wire::generated::{
-    AppliedRecord, AttestedRecord, Claim, ClaimStatus, ClosedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty,
-    InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, OverriddenRecord,
-    PreparedStatement, QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord,
-    ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent, StatementResult, StatementState, SubscribeResponse,
-    TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
+    AmendedRecord, AppliedRecord, AttestedRecord, Claim, ClaimStatus, ClosedRecord, EventOutcome, FiledRecord, Invoice,
+    InvoiceParty, InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord,
+    OverriddenRecord, PaymentDecidedRecord, PaymentRequestedRecord, PreparedStatement, QuotaAdjustedRecord,
+    QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord, RotatedRecord,
+    StandingEvent, StatementResult, StatementState, SubscribeResponse, TransferredRecord, UnlockedRecord, VoidedRecord,
+    invoice_party,
 };
 
 use crate::auth::Caller;
@@ -156,6 +157,23 @@ fn record(view: &RecordView) -> Record {
             enterprise: enterprise.clone(),
             lock: lock.as_ref().map(leaf),
         }),
+        RecordView::Amended { period, number, payable, carried } => Record::Amended(AmendedRecord {
+            period: period.clone(),
+            number: *number,
+            payable: payable.clone(),
+            carried: carried.clone(),
+        }),
+        RecordView::PaymentRequested { period, amount } => {
+            Record::PaymentRequested(PaymentRequestedRecord { period: period.clone(), amount: amount.clone() })
+        }
+        RecordView::PaymentDecided { period, result, amount, request } => {
+            Record::PaymentDecided(PaymentDecidedRecord {
+                period: period.clone(),
+                result: result.clone(),
+                amount: amount.clone(),
+                request: Some(leaf(request)),
+            })
+        }
     }
 }
 

@@ -144,6 +144,12 @@ fn record(of: &Record) -> Value {
         Record::Overridden(of) => json!({"overridden": {
             "token": of.token, "platform": of.platform, "enterprise": of.enterprise,
             "lock": of.lock.as_ref().map_or(Value::Null, leaf)}}),
+        Record::Amended(of) => json!({"amended": {
+            "period": of.period, "number": of.number, "payable": of.payable, "carried": of.carried}}),
+        Record::PaymentRequested(of) => json!({"payment-requested": {"period": of.period, "amount": of.amount}}),
+        Record::PaymentDecided(of) => json!({"payment-decided": {
+            "period": of.period, "result": of.result, "amount": of.amount,
+            "request": of.request.as_ref().map_or(Value::Null, leaf)}}),
     }
 }
 
