@@ -46,6 +46,13 @@ pub(crate) fn claim_of(event: &Event) -> Option<(&ClaimId, Option<&OrganisationI
         | Event::QuotaAdjust(_)
         | Event::QuotaPause(_)
         | Event::QuotaResume(_)
+        | Event::Book(_)
+        | Event::BookAdjust(_)
+        | Event::BookRevoke(_)
+        | Event::Use(_)
+        | Event::UseRevoke(_)
+        | Event::Manifest(_)
+        | Event::Correct(_)
         // It names no claim, only the lock's token: see `overridden`.
         | Event::Override(_)
         | Event::Amend(_)

@@ -49,10 +49,12 @@ impl<S: Store> Service<S> {
         record: &InvoiceRecord,
     ) -> Result<InvoiceView, Problem> {
         let document = self.query().document(record)?;
-        self.invoice_view_of(caller, id, record, document)
+        let view = self.invoice_view_of(caller, id, record, document)?;
+        self.with_books(caller, id, record, view)
     }
 
-    /// An invoice whose document was read already.
+    /// An invoice whose document was read already, without what only some invoices have: looking for what most do not
+    /// have is dear in a list.
     pub(crate) fn invoice_view_of(
         &self,
         caller: &Caller,
@@ -94,6 +96,10 @@ impl<S: Store> Service<S> {
             leaf_index: record.issue.index,
             leaf_hash: record.issue.hash.to_string(),
             quota: None,
+            booking: None,
+            vat_use: None,
+            manifestation: None,
+            correction: None,
             links: Links {
                 receipt: format!("{this}/receipt"),
                 events: format!("{this}/events"),

@@ -13,6 +13,7 @@ mod app;
 mod attachments;
 mod auth;
 mod bodies;
+mod books;
 mod brief;
 mod call;
 pub mod catalogue;

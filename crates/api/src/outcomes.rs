@@ -133,6 +133,13 @@ impl<S: Store> Service<S> {
             | Record::QuotaPaused { .. }
             | Record::QuotaResumed { .. }
             | Record::Overridden { .. }
+            | Record::Booked { .. }
+            | Record::BookingAdjusted { .. }
+            | Record::BookingRevoked { .. }
+            | Record::Used { .. }
+            | Record::UseRevoked { .. }
+            | Record::Manifested { .. }
+            | Record::Corrected { .. }
             | Record::Amended { .. }
             | Record::PaymentRequested { .. }
             | Record::PaymentDecided { .. } => {}
@@ -248,14 +255,23 @@ impl<S: Store> Service<S> {
                 let at = format!("{at}/issue/document");
                 findings.violations.extend(placed(examined.validation.violations, &at));
                 findings.warnings.extend(placed(examined.validation.warnings, &at));
-            } else if let Err(error) = chain::json::from_slice::<Event>(event) {
-                findings.malformed = true;
-                findings.others.push(crate::views::ViolationView {
-                    path: format!("{at}{}", error.path),
-                    rule: "event.malformed".to_owned(),
-                    expected: error.kind.expected(),
-                    actual: crate::problem::cut(error.to_string()),
-                });
+            } else {
+                match (chain::json::from_slice::<Event>(event), date) {
+                    (Ok(Event::Correct(correct)), Some(date)) => {
+                        let at = format!("{at}/correct/fields");
+                        findings.violations.extend(placed(correct.fields.violations(rules, date), &at));
+                    }
+                    (Ok(_), _) => {}
+                    (Err(error), _) => {
+                        findings.malformed = true;
+                        findings.others.push(crate::views::ViolationView {
+                            path: format!("{at}{}", error.path),
+                            rule: "event.malformed".to_owned(),
+                            expected: error.kind.expected(),
+                            actual: crate::problem::cut(error.to_string()),
+                        });
+                    }
+                }
             }
         }
         findings.capped()

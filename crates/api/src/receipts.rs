@@ -6,6 +6,7 @@ use replica::port::Store;
 use replica::query::EventView;
 
 use crate::auth::Caller;
+use crate::books::in_books;
 use crate::claims::{claim_of, names_standing, overridden, sees_claim};
 use crate::members::{About, SEEING_MEMBERS, concerning};
 use crate::problem::Problem;
@@ -34,6 +35,9 @@ impl<S: Store> Service<S> {
             let Some(record) = self.query().invoice(&id)? else {
                 return Ok(false);
             };
+            if let Some(whose) = in_books(event)? {
+                return self.sees_books(caller, &whose);
+            }
             if let Some(between) = overridden(event)? {
                 return Ok(between.contains(caller.id()));
             }

@@ -1,6 +1,7 @@
 //! The routes: paths to handlers. Handlers extract, convert, call and convert.
 
 pub(crate) mod archive;
+pub(crate) mod books;
 pub(crate) mod events;
 pub(crate) mod filings;
 pub(crate) mod invoices;
@@ -44,6 +45,13 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/v1/invoices/{id}/transfers", post(invoices::transfer::<S>))
         .route("/v1/invoices/{id}/reimbursements", post(reimbursements::lock::<S>))
         .route("/v1/invoices/{id}/reimbursements/{claim}", post(reimbursements::act::<S>))
+        .route("/v1/invoices/{id}/bookings", post(books::book::<S>))
+        .route("/v1/invoices/{id}/bookings:adjust", post(books::adjust::<S>))
+        .route("/v1/invoices/{id}/bookings:revoke", post(books::revoke_booking::<S>))
+        .route("/v1/invoices/{id}/uses", post(books::use_vat::<S>))
+        .route("/v1/invoices/{id}/uses:revoke", post(books::revoke_use::<S>))
+        .route("/v1/invoices/{id}/manifestations", post(books::manifest::<S>))
+        .route("/v1/invoices/{id}/corrections", post(books::correct::<S>))
         .route("/v1/filings", get(filings::list::<S>).post(filings::file::<S>))
         .route("/v1/filings:group", post(filings::file_group::<S>))
         .route("/v1/filings/{seller}/{period}", get(filings::show::<S>))

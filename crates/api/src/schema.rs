@@ -3,6 +3,7 @@
 //! Those types live in rooms that know no OpenAPI, so their shapes are written down here once more,
 //! for the description alone. A test holds every field against what the rooms themselves write.
 
+mod books;
 mod filings;
 mod organisations;
 mod quotas;
@@ -11,6 +12,10 @@ use std::collections::BTreeMap;
 
 use utoipa::ToSchema;
 
+pub use books::{
+    Book, BookAdjust, BookRevoke, BookingCode, Correct, Correction, Manifest, NonDeductReason, PartyLines, Stance, Use,
+    UsePurpose, UseRevoke,
+};
 pub use filings::{Amend, AmendReason, File, FileTotal, InputTotal, PayRequest, PayResult, PaymentResult};
 pub use organisations::{
     Addition, Admit, Attest, Custody, Enterprise, GiveMandate, IntroductionFile, IntroductionSignature, MandateScope,
@@ -92,6 +97,20 @@ pub enum Event {
     QuotaResume(QuotaResume),
     /// End another's lock. For the tax bureau.
     Override(Override),
+    /// Book an invoice. For the enterprise that reimbursed it, else for its buyer, and who files for it.
+    Book(Book),
+    /// Book an invoice otherwise than it is booked. For who booked it.
+    BookAdjust(BookAdjust),
+    /// Take a booking back, while its month is not filed. For who booked it.
+    BookRevoke(BookRevoke),
+    /// Use a special invoice's VAT in a month. For the buyer, and who files for it.
+    Use(Use),
+    /// Take the use of an invoice's VAT back, while its month is not filed. For the buyer.
+    UseRevoke(UseRevoke),
+    /// Say what the buyer has to say of an invoice. For the buyer, and who files for it.
+    Manifest(Manifest),
+    /// Say otherwise what no tax depends on. For the seller, and who issues for it.
+    Correct(Box<Correct>),
     /// Declare otherwise what was sold without invoices in a filed month.
     Amend(Amend),
     /// Order the payment of what a filed month leaves to pay.

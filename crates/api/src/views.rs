@@ -3,6 +3,7 @@
 //! Fields are `snake_case`, values of enumerations `kebab-case`; amounts are decimal strings, times
 //! RFC 3339 strings in UTC with milliseconds, hashes lowercase hex.
 
+mod books;
 mod chain_views;
 mod cloud_event;
 mod directory;
@@ -13,6 +14,7 @@ mod quota;
 mod statement;
 mod webhook;
 
+pub use books::{BookingTermsView, BookingView, CorrectionView, ManifestationView, UseView};
 pub use chain_views::{
     BlockView, CommitView, ConsensusView, EquivocationView, EvidenceView, HealthView, LimitsView, PeerStatusView,
     StatusView,

@@ -8,10 +8,12 @@ use ledger::party::Party;
 use ledger::record::LeafRef;
 use wire::generated::event_outcome::Record as Told;
 use wire::generated::{
-    AmendedRecord, AppliedRecord, AttestedRecord, ClosedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord,
-    LeafReference, LeaseRecord, MandatedRecord, OverriddenRecord, PaymentDecidedRecord, PaymentRequestedRecord,
+    AmendedRecord, AppliedRecord, AttestedRecord, BookedRecord, BookingAdjustedRecord, BookingRevokedRecord,
+    BookingTerms, ClosedRecord, CorrectedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord, LeafReference,
+    LeaseRecord, MandatedRecord, ManifestedRecord, OverriddenRecord, PaymentDecidedRecord, PaymentRequestedRecord,
     QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord,
-    RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord, VoidedRecord, invoice_party,
+    RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord, UseRevokedRecord, UsedRecord, VoidedRecord,
+    invoice_party,
 };
 
 use crate::error::Error;
@@ -55,6 +57,13 @@ pub(crate) fn compare(outcome: &EventOutcome, record: &Record, first: Option<&Re
         | Record::QuotaPaused { .. }
         | Record::QuotaResumed { .. }
         | Record::Overridden { .. }
+        | Record::Booked { .. }
+        | Record::BookingAdjusted { .. }
+        | Record::BookingRevoked { .. }
+        | Record::Used { .. }
+        | Record::UseRevoked { .. }
+        | Record::Manifested { .. }
+        | Record::Corrected { .. }
         | Record::Amended { .. }
         | Record::PaymentRequested { .. }
         | Record::PaymentDecided { .. } => (None, None),
@@ -132,6 +141,30 @@ fn told(record: &Record) -> Option<Told> {
             enterprise: enterprise.to_string(),
             lock: Some(leaf(lock)),
         }),
+        Record::Booked { enterprise } => Told::Booked(BookedRecord { enterprise: enterprise.to_string() }),
+        Record::BookingAdjusted { enterprise, former } => Told::BookingAdjusted(BookingAdjustedRecord {
+            enterprise: enterprise.to_string(),
+            former: Some(terms(former)),
+        }),
+        Record::BookingRevoked { enterprise, terms: former, booking } => Told::BookingRevoked(BookingRevokedRecord {
+            enterprise: enterprise.to_string(),
+            terms: Some(terms(former)),
+            booking: Some(leaf(booking)),
+        }),
+        Record::Used { buyer, net, tax } => {
+            Told::Used(UsedRecord { buyer: buyer.to_string(), net: net.to_string(), tax: tax.to_string() })
+        }
+        Record::UseRevoked { buyer, purpose, period, used } => Told::UseRevoked(UseRevokedRecord {
+            buyer: buyer.to_string(),
+            purpose: purpose.to_string(),
+            period: period.to_string(),
+            used: Some(leaf(used)),
+        }),
+        Record::Manifested { buyer, former } => Told::Manifested(ManifestedRecord {
+            buyer: buyer.to_string(),
+            former: former.map(|former| former.as_str().to_owned()).unwrap_or_default(),
+        }),
+        Record::Corrected { number } => Told::Corrected(CorrectedRecord { number: *number }),
         Record::Amended { period, number, payable, carried } => Told::Amended(AmendedRecord {
             period: period.to_string(),
             number: *number,
@@ -152,6 +185,14 @@ fn told(record: &Record) -> Option<Told> {
 
 fn quota(amount: &impl ToString, used: &impl ToString) -> QuotaRecord {
     QuotaRecord { amount: amount.to_string(), used: used.to_string() }
+}
+
+fn terms(terms: &ledger::bookkeeping::BookingTerms) -> BookingTerms {
+    BookingTerms {
+        code: terms.code.as_str().to_owned(),
+        voucher: terms.voucher.to_string(),
+        period: terms.period.to_string(),
+    }
 }
 
 fn reason(refused: &RefusedRecord) -> RefusalReason {

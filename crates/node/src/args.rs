@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, config, demo, dev, explain, export, field, follow, generate, genesis, init, keys, organisation, quota,
-    receipt, sign, start, status, submit, token, verify, webhooks,
+    bench, books, config, demo, dev, explain, export, field, follow, generate, genesis, init, keys, organisation,
+    quota, receipt, sign, start, status, submit, token, verify, webhooks,
 };
 use crate::exit::Exit;
 use crate::output::Format;
@@ -44,6 +44,14 @@ pub(crate) enum Command {
     /// Sign what sellers may issue in a month; the statement goes to stdout, for `submit`. For the tax bureau.
     #[command(subcommand)]
     Quota(quota::Command),
+    /// Sign how an invoice is booked, once; the statement goes to stdout, for `submit`.
+    Book(books::BookArgs),
+    /// Sign for what a special invoice's VAT is used, once; the statement goes to stdout, for `submit`.
+    Use(books::UseArgs),
+    /// Sign what a buyer says of an invoice; the statement goes to stdout, for `submit`.
+    Manifest(books::ManifestArgs),
+    /// Sign what a seller says otherwise about an invoice, where no tax depends on it; for `submit`.
+    Correct(Box<books::CorrectArgs>),
     /// Sign a statement; the JWS goes to stdout.
     Sign(sign::Args),
     /// Submit a signed statement to a node and wait until it is final.

@@ -22,7 +22,9 @@ use chain::statement::Statement;
 use invoice::document::Document;
 use invoice::id::InvoiceId;
 use ledger::admission::{Court, Parsed, Rejection, Verdict};
+use ledger::bookkeeping::{BookingRecord, UseRecord};
 use ledger::event::Event;
+use ledger::manifestation::{CorrectionRecord, ManifestationRecord};
 use ledger::organisation::Organisation;
 use ledger::outcome::Record;
 use ledger::quota::{self, Quota, QuotaRecord};
@@ -288,6 +290,13 @@ impl<S: Store> Query<S> {
             | Event::QuotaPause(_)
             | Event::QuotaResume(_)
             | Event::Override(_)
+            | Event::Book(_)
+            | Event::BookAdjust(_)
+            | Event::BookRevoke(_)
+            | Event::Use(_)
+            | Event::UseRevoke(_)
+            | Event::Manifest(_)
+            | Event::Correct(_)
             | Event::Amend(_)
             | Event::PayRequest(_)
             | Event::PayResult(_) => Err(missing()),
@@ -316,6 +325,38 @@ impl<S: Store> Query<S> {
     /// A fault of ours.
     pub fn granted(&self, seller: &OrganisationId, period: invoice::Period) -> Result<Option<QuotaRecord>, Fault> {
         Ok(read(&self.view(), &StateKey::quota(seller, period))?)
+    }
+
+    /// The newest booking of an invoice, in force or taken back.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn booking(&self, id: &InvoiceId) -> Result<Option<BookingRecord>, Fault> {
+        Ok(read(&self.view(), &StateKey::booking(id))?)
+    }
+
+    /// The newest use of an invoice's VAT, in force or taken back.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn vat_use(&self, id: &InvoiceId) -> Result<Option<UseRecord>, Fault> {
+        Ok(read(&self.view(), &StateKey::vat_use(id))?)
+    }
+
+    /// What the buyer said last of an invoice.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn manifestation(&self, id: &InvoiceId) -> Result<Option<ManifestationRecord>, Fault> {
+        Ok(read(&self.view(), &StateKey::manifestation(id))?)
+    }
+
+    /// What the seller says otherwise about an invoice.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn correction(&self, id: &InvoiceId) -> Result<Option<CorrectionRecord>, Fault> {
+        Ok(read(&self.view(), &StateKey::correction(id))?)
     }
 
     /// Where a statement stands, once it is decided.

@@ -13,6 +13,7 @@ use replica::port::Store;
 use replica::query::{EventView, LeaseEndView, StreamItem};
 
 use crate::access::{SEEING, SEEING_MONTHS};
+use crate::books::{SEEING_BOOKS, in_books};
 use crate::claims::{SEEING_LOCKS, claim_of, names_standing, overridden, sees_claim};
 use crate::members::{About, SEEING_MEMBERS, SEEING_QUOTAS, concerning};
 use crate::problem::Problem;
@@ -93,6 +94,12 @@ impl<'l, S: Store> Looker<'l, S> {
     }
 
     fn of_invoice(&mut self, event: &EventView, record: &InvoiceRecord, to: &mut Audience) -> Result<(), Problem> {
+        if let Some(whose) = in_books(event)? {
+            for of in whose {
+                to.extend(self.with_mandated(of, &SEEING_BOOKS)?.into_iter().map(|id| (id, Sight::Whole)));
+            }
+            return Ok(());
+        }
         let query = self.service.query();
         let (buyer, holder) = (query.organisation_of(&record.buyer)?, query.organisation_of(&record.holder)?);
         let claimants = match &record.claim {

@@ -6,12 +6,13 @@ use ledger::record::InvoiceRecord;
 use replica::port::Store;
 use wire::generated::event_outcome::Record;
 use wire::generated::{
-    AmendedRecord, AppliedRecord, AttestedRecord, Claim, ClaimStatus, ClosedRecord, EventOutcome, FiledRecord, Invoice,
-    InvoiceParty, InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord,
+    AmendedRecord, AppliedRecord, AttestedRecord, BookedRecord, BookingAdjustedRecord, BookingRevokedRecord,
+    BookingTerms, Claim, ClaimStatus, ClosedRecord, CorrectedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty,
+    InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, ManifestedRecord,
     OverriddenRecord, PaymentDecidedRecord, PaymentRequestedRecord, PreparedStatement, QuotaAdjustedRecord,
     QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord, RotatedRecord,
-    StandingEvent, StatementResult, StatementState, SubscribeResponse, TransferredRecord, UnlockedRecord, VoidedRecord,
-    invoice_party,
+    StandingEvent, StatementResult, StatementState, SubscribeResponse, TransferredRecord, UnlockedRecord,
+    UseRevokedRecord, UsedRecord, VoidedRecord, invoice_party,
 };
 
 use crate::auth::Caller;
@@ -22,7 +23,8 @@ use crate::problem::Problem;
 use crate::service::Service;
 use crate::time::parse_ms;
 use crate::views::{
-    InvoiceView, LeafView, OutcomeView, PartyView, Prepared, RecordView, RefusalView, ReimbursementView, StandingView,
+    BookingTermsView, InvoiceView, LeafView, OutcomeView, PartyView, Prepared, RecordView, RefusalView,
+    ReimbursementView, StandingView,
 };
 
 fn ms(text: &str) -> i64 {
@@ -157,6 +159,31 @@ fn record(view: &RecordView) -> Record {
             enterprise: enterprise.clone(),
             lock: lock.as_ref().map(leaf),
         }),
+        RecordView::Booked { enterprise } => Record::Booked(BookedRecord { enterprise: enterprise.clone() }),
+        RecordView::BookingAdjusted { enterprise, former } => Record::BookingAdjusted(BookingAdjustedRecord {
+            enterprise: enterprise.clone(),
+            former: Some(terms(former)),
+        }),
+        RecordView::BookingRevoked { enterprise, terms: former, booking } => {
+            Record::BookingRevoked(BookingRevokedRecord {
+                enterprise: enterprise.clone(),
+                terms: Some(terms(former)),
+                booking: Some(leaf(booking)),
+            })
+        }
+        RecordView::Used { buyer, net, tax } => {
+            Record::Used(UsedRecord { buyer: buyer.clone(), net: net.clone(), tax: tax.clone() })
+        }
+        RecordView::UseRevoked { buyer, purpose, period, used } => Record::UseRevoked(UseRevokedRecord {
+            buyer: buyer.clone(),
+            purpose: purpose.clone(),
+            period: period.clone(),
+            used: Some(leaf(used)),
+        }),
+        RecordView::Manifested { buyer, former } => {
+            Record::Manifested(ManifestedRecord { buyer: buyer.clone(), former: former.clone().unwrap_or_default() })
+        }
+        RecordView::Corrected { number } => Record::Corrected(CorrectedRecord { number: *number }),
         RecordView::Amended { period, number, payable, carried } => Record::Amended(AmendedRecord {
             period: period.clone(),
             number: *number,
@@ -175,6 +202,10 @@ fn record(view: &RecordView) -> Record {
             })
         }
     }
+}
+
+fn terms(view: &BookingTermsView) -> BookingTerms {
+    BookingTerms { code: view.code.clone(), voucher: view.voucher.clone(), period: view.period.clone() }
 }
 
 fn quota(amount: &str, used: &str) -> QuotaRecord {

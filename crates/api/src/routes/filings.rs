@@ -128,7 +128,8 @@ pub(crate) async fn file_group<S: Store>(
     let write = service.write(call).await?;
     let GroupRequest { period, entities } = read_json(&write.body)?;
     if !(1..=GROUP_MAX).contains(&entities.len()) {
-        return Err(wrong("entities", &format!("1 to {GROUP_MAX} taxpayers"), &entities.len().to_string()));
+        let (expected, found) = (format!("1 to {GROUP_MAX} taxpayers"), entities.len().to_string());
+        return Err(Problem::new("request.malformed").at("/entities", expected, found));
     }
     let caller = write.caller.clone();
     let fill = move |service: &Service<S>| {

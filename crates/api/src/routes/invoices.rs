@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use crate::access::parse_id;
 use crate::attachments;
 use crate::auth::Caller;
+use crate::books::in_books;
 use crate::call::{Call, header_value, read_json};
 use crate::claims::{claim_of, overridden, sees_claim};
 use crate::cursor::List;
@@ -84,7 +85,8 @@ fn tagged(headers: &HeaderMap, view: &InvoiceView) -> Result<Response, Problem> 
 
 /// The life of an invoice
 ///
-/// Every event about it in order, refused ones too. Locks, renewals, unlocks and closes are listed for those who could
+/// Every event about it in order, refused ones too. Bookings and uses of its VAT are listed for those whose books they are
+/// in, and who files or reads for them. Locks, renewals, unlocks and closes are listed for those who could
 /// claim it themselves; their tokens and hashes, for the platform and the enterprise of the claim, agencies and auditors.
 #[utoipa::path(
     get, path = "/v1/invoices/{id}/events", operation_id = "list_invoice_events", tag = "invoices",
@@ -160,6 +162,12 @@ impl<S: Store> Reader<'_, S> {
         let claim = claim_of(&signed);
         // When a lock began is told by its very place between the other events.
         if claim.is_some() && !self.sees_lock {
+            return Ok(None);
+        }
+        if let Some(whose) = in_books(&event)?
+            && event.statement.header().organisation != *self.caller.id()
+            && !self.service.sees_books(self.caller, &whose)?
+        {
             return Ok(None);
         }
         let row = self.service.event_row(&event)?;

@@ -5,6 +5,7 @@ use replica::query::LeaseEndView;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::books::{BookingView, CorrectionView, ManifestationView, UseView};
 use super::outcome::{LeafView, PartyView, RecordView, RefusalView};
 use super::quota::QuotaView;
 use crate::feed::LEASE_ENDED;
@@ -124,6 +125,19 @@ pub struct InvoiceView {
     /// In the answer to issuing: what the seller may still issue in the month, when it has a quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<Box<QuotaView>>,
+    /// Whether it is booked; for the enterprise that booked it, else for its buyer, and who files or reads for it. Absent,
+    /// as the three below, in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub booking: Option<Box<BookingView>>,
+    /// Whether its VAT is used; for its buyer and who files or reads for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vat_use: Option<Box<UseView>>,
+    /// What the buyer said last of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifestation: Option<Box<ManifestationView>>,
+    /// What the seller says otherwise about it. The document stays as it was signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correction: Option<Box<CorrectionView>>,
     /// Where to look further.
     pub links: Links,
 }

@@ -1,5 +1,6 @@
 //! Outcomes: what became of one event.
 
+use super::books::BookingTermsView;
 use ledger::organisation::Role;
 use ledger::outcome::{Record, RefusedRecord};
 use ledger::party::Party;
@@ -284,6 +285,60 @@ pub enum RecordView {
         #[serde(skip_serializing_if = "Option::is_none")]
         lock: Option<LeafView>,
     },
+    /// An invoice was booked.
+    Booked {
+        /// The enterprise in whose books it is.
+        enterprise: String,
+    },
+    /// A booking was given other terms.
+    BookingAdjusted {
+        /// The enterprise in whose books it is.
+        enterprise: String,
+        /// The terms it had.
+        former: BookingTermsView,
+    },
+    /// A booking was taken back.
+    BookingRevoked {
+        /// The enterprise in whose books it was.
+        enterprise: String,
+        /// The terms it had.
+        terms: BookingTermsView,
+        /// The leaf of the booking.
+        booking: LeafView,
+    },
+    /// An invoice's VAT was used.
+    Used {
+        /// The buyer, whose month has it.
+        buyer: String,
+        /// What the invoice comes to without tax.
+        net: String,
+        /// Its tax.
+        tax: String,
+    },
+    /// The use of an invoice's VAT was taken back.
+    UseRevoked {
+        /// The buyer, whose month had it.
+        buyer: String,
+        /// For what it was used.
+        purpose: String,
+        /// In which month.
+        period: String,
+        /// The leaf of the use.
+        used: LeafView,
+    },
+    /// A buyer said what it has to say of an invoice.
+    Manifested {
+        /// The buyer.
+        buyer: String,
+        /// What it had said before.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        former: Option<String>,
+    },
+    /// A seller said otherwise what no tax depends on.
+    Corrected {
+        /// How many corrections of the invoice there have been, this one included.
+        number: u32,
+    },
     /// A lease ended. No record of an event: nobody signed it.
     LeaseEnded {
         /// The fencing token of the lock; only for the platform and the enterprise.
@@ -385,6 +440,28 @@ impl RecordView {
                 enterprise: enterprise.to_string(),
                 lock: Some(LeafView::from(*lock)),
             },
+            Record::Booked { enterprise } => Self::Booked { enterprise: enterprise.to_string() },
+            Record::BookingAdjusted { enterprise, former } => {
+                Self::BookingAdjusted { enterprise: enterprise.to_string(), former: former.into() }
+            }
+            Record::BookingRevoked { enterprise, terms, booking } => Self::BookingRevoked {
+                enterprise: enterprise.to_string(),
+                terms: terms.into(),
+                booking: LeafView::from(*booking),
+            },
+            Record::Used { buyer, net, tax } => {
+                Self::Used { buyer: buyer.to_string(), net: net.to_string(), tax: tax.to_string() }
+            }
+            Record::UseRevoked { buyer, purpose, period, used } => Self::UseRevoked {
+                buyer: buyer.to_string(),
+                purpose: purpose.to_string(),
+                period: period.to_string(),
+                used: LeafView::from(*used),
+            },
+            Record::Manifested { buyer, former } => {
+                Self::Manifested { buyer: buyer.to_string(), former: former.map(|former| former.as_str().to_owned()) }
+            }
+            Record::Corrected { number } => Self::Corrected { number: *number },
             Record::Amended { period, number, payable, carried } => Self::Amended {
                 period: period.to_string(),
                 number: *number,
@@ -434,6 +511,13 @@ impl RecordView {
             | Self::QuotaAdjusted { .. }
             | Self::QuotaPaused { .. }
             | Self::QuotaResumed { .. }
+            | Self::Booked { .. }
+            | Self::BookingAdjusted { .. }
+            | Self::BookingRevoked { .. }
+            | Self::Used { .. }
+            | Self::UseRevoked { .. }
+            | Self::Manifested { .. }
+            | Self::Corrected { .. }
             | Self::Amended { .. }
             | Self::PaymentRequested { .. }
             | Self::PaymentDecided { .. } => {}

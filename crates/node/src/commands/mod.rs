@@ -1,6 +1,7 @@
 //! The commands, one module each: arguments, what it does, what it prints.
 
 pub(crate) mod bench;
+pub(crate) mod books;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod dev;
@@ -38,6 +39,10 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Keys(command) => keys::run(command, output),
         Command::Organisation(command) => organisation::run(&command, output),
         Command::Quota(command) => quota::run(&command, output),
+        Command::Book(args) => books::book(&args, output),
+        Command::Use(args) => books::use_vat(&args, output),
+        Command::Manifest(args) => books::manifest(&args, output),
+        Command::Correct(args) => books::correct(&args, output),
         Command::Sign(args) => sign::run(&args, output),
         Command::Submit(args) => submit::run(&args, output),
         Command::Token(args) => token::run(&args, output),

@@ -3,7 +3,9 @@
 
 use anyhow::Context as _;
 use client::messages::event_outcome::Record;
-use client::messages::{EventOutcome, InvoiceParty, LeafReference, RefusalReason, StandingEvent, invoice_party};
+use client::messages::{
+    BookingTerms, EventOutcome, InvoiceParty, LeafReference, RefusalReason, StandingEvent, invoice_party,
+};
 use client::{Client, Decided, Error, Options, Refused, Signed};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
@@ -144,6 +146,20 @@ fn record(of: &Record) -> Value {
         Record::Overridden(of) => json!({"overridden": {
             "token": of.token, "platform": of.platform, "enterprise": of.enterprise,
             "lock": of.lock.as_ref().map_or(Value::Null, leaf)}}),
+        Record::Booked(of) => json!({"booked": {"enterprise": of.enterprise}}),
+        Record::BookingAdjusted(of) => {
+            json!({"booking-adjusted": {"enterprise": of.enterprise, "former": terms(&of.former)}})
+        }
+        Record::BookingRevoked(of) => json!({"booking-revoked": {
+            "enterprise": of.enterprise, "terms": terms(&of.terms),
+            "booking": of.booking.as_ref().map_or(Value::Null, leaf)}}),
+        Record::Used(of) => json!({"used": {"buyer": of.buyer, "net": of.net, "tax": of.tax}}),
+        Record::UseRevoked(of) => json!({"use-revoked": {
+            "buyer": of.buyer, "purpose": of.purpose, "period": of.period,
+            "used": of.used.as_ref().map_or(Value::Null, leaf)}}),
+        Record::Manifested(of) => json!({"manifested": object([
+            ("buyer", of.buyer.as_str().into()), ("former", of.former.as_str().into())])}),
+        Record::Corrected(of) => json!({"corrected": {"number": of.number}}),
         Record::Amended(of) => json!({"amended": {
             "period": of.period, "number": of.number, "payable": of.payable, "carried": of.carried}}),
         Record::PaymentRequested(of) => json!({"payment-requested": {"period": of.period, "amount": of.amount}}),
@@ -151,6 +167,10 @@ fn record(of: &Record) -> Value {
             "period": of.period, "result": of.result, "amount": of.amount,
             "request": of.request.as_ref().map_or(Value::Null, leaf)}}),
     }
+}
+
+fn terms(of: &Option<BookingTerms>) -> Value {
+    of.as_ref().map_or(Value::Null, |of| json!({"code": of.code, "voucher": of.voucher, "period": of.period}))
 }
 
 fn party(of: &InvoiceParty) -> Value {
