@@ -8,6 +8,7 @@ mod crowd;
 mod dry_runs;
 mod events;
 mod evidence;
+mod filings;
 mod follower;
 mod grpc;
 mod layers;
