@@ -1,5 +1,6 @@
 //! Tests of the door over real connections, on a store in memory, with one validator.
 
+mod books;
 mod checks;
 mod claims;
 mod client;

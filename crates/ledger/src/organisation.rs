@@ -362,7 +362,8 @@ pub enum Scope {
     Issue = 1,
     /// Lock, close and hand on invoices that the enterprise holds.
     Lock = 2,
-    /// File the seller's months.
+    /// File the enterprise's months, and keep the books that they are made of: bookings, uses of VAT, and its word on what
+    /// it bought.
     File = 3,
     /// See what the enterprise sees.
     Read = 4,

@@ -227,7 +227,8 @@ pub enum MandateScope {
     Issue,
     /// Lock, close and hand on invoices that the enterprise holds.
     Lock,
-    /// File the seller's months.
+    /// File the enterprise's months, and keep the books that they are made of: bookings, uses of VAT, and its word on what
+    /// it bought.
     File,
     /// See what the enterprise sees.
     Read,

@@ -204,7 +204,6 @@ impl CorrectArgs {
 mod tests {
     use clap::Parser as _;
 
-    use super::*;
     use crate::args::{Cli, Command};
 
     const ID: &str = "144032609110-00000001";
