@@ -95,7 +95,7 @@ fn each_refusal_has_its_code() {
     let mut wrong = filing(&json!([]));
     wrong["input"] = json!([{"purpose": "deduct", "invoices": 1, "net": "1.00", "tax": "0.06"}]);
     check("/v1/filings", "3", &wrong, 409, "filing.totals-differ");
-    check("/v1/filings", "4", &filing(&sales("92233720368547758.07")), 429, "filing.sum-overflow");
+    check("/v1/filings", "4", &filing(&sales("92233720368547758.07")), 409, "filing.sum-overflow");
     check("/v1/filings", "5", &filing(&sales("-3.00")), 400, "event.malformed");
     written(&node.write("shop", "/v1/filings", "6", &filing(&json!([]))), 201);
     check("/v1/filings", "7", &filing(&sales("3.00")), 409, "filing.already-filed");
@@ -107,7 +107,7 @@ fn each_refusal_has_its_code() {
         let sales = sales(&format!("{number}.00"));
         written(&node.write("shop", &amendments, &format!("a{number}"), &amendment(number, &sales)), 201);
     }
-    check(&amendments, "12", &amendment(21, &sales("3.00")), 429, "filing.amendments-spent");
+    check(&amendments, "12", &amendment(21, &sales("3.00")), 409, "filing.amendments-spent");
     check(&payments, "13", &order("p1", "6.00"), 409, "payment.amount-differs");
     check(&format!("{payments}/p1"), "14", &json!({"result": "paid", "receipt": receipt()}), 404, "payment.unknown");
     written(&node.write("shop", &payments, "15", &order("p1", "26.00")), 201);
