@@ -46,8 +46,8 @@ pub use writes::Decided;
 /// The messages of the door, as generated from `proto/`.
 pub mod messages {
     pub use wire::generated::{
-        BatchVerifyAnswer, BookingTerms, Claim, ClaimStatus, EventOutcome, Invoice, InvoiceDetails, InvoiceParty, InvoiceSide,
-        InvoiceValidity, LeafReference, LeaseRecord, LedgerEvent, ListClaimsRequest, ListInvoicesRequest,
+        BatchVerifyAnswer, BookingTerms, Claim, ClaimStatus, EventOutcome, Invoice, InvoiceDetails, InvoiceParty,
+        InvoiceSide, InvoiceValidity, LeafReference, LeaseRecord, LedgerEvent, ListClaimsRequest, ListInvoicesRequest,
         RefusalReason, StandingEvent, SubscribeRequest, VerifyRequest, VerifyResponse, VerifyResult,
         batch_verify_answer, event_outcome, invoice_party, verify_request,
     };

@@ -107,7 +107,7 @@ fn each_refusal_has_its_code() {
         let sales = sales(&format!("{number}.00"));
         written(&node.write("shop", &amendments, &format!("a{number}"), &amendment(number, &sales)), 201);
     }
-    check(&amendments, "12", &amendment(21, &sales("3.00")), 409, "filing.amendments-spent");
+    check(&amendments, "12", &amendment(21, &sales("3.00")), 429, "filing.amendments-spent");
     check(&payments, "13", &order("p1", "6.00"), 409, "payment.amount-differs");
     check(&format!("{payments}/p1"), "14", &json!({"result": "paid", "receipt": receipt()}), 404, "payment.unknown");
     written(&node.write("shop", &payments, "15", &order("p1", "26.00")), 201);
