@@ -8,7 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Parser, Subcommand};
 use tests::trial::binary::Binary;
 use tests::trial::partitions::NotHere;
-use tests::trial::{Broken, Report, crash, full, hostile, partitions, powerloss, races, simulation, soak, together};
+use tests::trial::{
+    Broken, Report, crash, filing, full, hostile, partitions, powerloss, races, simulation, soak, together,
+};
 
 /// Tries nodes: load, faults, attack. Ends with 1 when anything was lost, with 2 when a trial could not be carried out, with
 /// 3 when this machine lacks what it needs.
@@ -90,6 +92,15 @@ enum What {
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
     },
+    /// Files a month for many taxpayers with one command, on four validators, and measures it.
+    Filing {
+        /// How many taxpayers.
+        #[arg(long, default_value_t = 160, value_parser = clap::value_parser!(u16).range(1..=500))]
+        entities: u16,
+        /// How many invoices each of them has.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        invoices: u16,
+    },
     /// Everything, one after the other.
     All,
     /// The replica whose power is cut: for `powerloss` itself.
@@ -137,6 +148,9 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
         hostile::run(&hostile::Options { only: only.cloned(), ..long })
     };
     let simulation = |seeds| simulation::run(&simulation::Options::long(seed, seeds));
+    let group = |entities: u16, invoices: u16| {
+        filing::run(&filing::Options::long(binary()?, seed, entities.into(), invoices.into()))
+    };
     match &arguments.what {
         What::Crash { rounds } => Ok(vec![crash(*rounds)?]),
         What::Together { rounds } => Ok(vec![together(*rounds)?]),
@@ -147,7 +161,9 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
         What::Full { rounds } => Ok(vec![full(*rounds)?]),
         What::Hostile { connections, seconds, only } => Ok(vec![hostile(*connections, *seconds, only.as_ref())?]),
         What::Simulation { seeds } => Ok(vec![simulation(*seeds)?]),
+        What::Filing { entities, invoices } => Ok(vec![group(*entities, *invoices)?]),
         What::All => Ok(vec![
+            group(160, 1_000)?,
             simulation(10_000)?,
             crash(100)?,
             together(50)?,

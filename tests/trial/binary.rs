@@ -88,6 +88,11 @@ impl Binary {
 
     /// Starts a `dev` node on a directory; its talk goes to `log`, and its ready file beside that.
     pub fn dev(&self, data: &Path, log: &Path) -> Result<Life, Broken> {
+        self.dev_of(1, data, log)
+    }
+
+    /// The same with so many validators, 1 to 4, in one process.
+    pub fn dev_of(&self, validators: u8, data: &Path, log: &Path) -> Result<Life, Broken> {
         let ready = log.with_extension("ready.json");
         if ready.exists() {
             fs::remove_file(&ready)?;
@@ -95,7 +100,8 @@ impl Binary {
         let mut command = self.command();
         // A port of our own choice, because a door that was just killed must be found again at once.
         let listen = free_address()?.to_string();
-        command.args(["dev", "--validators", "1", "--listen", &listen, "--log", "info"].map(OsStr::new));
+        let validators = validators.to_string();
+        command.args(["dev", "--validators", &validators, "--listen", &listen, "--log", "info"].map(OsStr::new));
         command.args([OsStr::new("--data"), data.as_os_str(), OsStr::new("--ready-file"), ready.as_os_str()]);
         command.stdout(Stdio::null()).stderr(File::create(log)?);
         Ok(Life { child: command.spawn()?, log: log.to_owned(), ready })

@@ -54,7 +54,10 @@ pub(crate) fn claim_of(event: &Event) -> Option<(&ClaimId, Option<&OrganisationI
         | Event::Manifest(_)
         | Event::Correct(_)
         // It names no claim, only the lock's token: see `overridden`.
-        | Event::Override(_) => None,
+        | Event::Override(_)
+        | Event::Amend(_)
+        | Event::PayRequest(_)
+        | Event::PayResult(_) => None,
     }
 }
 

@@ -24,6 +24,7 @@ use crate::auth::Caller;
 use crate::call::{Call, JSON, header_value};
 use crate::outcomes::{DecidedStatement, pending};
 use crate::problem::Problem;
+use crate::routes::statements::answer_from_ledger;
 use crate::service::Service;
 use crate::submit::{Submission, Submitted};
 use crate::views::{EventResult, OutcomeView, QuotaView, RecordView};
@@ -81,6 +82,25 @@ impl<S: Store> Service<S> {
             Submitted::Decided { id, fresh } => {
                 let caller = write.caller.clone();
                 self.run(&write.caller.name(), move |service| service.answer_write(&caller, &id, fresh, shows)).await
+            }
+        }
+    }
+
+    /// Signs events that stand each for itself with the caller's hosted key, submits them as one statement, and answers
+    /// what became of each.
+    pub(crate) async fn sign_and_submit_each(
+        self: &Arc<Self>,
+        write: &Write,
+        events: &[Event],
+    ) -> Result<Response, Problem> {
+        let statement = self.sign_hosted(&write.caller.organisation, &write.nonce, Mode::Each, events)?.into();
+        let (name, body) = (write.caller.name(), write.body.clone());
+        let submission =
+            Submission { name: name.clone(), statement, attachments: Vec::new(), patience: write.patience, body };
+        match self.submit(submission).await? {
+            Submitted::Pending(id) => Ok(pending(&id)),
+            Submitted::Decided { id, fresh } => {
+                self.run(&name, move |service| answer_from_ledger(service, &id, fresh)).await
             }
         }
     }

@@ -139,7 +139,10 @@ impl<S: Store> Service<S> {
             | Record::Used { .. }
             | Record::UseRevoked { .. }
             | Record::Manifested { .. }
-            | Record::Corrected { .. } => {}
+            | Record::Corrected { .. }
+            | Record::Amended { .. }
+            | Record::PaymentRequested { .. }
+            | Record::PaymentDecided { .. } => {}
         }
         Ok(view)
     }

@@ -10,6 +10,7 @@ pub(crate) mod ledger_reads;
 pub(crate) mod lists;
 pub(crate) mod node_routes;
 pub(crate) mod organisations;
+pub(crate) mod payments;
 pub(crate) mod quotas;
 pub(crate) mod reimbursements;
 mod request_events;
@@ -51,8 +52,12 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/v1/invoices/{id}/uses:revoke", post(books::revoke_use::<S>))
         .route("/v1/invoices/{id}/manifestations", post(books::manifest::<S>))
         .route("/v1/invoices/{id}/corrections", post(books::correct::<S>))
-        .route("/v1/filings", post(filings::file::<S>))
+        .route("/v1/filings", get(filings::list::<S>).post(filings::file::<S>))
+        .route("/v1/filings:group", post(filings::file_group::<S>))
         .route("/v1/filings/{seller}/{period}", get(filings::show::<S>))
+        .route("/v1/filings/{seller}/{period}/amendments", post(payments::amend::<S>))
+        .route("/v1/filings/{seller}/{period}/payments", post(payments::request::<S>))
+        .route("/v1/filings/{seller}/{period}/payments/{order}", post(payments::decide::<S>))
         .route("/v1/quotas/{seller}/{period}", get(quotas::show::<S>))
         .route("/v1/receipts/{leaf}", get(ledger_reads::receipt::<S>))
         .route("/v1/blocks/{height}", get(ledger_reads::block::<S>))

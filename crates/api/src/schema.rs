@@ -4,6 +4,7 @@
 //! for the description alone. A test holds every field against what the rooms themselves write.
 
 mod books;
+mod filings;
 mod organisations;
 mod quotas;
 
@@ -15,6 +16,7 @@ pub use books::{
     Book, BookAdjust, BookRevoke, BookingCode, Correct, Correction, Manifest, NonDeductReason, PartyLines, Stance, Use,
     UsePurpose, UseRevoke,
 };
+pub use filings::{Amend, AmendReason, File, FileTotal, InputTotal, PayRequest, PayResult, PaymentResult};
 pub use organisations::{
     Addition, Admit, Attest, Custody, Enterprise, GiveMandate, IntroductionFile, IntroductionSignature, MandateScope,
     OrganisationRole, Register, Reinstate, ReinstatementReason, Rename, RevokeMandate, Rotate, RotatedPurpose,
@@ -109,6 +111,12 @@ pub enum Event {
     Manifest(Manifest),
     /// Say otherwise what no tax depends on. For the seller, and who issues for it.
     Correct(Box<Correct>),
+    /// Declare otherwise what was sold without invoices in a filed month.
+    Amend(Amend),
+    /// Order the payment of what a filed month leaves to pay.
+    PayRequest(PayRequest),
+    /// Say what became of a payment order. For the taxpayer, who files for it, and the tax bureau.
+    PayResult(PayResult),
 }
 
 /// End another's lock, as the tax bureau has decided.
@@ -351,31 +359,6 @@ pub enum VoidReason {
     ServiceSuspension,
     /// A discount was granted afterwards.
     SalesDiscount,
-}
-
-/// File a seller's ended month.
-#[derive(ToSchema)]
-pub struct File {
-    /// The seller.
-    pub seller: String,
-    /// The month, in UTC+8.
-    #[schema(example = "2026-01")]
-    pub period: String,
-    /// How many invoices stand.
-    pub invoices: u64,
-    /// Their net and tax by rate; rates that sum to nothing may be left out.
-    pub output: Vec<FileTotal>,
-}
-
-/// Net and tax of a month under one treatment.
-#[derive(ToSchema)]
-pub struct FileTotal {
-    /// The treatment.
-    pub treatment: TaxTreatment,
-    /// Without tax.
-    pub net: String,
-    /// Tax.
-    pub tax: String,
 }
 
 /// Personal fields of an invoice. All optional, each at most 512 characters; never on the ledger.

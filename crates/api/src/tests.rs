@@ -9,6 +9,7 @@ mod crowd;
 mod dry_runs;
 mod events;
 mod evidence;
+mod filings;
 mod follower;
 mod grpc;
 mod layers;

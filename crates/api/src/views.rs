@@ -7,6 +7,7 @@ mod books;
 mod chain_views;
 mod cloud_event;
 mod directory;
+mod filing;
 mod invoice_view;
 mod outcome;
 mod quota;
@@ -20,10 +21,12 @@ pub use chain_views::{
 };
 pub use cloud_event::CloudEvent;
 pub use directory::{DirectoryKey, DirectoryPage, DirectoryView, FormerIdView, MandatePage, MandateView};
+pub use filing::{
+    AmendmentView, DifferenceView, DueView, FiledView, FilingList, FilingView, InputTotalView, OrderView, PaymentsView,
+};
 pub(crate) use invoice_view::DERIVED;
 pub use invoice_view::{
-    EventPage, EventRow, FiledView, FilingView, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView,
-    TotalsView,
+    EventPage, EventRow, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView, TotalsView,
 };
 pub use outcome::{LeafView, OutcomeView, PartyView, RecordView, RefusalView, StandingView};
 pub use quota::{GrantView, QuotaView};

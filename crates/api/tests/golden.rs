@@ -121,6 +121,8 @@ fn the_shapes_of_what_is_signed_are_those_the_rooms_read() {
     });
     let invoice = "144032609110-00000001";
     let signed = json!({"block": hash, "pol_round": 1, "signature": "A".repeat(86)});
+    let total = json!({"treatment": "exempt", "net": "1.00", "tax": "0.00"});
+    let used = json!({"purpose": "deduct", "invoices": 1, "net": "1.00", "tax": "0.06"});
     let events = [
         ("Issue", json!({"issue": {"document": document}})),
         ("Transfer", json!({"transfer": {"invoice": invoice, "to": {"organisation": "o"}}})),
@@ -131,7 +133,16 @@ fn the_shapes_of_what_is_signed_are_those_the_rooms_read() {
         ("Void", json!({"void": {"invoice": invoice, "reason": "issue-error"}})),
         (
             "File",
-            json!({"file": {"seller": "s", "period": "2026-01", "invoices": 1, "output": [{"treatment": "exempt", "net": "1.00", "tax": "0.00"}]}}),
+            json!({"file": {"seller": "s", "period": "2026-01", "invoices": 1, "output": [total], "input": [used], "uninvoiced": [total]}}),
+        ),
+        (
+            "Amend",
+            json!({"amend": {"taxpayer": "s", "period": "2026-01", "number": 1, "reason": "omitted-sales", "uninvoiced": [total]}}),
+        ),
+        ("PayRequest", json!({"pay-request": {"taxpayer": "s", "period": "2026-01", "order": "o", "amount": "1.00"}})),
+        (
+            "PayResult",
+            json!({"pay-result": {"taxpayer": "s", "period": "2026-01", "order": "o", "result": "paid", "receipt": hash}}),
         ),
         (
             "Evidence",
@@ -174,7 +185,8 @@ fn the_shapes_of_what_is_signed_are_those_the_rooms_read() {
     assert_eq!(keys(&party), fields("DocumentParty"));
     assert_eq!(keys(&document["lines"][0]), fields("Line"));
     assert_eq!(keys(&document["totals"]), fields("Totals"));
-    assert_eq!(keys(&events[7].1["file"]["output"][0]), fields("FileTotal"));
+    assert_eq!(keys(&total), fields("FileTotal"));
+    assert_eq!(keys(&used), fields("InputTotal"));
     let personal: Value = fields("Personal").into_iter().map(|name| (name, json!("x"))).collect();
     let mut personal = personal;
     personal["details"] = json!([{"line": 0, "facts": {"plate_no": "x"}}]);

@@ -8,11 +8,12 @@ use ledger::party::Party;
 use ledger::record::LeafRef;
 use wire::generated::event_outcome::Record as Told;
 use wire::generated::{
-    AppliedRecord, AttestedRecord, BookedRecord, BookingAdjustedRecord, BookingRevokedRecord, BookingTerms,
-    ClosedRecord, CorrectedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord, LeafReference, LeaseRecord,
-    MandatedRecord, ManifestedRecord, OverriddenRecord, QuotaAdjustedRecord, QuotaRecord, RefusalReason,
-    RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent, TransferredRecord,
-    UnlockedRecord, UseRevokedRecord, UsedRecord, VoidedRecord, invoice_party,
+    AmendedRecord, AppliedRecord, AttestedRecord, BookedRecord, BookingAdjustedRecord, BookingRevokedRecord,
+    BookingTerms, ClosedRecord, CorrectedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord, LeafReference,
+    LeaseRecord, MandatedRecord, ManifestedRecord, OverriddenRecord, PaymentDecidedRecord, PaymentRequestedRecord,
+    QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord,
+    RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord, UseRevokedRecord, UsedRecord, VoidedRecord,
+    invoice_party,
 };
 
 use crate::error::Error;
@@ -62,7 +63,10 @@ pub(crate) fn compare(outcome: &EventOutcome, record: &Record, first: Option<&Re
         | Record::Used { .. }
         | Record::UseRevoked { .. }
         | Record::Manifested { .. }
-        | Record::Corrected { .. } => (None, None),
+        | Record::Corrected { .. }
+        | Record::Amended { .. }
+        | Record::PaymentRequested { .. }
+        | Record::PaymentDecided { .. } => (None, None),
     };
     alike("record", &outcome.record, &told(first.unwrap_or(record)))?;
     alike("original", &outcome.original, &original)?;
@@ -175,6 +179,21 @@ fn told_of_books(record: &Record) -> Option<Told> {
             former: former.map(|former| former.as_str().to_owned()).unwrap_or_default(),
         }),
         Record::Corrected { number } => Told::Corrected(CorrectedRecord { number: *number }),
+        Record::Amended { period, number, payable, carried } => Told::Amended(AmendedRecord {
+            period: period.to_string(),
+            number: *number,
+            payable: payable.to_string(),
+            carried: carried.to_string(),
+        }),
+        Record::PaymentRequested { period, amount } => {
+            Told::PaymentRequested(PaymentRequestedRecord { period: period.to_string(), amount: amount.to_string() })
+        }
+        Record::PaymentDecided { period, result, amount, request } => Told::PaymentDecided(PaymentDecidedRecord {
+            period: period.to_string(),
+            result: result.to_string(),
+            amount: amount.to_string(),
+            request: Some(leaf(request)),
+        }),
         _ => return None,
     })
 }

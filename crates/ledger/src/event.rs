@@ -4,6 +4,7 @@
 //! by the reader itself: `{"lock":{"invoice":"…","enterprise":"…","claim":"…"}}`.
 
 mod bookkeeping;
+mod filing;
 mod manifestation;
 mod organisations;
 mod overriding;
@@ -15,8 +16,7 @@ use std::str::FromStr;
 use borsh::{BorshDeserialize, BorshSerialize};
 use chain::equivocation::Equivocation;
 use chain::identity::OrganisationId;
-use invoice::date::Period;
-use invoice::document::{Document, RateTotal};
+use invoice::document::Document;
 use invoice::id::InvoiceId;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -27,6 +27,7 @@ pub use bookkeeping::{
     Book, BookAdjust, BookRevoke, BookingCode, NonDeductReason, Use, UseError, UsePurpose, UseRevoke, Voucher,
     VoucherError,
 };
+pub use filing::{Amend, AmendReason, File, InputTotal, OrderId, PayRequest, PayResult, PaymentResult, UNINVOICED_MAX};
 pub use manifestation::{Correct, Grounds, GroundsError, Manifest, ManifestError, Stance};
 pub use organisations::{
     Addition, Admit, Attest, BULK_MAX, Bulk, Enterprise, GiveMandate, ROTATED_MAX, ROTATED_PURPOSES, Register,
@@ -101,6 +102,12 @@ pub enum Event {
     Manifest(Manifest),
     /// Say otherwise what no tax depends on.
     Correct(Box<Correct>),
+    /// Declare otherwise what was sold without invoices in a filed month.
+    Amend(Amend),
+    /// Order the payment of what a filed month leaves to pay.
+    PayRequest(PayRequest),
+    /// Say what became of a payment order.
+    PayResult(PayResult),
 }
 
 impl Event {
@@ -138,11 +145,14 @@ impl Event {
             Self::UseRevoke(_) => "use-revoke",
             Self::Manifest(_) => "manifest",
             Self::Correct(_) => "correct",
+            Self::Amend(_) => "amend",
+            Self::PayRequest(_) => "pay-request",
+            Self::PayResult(_) => "pay-result",
         }
     }
 
     /// Every kind, in order.
-    pub const KINDS: [&'static str; 31] = [
+    pub const KINDS: [&'static str; 34] = [
         "issue",
         "transfer",
         "lock",
@@ -174,6 +184,9 @@ impl Event {
         "use-revoke",
         "manifest",
         "correct",
+        "amend",
+        "pay-request",
+        "pay-result",
     ];
 
     /// The event as a statement's payload holds it.
@@ -205,7 +218,9 @@ impl Event {
         let months = |in_error: bool| if in_error { u64::try_from(RELEASE_MONTHS_MAX).unwrap_or(u64::MAX) } else { 0 };
         let extra = match self {
             Self::Issue(issue) => issue.document.work_units(),
-            Self::File(file) => u64::try_from(file.output.len()).unwrap_or(u64::MAX),
+            Self::File(file) => {
+                u64::try_from(file.output.len() + file.input.len() + file.uninvoiced.len()).unwrap_or(u64::MAX)
+            }
             Self::Evidence(_) => 2 * SIGNATURE,
             Self::Admit(admit) => ORGANISATION.saturating_add(keys(admit.introduction().signature_count())),
             Self::Register(register) => ORGANISATION * u64::from(register.enterprises.count()),
@@ -235,7 +250,10 @@ impl Event {
             | Self::Use(_)
             | Self::UseRevoke(_)
             | Self::Manifest(_)
-            | Self::Correct(_) => RECORDS,
+            | Self::Correct(_)
+            | Self::Amend(_)
+            | Self::PayRequest(_)
+            | Self::PayResult(_) => RECORDS,
         };
         EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))
     }
@@ -346,20 +364,6 @@ pub struct Void {
     pub invoice: InvoiceId,
     /// Why.
     pub reason: VoidReason,
-}
-
-/// File a seller's ended month.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct File {
-    /// The seller.
-    pub seller: OrganisationId,
-    /// The month, in UTC+8.
-    pub period: Period,
-    /// How many invoices stand (voided ones do not count).
-    pub invoices: u64,
-    /// Their net and tax by rate, ascending; rates that sum to nothing may be left out.
-    pub output: Vec<RateTotal>,
 }
 
 /// A platform's own id of a claim: 1 to 64 printable ASCII characters without space.

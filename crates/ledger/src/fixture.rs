@@ -2,6 +2,7 @@
 //! event. Keys come from seeds, time is set by hand.
 
 mod books;
+mod filings;
 mod members;
 mod quotas;
 
@@ -28,6 +29,7 @@ use crate::parameters::Parameters;
 use crate::state::{Fault, Nonce, StateKey, View, Writes};
 
 pub(crate) use books::*;
+pub(crate) use filings::*;
 pub(crate) use members::*;
 pub(crate) use quotas::*;
 

@@ -12,6 +12,7 @@ pub mod admission;
 pub mod bookkeeping;
 pub mod event;
 pub mod execute;
+pub mod filing;
 #[cfg(test)]
 mod fixture;
 pub mod founding;

@@ -16,7 +16,7 @@ use invoice::taxpayer::TaxpayerId;
 use serde::Serialize;
 
 use crate::bookkeeping::BookingTerms;
-use crate::event::{Stance, UsePurpose};
+use crate::event::{PaymentResult, Stance, UsePurpose};
 use crate::organisation::{AdmittedKey, Role};
 use crate::party::Party;
 use crate::record::LeafRef;
@@ -262,6 +262,35 @@ pub enum Record {
     Corrected {
         /// How many corrections of the invoice there have been, this one included.
         number: u32,
+    },
+    /// A filed month was amended.
+    Amended {
+        /// The month.
+        period: Period,
+        /// Which amendment of it this is.
+        number: u32,
+        /// What is to be paid from now on, in all.
+        payable: Amount,
+        /// What more was deducted than there was tax.
+        carried: Amount,
+    },
+    /// The payment of what a filed month leaves to pay was ordered.
+    PaymentRequested {
+        /// The month.
+        period: Period,
+        /// How much.
+        amount: Amount,
+    },
+    /// What became of a payment order was said.
+    PaymentDecided {
+        /// The month.
+        period: Period,
+        /// What became of it.
+        result: PaymentResult,
+        /// How much was ordered.
+        amount: Amount,
+        /// The leaf of the order.
+        request: LeafRef,
     },
 }
 

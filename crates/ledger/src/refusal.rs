@@ -348,4 +348,40 @@ reasons! {
     CorrectionUnchanged, "correction.unchanged", Lifecycle,
         "The invoice is corrected so already.",
         "Nothing is to be done. The standing event is the newest correction.";
+    NotFiled, "filing.not-filed", NotFound,
+        "The taxpayer has not filed the month.",
+        "File it first.";
+    AmendmentNumber, "filing.amendment-number", Lifecycle,
+        "Amendments of a month are numbered 1, 2 and so on, and this one is not the next.",
+        "Look at the month again, and take the next number.";
+    AmendmentReused, "filing.amendment-reused", Conflict,
+        "The month has an amendment of that number, with other content.",
+        "Look at it; the standing event is that amendment.";
+    AmendmentsSpent, "filing.amendments-spent", Limit,
+        "The month has been amended as often as one may be.",
+        "Ask the tax bureau.";
+    AmendmentUnchanged, "filing.amendment-unchanged", Lifecycle,
+        "What the amendment declares is declared already.",
+        "Nothing is to be done.";
+    NothingDue, "payment.nothing-due", Lifecycle,
+        "Nothing of the month is left to pay.",
+        "Nothing is to be done.";
+    PaymentAmount, "payment.amount-differs", Lifecycle,
+        "The amount is not what is left to pay of the month.",
+        "Order what is expected: all that is payable and not paid yet.";
+    PaymentUnderWay, "payment.under-way", Lifecycle,
+        "A payment of the month is ordered, and its result is not known yet.",
+        "Say first what became of it; the standing event is its order.";
+    OrderReused, "payment.order-reused", Conflict,
+        "The taxpayer has used the id of the payment order for another.",
+        "Give the order an id of its own, also after one that failed.";
+    OrdersSpent, "payment.orders-spent", Limit,
+        "The month has as many payment orders as one may have.",
+        "Ask the tax bureau.";
+    OrderUnknown, "payment.unknown", NotFound,
+        "The taxpayer has no such payment order of that month.",
+        "Check the id and the month.";
+    PaymentDecided, "payment.already-decided", Conflict,
+        "What became of the payment order was said otherwise.",
+        "A result stands; order what is left to pay under another id.";
 }

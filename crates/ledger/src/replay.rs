@@ -12,6 +12,7 @@ mod examine;
 mod input;
 mod kept;
 mod numbers;
+mod returns;
 mod scratch;
 mod space;
 mod sums;
@@ -316,11 +317,11 @@ impl<'s> Replayer<'s> {
         Ok(())
     }
 
-    /// Holds the months' sums, what is used of quotas, the input of buyers' months and the counters of numbers against the
-    /// invoices themselves, once all blocks are replayed.
+    /// Holds the months' sums, what is used of quotas, the input of buyers' months, what is returned and paid, and the counters of
+    /// numbers against the invoices themselves, once all blocks are replayed.
     ///
     /// # Errors
-    /// The first month, quota, input or number that does not tie.
+    /// The first month, quota, input, return or number that does not tie.
     fn finish(mut self, workers: &dyn Workers) -> Result<ReplaySummary, ReplayError> {
         let mut numbers = Numbers::default();
         let mut differing = sums::differing_month(&mut self.kept, &mut numbers, workers)?;
@@ -329,6 +330,9 @@ impl<'s> Replayer<'s> {
         }
         if differing.is_none() {
             differing = input::differing_input(&mut self.kept)?;
+        }
+        if differing.is_none() {
+            differing = returns::differing_return(&mut self.kept)?;
         }
         if let Some(differing) = differing {
             return Err(at_the_end("replay.sums", differing));

@@ -72,6 +72,14 @@ pub enum Kind {
     Manifestation = 31,
     /// What the seller says otherwise about an invoice.
     Correction = 32,
+    /// What a month was filed with beside its output.
+    Declared = 40,
+    /// An amendment of a filed month.
+    Amendment = 41,
+    /// What became of a filed month.
+    Dues = 42,
+    /// A payment order.
+    Payment = 43,
 }
 
 /// Bytes at the end of an id of one part in which the ids of neighbours differ.
@@ -82,7 +90,7 @@ const ENDING_BYTES: usize = 3;
 pub struct StateKey(Vec<u8>);
 
 impl StateKey {
-    fn new(kind: Kind, parts: &[&[u8]]) -> Self {
+    pub(crate) fn new(kind: Kind, parts: &[&[u8]]) -> Self {
         let length = parts.iter().map(|part| part.len() + 1).sum::<usize>() + 1;
         let mut bytes = Vec::with_capacity(length);
         bytes.push(kind as u8);

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, books, config, demo, dev, explain, export, field, follow, generate, genesis, init, keys, organisation,
-    quota, receipt, sign, start, status, submit, token, verify, webhooks,
+    bench, books, config, demo, dev, explain, export, field, filing, follow, generate, genesis, init, keys,
+    organisation, quota, receipt, sign, start, status, submit, token, verify, webhooks,
 };
 use crate::exit::Exit;
 use crate::output::Format;
@@ -52,6 +52,9 @@ pub(crate) enum Command {
     Manifest(books::ManifestArgs),
     /// Sign what a seller says otherwise about an invoice, where no tax depends on it; for `submit`.
     Correct(Box<books::CorrectArgs>),
+    /// File ended months, of one taxpayer or of many at once; amend them, and order their payment.
+    #[command(subcommand)]
+    Filing(Box<filing::Command>),
     /// Sign a statement; the JWS goes to stdout.
     Sign(sign::Args),
     /// Submit a signed statement to a node and wait until it is final.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tests::trial::binary::Binary;
-use tests::trial::{Report, crash, hostile, partitions, races, soak, together};
+use tests::trial::{Report, crash, filing, hostile, partitions, races, soak, together};
 
 fn binary() -> Binary {
     Binary::at(env!("CARGO_BIN_EXE_einvoice"))
@@ -29,6 +29,11 @@ fn a_node_that_is_killed_again_and_again_loses_nothing() {
 #[test]
 fn a_node_lives_on_through_restarts_and_months() {
     must_be_clean(&soak::run(&soak::Options::short(binary(), seed())).unwrap());
+}
+
+#[test]
+fn one_provider_files_for_many_with_one_command() {
+    must_be_clean(&filing::run(&filing::Options::short(binary(), seed())).unwrap());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! What is read together is immutable (leaves, bodies, tiles) or one row, so no snapshot is needed.
 //! Every list has a limit and a cursor.
 
+mod filings;
 mod lists;
 mod members;
 mod stream;
@@ -295,7 +296,10 @@ impl<S: Store> Query<S> {
             | Event::Use(_)
             | Event::UseRevoke(_)
             | Event::Manifest(_)
-            | Event::Correct(_) => Err(missing()),
+            | Event::Correct(_)
+            | Event::Amend(_)
+            | Event::PayRequest(_)
+            | Event::PayResult(_) => Err(missing()),
         }
     }
 

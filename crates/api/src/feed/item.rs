@@ -185,10 +185,13 @@ pub(crate) fn event_type(kind: &str, code: &str) -> String {
         "use-revoke" => ("invoice", "use-revoked"),
         "manifest" => ("invoice", "manifested"),
         "correct" => ("invoice", "corrected"),
+        "amend" => ("filing", "amended"),
+        "pay-request" => ("payment", "requested"),
+        "pay-result" => ("payment", "decided"),
         LEASE_ENDED => ("invoice", LEASE_ENDED),
         _ => ("evidence", "reported"),
     };
-    let kind = kind.strip_prefix("quota-").unwrap_or(kind);
+    let kind = kind.strip_prefix("quota-").or_else(|| kind.strip_prefix("pay-")).unwrap_or(kind);
     match code {
         ACCEPTED | DERIVED => format!("cn.einvoice.{thing}.{done}.v1"),
         REPEATED => format!("cn.einvoice.{thing}.{kind}-repeated.v1"),
@@ -292,6 +295,9 @@ mod tests {
                 "cn.einvoice.invoice.use-revoked.v1",
                 "cn.einvoice.invoice.manifested.v1",
                 "cn.einvoice.invoice.corrected.v1",
+                "cn.einvoice.filing.amended.v1",
+                "cn.einvoice.payment.requested.v1",
+                "cn.einvoice.payment.decided.v1",
             ]
         );
         assert_eq!(event_type("lock", "reimbursement.already-locked"), "cn.einvoice.invoice.lock-refused.v1");

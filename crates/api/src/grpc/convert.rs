@@ -6,12 +6,13 @@ use ledger::record::InvoiceRecord;
 use replica::port::Store;
 use wire::generated::event_outcome::Record;
 use wire::generated::{
-    AppliedRecord, AttestedRecord, BookedRecord, BookingAdjustedRecord, BookingRevokedRecord, BookingTerms, Claim,
-    ClaimStatus, ClosedRecord, CorrectedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty, InvoiceValidity,
-    IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, ManifestedRecord, OverriddenRecord,
-    PreparedStatement, QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord,
-    ReportedRecord, RolesSetRecord, RotatedRecord, StandingEvent, StatementResult, StatementState, SubscribeResponse,
-    TransferredRecord, UnlockedRecord, UseRevokedRecord, UsedRecord, VoidedRecord, invoice_party,
+    AmendedRecord, AppliedRecord, AttestedRecord, BookedRecord, BookingAdjustedRecord, BookingRevokedRecord,
+    BookingTerms, Claim, ClaimStatus, ClosedRecord, CorrectedRecord, EventOutcome, FiledRecord, Invoice, InvoiceParty,
+    InvoiceValidity, IssuedRecord, LeafReference, LeaseRecord, LedgerEvent, MandatedRecord, ManifestedRecord,
+    OverriddenRecord, PaymentDecidedRecord, PaymentRequestedRecord, PreparedStatement, QuotaAdjustedRecord,
+    QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord, RotatedRecord,
+    StandingEvent, StatementResult, StatementState, SubscribeResponse, TransferredRecord, UnlockedRecord,
+    UseRevokedRecord, UsedRecord, VoidedRecord, invoice_party,
 };
 
 use crate::auth::Caller;
@@ -197,6 +198,23 @@ fn record_of_books(view: &RecordView) -> Option<Record> {
             Record::Manifested(ManifestedRecord { buyer: buyer.clone(), former: former.clone().unwrap_or_default() })
         }
         RecordView::Corrected { number } => Record::Corrected(CorrectedRecord { number: *number }),
+        RecordView::Amended { period, number, payable, carried } => Record::Amended(AmendedRecord {
+            period: period.clone(),
+            number: *number,
+            payable: payable.clone(),
+            carried: carried.clone(),
+        }),
+        RecordView::PaymentRequested { period, amount } => {
+            Record::PaymentRequested(PaymentRequestedRecord { period: period.clone(), amount: amount.clone() })
+        }
+        RecordView::PaymentDecided { period, result, amount, request } => {
+            Record::PaymentDecided(PaymentDecidedRecord {
+                period: period.clone(),
+                result: result.clone(),
+                amount: amount.clone(),
+                request: Some(leaf(request)),
+            })
+        }
         _ => return None,
     })
 }

@@ -147,7 +147,11 @@ fn read_submission(media_type: &str, body: &Bytes) -> Result<(Bytes, Vec<String>
     Ok((statement.into(), attachments))
 }
 
-fn answer_from_ledger<S: Store>(service: &Service<S>, id: &StatementId, fresh: bool) -> Result<Response, Problem> {
+pub(crate) fn answer_from_ledger<S: Store>(
+    service: &Service<S>,
+    id: &StatementId,
+    fresh: bool,
+) -> Result<Response, Problem> {
     let decided = service.decided_statement(id)?.ok_or_else(|| Problem::new("statement.unknown"))?;
     answer(service, decided, fresh)
 }

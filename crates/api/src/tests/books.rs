@@ -77,7 +77,10 @@ impl Desk {
 
     /// The buyer files a month in which it sold nothing.
     fn buyer_files(&self, period: &str) {
-        self.signed("buyer", &json!({"file": {"seller": "buyer", "period": period, "invoices": 0, "output": []}}));
+        let month = self.node.get("buyer", &format!("/v1/filings/buyer/{period}")).json();
+        let input = &month["input"];
+        let file = json!({"seller": "buyer", "period": period, "invoices": 0, "output": [], "input": input});
+        self.signed("buyer", &json!({"file": file}));
     }
 }
 

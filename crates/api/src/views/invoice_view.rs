@@ -1,7 +1,6 @@
-//! Invoices, their events, and months.
+//! Invoices and their events.
 
 use invoice::document::{RateTotal, Totals};
-use ledger::record::FilingRecord;
 use replica::query::LeaseEndView;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -256,58 +255,5 @@ pub struct RateTotalView {
 impl From<&RateTotal> for RateTotalView {
     fn from(total: &RateTotal) -> Self {
         Self { treatment: total.treatment, net: total.net.to_string(), tax: total.tax.to_string() }
-    }
-}
-
-/// A seller's month: what the ledger holds, ready to be filed as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FilingView {
-    /// The seller.
-    pub seller: String,
-    /// The month.
-    pub period: String,
-    /// How many invoices stand.
-    pub invoices: u64,
-    /// Their net and tax by rate.
-    pub output: Vec<RateTotalView>,
-    /// When the month ends and may be filed.
-    pub ends_at: String,
-    /// Whether it has ended in block time.
-    pub ended: bool,
-    /// The filing, when it was filed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub filed: Option<FiledView>,
-}
-
-/// A filed month.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FiledView {
-    /// Block time of the filing.
-    pub filed_at: String,
-    /// Who filed.
-    pub by: String,
-    /// How many invoices stood.
-    pub invoices: u64,
-    /// Their net and tax by rate.
-    pub output: Vec<RateTotalView>,
-    /// The leaf of the filing.
-    pub leaf_index: u64,
-    /// The hash of that leaf.
-    pub leaf_hash: String,
-    /// Where its receipt is.
-    pub receipt: String,
-}
-
-impl From<&FilingRecord> for FiledView {
-    fn from(record: &FilingRecord) -> Self {
-        Self {
-            filed_at: format_ms(record.filed_ms),
-            by: record.by.to_string(),
-            invoices: record.invoices,
-            output: record.output.iter().map(RateTotalView::from).collect(),
-            leaf_index: record.leaf.index,
-            leaf_hash: record.leaf.hash.to_string(),
-            receipt: format!("/v1/receipts/{}", record.leaf.index),
-        }
     }
 }

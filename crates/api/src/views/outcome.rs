@@ -347,6 +347,35 @@ pub enum RecordView {
         /// The end of the lease.
         until: String,
     },
+    /// A filed month was amended.
+    Amended {
+        /// The month.
+        period: String,
+        /// Which amendment of it this is, from 1.
+        number: u32,
+        /// What is to be paid from now on, in all.
+        payable: String,
+        /// What more was deducted than there was tax.
+        carried: String,
+    },
+    /// The payment of what a filed month leaves to pay was ordered.
+    PaymentRequested {
+        /// The month.
+        period: String,
+        /// How much.
+        amount: String,
+    },
+    /// What became of a payment order was said.
+    PaymentDecided {
+        /// The month.
+        period: String,
+        /// `paid` or `failed`.
+        result: String,
+        /// How much was ordered.
+        amount: String,
+        /// The leaf of the order.
+        request: LeafView,
+    },
 }
 
 impl RecordView {
@@ -449,6 +478,21 @@ impl RecordView {
                 Self::Manifested { buyer: buyer.to_string(), former: former.map(|former| former.as_str().to_owned()) }
             }
             Record::Corrected { number } => Self::Corrected { number: *number },
+            Record::Amended { period, number, payable, carried } => Self::Amended {
+                period: period.to_string(),
+                number: *number,
+                payable: payable.to_string(),
+                carried: carried.to_string(),
+            },
+            Record::PaymentRequested { period, amount } => {
+                Self::PaymentRequested { period: period.to_string(), amount: amount.to_string() }
+            }
+            Record::PaymentDecided { period, result, amount, request } => Self::PaymentDecided {
+                period: period.to_string(),
+                result: result.to_string(),
+                amount: amount.to_string(),
+                request: LeafView::from(*request),
+            },
             _ => return None,
         })
     }
@@ -488,7 +532,10 @@ impl RecordView {
             | Self::Used { .. }
             | Self::UseRevoked { .. }
             | Self::Manifested { .. }
-            | Self::Corrected { .. } => {}
+            | Self::Corrected { .. }
+            | Self::Amended { .. }
+            | Self::PaymentRequested { .. }
+            | Self::PaymentDecided { .. } => {}
         }
         self
     }

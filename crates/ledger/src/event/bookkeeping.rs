@@ -142,6 +142,9 @@ pub enum UsePurpose {
 }
 
 impl UsePurpose {
+    /// Every purpose, in order.
+    pub const ALL: [Self; 4] = [Self::Deduct, Self::Refund, Self::AgencyRefund, Self::NonDeduct];
+
     /// The purpose, as it is written.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ use crate::refusal::{Reason, Refusal, Standing};
 use crate::state::{Fault, StateKey, read};
 
 /// The leaf of an event that has none yet; applying sets it.
-const NO_LEAF: LeafRef = LeafRef { index: 0, hash: Hash::from_bytes([0; 32]) };
+pub(super) const NO_LEAF: LeafRef = LeafRef { index: 0, hash: Hash::from_bytes([0; 32]) };
 
 /// A booking about to be written.
 pub(super) struct BookingChange {

@@ -1,4 +1,4 @@
-//! Filing: a seller's ended month, whose totals tie with the ledger's.
+//! Filing: a taxpayer's ended month, whose totals tie with the ledger's.
 
 use chain::hash::StatementId;
 use chain::identity::OrganisationId;
@@ -7,12 +7,14 @@ use invoice::date::Period;
 use invoice::document::RateTotal;
 
 use super::{Accepted, Change, Decision, Executor, permit, refuse, repeated, role};
-use crate::event::File;
+use crate::bookkeeping::InputRecord;
+use crate::event::{File, InputTotal, UsePurpose};
+use crate::filing::{DeclaredRecord, Due, Filed, declarable};
 use crate::organisation::{Organisation, Role, Scope};
 use crate::outcome::Record;
 use crate::party::{Party, Side};
 use crate::record::{AccumulatorRecord, FilingRecord, FormerRecord, LeafRef};
-use crate::refusal::{Reason, Refusal, Standing};
+use crate::refusal::{Reason, Refusal};
 use crate::state::{Fault, StateKey, read};
 
 /// A month about to be filed: everything but the leaf.
@@ -20,6 +22,7 @@ pub(super) struct FilingChange {
     seller: OrganisationId,
     period: Period,
     record: FilingRecord,
+    declared: DeclaredRecord,
 }
 
 impl Executor<'_> {
@@ -35,17 +38,20 @@ impl Executor<'_> {
             let expected = format!("block time at or after {ends_ms}");
             return refuse(Refusal::new(Reason::PeriodOpen, expected, self.context.time_ms.to_string()));
         }
-        let declared = declared_output(&file.output);
-        if let Some(filed) = read::<FilingRecord>(&self.state, &StateKey::filing(&seller.id, file.period))? {
-            return filed_before(&filed, file.invoices, &declared);
+        let (output, input) = (declared_output(&file.output), declared_input(&file.input));
+        if let Some(filed) = Filed::read(&self.state, &seller.id, file.period)? {
+            return filed_before(&filed, file, &output, &input);
         }
-        let month = self.month_of(&seller, file.period)?;
-        let Some((month, held)) = month.and_then(|month| month.output().map(|held| (month, held))) else {
-            return refuse(Refusal::new(Reason::SumOverflow, "sums that can be declared", "sums beyond any amount"));
+        let Some((month, held, used)) = self.held(&seller, file.period)? else {
+            return refuse(beyond_any_amount());
         };
-        if (file.invoices, &declared) != (month.invoices, &held) {
-            let (expected, found) = (summary(month.invoices, &held), summary(file.invoices, &declared));
+        if (file.invoices, &output, &input) != (month.invoices, &held, &used) {
+            let (expected, found) =
+                (summary(month.invoices, &held, &used, &input), summary(file.invoices, &output, &input, &used));
             return refuse(Refusal::new(Reason::TotalsDiffer, expected, found));
+        }
+        if Due::of(&held, &file.uninvoiced, &used).is_none() {
+            return refuse(beyond_any_amount());
         }
         let record = FilingRecord {
             filed_ms: self.context.time_ms,
@@ -58,9 +64,22 @@ impl Executor<'_> {
         };
         Ok(Ok(Accepted {
             record: Record::Filed { period: file.period, invoices: month.invoices, chain: month.chain },
-            change: Change::File(Box::new(FilingChange { seller: seller.id.clone(), period: file.period, record })),
+            change: Change::File(Box::new(FilingChange {
+                seller: seller.id.clone(),
+                period: file.period,
+                record,
+                declared: DeclaredRecord { input: used, uninvoiced: file.uninvoiced.clone() },
+            })),
             mandated: seller.id != actor.id,
         }))
+    }
+
+    /// What the ledger holds of a month, to be declared as it is; `None` when the sums do not fit.
+    fn held(&self, taxpayer: &Organisation, period: Period) -> Result<Option<Held>, Fault> {
+        let input = read::<InputRecord>(&self.state, &StateKey::input(&taxpayer.id, period))?.unwrap_or_default();
+        let Some(month) = self.month_of(taxpayer, period)? else { return Ok(None) };
+        let (output, input) = (month.output(), declarable(&input));
+        Ok(output.zip(input).map(|(output, input)| (month, output, input)))
     }
 
     /// What a seller sold in a month, under every taxpayer id that it has or had; `None` when the sums do not fit.
@@ -75,21 +94,50 @@ impl Executor<'_> {
     }
 
     pub(super) fn apply_filing(&mut self, filing: FilingChange, by: StatementId, leaf: LeafRef) -> Result<(), Fault> {
-        let FilingChange { seller, period, mut record } = filing;
+        let FilingChange { seller, period, mut record, declared } = filing;
         record.leaf = leaf;
+        // A month of output alone leaves what it always left.
+        if declared != DeclaredRecord::default() {
+            self.state.put(StateKey::declared(&seller, period), &by.hash(), &declared)?;
+        }
         self.state.put(StateKey::filing(&seller, period), &by.hash(), &record)
     }
 }
 
+/// What the ledger holds of a month: its sums, and what is declared of them.
+type Held = (AccumulatorRecord, Vec<RateTotal>, Vec<InputTotal>);
+
+/// The subject of what is filed, amended or paid.
+pub(super) fn subject(taxpayer: &OrganisationId, period: Period) -> String {
+    format!("filing:{taxpayer}/{period}")
+}
+
+/// The refusal of sums that nobody could declare.
+pub(super) fn beyond_any_amount() -> Refusal {
+    Refusal::new(Reason::SumOverflow, "sums that can be declared", "sums beyond any amount")
+}
+
 /// The same totals again are answered with the first filing; others are refused.
-fn filed_before(filed: &FilingRecord, invoices: u64, declared: &[RateTotal]) -> Decision {
-    if filed.invoices == invoices && filed.output == declared {
-        return repeated(filed.leaf);
+fn filed_before(filed: &Filed, file: &File, output: &[RateTotal], input: &[InputTotal]) -> Decision {
+    let Filed { filing, declared, .. } = filed;
+    let held = (filing.invoices, &*filing.output, &*declared.input);
+    if held == (file.invoices, output, input) && declared.uninvoiced == file.uninvoiced {
+        return repeated(filing.leaf);
     }
-    let standing =
-        Standing { organisation: filed.by.clone(), since_ms: filed.filed_ms, until_ms: None, leaf: filed.leaf };
-    let (expected, found) = (summary(filed.invoices, &filed.output), summary(invoices, declared));
-    refuse(Refusal::new(Reason::AlreadyFiled, expected, found).because_of(standing))
+    let mut expected = summary(filing.invoices, &filing.output, &declared.input, input);
+    let mut found = summary(file.invoices, output, input, &declared.input);
+    if declared.uninvoiced != file.uninvoiced {
+        expected.push_str(&without_invoices(&declared.uninvoiced));
+        found.push_str(&without_invoices(&file.uninvoiced));
+    }
+    refuse(Refusal::new(Reason::AlreadyFiled, expected, found).because_of(filed.standing()))
+}
+
+/// Declared uses in the ledger's order, without those of no invoices.
+fn declared_input(input: &[InputTotal]) -> Vec<InputTotal> {
+    let mut declared: Vec<_> = input.iter().filter(|total| total.invoices > 0).copied().collect();
+    declared.sort_by_key(|total| total.purpose);
+    declared
 }
 
 /// Declared totals in the ledger's order, without those that sum to nothing.
@@ -100,7 +148,8 @@ fn declared_output(output: &[RateTotal]) -> Vec<RateTotal> {
     declared
 }
 
-fn summary(invoices: u64, output: &[RateTotal]) -> String {
+/// What a month comes to: its rates, and those of its uses that differ from the other side's.
+fn summary(invoices: u64, output: &[RateTotal], input: &[InputTotal], other: &[InputTotal]) -> String {
     use std::fmt::Write as _;
     // Bounded: a declaration may name any number of rates, and this goes into the outcome.
     const SHOWN: usize = 6;
@@ -112,5 +161,29 @@ fn summary(invoices: u64, output: &[RateTotal]) -> String {
     if let Some(more) = output.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         write!(text, "; {more} more rates").expect("writing to a string cannot fail");
     }
+    // There are four uses, of which a declaration may name each more than once.
+    for purpose in UsePurpose::ALL {
+        let of = |totals: &[InputTotal]| {
+            let totals = totals.iter().filter(|total| total.purpose == purpose);
+            totals.map(|InputTotal { invoices, net, tax, .. }| (*invoices, *net, *tax)).collect::<Vec<_>>()
+        };
+        let own = of(input);
+        if own == of(other) {
+            continue;
+        }
+        match own.first() {
+            Some((invoices, net, tax)) => write!(text, "; {purpose}: {invoices} invoices net {net} tax {tax}"),
+            None => write!(text, "; {purpose}: none"),
+        }
+        .expect("writing to a string cannot fail");
+    }
     text
+}
+
+/// What was sold without invoices, all in all: by rate it stands in the view of the month.
+pub(super) fn without_invoices(totals: &[RateTotal]) -> String {
+    let fen = |of: fn(&RateTotal) -> Amount| totals.iter().map(|total| i128::from(of(total).fen())).sum::<i128>();
+    let text =
+        |fen: i128| Amount::try_from_fen(fen).map_or_else(|_| "beyond any amount".to_owned(), |it| it.to_string());
+    format!("; without invoices: net {} tax {}", text(fen(|total| total.net)), text(fen(|total| total.tax)))
 }

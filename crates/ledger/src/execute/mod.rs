@@ -16,6 +16,7 @@ mod keys;
 mod mandates;
 mod manifestation;
 mod organisations;
+mod payments;
 mod quotas;
 mod reimbursement;
 
@@ -156,6 +157,10 @@ enum Change {
     Use(Box<bookkeeping::UseChange>),
     /// What a party says of an invoice is written.
     Saying(Box<manifestation::Saying>),
+    /// A filed month is amended.
+    Amend(Box<payments::AmendChange>),
+    /// A payment order is written.
+    Payment(Box<payments::PaymentChange>),
 }
 
 /// An accepted event, before it has its leaf.
@@ -287,6 +292,8 @@ impl<'v> Executor<'v> {
             Change::Booking(change) => self.apply_booking(*change, parsed.statement().id(), leaf)?,
             Change::Use(change) => self.apply_use(*change, parsed.statement().id(), leaf)?,
             Change::Saying(saying) => self.apply_saying(*saying, parsed.statement().id(), leaf)?,
+            Change::Amend(amend) => self.apply_amendment(*amend, parsed.statement().id(), leaf)?,
+            Change::Payment(payment) => self.apply_payment(*payment, parsed.statement().id(), leaf)?,
         }
         Ok(answer)
     }
@@ -325,6 +332,9 @@ impl<'v> Executor<'v> {
             Event::UseRevoke(revoke) => self.decide_use_revoke(actor, revoke),
             Event::Manifest(manifest) => self.decide_manifest(actor, manifest),
             Event::Correct(correct) => self.decide_correct(actor, correct),
+            Event::Amend(amend) => self.decide_amend(actor, amend),
+            Event::PayRequest(request) => self.decide_pay_request(actor, request),
+            Event::PayResult(result) => self.decide_pay_result(actor, result),
         }
     }
 
@@ -342,7 +352,7 @@ impl<'v> Executor<'v> {
             Event::Unlock(unlock) => unlock.invoice.to_string(),
             Event::Close(close) => close.invoice.to_string(),
             Event::Void(void) => void.invoice.to_string(),
-            Event::File(file) => format!("filing:{}/{}", file.seller, file.period),
+            Event::File(file) => filing::subject(&file.seller, file.period),
             Event::Evidence(evidence) => evidence::subject(evidence),
             Event::Admit(admit) => organisations::subject(admit.organisation()),
             Event::Register(register) => organisations::subject_of_many(register),
@@ -366,6 +376,9 @@ impl<'v> Executor<'v> {
             Event::UseRevoke(revoke) => revoke.invoice.to_string(),
             Event::Manifest(manifest) => manifest.invoice.to_string(),
             Event::Correct(correct) => correct.invoice.to_string(),
+            Event::Amend(amend) => filing::subject(&amend.taxpayer, amend.period),
+            Event::PayRequest(request) => filing::subject(&request.taxpayer, request.period),
+            Event::PayResult(result) => filing::subject(&result.taxpayer, result.period),
         }
     }
 
@@ -450,7 +463,10 @@ impl<'v> Executor<'v> {
             | Event::Use(_)
             | Event::UseRevoke(_)
             | Event::Manifest(_)
-            | Event::Correct(_) => answer.subject.clone(),
+            | Event::Correct(_)
+            | Event::Amend(_)
+            | Event::PayRequest(_)
+            | Event::PayResult(_) => answer.subject.clone(),
         }
     }
 

@@ -148,7 +148,10 @@ fn bringing(event: &Event) -> Vec<Bringing> {
         | Event::Use(_)
         | Event::UseRevoke(_)
         | Event::Manifest(_)
-        | Event::Correct(_) => Vec::new(),
+        | Event::Correct(_)
+        | Event::Amend(_)
+        | Event::PayRequest(_)
+        | Event::PayResult(_) => Vec::new(),
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use chain::hash::Hash;
+use chain::identity::OrganisationId;
+use invoice::date::Period;
 use invoice::lifecycle::Validity;
 
 use super::kept::Kept;
@@ -80,15 +82,24 @@ pub(super) fn differing_quota(kept: &mut Kept<'_>) -> Result<Option<Difference>,
 fn issued_fen(kept: &Kept<'_>, quota: &StateKey) -> Result<Option<i128>, Fault> {
     let missing = || Fault::Missing { key: quota.to_string() };
     let (seller, period) = quota.quota_of().ok_or_else(missing)?;
-    let present: Organisation = require(kept, &StateKey::organisation(&seller))?;
-    let former = read::<FormerRecord>(kept, &StateKey::former(&seller))?.unwrap_or_default();
-    let mut issued = Some(0_i128);
+    Ok(month_of(kept, &seller, period)?.and_then(|month| month.gross_fen()))
+}
+
+/// What a seller's invoices of a month come to, under every taxpayer id that it has or had; `None` when that does not fit.
+/// The months must have been added up; their chains are none.
+pub(super) fn month_of(
+    kept: &Kept<'_>,
+    seller: &OrganisationId,
+    period: Period,
+) -> Result<Option<AccumulatorRecord>, Fault> {
+    let present: Organisation = require(kept, &StateKey::organisation(seller))?;
+    let former = read::<FormerRecord>(kept, &StateKey::former(seller))?.unwrap_or_default();
+    let mut months = Vec::with_capacity(former.ids.len() + 1);
     for id in former.ids.into_iter().map(|former| former.taxpayer_id).chain([present.taxpayer_id]) {
         let month = kept.month(&StateKey::accumulator(period, Side::Seller, &Party::Taxpayer(id)))?;
-        let gross = month.unwrap_or_default().gross_fen();
-        issued = issued.zip(gross).and_then(|(issued, gross)| issued.checked_add(gross));
+        months.push(month.unwrap_or_default());
     }
-    Ok(issued)
+    Ok(AccumulatorRecord::joined(months))
 }
 
 /// Adds up the invoices: how many months there are, or the one whose sums do not fit.

@@ -51,7 +51,8 @@ fn input(ledger: &Ledger, buyer: &str, period: &str) -> Vec<(UsePurpose, u64, i1
 
 /// The buyer files a month in which it sold nothing.
 fn buyer_files(ledger: &mut Ledger, period: &str) {
-    accepted(ledger, BUYER, file(period, 0, "0.00", "0.00").replace(SELLER, BUYER));
+    let month = ledger.prefilled(BUYER, period);
+    accepted(ledger, BUYER, month);
 }
 
 /// The outsider, an enterprise and a platform, reimburses what it holds.

@@ -10,6 +10,7 @@ mod keys;
 mod mandates;
 mod manifestation;
 mod organisations;
+mod payments;
 mod quotas;
 mod random;
 mod reimbursement;

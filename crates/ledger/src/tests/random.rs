@@ -1,6 +1,7 @@
 //! Random events by random actors, against what must always hold.
 
 mod books;
+mod filings;
 mod members;
 mod quotas;
 
@@ -18,6 +19,7 @@ use crate::record::{Claim, InvoiceRecord};
 use crate::state::{Kind, View as _, decode};
 
 use books::Books;
+use filings::Filings;
 use members::Members;
 use quotas::Quotas;
 
@@ -42,6 +44,7 @@ fn event() -> impl Strategy<Value = String> {
         4 => members::event(),
         2 => quotas::event(),
         5 => books::event(),
+        2 => filings::event(),
         3 => (0_u8..8).prop_map(|reference| issue(&format!("r{reference}"))),
         1 => (0_u8..4).prop_map(|reference| issue_to(&format!("p{reference}"), r#"{"person":{"id":"p1"}}"#)),
         3 => (id(), claim(), 1_u32..100_000).prop_map(|(id, claim, seconds)| {
@@ -66,6 +69,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (by(SELLER), prop::collection::vec(selling(), 1..5)),
         1 => (by(BUREAU), prop::collection::vec(quotas::event(), 1..4)),
         3 => (by(BUYER), prop::collection::vec(books::event(), 1..5)),
+        2 => (by(SELLER), prop::collection::vec(filings::event(), 1..6)),
     ];
     let step = (who_and_what, any::<bool>(), wait).prop_map(|((actor, events), all, wait)| (actor, all, events, wait));
     prop::collection::vec(step, 1..40)
@@ -158,6 +162,7 @@ fn live(steps: &[Step]) -> Result<u64, TestCaseError> {
     let mut members = Members::new(&ledger);
     let mut quotas = Quotas::default();
     let mut books = Books::default();
+    let mut filings = Filings::default();
     let mut played = 0;
     for (actor, all, events, wait) in steps {
         let actor = ACTORS[*actor];
@@ -176,6 +181,7 @@ fn live(steps: &[Step]) -> Result<u64, TestCaseError> {
             members.justify(actor, event, outcome);
             quotas.note(time_ms, event, outcome);
             books.note(time_ms, event, outcome);
+            filings.note(event, outcome);
             seen.note(outcome);
         }
         for (event, outcome) in events.iter().zip(&outcomes) {
@@ -183,6 +189,7 @@ fn live(steps: &[Step]) -> Result<u64, TestCaseError> {
         }
         quotas.compare(&ledger);
         books.compare(&ledger);
+        filings.compare(&ledger);
         members.compare(&ledger);
         seen.compare(&ledger);
         played += u64::try_from(events.len()).expect("a few");

@@ -31,6 +31,8 @@ const MONTH: &str = "2026-11";
 const QUOTAS: [&str; 5] =
     ["no quota ever", "quota with 113.00 left", "quota used up", "quota paused", "month without a grant"];
 
+const FILED: [&str; 4] = ["month not filed", "month filed", "payment requested", "paid"];
+
 /// A ledger with one invoice in a status, and that invoice.
 fn ledger_in(status: &str) -> (Ledger, String) {
     let mut ledger = Ledger::new();
@@ -193,7 +195,8 @@ fn ledger_with(books: &str) -> (Ledger, String) {
         accepted(BUYER, book(&id, "02", "1", MONTH));
         accepted(BUYER, use_vat(&id, "deduct", MONTH));
         ledger.time_ms = MONTH_END;
-        assert_eq!(ledger.event(BUYER, file(MONTH, 0, "0.00", "0.00").replace(SELLER, BUYER)).code, ACCEPTED);
+        let month = ledger.prefilled(BUYER, MONTH);
+        assert_eq!(ledger.event(BUYER, month).code, ACCEPTED);
     }
     (ledger, id)
 }
@@ -240,6 +243,36 @@ fn write_table_of_quotas(table: &mut String) {
     }
 }
 
+/// What became of a filed month, and a ledger on which it is so.
+fn ledger_filed(filed: &str) -> Ledger {
+    let (mut ledger, _) = ledger_in("open");
+    ledger.time_ms = MONTH_END;
+    let events =
+        [file(MONTH, 1, "100.00", "13.00"), pay_request(MONTH, "p1", "13.00"), pay_result(MONTH, "p1", "paid")];
+    let so_far = FILED.iter().position(|known| *known == filed).unwrap();
+    for event in &events[..so_far] {
+        assert_eq!(ledger.event(SELLER, event.clone()).code, ACCEPTED, "{filed}");
+    }
+    ledger
+}
+
+fn write_table_of_filings(table: &mut String) {
+    for filed in FILED {
+        for (kind, event) in [
+            ("file", file(MONTH, 1, "100.00", "13.00")),
+            ("amend", amend(MONTH, 1, "100.00", "3.00")),
+            ("pay-request", pay_request(MONTH, "p2", "13.00")),
+            ("pay-result", pay_result(MONTH, "p1", "failed")),
+        ] {
+            writeln!(table, "\n{filed} | {kind}").unwrap();
+            for actor in ACTORS {
+                let mut ledger = ledger_filed(filed);
+                writeln!(table, "  {actor:<10} {}", ledger.event(actor, event.clone()).code).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn the_table_of_status_event_and_role_is_what_it_was() {
     let mut table = String::from("# status | event | actor: outcome\n");
@@ -256,6 +289,7 @@ fn the_table_of_status_event_and_role_is_what_it_was() {
     write_table_of_members(&mut table);
     write_table_of_quotas(&mut table);
     write_table_of_books(&mut table);
+    write_table_of_filings(&mut table);
     // No invoice has to do with it.
     writeln!(table, "\nany | evidence").unwrap();
     for actor in ACTORS {

@@ -8,6 +8,7 @@ pub(crate) mod dev;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod field;
+pub(crate) mod filing;
 pub(crate) mod follow;
 pub(crate) mod generate;
 pub(crate) mod genesis;
@@ -43,6 +44,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Use(args) => books::use_vat(&args, output),
         Command::Manifest(args) => books::manifest(&args, output),
         Command::Correct(args) => books::correct(&args, output),
+        Command::Filing(command) => filing::run(&command, output),
         Command::Sign(args) => sign::run(&args, output),
         Command::Submit(args) => submit::run(&args, output),
         Command::Token(args) => token::run(&args, output),

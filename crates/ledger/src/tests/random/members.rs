@@ -6,7 +6,7 @@ use chain::block::Outcome;
 use chain::identity::ChainId;
 use proptest::prelude::*;
 
-use crate::event::{Event, Rename};
+use crate::event::{Amend, Event, PayRequest, PayResult, Rename};
 use crate::execute::FORMER_IDS_MAX;
 use crate::fixture::*;
 use crate::organisation::{Mandate, Organisation, RetiredKey, Scope, Standing};
@@ -137,6 +137,12 @@ impl Members {
                 assert!(self.allows(whose.as_str(), actor, Scope::File), "{actor}: {event}");
             }
             Event::Correct(_) => assert!(self.allows(SELLER, actor, Scope::Issue), "{actor}: {event}"),
+            Event::Amend(Amend { taxpayer, .. }) | Event::PayRequest(PayRequest { taxpayer, .. }) => {
+                assert!(self.allows(taxpayer.as_str(), actor, Scope::File), "{actor}: {event}");
+            }
+            Event::PayResult(PayResult { taxpayer, .. }) => {
+                assert!(actor == BUREAU || self.allows(taxpayer.as_str(), actor, Scope::File), "{actor}: {event}");
+            }
         }
     }
 

@@ -174,6 +174,12 @@ fn record_of_books(of: &Record) -> Value {
         Record::Manifested(of) => json!({"manifested": object([
             ("buyer", of.buyer.as_str().into()), ("former", of.former.as_str().into())])}),
         Record::Corrected(of) => json!({"corrected": {"number": of.number}}),
+        Record::Amended(of) => json!({"amended": {
+            "period": of.period, "number": of.number, "payable": of.payable, "carried": of.carried}}),
+        Record::PaymentRequested(of) => json!({"payment-requested": {"period": of.period, "amount": of.amount}}),
+        Record::PaymentDecided(of) => json!({"payment-decided": {
+            "period": of.period, "result": of.result, "amount": of.amount,
+            "request": of.request.as_ref().map_or(Value::Null, leaf)}}),
         _ => Value::Null,
     }
 }
