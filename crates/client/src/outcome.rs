@@ -147,13 +147,16 @@ fn told(record: &Record) -> Option<Told> {
         | Record::Used { .. }
         | Record::UseRevoked { .. }
         | Record::Manifested { .. }
-        | Record::Corrected { .. } => return told_of_books(record),
+        | Record::Corrected { .. }
+        | Record::Amended { .. }
+        | Record::PaymentRequested { .. }
+        | Record::PaymentDecided { .. } => return told_of_books(record),
     })
 }
 
-/// The same of what is in books, and of what parties say.
+/// The same of what is in books, of what parties say, and of what is filed later.
 fn told_of_books(record: &Record) -> Option<Told> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about books")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about books and filings")]
     Some(match record {
         Record::Booked { enterprise } => Told::Booked(BookedRecord { enterprise: enterprise.to_string() }),
         Record::BookingAdjusted { enterprise, former } => Told::BookingAdjusted(BookingAdjustedRecord {

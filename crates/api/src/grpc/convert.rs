@@ -165,7 +165,10 @@ fn record(view: &RecordView) -> Option<Record> {
         | RecordView::Used { .. }
         | RecordView::UseRevoked { .. }
         | RecordView::Manifested { .. }
-        | RecordView::Corrected { .. } => return record_of_books(view),
+        | RecordView::Corrected { .. }
+        | RecordView::Amended { .. }
+        | RecordView::PaymentRequested { .. }
+        | RecordView::PaymentDecided { .. } => return record_of_books(view),
     })
 }
 

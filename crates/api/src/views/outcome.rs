@@ -446,7 +446,10 @@ impl RecordView {
             | Record::Used { .. }
             | Record::UseRevoked { .. }
             | Record::Manifested { .. }
-            | Record::Corrected { .. } => return Self::of_books(record),
+            | Record::Corrected { .. }
+            | Record::Amended { .. }
+            | Record::PaymentRequested { .. }
+            | Record::PaymentDecided { .. } => return Self::of_books(record),
         })
     }
 }

@@ -152,7 +152,10 @@ fn record(of: &Record) -> Value {
         | Record::Used(_)
         | Record::UseRevoked(_)
         | Record::Manifested(_)
-        | Record::Corrected(_) => record_of_books(of),
+        | Record::Corrected(_)
+        | Record::Amended(_)
+        | Record::PaymentRequested(_)
+        | Record::PaymentDecided(_) => record_of_books(of),
     }
 }
 
