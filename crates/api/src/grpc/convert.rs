@@ -144,14 +144,6 @@ fn record(view: &RecordView) -> Option<Record> {
         RecordView::Attested { mandates, replaced, from_height } => {
             Record::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
         }
-        RecordView::QuotaGranted { amount, used } => Record::QuotaGranted(quota(amount, used)),
-        RecordView::QuotaAdjusted { former, amount, used } => Record::QuotaAdjusted(QuotaAdjustedRecord {
-            former: former.clone(),
-            amount: amount.clone(),
-            used: used.clone(),
-        }),
-        RecordView::QuotaPaused { amount, used } => Record::QuotaPaused(quota(amount, used)),
-        RecordView::QuotaResumed { amount, used } => Record::QuotaResumed(quota(amount, used)),
         RecordView::LeaseEnded { token, until } => Record::LeaseEnded(lease(token, until)),
         RecordView::Overridden { token, platform, enterprise, lock } => Record::Overridden(OverriddenRecord {
             token: token.unwrap_or_default(),
@@ -159,7 +151,11 @@ fn record(view: &RecordView) -> Option<Record> {
             enterprise: enterprise.clone(),
             lock: lock.as_ref().map(leaf),
         }),
-        RecordView::Booked { .. }
+        RecordView::QuotaGranted { .. }
+        | RecordView::QuotaAdjusted { .. }
+        | RecordView::QuotaPaused { .. }
+        | RecordView::QuotaResumed { .. }
+        | RecordView::Booked { .. }
         | RecordView::BookingAdjusted { .. }
         | RecordView::BookingRevoked { .. }
         | RecordView::Used { .. }
@@ -172,10 +168,18 @@ fn record(view: &RecordView) -> Option<Record> {
     })
 }
 
-/// The same of what is in books, and of what parties say.
+/// The same of quotas, of what is in books and filed, and of what parties say.
 fn record_of_books(view: &RecordView) -> Option<Record> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about books")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about these")]
     Some(match view {
+        RecordView::QuotaGranted { amount, used } => Record::QuotaGranted(quota(amount, used)),
+        RecordView::QuotaAdjusted { former, amount, used } => Record::QuotaAdjusted(QuotaAdjustedRecord {
+            former: former.clone(),
+            amount: amount.clone(),
+            used: used.clone(),
+        }),
+        RecordView::QuotaPaused { amount, used } => Record::QuotaPaused(quota(amount, used)),
+        RecordView::QuotaResumed { amount, used } => Record::QuotaResumed(quota(amount, used)),
         RecordView::Booked { enterprise } => Record::Booked(BookedRecord { enterprise: enterprise.clone() }),
         RecordView::BookingAdjusted { enterprise, former } => Record::BookingAdjusted(BookingAdjustedRecord {
             enterprise: enterprise.clone(),

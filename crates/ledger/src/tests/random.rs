@@ -133,12 +133,12 @@ impl Seen {
         assert_eq!(count, self.issued.len());
         // Without gaps: the numbers of a series are exactly 1 to n, in order of issue.
         let (digital, blockchain): (Vec<_>, Vec<_>) = self.issued.iter().partition(|(id, _)| !id.contains('-'));
-        let numbered = |(ids, name): (Vec<(&String, &usize)>, &dyn Fn(usize) -> String)| {
+        let numbered = |ids: Vec<(&String, &usize)>, name: &dyn Fn(usize) -> String| {
             assert!(ids.is_sorted_by_key(|(_, order)| **order), "not in order of issue");
             assert!(ids.iter().enumerate().all(|(index, (id, _))| **id == name(index)), "{ids:?}");
         };
-        numbered((blockchain, &|index| format!("144032609110-{:08}", index + 1)));
-        numbered((digital, &|index| books::digital(index)));
+        numbered(blockchain, &|index| format!("144032609110-{:08}", index + 1));
+        numbered(digital, &|index| books::digital(index));
         assert!(ledger.get(&crate::state::StateKey::counter("144032609110")).is_ok());
     }
 }

@@ -98,7 +98,9 @@ impl Members {
             return;
         }
         match serde_json::from_str(event).unwrap() {
-            Event::Issue(_) => assert!(self.allows(SELLER, actor, Scope::Issue), "{actor}: {event}"),
+            Event::Issue(_) | Event::Correct(_) => {
+                assert!(self.allows(SELLER, actor, Scope::Issue), "{actor}: {event}");
+            }
             Event::Lock(_) => assert!(self.allows(BUYER, actor, Scope::Lock), "{actor}: {event}"),
             Event::File(file) => {
                 assert!(self.allows(file.seller.as_str(), actor, Scope::File), "{actor}: {event}");
@@ -136,7 +138,6 @@ impl Members {
                 let whose = super::books::in_whose_books(&record).expect("it says in whose books");
                 assert!(self.allows(whose.as_str(), actor, Scope::File), "{actor}: {event}");
             }
-            Event::Correct(_) => assert!(self.allows(SELLER, actor, Scope::Issue), "{actor}: {event}"),
             Event::Amend(Amend { taxpayer, .. }) | Event::PayRequest(PayRequest { taxpayer, .. }) => {
                 assert!(self.allows(taxpayer.as_str(), actor, Scope::File), "{actor}: {event}");
             }

@@ -2,7 +2,7 @@
 //! figures, signed as one statement in which each stands for itself, and submitted until it is decided.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
@@ -108,7 +108,7 @@ impl Row {
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let entities: Vec<OrganisationId> =
         files::read_lines(&args.entities, FILE_BYTES_MAX, |line| Ok(line.parse()?)).or_exit(Exit::Usage)?;
-    let expected = args.expected.as_ref().map_or_else(|| Ok(BTreeMap::new()), figures)?;
+    let expected = args.expected.as_deref().map_or_else(|| Ok(BTreeMap::new()), figures)?;
     let office = args.desk.open()?;
     let months = look(&office, args.period, &entities, output)?;
     let mut rows = Vec::with_capacity(entities.len());
@@ -138,7 +138,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 }
 
 /// The provider's own figures, by taxpayer.
-fn figures(path: &PathBuf) -> Result<BTreeMap<OrganisationId, File>, Failure> {
+fn figures(path: &Path) -> Result<BTreeMap<OrganisationId, File>, Failure> {
     let bytes = files::read(path, FILE_BYTES_MAX).or_exit(Exit::Usage)?;
     let files: Vec<File> = chain::json::from_slice(&bytes)
         .with_context(|| format!("read the figures in {}", path.display()))
