@@ -53,7 +53,7 @@ enum Length {
     /// Issue, reimburse once and for all, file.
     #[default]
     Short,
-    /// Also what tax bureau, provider and merchants do around it: registration, mandates, quotas, leases, names.
+    /// Also what tax bureau, provider and merchants do around it: registration, mandates, quotas, names, leases, books, payments.
     Full,
 }
 

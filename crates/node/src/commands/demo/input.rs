@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use chain::identity::OrganisationId;
-use invoice::document::{Buyer, Document, Party};
+use invoice::document::{Buyer, Document, Party, Profile};
 use invoice::violation::Violation;
 use invoice::wechat::{self, ConvertError, Kind};
 use invoice::{Amount, Personal, samples};
@@ -41,6 +41,11 @@ pub(super) struct Scene {
 }
 
 impl Scene {
+    /// Whether its buyer, an organisation, may use its VAT.
+    pub(super) fn special(&self) -> bool {
+        self.document.profile == Profile::DigitalSpecial && !self.personal_buyer
+    }
+
     /// The document with the totals that its lines give.
     pub(super) fn totals_from_lines(&self) -> Result<Document, Failure> {
         let mut document = self.document.clone();

@@ -34,6 +34,47 @@ impl Story<'_> {
         Ok(vec![first, renamed])
     }
 
+    /// A special invoice goes into its buyer's books once, and its VAT is used once.
+    pub(super) fn keep_books(&mut self, buyer: &str, invoice: &Issued) -> Result<(), Failure> {
+        let (id, period) = (invoice.id.clone(), invoice.period.to_string());
+        let book = |voucher: &str| json!({"book": {"invoice": id, "code": "02", "voucher": voucher, "period": period}});
+        self.stated(buyer, "book an invoice", &book("2026-0117"))?;
+        self.stage.show("book", format!("{buyer} books {id}"), [("voucher", "2026-0117".to_owned())])?;
+        let reply = self.stage.state(buyer, Mode::All, slice::from_ref(&book("2026-0118")))?;
+        let problem = refused(&reply, "book an invoice twice", "booking.already-booked")?;
+        let what = format!("the same under another voucher: {}", text(&problem, "/code"));
+        self.stage.show("refused", what, [("since", text(&problem, "/standing/since"))])?;
+        let used = json!({"use": {"invoice": id, "purpose": "deduct", "period": period}});
+        let used = self.stated(buyer, "use the VAT of an invoice", &used)?;
+        self.stage.show(
+            "use",
+            format!("and deducts its VAT in {period}"),
+            [("tax", text(&used, "/record/used/tax"))],
+        )?;
+        let said = json!({"manifest": {"invoice": id, "kind": "confirm"}});
+        self.stated(buyer, "confirm an invoice", &said)?;
+        self.stage.show("manifest", "and confirms what it was issued for", [])
+    }
+
+    /// What a filed month comes to is paid, and the bank's receipt kept by its hash.
+    pub(super) fn pay(&mut self, invoice: &Issued) -> Result<(), Failure> {
+        let (taxpayer, period) = (invoice.seller.to_string(), invoice.period.to_string());
+        let month = self.stage.read(PROVIDER, &format!("/v1/filings/{taxpayer}/{period}"))?;
+        let payable = text(&month.succeeded("read the filed month")?.json()?, "/filed/payment/open");
+        let request = json!({"pay-request": {
+            "taxpayer": taxpayer, "period": period, "order": "order-1", "amount": payable}});
+        self.stated(PROVIDER, "request a payment", &request)?;
+        let facts = [("order", "order-1".to_owned()), ("amount", payable)];
+        self.stage.show("pay", format!("{PROVIDER} orders the payment of {period} for {taxpayer}"), facts)?;
+        let receipt = chain::hash::Hash::of(b"the bank's receipt").to_string();
+        let result = json!({"pay-result": {
+            "taxpayer": taxpayer, "period": period, "order": "order-1", "result": "paid", "receipt": receipt}});
+        let decided = self.stated(PROVIDER, "say that it was paid", &result)?;
+        let facts =
+            [("result", text(&decided, "/record/payment-decided/result")), ("receipt", format!("SHA-256 {receipt}"))];
+        self.stage.show("pay", "and it was paid, by the bank's receipt", facts)
+    }
+
     /// Merchants come to the ledger, and what they signed on paper is attested.
     fn register(&mut self) -> Result<(), Failure> {
         let enterprises: Vec<Value> = MERCHANTS

@@ -17,7 +17,7 @@ use crate::plan::{PLATFORMS, PROVIDER};
 /// An invoice that was issued.
 pub(super) struct Issued {
     pub(super) id: String,
-    seller: OrganisationId,
+    pub(super) seller: OrganisationId,
     pub(super) period: Period,
     pub(super) total: String,
 }
@@ -69,9 +69,16 @@ impl<'a> Story<'a> {
             issued.push(invoice);
         }
         if self.full {
+            let special = input.scenes.iter().zip(&issued).find(|(scene, _)| scene.special());
+            if let Some((scene, invoice)) = special {
+                self.keep_books(scene.enterprise.as_str(), invoice)?;
+            }
             issued.extend(self.live()?);
         }
         self.file(&issued)?;
+        if let Some(invoice) = issued.last().filter(|_| self.full) {
+            self.pay(invoice)?;
+        }
         let receipts = self.receipts(&issued)?;
         self.export_and_verify(&receipts)
     }
