@@ -187,7 +187,8 @@ impl Executor<'_> {
         let OfflineIssue { document, certificate } = issue;
         let (claims, signed) = (certificate.claims(), certificate.signed());
         let key = signed.key();
-        let invalid = |expected: &str, found: String| Err(Refusal::new(Reason::ContingencyCertificate, expected, found));
+        let invalid =
+            |expected: &str, found: String| Err(Refusal::new(Reason::ContingencyCertificate, expected, found));
         if signed.chain() != chain {
             return Ok(invalid("a certificate for this chain", signed.chain().to_string()));
         }

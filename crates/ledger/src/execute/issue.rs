@@ -68,7 +68,11 @@ impl Executor<'_> {
 
     /// The seller that the document names, when the actor may issue for it. What is registered under a
     /// taxpayer id is told only to those who may.
-    pub(super) fn seller(&self, actor: &Organisation, document: &Document) -> Result<Result<Arc<Organisation>, Refusal>, Fault> {
+    pub(super) fn seller(
+        &self,
+        actor: &Organisation,
+        document: &Document,
+    ) -> Result<Result<Arc<Organisation>, Refusal>, Fault> {
         let taxpayer = &document.seller.taxpayer_id;
         let refused = |reason, expected: &str| Ok(Err(Refusal::new(reason, expected, taxpayer.to_string())));
         let Some(id) = self.organisations.of_taxpayer(&self.state.below(), taxpayer)? else {
@@ -90,7 +94,12 @@ impl Executor<'_> {
     }
 
     /// The same document again is answered with the first; another under its reference is refused.
-    pub(super) fn issued_before(&self, seller: &OrganisationId, reference: &ReferenceRecord, content: Hash) -> Decision {
+    pub(super) fn issued_before(
+        &self,
+        seller: &OrganisationId,
+        reference: &ReferenceRecord,
+        content: Hash,
+    ) -> Decision {
         if reference.content == content {
             return repeated(reference.issue);
         }

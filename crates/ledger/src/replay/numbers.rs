@@ -166,7 +166,10 @@ mod tests {
     fn numbers_of_both_profiles_are_counted_by_code() {
         let numbers = noted(&["144032609110-00000001", "144032609110-00000002", "26442000000000000001"]);
         assert_eq!(numbers.gap, None);
-        assert_eq!(numbers.by_code["144032609110"], NumbersOfCode { last: 2, used: 2, void: 2, ..NumbersOfCode::default() });
+        assert_eq!(
+            numbers.by_code["144032609110"],
+            NumbersOfCode { last: 2, used: 2, void: 2, ..NumbersOfCode::default() }
+        );
         assert_eq!(numbers.by_code["26442"], NumbersOfCode { last: 1, used: 1, void: 1, ..NumbersOfCode::default() });
         let counter = |code: &str| StateKey::counter_of(code);
         assert_eq!(counter("26442"), StateKey::counter("digital:26442"));
