@@ -17,6 +17,7 @@ pub mod jws;
 pub mod key;
 pub mod login;
 pub mod merkle;
+pub mod offline;
 pub mod possession;
 pub mod receipt;
 pub mod statement;

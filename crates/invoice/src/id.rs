@@ -103,6 +103,42 @@ pub enum InvoiceId {
     },
 }
 
+/// How many digits of a digital number say year, province and channel.
+const DIGITAL_CODE: usize = 5;
+
+impl InvoiceId {
+    /// What its number counts within: the code, or the digits of a digital number that say year, province and channel.
+    pub fn code(&self) -> String {
+        match self {
+            InvoiceId::Blockchain { code, .. } => code.to_string(),
+            InvoiceId::Digital { number } => number.as_str()[..DIGITAL_CODE].to_owned(),
+        }
+    }
+
+    /// Its number within its code.
+    pub fn number_in_code(&self) -> u64 {
+        let digits = match self {
+            InvoiceId::Blockchain { number, .. } => number.as_str(),
+            InvoiceId::Digital { number } => &number.as_str()[DIGITAL_CODE..],
+        };
+        digits.parse().expect("at most 15 digits")
+    }
+
+    /// The id with another number of the same code; `None` when that has more digits than there is room for.
+    pub fn with_number(&self, wanted: u64) -> Option<InvoiceId> {
+        match self {
+            InvoiceId::Blockchain { code, .. } => {
+                Digits::from_number(wanted).ok().map(|number| InvoiceId::Blockchain { code: *code, number })
+            }
+            InvoiceId::Digital { number } => {
+                let sequence = Digits::<15>::from_number(wanted).ok()?;
+                let text = format!("{}{sequence}", &number.as_str()[..DIGITAL_CODE]);
+                text.parse().ok().map(|number| InvoiceId::Digital { number })
+            }
+        }
+    }
+}
+
 impl fmt::Display for InvoiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -221,6 +257,19 @@ mod tests {
         assert_eq!(number.number(), 42);
         let id: InvoiceId = "00440000000000000001".parse().unwrap();
         assert_eq!(serde_json::to_string(&id).unwrap(), "\"00440000000000000001\"");
+    }
+
+    #[test]
+    fn an_id_is_a_code_and_a_number_in_it() {
+        for (id, code, number, later) in [
+            ("144031909110-00000042", "144031909110", 42, "144031909110-00000050"),
+            ("26442000000000000042", "26442", 42, "26442000000000000050"),
+        ] {
+            let id: InvoiceId = id.parse().unwrap();
+            assert_eq!((id.code().as_str(), id.number_in_code()), (code, number));
+            assert_eq!(id.with_number(50).unwrap().to_string(), later);
+            assert_eq!(id.with_number(1_000_000_000_000_000), None);
+        }
     }
 
     #[test]

@@ -228,6 +228,15 @@ impl Parsed {
                     violation
                 }));
             }
+            if let Event::OfflineIssue(issue) = event {
+                // Its buyer has held it since: the rules are those of the day it says to be issued on.
+                let date = Date::from_unix_ms(issue.certificate.claims().issued_ms).unwrap_or(date);
+                let validation = issue.document.validate(&parameters.rules, date);
+                found.extend(validation.violations.into_iter().map(|mut violation| {
+                    violation.path = format!("/events/{index}/offline-issue/document{}", violation.path);
+                    violation
+                }));
+            }
             if let Event::Correct(correct) = event {
                 found.extend(correct.fields.violations(&parameters.rules, date).into_iter().map(|mut violation| {
                     violation.path = format!("/events/{index}/correct/fields{}", violation.path);

@@ -10,11 +10,13 @@ use chain::identity::OrganisationId;
 use invoice::amount::Amount;
 use invoice::date::Period;
 use invoice::document::Totals;
+use invoice::id::InvoiceId;
 use serde::Serialize;
 
 use crate::event::{BookingCode, NonDeductReason, UsePurpose, Voucher};
 use crate::record::{LeafRef, SumOverflow};
 use crate::refusal::Standing;
+use crate::state::{Kind, StateKey};
 
 /// As what, under which voucher and in which month an invoice is booked.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
@@ -138,5 +140,22 @@ impl InputSum {
         let next = |sum: i128, amount: Amount| step(sum, i128::from(amount.fen())).ok_or(SumOverflow);
         (self.net_fen, self.tax_fen) = (next(self.net_fen, totals.net)?, next(self.tax_fen, totals.tax)?);
         Ok(())
+    }
+}
+
+impl StateKey {
+    /// The booking of an invoice.
+    pub fn booking(id: &InvoiceId) -> Self {
+        Self::new(Kind::Booking, &[id.to_string().as_bytes()])
+    }
+
+    /// The use of an invoice's VAT.
+    pub fn vat_use(id: &InvoiceId) -> Self {
+        Self::new(Kind::VatUse, &[id.to_string().as_bytes()])
+    }
+
+    /// What a buyer's month has of input VAT.
+    pub fn input(buyer: &OrganisationId, period: Period) -> Self {
+        Self::new(Kind::Input, &[period.to_string().as_bytes(), buyer.as_str().as_bytes()])
     }
 }

@@ -4,6 +4,7 @@
 //! by the reader itself: `{"lock":{"invoice":"…","enterprise":"…","claim":"…"}}`.
 
 mod bookkeeping;
+mod contingency;
 mod filing;
 mod manifestation;
 mod organisations;
@@ -27,6 +28,7 @@ pub use bookkeeping::{
     Book, BookAdjust, BookRevoke, BookingCode, NonDeductReason, Use, UseError, UsePurpose, UseRevoke, Voucher,
     VoucherError,
 };
+pub use contingency::{OfflineIssue, SegmentClose, SegmentGrant};
 pub use filing::{Amend, AmendReason, File, InputTotal, OrderId, PayRequest, PayResult, PaymentResult, UNINVOICED_MAX};
 pub use manifestation::{Correct, Grounds, GroundsError, Manifest, ManifestError, Stance};
 pub use organisations::{
@@ -108,6 +110,12 @@ pub enum Event {
     PayRequest(PayRequest),
     /// Say what became of a payment order.
     PayResult(PayResult),
+    /// Grant a segment of numbers for a contingency.
+    SegmentGrant(SegmentGrant),
+    /// Close a segment, and declare its gaps.
+    SegmentClose(SegmentClose),
+    /// Submit an invoice that was issued offline.
+    OfflineIssue(Box<OfflineIssue>),
 }
 
 impl Event {
@@ -148,11 +156,14 @@ impl Event {
             Self::Amend(_) => "amend",
             Self::PayRequest(_) => "pay-request",
             Self::PayResult(_) => "pay-result",
+            Self::SegmentGrant(_) => "segment-grant",
+            Self::SegmentClose(_) => "segment-close",
+            Self::OfflineIssue(_) => "offline-issue",
         }
     }
 
     /// Every kind, in order.
-    pub const KINDS: [&'static str; 34] = [
+    pub const KINDS: [&'static str; 37] = [
         "issue",
         "transfer",
         "lock",
@@ -187,6 +198,9 @@ impl Event {
         "amend",
         "pay-request",
         "pay-result",
+        "segment-grant",
+        "segment-close",
+        "offline-issue",
     ];
 
     /// The event as a statement's payload holds it.
@@ -253,7 +267,10 @@ impl Event {
             | Self::Correct(_)
             | Self::Amend(_)
             | Self::PayRequest(_)
-            | Self::PayResult(_) => RECORDS,
+            | Self::PayResult(_)
+            | Self::SegmentGrant(_)
+            | Self::SegmentClose(_) => RECORDS,
+            Self::OfflineIssue(issue) => issue.document.work_units().saturating_add(RECORDS + SIGNATURE),
         };
         EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))
     }

@@ -2,6 +2,7 @@
 //! event. Keys come from seeds, time is set by hand.
 
 mod books;
+mod contingency;
 mod filings;
 mod members;
 mod quotas;
@@ -29,6 +30,7 @@ use crate::parameters::Parameters;
 use crate::state::{Fault, Nonce, StateKey, View, Writes};
 
 pub(crate) use books::*;
+pub(crate) use contingency::*;
 pub(crate) use filings::*;
 pub(crate) use members::*;
 pub(crate) use quotas::*;

@@ -10,6 +10,7 @@
 
 pub mod admission;
 pub mod bookkeeping;
+pub mod contingency;
 pub mod event;
 pub mod execute;
 pub mod filing;

@@ -4,9 +4,11 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use chain::identity::OrganisationId;
 use invoice::correction::Correction;
+use invoice::id::InvoiceId;
 
 use crate::event::{Grounds, Stance};
 use crate::record::LeafRef;
+use crate::state::{Kind, StateKey};
 
 /// Days of block time after its issue in which a buyer may say what it has to say of an invoice.
 pub const MANIFEST_DAYS_MAX: i64 = 180;
@@ -40,4 +42,16 @@ pub struct CorrectionRecord {
     pub corrected_ms: i64,
     /// The leaf of the newest.
     pub leaf: LeafRef,
+}
+
+impl StateKey {
+    /// What the buyer said of an invoice.
+    pub fn manifestation(id: &InvoiceId) -> Self {
+        Self::new(Kind::Manifestation, &[id.to_string().as_bytes()])
+    }
+
+    /// What the seller says otherwise about an invoice.
+    pub fn correction(id: &InvoiceId) -> Self {
+        Self::new(Kind::Correction, &[id.to_string().as_bytes()])
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use borsh::{BorshDeserialize, BorshSerialize};
 use chain::block::Outcome;
 use chain::hash::Hash;
-use chain::identity::OrganisationId;
+use chain::identity::{KeyId, OrganisationId};
 use invoice::amount::Amount;
 use invoice::date::Period;
 use invoice::id::InvoiceId;
@@ -16,6 +16,7 @@ use invoice::taxpayer::TaxpayerId;
 use serde::Serialize;
 
 use crate::bookkeeping::BookingTerms;
+use crate::contingency::NumberRange;
 use crate::event::{PaymentResult, Stance, UsePurpose};
 use crate::organisation::{AdmittedKey, Role};
 use crate::party::Party;
@@ -291,6 +292,51 @@ pub enum Record {
         amount: Amount,
         /// The leaf of the order.
         request: LeafRef,
+    },
+    /// A segment of numbers was granted. All that a buyer needs to verify an offline certificate stands here.
+    SegmentGranted {
+        /// The first number: the segment's id.
+        first: InvoiceId,
+        /// The last number.
+        last: InvoiceId,
+        /// Who issues from it.
+        holder: OrganisationId,
+        /// With which of its keys.
+        key: KeyId,
+        /// That key.
+        public: AdmittedKey,
+        /// Block time of the grant, ms UTC: it may issue offline from then on.
+        granted_ms: i64,
+        /// Until when it may issue offline, ms UTC.
+        valid_until_ms: i64,
+        /// Within how many hours after that an invoice must be submitted.
+        deadline_hours: u16,
+    },
+    /// A segment was closed, and what it has not used declared as gaps.
+    SegmentClosed {
+        /// The last number.
+        last: InvoiceId,
+        /// How many of its numbers have an invoice.
+        used: u32,
+        /// Those that have none and never will, counted from 0 at the segment's first.
+        gaps: Vec<NumberRange>,
+    },
+    /// An invoice that was issued offline came onto the ledger.
+    IssuedOffline {
+        /// Its id: code and number, or the 20 digits.
+        invoice: InvoiceId,
+        /// Block time, ms UTC: the invoice is of that day and month.
+        issued_ms: i64,
+        /// Who holds it now.
+        holder: Party,
+        /// The segment, by its first number.
+        segment: InvoiceId,
+        /// When its issuer says to have issued it, ms UTC.
+        issued_offline_ms: i64,
+        /// Until when it was to be submitted, ms UTC.
+        submit_by_ms: i64,
+        /// Whether it came later.
+        late: bool,
     },
 }
 

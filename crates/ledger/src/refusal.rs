@@ -384,4 +384,37 @@ reasons! {
     PaymentDecided, "payment.already-decided", Conflict,
         "What became of the payment order was said otherwise.",
         "A result stands; order what is left to pay under another id.";
+    SegmentUnknown, "segment.unknown", NotFound,
+        "There is no such segment of numbers, or it is not the organisation's.",
+        "Name a segment that was granted to you, by its first number.";
+    SegmentClosed, "segment.closed", Lifecycle,
+        "The segment is closed: what it had not used by then is declared as gaps.",
+        "Issue the invoice anew. The standing event is the close.";
+    SegmentsSpent, "segment.spent", Limit,
+        "The organisation has as many open segments as one may have.",
+        "Have one closed first.";
+    SegmentKey, "segment.key", Lifecycle,
+        "The organisation has no such active key that signs statements.",
+        "Name one of its own keys for statements.";
+    SegmentTerm, "segment.term", Lifecycle,
+        "The segment would end before it begins, or more than 366 days after it.",
+        "Choose an end in the year to come.";
+    ContingencyCertificate, "contingency.certificate-invalid", Violation,
+        "The offline certificate is not one of that document, or was not signed with the key of its segment.",
+        "Submit the document just as the certificate was signed for it.";
+    ContingencyKeyRevoked, "contingency.key-revoked", Forbidden,
+        "The key that the segment was granted for has been revoked, and nobody can tell when the certificate was signed.",
+        "Close the segment, and issue the invoice anew.";
+    ContingencyNumber, "contingency.number-outside", Lifecycle,
+        "The number is none of the segment's.",
+        "Use the numbers that were granted.";
+    ContingencyTime, "contingency.time-outside", Lifecycle,
+        "The invoice says to be issued before the segment was granted, after its end, or in time to come.",
+        "Issue it anew. One of time to come may be submitted again when that time has come.";
+    ContingencyNumberUsed, "contingency.number-used", Conflict,
+        "The number has another invoice, for ever.",
+        "Both certificates are evidence: that of the first stands in the statement of the standing leaf, that of the second in the statement that was refused. Issue the second document anew.";
+    ContingencyIssuedBefore, "contingency.issued-before", Conflict,
+        "The very document has been issued under another number.",
+        "Nothing is to be done; the number stays free, and is declared when the segment is closed. The standing event is the issue.";
 }

@@ -27,6 +27,7 @@ use chain::verify::Finding;
 use serde::Serialize;
 
 use crate::admission::{Court, Parsed, Verdict, Verified};
+use crate::event::Event;
 use crate::execute::{Context, Executed, Executor};
 use crate::organisation::{Custody, Organisation};
 use crate::outcome::{ACCEPTED, REPEATED};
@@ -302,7 +303,7 @@ impl<'s> Replayer<'s> {
                     ACCEPTED => {
                         self.summary.accepted += 1;
                         self.summary.accepted_by_custody.count(custody, leaf.mandated);
-                        if matches!(event, crate::event::Event::Issue(_)) {
+                        if matches!(event, Event::Issue(_) | Event::OfflineIssue(_)) {
                             self.summary.invoices += 1;
                         }
                     }

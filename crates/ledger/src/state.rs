@@ -80,6 +80,12 @@ pub enum Kind {
     Dues = 42,
     /// A payment order.
     Payment = 43,
+    /// A segment of numbers for a contingency.
+    Segment = 34,
+    /// How an invoice was issued offline.
+    Offline = 35,
+    /// The segments of an organisation that are open.
+    OpenSegments = 36,
 }
 
 /// Bytes at the end of an id of one part in which the ids of neighbours differ.
@@ -192,31 +198,6 @@ impl StateKey {
     /// From which month on a seller issues only what it was granted.
     pub fn under_quota(seller: &OrganisationId) -> Self {
         Self::new(Kind::UnderQuota, &[seller.as_str().as_bytes()])
-    }
-
-    /// The booking of an invoice.
-    pub fn booking(id: &InvoiceId) -> Self {
-        Self::new(Kind::Booking, &[id.to_string().as_bytes()])
-    }
-
-    /// The use of an invoice's VAT.
-    pub fn vat_use(id: &InvoiceId) -> Self {
-        Self::new(Kind::VatUse, &[id.to_string().as_bytes()])
-    }
-
-    /// What a buyer's month has of input VAT.
-    pub fn input(buyer: &OrganisationId, period: Period) -> Self {
-        Self::new(Kind::Input, &[period.to_string().as_bytes(), buyer.as_str().as_bytes()])
-    }
-
-    /// What the buyer said of an invoice.
-    pub fn manifestation(id: &InvoiceId) -> Self {
-        Self::new(Kind::Manifestation, &[id.to_string().as_bytes()])
-    }
-
-    /// What the seller says otherwise about an invoice.
-    pub fn correction(id: &InvoiceId) -> Self {
-        Self::new(Kind::Correction, &[id.to_string().as_bytes()])
     }
 
     /// The refusals of an organisation.

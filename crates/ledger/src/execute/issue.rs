@@ -20,13 +20,13 @@ use crate::state::{Fault, StateKey, read};
 
 /// An invoice about to be issued: everything but the leaf.
 pub(super) struct Issuing {
-    id: InvoiceId,
-    series: String,
-    number: u64,
-    content: Hash,
-    record: InvoiceRecord,
+    pub(super) id: InvoiceId,
+    /// The counter that the number comes from, and the number; none of a number that was given before.
+    pub(super) counted: Option<(String, u64)>,
+    pub(super) content: Hash,
+    pub(super) record: InvoiceRecord,
     /// The seller's month with the invoice in it; `None` without limit.
-    quota: Option<Quota>,
+    pub(super) quota: Option<Quota>,
 }
 
 /// The number an invoice gets: its id, and the counter it comes from.
@@ -51,34 +51,28 @@ impl Executor<'_> {
         if let Some(reference) = read::<ReferenceRecord>(&self.state, &key)? {
             return self.issued_before(&seller.id, &reference, content);
         }
-        if seller.name != document.seller.name {
-            let (expected, found) = (seller.name.clone(), document.seller.name.clone());
-            return refuse(Refusal::new(Reason::SellerNameDiffers, expected, found));
-        }
-        if seller.taxpayer_id.check_registered(seller.taxpayer_kind).is_err() {
-            let found = seller.taxpayer_id.to_string();
-            return refuse(Refusal::new(Reason::SellerTaxpayerId, "a code whose check digit fits", found));
-        }
-        if seller.taxpayer_id != document.seller.taxpayer_id {
-            let (expected, found) = (seller.taxpayer_id.to_string(), document.seller.taxpayer_id.to_string());
-            return refuse(Refusal::new(Reason::SellerTaxpayerIdFormer, expected, found));
-        }
+        permit!(named_as_registered(&seller, document));
         let quota = permit!(self.with_issued(&seller.id, document.totals.gross)?);
         let Some(assigned) = self.assign(document.profile)? else {
             return refuse(Refusal::new(Reason::NumbersExhausted, "a number left in this year", "none"));
         };
         let record = self.record(&seller, document)?;
         let Assigned { id, series, number } = assigned;
+        let counted = Some((series, number));
         Ok(Ok(Accepted {
             record: Record::Issued { invoice: id, issued_ms: self.context.time_ms, holder: record.holder.clone() },
-            change: Change::Issue(Box::new(Issuing { id, series, number, content, record, quota })),
+            change: Change::Issue(Box::new(Issuing { id, counted, content, record, quota })),
             mandated: seller.id != actor.id,
         }))
     }
 
     /// The seller that the document names, when the actor may issue for it. What is registered under a
     /// taxpayer id is told only to those who may.
-    fn seller(&self, actor: &Organisation, document: &Document) -> Result<Result<Arc<Organisation>, Refusal>, Fault> {
+    pub(super) fn seller(
+        &self,
+        actor: &Organisation,
+        document: &Document,
+    ) -> Result<Result<Arc<Organisation>, Refusal>, Fault> {
         let taxpayer = &document.seller.taxpayer_id;
         let refused = |reason, expected: &str| Ok(Err(Refusal::new(reason, expected, taxpayer.to_string())));
         let Some(id) = self.organisations.of_taxpayer(&self.state.below(), taxpayer)? else {
@@ -100,7 +94,12 @@ impl Executor<'_> {
     }
 
     /// The same document again is answered with the first; another under its reference is refused.
-    fn issued_before(&self, seller: &OrganisationId, reference: &ReferenceRecord, content: Hash) -> Decision {
+    pub(super) fn issued_before(
+        &self,
+        seller: &OrganisationId,
+        reference: &ReferenceRecord,
+        content: Hash,
+    ) -> Decision {
         if reference.content == content {
             return repeated(reference.issue);
         }
@@ -155,7 +154,7 @@ impl Executor<'_> {
         Ok(read::<CounterRecord>(&self.state, counter)?.map_or(1, |counter| counter.next))
     }
 
-    fn record(&self, seller: &Organisation, document: &Document) -> Result<InvoiceRecord, Fault> {
+    pub(super) fn record(&self, seller: &Organisation, document: &Document) -> Result<InvoiceRecord, Fault> {
         let buyer = Party::buyer(&document.buyer);
         // Admission held the document to rules under which its sums fit.
         let by_rate = document.totals_by_rate().map_err(|_| Fault::Sums { party: seller.id.to_string() })?;
@@ -198,13 +197,15 @@ impl Executor<'_> {
     }
 
     pub(super) fn apply_issue(&mut self, issuing: Issuing, by: StatementId, leaf: LeafRef) -> Result<(), Fault> {
-        let Issuing { id, series, number, content, mut record, quota } = issuing;
+        let Issuing { id, counted, content, mut record, quota } = issuing;
         record.issue = leaf;
         self.accumulate(&record, by, leaf, AccumulatorRecord::add)?;
         if let Some(quota) = quota {
             self.use_quota(&record.seller, record.period, quota, by)?;
         }
-        self.state.put(StateKey::counter(&series), &by.hash(), &CounterRecord { next: number + 1 })?;
+        if let Some((series, number)) = counted {
+            self.state.put(StateKey::counter(&series), &by.hash(), &CounterRecord { next: number + 1 })?;
+        }
         let reference = ReferenceRecord { invoice: id, content, issue: leaf };
         self.state.put(StateKey::reference(&record.seller, &record.reference), &by.hash(), &reference)?;
         for (party, side) in
@@ -216,4 +217,21 @@ impl Executor<'_> {
         self.state.put_new(StateKey::invoice(&id), &by.hash(), &record);
         Ok(())
     }
+}
+
+/// Refuses a document that names its seller otherwise than the ledger does.
+pub(super) fn named_as_registered(seller: &Organisation, document: &Document) -> Result<(), Refusal> {
+    if seller.name != document.seller.name {
+        let (expected, found) = (seller.name.clone(), document.seller.name.clone());
+        return Err(Refusal::new(Reason::SellerNameDiffers, expected, found));
+    }
+    if seller.taxpayer_id.check_registered(seller.taxpayer_kind).is_err() {
+        let found = seller.taxpayer_id.to_string();
+        return Err(Refusal::new(Reason::SellerTaxpayerId, "a code whose check digit fits", found));
+    }
+    if seller.taxpayer_id != document.seller.taxpayer_id {
+        let (expected, found) = (seller.taxpayer_id.to_string(), document.seller.taxpayer_id.to_string());
+        return Err(Refusal::new(Reason::SellerTaxpayerIdFormer, expected, found));
+    }
+    Ok(())
 }

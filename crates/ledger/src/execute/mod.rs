@@ -8,6 +8,7 @@
 //! every node, for ever.
 
 mod bookkeeping;
+mod contingency;
 mod evidence;
 mod filing;
 mod invoices;
@@ -161,6 +162,10 @@ enum Change {
     Amend(Box<payments::AmendChange>),
     /// A payment order is written.
     Payment(Box<payments::PaymentChange>),
+    /// A segment of numbers is written.
+    Segment(Box<contingency::SegmentChange>),
+    /// An invoice that was issued offline is written.
+    Offline(Box<contingency::OfflineChange>),
 }
 
 /// An accepted event, before it has its leaf.
@@ -294,6 +299,8 @@ impl<'v> Executor<'v> {
             Change::Saying(saying) => self.apply_saying(*saying, parsed.statement().id(), leaf)?,
             Change::Amend(amend) => self.apply_amendment(*amend, parsed.statement().id(), leaf)?,
             Change::Payment(payment) => self.apply_payment(*payment, parsed.statement().id(), leaf)?,
+            Change::Segment(change) => self.apply_segment(*change, parsed.statement().id(), leaf)?,
+            Change::Offline(change) => self.apply_offline(*change, parsed.statement().id(), leaf)?,
         }
         Ok(answer)
     }
@@ -335,6 +342,9 @@ impl<'v> Executor<'v> {
             Event::Amend(amend) => self.decide_amend(actor, amend),
             Event::PayRequest(request) => self.decide_pay_request(actor, request),
             Event::PayResult(result) => self.decide_pay_result(actor, result),
+            Event::SegmentGrant(grant) => self.decide_segment_grant(actor, grant),
+            Event::SegmentClose(close) => self.decide_segment_close(actor, close),
+            Event::OfflineIssue(issue) => self.decide_offline_issue(actor, chain, issue),
         }
     }
 
@@ -379,6 +389,9 @@ impl<'v> Executor<'v> {
             Event::Amend(amend) => filing::subject(&amend.taxpayer, amend.period),
             Event::PayRequest(request) => filing::subject(&request.taxpayer, request.period),
             Event::PayResult(result) => filing::subject(&result.taxpayer, result.period),
+            Event::SegmentGrant(grant) => contingency::subject_of_grant(grant, result),
+            Event::SegmentClose(close) => contingency::subject(&close.segment),
+            Event::OfflineIssue(issue) => issue.certificate.claims().invoice.to_string(),
         }
     }
 
@@ -434,6 +447,7 @@ impl<'v> Executor<'v> {
     fn subject_of_refused(organisation: &OrganisationId, event: &Event, answer: &Answer) -> String {
         match event {
             Event::Issue(issue) => reference_subject(organisation, &issue.document.reference),
+            Event::SegmentGrant(grant) => contingency::subject_of_none(&grant.to),
             Event::Transfer(_)
             | Event::Lock(_)
             | Event::Renew(_)
@@ -466,7 +480,9 @@ impl<'v> Executor<'v> {
             | Event::Correct(_)
             | Event::Amend(_)
             | Event::PayRequest(_)
-            | Event::PayResult(_) => answer.subject.clone(),
+            | Event::PayResult(_)
+            | Event::SegmentClose(_)
+            | Event::OfflineIssue(_) => answer.subject.clone(),
         }
     }
 

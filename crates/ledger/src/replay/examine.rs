@@ -151,7 +151,10 @@ fn bringing(event: &Event) -> Vec<Bringing> {
         | Event::Correct(_)
         | Event::Amend(_)
         | Event::PayRequest(_)
-        | Event::PayResult(_) => Vec::new(),
+        | Event::PayResult(_)
+        | Event::SegmentGrant(_)
+        | Event::SegmentClose(_)
+        | Event::OfflineIssue(_) => Vec::new(),
     }
 }
 

@@ -85,7 +85,14 @@ fn life(text: &mut String) -> Ledger {
         (BUYER, Mode::Each, vec![manifest(id, "dispute"), manifest(id, "confirm"), manifest(used, "acknowledge")]),
         (PROVIDER, Mode::Each, vec![void(used), correct_fields(id, r#"{"seller":{"phone":"1"},"remark":"order 7"}"#)]),
     ];
-    for (actor, mode, events) in script {
+    let chain = ledger.chain.clone();
+    let offline = |reference: &str, number: u64| offline_issue(&chain, PROVIDER, reference, number, NOON + 18_000);
+    let contingency = [
+        (BUREAU, Mode::All, vec![segment_grant(PROVIDER), segment_grant(SELLER).replace("blockchain", "digital")]),
+        (PROVIDER, Mode::Each, vec![offline("j", 2), offline("j", 2), offline("k", 2), offline("k", 3)]),
+        (PROVIDER, Mode::Each, vec![segment_close(&segment_number(1)), offline("l", 1)]),
+    ];
+    for (actor, mode, events) in script.into_iter().chain(contingency) {
         let statement = ledger.statement(actor, mode, &events);
         let executed = ledger.block(&[statement]);
         writeln!(text, "\nblock {}: writes {}", ledger.height - 1, writes_hash(&executed.writes)).unwrap();

@@ -2,6 +2,7 @@
 
 mod admission;
 mod bookkeeping;
+mod contingency;
 mod evidence;
 mod filing;
 mod golden;

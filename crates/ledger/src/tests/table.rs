@@ -273,6 +273,42 @@ fn write_table_of_filings(table: &mut String) {
     }
 }
 
+/// Where a segment of the provider stands.
+const SEGMENTS: [&str; 4] = ["no segment", "segment open", "number used", "segment closed"];
+
+/// A ledger on which it stands so.
+fn ledger_of_segment(status: &str) -> Ledger {
+    let mut ledger = Ledger::new();
+    let so_far = SEGMENTS.iter().position(|known| *known == status).unwrap();
+    if so_far > 0 {
+        ledger.segment_of(PROVIDER);
+    }
+    let chain = ledger.chain.clone();
+    let events = [offline_issue(&chain, PROVIDER, "first", 1, NOON), segment_close(&segment_number(1))];
+    for event in &events[..so_far.saturating_sub(1)] {
+        assert_eq!(ledger.event(PROVIDER, event.clone()).code, ACCEPTED, "{status}");
+    }
+    ledger
+}
+
+fn write_table_of_segments(table: &mut String) {
+    let chain = Ledger::new().chain;
+    for status in SEGMENTS {
+        for (kind, event) in [
+            ("segment-grant", segment_grant(PROVIDER)),
+            ("segment-close", segment_close(&segment_number(1))),
+            ("offline-issue", offline_issue(&chain, PROVIDER, "first", 1, NOON)),
+            ("offline-issue of another document", offline_issue(&chain, PROVIDER, "second", 1, NOON)),
+        ] {
+            writeln!(table, "\n{status} | {kind}").unwrap();
+            for actor in ACTORS {
+                let mut ledger = ledger_of_segment(status);
+                writeln!(table, "  {actor:<10} {}", ledger.event(actor, event.clone()).code).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn the_table_of_status_event_and_role_is_what_it_was() {
     let mut table = String::from("# status | event | actor: outcome\n");
@@ -290,6 +326,7 @@ fn the_table_of_status_event_and_role_is_what_it_was() {
     write_table_of_quotas(&mut table);
     write_table_of_books(&mut table);
     write_table_of_filings(&mut table);
+    write_table_of_segments(&mut table);
     // No invoice has to do with it.
     writeln!(table, "\nany | evidence").unwrap();
     for actor in ACTORS {

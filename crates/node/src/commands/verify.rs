@@ -105,9 +105,7 @@ impl Report for Verdict {
                 "replayed    {} events: {} accepted, {} repeated, {refused} refused; {} invoices issued",
                 summary.events, summary.accepted, summary.repeated, summary.invoices
             ));
-            lines.extend(summary.numbers.iter().map(|(code, NumbersOfCode { last, void })| {
-                format!("numbers     of {code}: 1 to {last}, each used once, no gap; {void} void")
-            }));
+            lines.extend(summary.numbers.iter().map(|(code, of_code)| format!("numbers     of {code}: {}", text(of_code))));
             let ByCustody { itself, under_mandate, hosted } = &summary.accepted_by_custody;
             lines.push(format!(
                 "signed by   the party itself: {itself} events; a provider or platform under mandate: {under_mandate}"
@@ -201,4 +199,12 @@ fn replay(source: impl Read + Send, genesis: &Genesis, args: &Args, options: Opt
 /// Reads a genesis to verify against; whether all have signed it is part of the verification.
 pub(crate) fn genesis(path: &std::path::Path) -> Result<Genesis, Failure> {
     read_copy(path).or_exit(Exit::Usage)
+}
+
+/// What became of the numbers of a code. What a replay found without a gap has none.
+fn text(NumbersOfCode { last, used, void, declared, open }: &NumbersOfCode) -> String {
+    if used == last {
+        return format!("1 to {last}, each used once, no gap; {void} void");
+    }
+    format!("1 to {last}, {used} used once, {declared} declared as gaps, {open} to be used, no silent gap; {void} void")
 }

@@ -98,7 +98,7 @@ impl Members {
             return;
         }
         match serde_json::from_str(event).unwrap() {
-            Event::Issue(_) | Event::Correct(_) => {
+            Event::Issue(_) | Event::Correct(_) | Event::OfflineIssue(_) => {
                 assert!(self.allows(SELLER, actor, Scope::Issue), "{actor}: {event}");
             }
             Event::Lock(_) => assert!(self.allows(BUYER, actor, Scope::Lock), "{actor}: {event}"),
@@ -116,6 +116,7 @@ impl Members {
             | Event::QuotaAdjust(_)
             | Event::QuotaPause(_)
             | Event::QuotaResume(_)
+            | Event::SegmentGrant(_)
             | Event::Override(_) => assert_eq!(actor, BUREAU, "{event}"),
             Event::Rotate(rotate) => {
                 assert!(actor == BUREAU || actor == rotate.organisation.as_str(), "{actor}: {event}");
@@ -127,7 +128,8 @@ impl Members {
             | Event::Void(_)
             | Event::Evidence(_)
             | Event::Mandate(_)
-            | Event::Revoke(_) => {}
+            | Event::Revoke(_)
+            | Event::SegmentClose(_) => {}
             Event::Book(_)
             | Event::BookAdjust(_)
             | Event::BookRevoke(_)

@@ -60,6 +60,14 @@ impl Quotas {
                     assert!(self.used(SELLER, now) <= quota.amount, "more issued than was left");
                 }
             }
+            Event::OfflineIssue(issue) => {
+                let document = issue.document;
+                self.standing.insert(outcome.subject.clone(), (now, document.totals.gross));
+                if self.from.get(SELLER).is_some_and(|from| *from <= now) {
+                    let quota = self.known.get(&(SELLER.to_owned(), now)).expect("issued in a month without a grant");
+                    assert!(!quota.paused && self.used(SELLER, now) <= quota.amount, "offline, and more than was left");
+                }
+            }
             Event::Void(void) => {
                 let (issued, _) = self.standing.remove(&void.invoice.to_string()).expect("taken back twice");
                 assert_eq!(issued, now);
