@@ -178,7 +178,9 @@ impl Reversed {
         }
         let net = Amount::checked_sum(self.lines.iter().copied())?;
         let tax = Amount::checked_sum(taxes)?;
-        if net > blue.totals.net || tax > blue.totals.tax {
+        // Goods and discounts that are left and come to nothing could never be taken back: no letter would be below zero.
+        let stuck = net == blue.totals.net && self.extent(blue) != Extent::Full;
+        if net > blue.totals.net || tax > blue.totals.tax || stuck {
             return Err(Refused::TotalExceeded);
         }
         Ok(())

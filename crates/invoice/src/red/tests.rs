@@ -64,6 +64,9 @@ fn goods_are_not_taken_back_in_total_while_a_discount_stays() {
     let goods: Vec<Part> =
         Reversed::default().rest(&blue).unwrap().into_iter().filter(|part| !part.net.is_negative()).collect();
     assert_eq!(take_all(&blue, &[&goods]), Err("red.total-exceeded"));
+    let mut but_the_discount = goods;
+    but_the_discount[0].net = but_the_discount[0].net.checked_add(blue.lines[1].net).unwrap();
+    assert_eq!(take_all(&blue, &[&but_the_discount]), Err("red.total-exceeded"), "the rest would come to nothing");
 }
 
 #[test]
