@@ -20,6 +20,7 @@ pub mod error;
 pub mod id;
 pub mod lifecycle;
 pub mod rate;
+pub mod red;
 pub mod rules;
 pub mod samples;
 pub mod taxpayer;
