@@ -6,11 +6,13 @@
 mod books;
 mod chain_views;
 mod cloud_event;
+mod contingency;
 mod directory;
 mod filing;
 mod invoice_view;
 mod outcome;
 mod quota;
+mod red;
 mod statement;
 mod webhook;
 
@@ -20,6 +22,7 @@ pub use chain_views::{
     StatusView,
 };
 pub use cloud_event::CloudEvent;
+pub use contingency::{NumberRangeView, OfflineView, SegmentList, SegmentView};
 pub use directory::{DirectoryKey, DirectoryPage, DirectoryView, FormerIdView, MandatePage, MandateView};
 pub use filing::{
     AmendmentView, DifferenceView, DueView, FiledView, FilingList, FilingView, InputTotalView, OrderView, PaymentsView,
@@ -28,8 +31,9 @@ pub(crate) use invoice_view::DERIVED;
 pub use invoice_view::{
     EventPage, EventRow, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView, TotalsView,
 };
-pub use outcome::{LeafView, OutcomeView, PartyView, RecordView, RefusalView, StandingView};
+pub use outcome::{GapView, LeafView, OutcomeView, PartyView, RecordView, RefusalView, StandingView};
 pub use quota::{GrantView, QuotaView};
+pub use red::{ClawBackView, PartView, RedLetterView, RedLineView, ReversalView, SlipView};
 pub use statement::{EventResult, Prepared, StatementState, StatementView, ValidationView};
 pub(crate) use webhook::Shown;
 pub use webhook::{
