@@ -14,6 +14,7 @@ mod follower;
 mod grpc;
 mod layers;
 mod leases;
+mod letters;
 mod lifecycle;
 mod logins;
 mod malformed;

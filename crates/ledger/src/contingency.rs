@@ -13,6 +13,7 @@
 //! on, because the buyer has held it since.
 
 mod certificate;
+mod granted;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use chain::hash::Hash;
@@ -26,6 +27,7 @@ use crate::refusal::Standing;
 use crate::state::{Kind, StateKey};
 
 pub use certificate::{OfflineCertificate, OfflineClaims};
+pub use granted::{CertificateFault, Granted};
 
 /// Numbers of one segment at most: those of a long day without a node. A holder may have many segments.
 pub const SEGMENT_NUMBERS_MAX: u32 = 1_000;

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, books, config, demo, dev, explain, export, field, filing, follow, generate, genesis, init, keys,
-    organisation, quota, receipt, sign, start, status, submit, token, verify, webhooks,
+    bench, books, config, contingency, demo, dev, explain, export, field, filing, follow, generate, genesis, init,
+    keys, organisation, quota, receipt, red, sign, start, status, submit, token, verify, webhooks,
 };
 use crate::exit::Exit;
 use crate::output::Format;
@@ -55,6 +55,15 @@ pub(crate) enum Command {
     /// File ended months, of one taxpayer or of many at once; amend them, and order their payment.
     #[command(subcommand)]
     Filing(Box<filing::Command>),
+    /// Sign red letters, and the slips that allow them; the statement goes to stdout, for `submit`.
+    #[command(subcommand)]
+    Red(red::Command),
+    /// Sign what is about numbers for a contingency; the statement goes to stdout, for `submit`.
+    #[command(subcommand)]
+    Segment(contingency::SegmentCommand),
+    /// Issue invoices while every node is out of reach, and verify what was issued so.
+    #[command(subcommand)]
+    Offline(contingency::OfflineCommand),
     /// Sign a statement; the JWS goes to stdout.
     Sign(sign::Args),
     /// Submit a signed statement to a node and wait until it is final.

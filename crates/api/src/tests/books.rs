@@ -13,53 +13,53 @@ const NOVEMBER: &str = "2026-11";
 const DECEMBER: &str = "2026-12";
 
 /// A node, and writes under keys that nobody has to think of.
-struct Desk {
-    node: Node,
+pub(super) struct Desk {
+    pub(super) node: Node,
     written: std::cell::Cell<u32>,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { node: Node::start(), written: std::cell::Cell::default() }
     }
 
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         self.written.set(self.written.get() + 1);
         format!("k{}", self.written.get())
     }
 
-    fn write(&self, who: &str, id: &str, what: &str, body: &Value) -> Answer {
+    pub(super) fn write(&self, who: &str, id: &str, what: &str, body: &Value) -> Answer {
         self.node.write(who, &format!("/v1/invoices/{id}/{what}"), &self.key(), body)
     }
 
     #[track_caller]
-    fn done(&self, who: &str, id: &str, what: &str, body: &Value) -> Value {
+    pub(super) fn done(&self, who: &str, id: &str, what: &str, body: &Value) -> Value {
         let answer = self.write(who, id, what, body);
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.json()
     }
 
     #[track_caller]
-    fn refused(&self, who: &str, id: &str, what: &str, body: &Value, (status, code): (u16, &str)) -> Value {
+    pub(super) fn refused(&self, who: &str, id: &str, what: &str, body: &Value, (status, code): (u16, &str)) -> Value {
         let answer = self.write(who, id, what, body);
         assert_eq!(answer.problem(), (status, code.to_owned()), "{}", answer.text());
         answer.json()
     }
 
     /// An event that its author signs itself.
-    fn submit(&self, who: &str, event: &Value) -> Answer {
+    pub(super) fn submit(&self, who: &str, event: &Value) -> Answer {
         self.node.submit(&self.node.statement(who, &self.key(), Mode::All, std::slice::from_ref(event)))
     }
 
     #[track_caller]
-    fn signed(&self, who: &str, event: &Value) {
+    pub(super) fn signed(&self, who: &str, event: &Value) {
         let answer = self.submit(who, event);
         assert_eq!(answer.status, 201, "{}", answer.text());
     }
 
     /// Issues a document of the shop.
     #[track_caller]
-    fn issued(&self, reference: &str, change: impl FnOnce(&mut Value)) -> String {
+    pub(super) fn issued(&self, reference: &str, change: impl FnOnce(&mut Value)) -> String {
         let mut document = document(reference);
         change(&mut document);
         let answer = self.node.write("shop", "/v1/invoices", &self.key(), &json!({"document": document}));
@@ -67,16 +67,16 @@ impl Desk {
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    fn special(&self, reference: &str) -> String {
+    pub(super) fn special(&self, reference: &str) -> String {
         self.issued(reference, |document| document["profile"] = json!("digital-special"))
     }
 
-    fn invoice(&self, who: &str, id: &str) -> Value {
+    pub(super) fn invoice(&self, who: &str, id: &str) -> Value {
         self.node.get(who, &format!("/v1/invoices/{id}")).json()
     }
 
     /// The buyer files a month in which it sold nothing.
-    fn buyer_files(&self, period: &str) {
+    pub(super) fn buyer_files(&self, period: &str) {
         let month = self.node.get("buyer", &format!("/v1/filings/buyer/{period}")).json();
         let input = &month["input"];
         let file = json!({"seller": "buyer", "period": period, "invoices": 0, "output": [], "input": input});

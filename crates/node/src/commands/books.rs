@@ -115,7 +115,7 @@ pub(crate) struct CorrectArgs {
 }
 
 /// A value by the name that events have for it.
-fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(super) fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(Value::String(text.to_owned())).map_err(|error| error.to_string())
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod books;
 pub(crate) mod config;
+pub(crate) mod contingency;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod explain;
@@ -17,6 +18,7 @@ pub(crate) mod keys;
 pub(crate) mod organisation;
 pub(crate) mod quota;
 pub(crate) mod receipt;
+pub(crate) mod red;
 pub(crate) mod sign;
 pub(crate) mod start;
 pub(crate) mod status;
@@ -45,6 +47,9 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Manifest(args) => books::manifest(&args, output),
         Command::Correct(args) => books::correct(&args, output),
         Command::Filing(command) => filing::run(&command, output),
+        Command::Red(command) => red::run(&command, output),
+        Command::Segment(command) => contingency::segment(&command, output),
+        Command::Offline(command) => contingency::offline(&command, output),
         Command::Sign(args) => sign::run(&args, output),
         Command::Submit(args) => submit::run(&args, output),
         Command::Token(args) => token::run(&args, output),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use chain::receipt::{RECEIPT_BYTES_MAX, Receipt};
+use chain::identity::ChainId;
+use chain::receipt::{RECEIPT_BYTES_MAX, Receipt, Verified};
 use clap::Subcommand;
 use ledger::outcome::{ACCEPTED, Record};
 use serde::Serialize;
@@ -100,27 +101,28 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     }
 }
 
+/// What a receipt has proven of an accepted event, and on which chain; one that proves nothing is a finding.
+pub(crate) fn record(args: &Args) -> Result<(ChainId, Record), Failure> {
+    let (chain, _, record) = open(args)?;
+    Ok((chain, record))
+}
+
 /// Verifies a receipt; one that proves nothing is a finding.
 pub(crate) fn verify(args: &Args) -> Result<Proven, Failure> {
-    let genesis = genesis(&args.genesis)?;
-    let context = || format!("verify the receipt {}", args.receipt.display());
-    genesis.verify_countersignatures().with_context(context).or_exit(Exit::Findings)?;
-    let bytes =
-        files::read(&args.receipt, u64::try_from(RECEIPT_BYTES_MAX).unwrap_or(u64::MAX)).or_exit(Exit::Usage)?;
-    let receipt = Receipt::parse(&bytes).with_context(context).or_exit(Exit::Findings)?;
-    let verified = receipt.verify(&genesis).with_context(context).or_exit(Exit::Findings)?;
-    let record = Record::decode(&verified.record)
-        .context("its record is none that this program knows")
-        .with_context(context)
-        .or_exit(Exit::Findings)?;
+    let (chain, verified, record) = open(args)?;
     let leaf_hash = verified.leaf.hash();
     // Only the blockchain profile has check codes, and only for what was issued.
-    let has_check_code = matches!(&record, Record::Issued { invoice: invoice::InvoiceId::Blockchain { .. }, .. });
+    let has_check_code = matches!(
+        &record,
+        Record::Issued { invoice: invoice::InvoiceId::Blockchain { .. }, .. }
+            | Record::IssuedOffline { invoice: invoice::InvoiceId::Blockchain { .. }, .. }
+            | Record::RedIssued { invoice: invoice::InvoiceId::Blockchain { .. }, .. }
+    );
     let check_code =
         (has_check_code && verified.leaf.code == ACCEPTED).then(|| invoice::check_code(leaf_hash.as_bytes()));
     Ok(Proven {
         status: "verified",
-        chain: genesis.chain_id().to_string(),
+        chain: chain.to_string(),
         code: verified.leaf.code.clone(),
         subject: verified.leaf.subject.clone(),
         statement: verified.leaf.statement.to_string(),
@@ -132,4 +134,20 @@ pub(crate) fn verify(args: &Args) -> Result<Proven, Failure> {
         time: api::format_ms(verified.time_ms),
         record,
     })
+}
+
+/// Verifies a receipt, and reads the record in it.
+fn open(args: &Args) -> Result<(ChainId, Verified, Record), Failure> {
+    let genesis = genesis(&args.genesis)?;
+    let context = || format!("verify the receipt {}", args.receipt.display());
+    genesis.verify_countersignatures().with_context(context).or_exit(Exit::Findings)?;
+    let bytes =
+        files::read(&args.receipt, u64::try_from(RECEIPT_BYTES_MAX).unwrap_or(u64::MAX)).or_exit(Exit::Usage)?;
+    let receipt = Receipt::parse(&bytes).with_context(context).or_exit(Exit::Findings)?;
+    let verified = receipt.verify(&genesis).with_context(context).or_exit(Exit::Findings)?;
+    let record = Record::decode(&verified.record)
+        .context("its record is none that this program knows")
+        .with_context(context)
+        .or_exit(Exit::Findings)?;
+    Ok((genesis.chain_id(), verified, record))
 }
