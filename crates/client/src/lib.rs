@@ -41,7 +41,7 @@ pub use client::Client;
 pub use error::{Error, Refused, Violation};
 pub use key::{Key, Purpose};
 pub use options::{Clock, Login, NODES_MAX, Node, Options, Roots};
-pub use outbox::{Kept, Outbox, OutboxError, OutboxLimits, Sent};
+pub use outbox::{Kept, Outbox, OutboxError, OutboxLimits, REPEATED, Sent};
 pub use reads::Pages;
 pub use receipts::Verifier;
 pub use statement::{Event, Held, Lock, Renew, Signed, Signer};

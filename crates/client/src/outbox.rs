@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use chain::hash::StatementId;
 
-pub use sending::Sent;
+pub use sending::{REPEATED, Sent};
 
 use crate::statement::Signed;
 
@@ -241,6 +241,11 @@ impl Outbox {
         self.slots.is_empty()
     }
 
+    /// Whether it keeps a statement that waits to be sent, or whose decision nobody has taken over yet.
+    pub fn waits(&self, statement: StatementId) -> bool {
+        self.find(statement).is_some_and(|(_, slot)| slot.state == State::Waits)
+    }
+
     /// Everything it keeps, in order, read again from the disk. A damaged file is an error in its place.
     pub fn list(&self) -> impl Iterator<Item = Result<Kept, OutboxError>> {
         self.slots.iter().map(|(number, slot)| {
@@ -361,13 +366,8 @@ impl Outbox {
     fn write(&mut self, number: u64, slot: Slot, content: &[u8]) -> Result<(), OutboxError> {
         let partial = self.path(number, slot.statement, PARTIAL);
         let writing = failed("writing", &partial);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&partial)
-            .map_err(&writing)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial).map_err(&writing)?;
         if let Err(error) = file.write_all(content).and_then(|()| file.sync_all()) {
             // Half a file is worth nothing; one that cannot be removed either is found when the outbox is opened.
             drop(fs::remove_file(&partial));

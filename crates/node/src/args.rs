@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     bench, books, config, demo, dev, explain, export, field, filing, follow, generate, genesis, init, keys,
-    organisation, quota, receipt, sign, start, status, submit, token, verify, webhooks,
+    organisation, outbox, quota, receipt, sign, start, status, submit, token, verify, webhooks,
 };
 use crate::exit::Exit;
 use crate::output::Format;
@@ -85,6 +85,9 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Print one field of a JSON document, as plain text; for shell scripts.
     Field(field::Args),
+    /// Look at the statements of an outbox, which `submit --outbox` fills, and send those that wait.
+    #[command(subcommand)]
+    Outbox(outbox::Command),
 }
 
 #[cfg(test)]

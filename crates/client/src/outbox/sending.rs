@@ -11,7 +11,7 @@ use crate::statement::Signed;
 use crate::writes::Decided;
 
 /// The code of a statement whose payload was decided before under the same nonce, in another statement.
-const REPEATED: &str = "statement.repeated";
+pub const REPEATED: &str = "statement.repeated";
 /// Which codes are about the statement itself, and not about the call, the login or the node.
 const OF_STATEMENTS: [&str; 4] = ["statement.", "event.", "document.", "attachment."];
 /// Those among them that pass.

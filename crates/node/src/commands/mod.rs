@@ -15,6 +15,7 @@ pub(crate) mod genesis;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod organisation;
+pub(crate) mod outbox;
 pub(crate) mod quota;
 pub(crate) mod receipt;
 pub(crate) mod sign;
@@ -59,5 +60,6 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Config(command) => config::run(&command, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Field(args) => field::run(&args, output),
+        Command::Outbox(command) => outbox::run(&command, output),
     }
 }
