@@ -18,6 +18,25 @@ pub enum Validity {
     Normal = 0,
     /// The seller took it back in the month of issue. Its number is never used again.
     Void = 1,
+    /// Red letters took some of it back.
+    PartRed = 2,
+    /// Red letters took all of it back.
+    FullRed = 3,
+}
+
+impl Validity {
+    /// Every validity, in order.
+    pub const ALL: [Validity; 4] = [Validity::Normal, Validity::Void, Validity::PartRed, Validity::FullRed];
+}
+
+/// Whether an invoice says that something was sold, or takes that back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sign {
+    /// Something was sold.
+    Blue,
+    /// A red letter: some of a blue invoice is taken back.
+    Red,
 }
 
 /// Where the invoice stands between open and reimbursed. An expired lock counts as [`Reimbursement::Open`].
@@ -35,6 +54,8 @@ pub enum Reimbursement {
 /// The status the table looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Status {
+    /// Whether it is a red letter.
+    pub sign: Sign,
     /// Whether it stands.
     pub validity: Validity,
     /// Where its reimbursement stands.
@@ -46,12 +67,14 @@ pub struct Status {
 impl Status {
     /// Every status there is, in order; for tables and tests.
     pub fn all() -> impl Iterator<Item = Status> {
-        [Validity::Normal, Validity::Void].into_iter().flat_map(|validity| {
-            [Reimbursement::Open, Reimbursement::Locked, Reimbursement::Closed].into_iter().flat_map(
-                move |reimbursement| {
-                    [false, true].into_iter().map(move |filed| Status { validity, reimbursement, filed })
-                },
-            )
+        let claims = [Reimbursement::Open, Reimbursement::Locked, Reimbursement::Closed];
+        let blue = Validity::ALL.into_iter().flat_map(move |validity| {
+            claims.into_iter().map(move |reimbursement| (Sign::Blue, validity, reimbursement))
+        });
+        // Nothing becomes of a red letter.
+        let red = [(Sign::Red, Validity::Normal, Reimbursement::Open)];
+        blue.chain(red).flat_map(|(sign, validity, reimbursement)| {
+            [false, true].map(|filed| Status { sign, validity, reimbursement, filed })
         })
     }
 }
@@ -73,12 +96,22 @@ pub enum Action {
     Void,
     /// End another's lock.
     Override,
+    /// Take some or all of it back by a red letter.
+    Red,
 }
 
 impl Action {
     /// Every action, in order.
-    pub const ALL: [Action; 7] =
-        [Action::Transfer, Action::Lock, Action::Renew, Action::Unlock, Action::Close, Action::Void, Action::Override];
+    pub const ALL: [Action; 8] = [
+        Action::Transfer,
+        Action::Lock,
+        Action::Renew,
+        Action::Unlock,
+        Action::Close,
+        Action::Void,
+        Action::Override,
+        Action::Red,
+    ];
 }
 
 /// What the acting organisation is to the invoice. One organisation may be several of these.
@@ -117,8 +150,14 @@ impl Relation {
 pub enum Barrier {
     /// Not this actor's to do, whatever the status.
     NotPermitted,
+    /// It is a red letter.
+    RedLetter,
     /// The invoice is void.
     Void,
+    /// Red letters took all of it back.
+    FullyRed,
+    /// Red letters took some of it back.
+    PartRed,
     /// A lock is in force.
     Locked,
     /// It is reimbursed.
@@ -146,8 +185,15 @@ pub fn decide(action: Action, status: Status, relation: Relation) -> Result<(), 
         Action::Renew | Action::Unlock | Action::Close | Action::Override => {
             standing(status).and_then(|()| locked(status))
         }
-        // L4: taking back is for the month of issue, before it is filed, and never under a claim.
-        Action::Void => standing(status).and_then(|()| if status.filed { Err(Barrier::Filed) } else { open(status) }),
+        // L4: taking back is for the month of issue, before it is filed, and never under a claim, nor beside red letters.
+        Action::Void => standing(status).and_then(|()| match status {
+            Status { validity: Validity::PartRed, .. } => Err(Barrier::PartRed),
+            Status { filed: true, .. } => Err(Barrier::Filed),
+            Status { .. } => open(status),
+        }),
+        // L5: a red letter takes back what is left, at any time and under any claim. What the other side must have said
+        // to that is the ledger's to check.
+        Action::Red => standing(status),
     }
 }
 
@@ -173,27 +219,39 @@ pub fn decide_any(
 fn permitted(action: Action, relation: Relation) -> Result<(), Barrier> {
     let allowed = match relation {
         Relation::Seller => match action {
-            Action::Void => true,
+            Action::Void | Action::Red => true,
             Action::Transfer | Action::Lock | Action::Renew | Action::Unlock | Action::Close | Action::Override => {
                 false
             }
         },
         Relation::SellerForPerson => match action {
             Action::Transfer => true,
-            Action::Lock | Action::Renew | Action::Unlock | Action::Close | Action::Void | Action::Override => false,
+            Action::Lock
+            | Action::Renew
+            | Action::Unlock
+            | Action::Close
+            | Action::Void
+            | Action::Override
+            | Action::Red => false,
         },
         Relation::Holder => match action {
             Action::Transfer | Action::Lock => true,
-            Action::Renew | Action::Unlock | Action::Close | Action::Void | Action::Override => false,
+            Action::Renew | Action::Unlock | Action::Close | Action::Void | Action::Override | Action::Red => false,
         },
         Relation::Claimant => match action {
             Action::Renew | Action::Unlock | Action::Close => true,
-            Action::Transfer | Action::Lock | Action::Void | Action::Override => false,
+            Action::Transfer | Action::Lock | Action::Void | Action::Override | Action::Red => false,
         },
         // The bureau sees everything, and touches nothing but a lock that must end.
         Relation::TaxBureau => match action {
             Action::Override => true,
-            Action::Transfer | Action::Lock | Action::Renew | Action::Unlock | Action::Close | Action::Void => false,
+            Action::Transfer
+            | Action::Lock
+            | Action::Renew
+            | Action::Unlock
+            | Action::Close
+            | Action::Void
+            | Action::Red => false,
         },
         Relation::Stranger => false,
     };
@@ -201,9 +259,11 @@ fn permitted(action: Action, relation: Relation) -> Result<(), Barrier> {
 }
 
 fn standing(status: Status) -> Result<(), Barrier> {
-    match status.validity {
-        Validity::Normal => Ok(()),
-        Validity::Void => Err(Barrier::Void),
+    match (status.sign, status.validity) {
+        (Sign::Red, _) => Err(Barrier::RedLetter),
+        (Sign::Blue, Validity::Normal | Validity::PartRed) => Ok(()),
+        (Sign::Blue, Validity::Void) => Err(Barrier::Void),
+        (Sign::Blue, Validity::FullRed) => Err(Barrier::FullyRed),
     }
 }
 
@@ -228,8 +288,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_void_invoice_admits_nothing() {
-        for status in Status::all().filter(|status| status.validity == Validity::Void) {
+    fn what_is_void_or_fully_taken_back_and_a_red_letter_admit_nothing() {
+        let over = |status: &Status| matches!(status.validity, Validity::Void | Validity::FullRed);
+        for status in Status::all().filter(|status| over(status) || status.sign == Sign::Red) {
             for action in Action::ALL {
                 for relation in Relation::ALL {
                     assert!(decide(action, status, relation).is_err(), "{action:?} {status:?} {relation:?}");
@@ -239,9 +300,9 @@ mod tests {
     }
 
     #[test]
-    fn closed_is_closed() {
+    fn closed_is_closed_and_only_a_red_letter_can_follow() {
         for status in Status::all().filter(|status| status.reimbursement == Reimbursement::Closed) {
-            for action in Action::ALL {
+            for action in Action::ALL.into_iter().filter(|action| *action != Action::Red) {
                 for relation in Relation::ALL {
                     assert!(decide(action, status, relation).is_err(), "{action:?} {status:?} {relation:?}");
                 }
@@ -260,7 +321,8 @@ mod tests {
 
     #[test]
     fn the_relation_that_comes_furthest_names_the_barrier() {
-        let locked = Status { validity: Validity::Normal, reimbursement: Reimbursement::Locked, filed: false };
+        let locked =
+            Status { sign: Sign::Blue, validity: Validity::Normal, reimbursement: Reimbursement::Locked, filed: false };
         assert_eq!(decide_any(Action::Lock, locked, [Relation::Seller, Relation::Holder]), Err(Barrier::Locked));
         assert_eq!(decide_any(Action::Lock, locked, []), Err(Barrier::NotPermitted));
         assert_eq!(decide_any(Action::Close, locked, [Relation::Holder, Relation::Claimant]), Ok(()));

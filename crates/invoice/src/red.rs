@@ -5,14 +5,19 @@
 //!
 //! Invariant: what all red letters of a blue take back together never goes beyond it, in any line, nor in total.
 
+use std::collections::BTreeMap;
+
 use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
 
 use crate::amount::Amount;
-use crate::document::{Document, Line, Totals};
+use crate::document::{Document, Line, RateTotal, Totals};
 use crate::error::Error;
+use crate::rate::TaxTreatment;
 
 /// Net that is taken back from one line of a blue invoice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Part {
     /// Which line of the blue, from 0.
     pub line: u32,
@@ -21,7 +26,7 @@ pub struct Part {
 }
 
 /// A line of a red letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct RedLine {
     /// Which line of the blue it takes back, from 0.
     pub line: u32,
@@ -38,6 +43,8 @@ pub struct RedAmounts {
     pub lines: Vec<RedLine>,
     /// Their sums; net and gross are below zero.
     pub totals: Totals,
+    /// Their sums by the blue's tax treatments, in their order.
+    pub by_rate: Vec<RateTotal>,
 }
 
 /// How much of a blue invoice is left.
@@ -87,20 +94,6 @@ pub enum Refused {
     Overflow,
 }
 
-impl Refused {
-    /// The stable code.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Refused::Nothing => "red.nothing",
-            Refused::NoSuchLine { .. } => "red.no-such-line",
-            Refused::LineOrder { .. } => "red.line-order",
-            Refused::LineExceeded { .. } => "red.line-exceeded",
-            Refused::TotalExceeded => "red.total-exceeded",
-            Refused::Overflow => "red.overflow",
-        }
-    }
-}
-
 impl From<Error> for Refused {
     /// Everything here was read already, so a sum that does not fit is all that can be wrong with an amount.
     fn from(_: Error) -> Refused {
@@ -116,6 +109,11 @@ pub struct Reversed {
 }
 
 impl Reversed {
+    /// Net by line, with the sign of the blue's line; empty before the first red letter.
+    pub fn lines(&self) -> &[Amount] {
+        &self.lines
+    }
+
     /// How much of the blue is left.
     pub fn extent(&self, blue: &Document) -> Extent {
         let full = blue.lines.iter().enumerate().all(|(index, line)| self.net(index) == line.net);
@@ -162,7 +160,8 @@ impl Reversed {
             return Err(if lines.is_empty() { Refused::Nothing } else { Refused::TotalExceeded });
         }
         after.within(blue)?;
-        Ok((RedAmounts { lines, totals }, after))
+        let by_rate = by_rate(blue, &lines)?;
+        Ok((RedAmounts { lines, totals, by_rate }, after))
     }
 
     /// Net taken back from a line.
@@ -220,6 +219,23 @@ fn totals(lines: &[RedLine]) -> Result<Totals, Refused> {
     let net = Amount::checked_sum(lines.iter().map(|line| line.net))?;
     let tax = Amount::checked_sum(lines.iter().map(|line| line.tax))?;
     Ok(Totals { net, tax, gross: net.checked_add(tax)? })
+}
+
+/// The sums by the treatment that the blue's lines have: it is taken back at the rates that it was issued with.
+fn by_rate(blue: &Document, lines: &[RedLine]) -> Result<Vec<RateTotal>, Refused> {
+    let mut sums: BTreeMap<TaxTreatment, (i128, i128)> = BTreeMap::new();
+    for red in lines {
+        let line = usize::try_from(red.line).ok().and_then(|index| blue.lines.get(index));
+        let of = line.ok_or(Refused::NoSuchLine { line: red.line })?;
+        // 128 bits: no document is long enough to overflow them on the way.
+        let (net, tax) = sums.entry(of.tax).or_default();
+        *net += i128::from(red.net.fen());
+        *tax += i128::from(red.tax.fen());
+    }
+    let total = |(treatment, (net, tax))| {
+        Ok(RateTotal { treatment, net: Amount::try_from_fen(net)?, tax: Amount::try_from_fen(tax)? })
+    };
+    sums.into_iter().map(total).collect()
 }
 
 #[cfg(test)]

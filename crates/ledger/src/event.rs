@@ -10,6 +10,7 @@ mod manifestation;
 mod organisations;
 mod overriding;
 mod quotas;
+mod red;
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,6 +38,7 @@ pub use organisations::{
 };
 pub use overriding::{Override, OverrideReason};
 pub use quotas::{QuotaAdjust, QuotaGrant, QuotaPause, QuotaResume};
+pub use red::{IssueRed, RedConfirm, RedDeny, RedRequest, RedWithdraw, Take};
 
 /// One step in the life of an invoice, or of an organisation, as its author signed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +118,16 @@ pub enum Event {
     SegmentClose(SegmentClose),
     /// Submit an invoice that was issued offline.
     OfflineIssue(Box<OfflineIssue>),
+    /// Ask the other side to agree to a red letter.
+    RedRequest(Box<RedRequest>),
+    /// Agree to a red letter.
+    RedConfirm(RedConfirm),
+    /// Do not agree to a red letter.
+    RedDeny(RedDeny),
+    /// Ask for a red letter no longer.
+    RedWithdraw(RedWithdraw),
+    /// Issue a red letter.
+    IssueRed(Box<IssueRed>),
 }
 
 impl Event {
@@ -159,11 +171,16 @@ impl Event {
             Self::SegmentGrant(_) => "segment-grant",
             Self::SegmentClose(_) => "segment-close",
             Self::OfflineIssue(_) => "offline-issue",
+            Self::RedRequest(_) => "red-request",
+            Self::RedConfirm(_) => "red-confirm",
+            Self::RedDeny(_) => "red-deny",
+            Self::RedWithdraw(_) => "red-withdraw",
+            Self::IssueRed(_) => "issue-red",
         }
     }
 
     /// Every kind, in order.
-    pub const KINDS: [&'static str; 37] = [
+    pub const KINDS: [&'static str; 42] = [
         "issue",
         "transfer",
         "lock",
@@ -201,6 +218,11 @@ impl Event {
         "segment-grant",
         "segment-close",
         "offline-issue",
+        "red-request",
+        "red-confirm",
+        "red-deny",
+        "red-withdraw",
+        "issue-red",
     ];
 
     /// The event as a statement's payload holds it.
@@ -269,7 +291,13 @@ impl Event {
             | Self::PayRequest(_)
             | Self::PayResult(_)
             | Self::SegmentGrant(_)
-            | Self::SegmentClose(_) => RECORDS,
+            | Self::SegmentClose(_)
+            | Self::RedConfirm(_)
+            | Self::RedDeny(_)
+            | Self::RedWithdraw(_) => RECORDS,
+            Self::RedRequest(request) => request.document.work_units().saturating_add(RECORDS),
+            // The blue, what is taken back of it, the slip and the buyer's month are written beside the letter.
+            Self::IssueRed(red) => red.document.work_units().saturating_add(3 * RECORDS),
             Self::OfflineIssue(issue) => issue.document.work_units().saturating_add(RECORDS + SIGNATURE),
         };
         EVENT.saturating_add(u32::try_from(extra).unwrap_or(u32::MAX))

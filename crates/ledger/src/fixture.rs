@@ -6,6 +6,7 @@ mod contingency;
 mod filings;
 mod members;
 mod quotas;
+mod red;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,7 @@ pub(crate) use contingency::*;
 pub(crate) use filings::*;
 pub(crate) use members::*;
 pub(crate) use quotas::*;
+pub(crate) use red::*;
 
 /// 2026-11-15T04:00:00Z: noon in Shenzhen, in the middle of a month.
 pub(crate) const NOON: i64 = 1_794_715_200_000;

@@ -29,6 +29,7 @@ pub mod parameters;
 pub mod party;
 pub mod quota;
 pub mod record;
+pub mod red;
 pub mod refusal;
 pub mod replay;
 pub mod schedule;

@@ -12,6 +12,7 @@ use chain::identity::{KeyId, OrganisationId};
 use invoice::amount::Amount;
 use invoice::date::Period;
 use invoice::id::InvoiceId;
+use invoice::lifecycle::Validity;
 use invoice::taxpayer::TaxpayerId;
 use serde::Serialize;
 
@@ -21,6 +22,7 @@ use crate::event::{PaymentResult, Stance, UsePurpose};
 use crate::organisation::{AdmittedKey, Role};
 use crate::party::Party;
 use crate::record::LeafRef;
+use crate::red::SlipSide;
 use crate::refusal::{Refusal, Standing};
 
 /// The code of an accepted event.
@@ -338,6 +340,87 @@ pub enum Record {
         /// Whether it came later.
         late: bool,
     },
+    /// A red letter was asked for.
+    RedRequested {
+        /// The slip's number.
+        slip: u32,
+        /// Which side asks.
+        asked_by: SlipSide,
+        /// Who is to answer.
+        other: OrganisationId,
+        /// What is to be taken back, without tax; below zero.
+        net: Amount,
+        /// Its tax.
+        tax: Amount,
+        /// Until when the other side may answer, ms UTC.
+        until_ms: i64,
+    },
+    /// The other side agreed to a red letter.
+    RedConfirmed {
+        /// The slip's number.
+        slip: u32,
+        /// The leaf of the request.
+        request: LeafRef,
+    },
+    /// The other side did not agree to a red letter.
+    RedDenied {
+        /// The slip's number.
+        slip: u32,
+        /// The leaf of the request.
+        request: LeafRef,
+    },
+    /// A red letter is asked for no longer.
+    RedWithdrawn {
+        /// The slip's number.
+        slip: u32,
+        /// The leaf of the request.
+        request: LeafRef,
+    },
+    /// A red letter was issued.
+    RedIssued {
+        /// Its id: code and number, or the 20 digits.
+        invoice: InvoiceId,
+        /// What it takes back.
+        blue: InvoiceId,
+        /// Block time of issue, ms UTC.
+        issued_ms: i64,
+        /// What is taken back, without tax; below zero.
+        net: Amount,
+        /// Its tax.
+        tax: Amount,
+        /// What has become of the blue.
+        validity: Validity,
+        /// The buyer that had used the blue's VAT, and whose month of issue loses this much of it.
+        input: Option<OrganisationId>,
+        /// Who claims the blue or reimbursed it, and what that comes to.
+        claim: Option<RedClaim>,
+    },
+}
+
+/// Who claims a blue of which a red letter takes something back, or who reimbursed it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct RedClaim {
+    /// The platform.
+    pub platform: OrganisationId,
+    /// The enterprise.
+    pub enterprise: OrganisationId,
+    /// The fencing token of the lock, or that it was closed under.
+    pub token: u64,
+    /// What the red letter does to it.
+    pub effect: ClaimEffect,
+}
+
+/// What a red letter does to a claim on its blue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[borsh(use_discriminant = true)]
+pub enum ClaimEffect {
+    /// The lock goes on, for what is left.
+    Kept = 1,
+    /// The lock has ended: nothing is left.
+    Released = 2,
+    /// What was reimbursed is to be clawed back.
+    ClawBack = 3,
 }
 
 /// Why state refused an event, as it stands on the ledger.

@@ -417,4 +417,64 @@ reasons! {
     ContingencyIssuedBefore, "contingency.issued-before", Conflict,
         "The very document has been issued under another number.",
         "Nothing is to be done; the number stays free, and is declared when the segment is closed. The standing event is the issue.";
+    RedLetter, "red.is-red-letter", Lifecycle,
+        "The invoice is a red letter: nobody claims it, hands it on, uses it or takes it back.",
+        "Name the blue invoice that it takes back. What was taken back in error is issued anew.";
+    FullyRed, "red.fully-red", Lifecycle,
+        "Red letters have taken all of the invoice back.",
+        "Nothing is left to claim, to use or to take back.";
+    PartRed, "red.part-red", Lifecycle,
+        "Red letters have taken some of the invoice back, so it cannot be voided.",
+        "Take the rest back by another red letter.";
+    RedDocument, "red.document-differs", Violation,
+        "The document is not the one that the invoice was issued with.",
+        "Send the document of the invoice just as it was issued; corrections of it do not belong there.";
+    RedNothing, "red.nothing", Violation,
+        "Nothing is taken back, or nothing of a line that is named.",
+        "Name each line with what is taken back of it.";
+    RedNoSuchLine, "red.no-such-line", Violation,
+        "The invoice has no such line.",
+        "Count the lines from 0.";
+    RedLineOrder, "red.line-order", Violation,
+        "Lines are named twice, or not in the invoice's order.",
+        "Name each line once, ascending.";
+    RedLineExceeded, "red.line-exceeded", Lifecycle,
+        "More would be taken back than is left of the line, or the amount has the other sign.",
+        "Take back at most what is left; a discount line is taken back with its own sign, below zero.";
+    RedTotalExceeded, "red.total-exceeded", Lifecycle,
+        "More would be taken back in all than is left, because discounts stay behind, or the letter would not come to less than nothing.",
+        "Take discounts back together with the lines that they discount.";
+    RedLettersSpent, "red.letters-spent", Limit,
+        "The invoice has as many red letters over a part of it as one may have.",
+        "Take back all that is left.";
+    SlipNeeded, "red.slip-needed", Lifecycle,
+        "Others rely on the invoice: it is booked, its VAT is used, it is claimed, reimbursed or handed on.",
+        "Request a slip, have the other side confirm it within 72 hours, and issue the red letter with its number.";
+    SlipUnknown, "red.slip-unknown", NotFound,
+        "The invoice has no slip of that number, or a newer one.",
+        "Look at the invoice's newest slip.";
+    SlipUnconfirmed, "red.slip-unconfirmed", Lifecycle,
+        "The slip is not confirmed, or was spent.",
+        "Have the other side confirm it; one that was denied, withdrawn, spent or has lapsed needs another request.";
+    SlipDiffers, "red.slip-differs", Lifecycle,
+        "The red letter is not what the slip was confirmed for.",
+        "Issue it for the slip's reason and for its very amounts, or withdraw the slip and request another.";
+    SlipOpen, "red.slip-open", Lifecycle,
+        "The invoice has a slip that waits for an answer, or is confirmed and not spent.",
+        "Answer, withdraw or spend it first. The standing event is its request or its confirmation.";
+    SlipSide, "red.slip-side", Forbidden,
+        "A slip is confirmed or denied by the side that did not ask, and withdrawn by the side that did.",
+        "Have the other side sign.";
+    SlipAnswered, "red.slip-answered", Lifecycle,
+        "The slip was answered, withdrawn or spent before.",
+        "Nothing is to be done; the standing event is what became of it.";
+    SlipLapsed, "red.slip-lapsed", Lifecycle,
+        "The other side has not answered within 72 hours of block time.",
+        "Request another slip.";
+    NoOtherSide, "red.no-other-side", Lifecycle,
+        "Nobody but the seller has to do with the invoice who is on the ledger.",
+        "The seller issues the red letter alone.";
+    UseReversed, "vat.use-reversed", Lifecycle,
+        "Red letters have taken back what was used of the invoice's VAT, so its use stands.",
+        "Nothing is to be done: the red letters have taken it out of the buyer's months.";
 }

@@ -12,6 +12,7 @@ mod examine;
 mod input;
 mod kept;
 mod numbers;
+mod red;
 mod returns;
 mod scratch;
 mod space;
@@ -303,7 +304,7 @@ impl<'s> Replayer<'s> {
                     ACCEPTED => {
                         self.summary.accepted += 1;
                         self.summary.accepted_by_custody.count(custody, leaf.mandated);
-                        if matches!(event, Event::Issue(_) | Event::OfflineIssue(_)) {
+                        if matches!(event, Event::Issue(_) | Event::OfflineIssue(_) | Event::IssueRed(_)) {
                             self.summary.invoices += 1;
                         }
                     }
@@ -318,7 +319,7 @@ impl<'s> Replayer<'s> {
         Ok(())
     }
 
-    /// Holds the months' sums, what is used of quotas, the input of buyers' months, what is returned and paid, and the counters of
+    /// Holds the months' sums, what red letters took back, what is used of quotas, the input of buyers' months, what is returned and paid, and the counters of
     /// numbers against the invoices themselves, once all blocks are replayed.
     ///
     /// # Errors
@@ -326,6 +327,9 @@ impl<'s> Replayer<'s> {
     fn finish(mut self, workers: &dyn Workers) -> Result<ReplaySummary, ReplayError> {
         let mut numbers = Numbers::default();
         let mut differing = sums::differing_month(&mut self.kept, &mut numbers, workers)?;
+        if differing.is_none() {
+            differing = red::differing_red(&mut self.kept, &numbers)?;
+        }
         if differing.is_none() {
             differing = sums::differing_quota(&mut self.kept)?;
         }

@@ -86,6 +86,14 @@ pub enum Kind {
     Offline = 35,
     /// The segments of an organisation that are open.
     OpenSegments = 36,
+    /// What red letters took back of a blue.
+    Reversal = 24,
+    /// The newest slip of a blue.
+    Slip = 25,
+    /// A red letter.
+    RedLetter = 26,
+    /// What red letters of a month come to whose blues are of months before.
+    Earlier = 27,
 }
 
 /// Bytes at the end of an id of one part in which the ids of neighbours differ.
@@ -244,7 +252,7 @@ impl StateKey {
         self.invoice_under(Kind::VatUse)
     }
 
-    fn invoice_under(&self, wanted: Kind) -> Option<InvoiceId> {
+    pub(crate) fn invoice_under(&self, wanted: Kind) -> Option<InvoiceId> {
         let (kind, id) = self.0.split_first()?;
         let id = Some(id).filter(|_| *kind == wanted as u8)?;
         std::str::from_utf8(id).ok()?.parse().ok()

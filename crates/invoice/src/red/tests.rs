@@ -12,11 +12,23 @@ fn part(line: u32, fen: i64) -> Part {
     Part { line, net: Amount::from_fen(fen) }
 }
 
-/// What is left after these red letters, or the code of the first refusal.
+/// Why a red letter was refused, without the amounts.
+fn name(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::Nothing => "nothing",
+        Refused::NoSuchLine { .. } => "no such line",
+        Refused::LineOrder { .. } => "line order",
+        Refused::LineExceeded { .. } => "line exceeded",
+        Refused::TotalExceeded => "total exceeded",
+        Refused::Overflow => "overflow",
+    }
+}
+
+/// What is left after these red letters, or the first refusal.
 fn take_all(blue: &Document, letters: &[&[Part]]) -> Result<Reversed, &'static str> {
     let mut reversed = Reversed::default();
     for parts in letters {
-        reversed = reversed.take(blue, parts).map_err(|refused| refused.code())?.1;
+        reversed = reversed.take(blue, parts).map_err(|refused| name(&refused))?.1;
     }
     Ok(reversed)
 }
@@ -32,6 +44,12 @@ fn a_full_red_letter_is_the_opposite_of_the_blue() {
         assert_eq!(amounts.totals.net, blue.totals.net.checked_neg().unwrap());
         assert_eq!(amounts.totals.tax, blue.totals.tax.checked_neg().unwrap());
         assert_eq!(amounts.totals.gross, blue.totals.gross.checked_neg().unwrap());
+        let blue_by_rate = blue.totals_by_rate().unwrap();
+        for (red, of_blue) in amounts.by_rate.iter().zip(&blue_by_rate) {
+            assert_eq!((red.treatment, red.net.checked_neg()), (of_blue.treatment, Ok(of_blue.net)));
+            assert_eq!(red.tax.checked_neg(), Ok(of_blue.tax));
+        }
+        assert_eq!(amounts.by_rate.len(), blue_by_rate.len());
         assert_eq!(after.take(&blue, &after.rest(&blue).unwrap()), Err(Refused::Nothing));
     }
 }
@@ -41,18 +59,18 @@ fn several_red_letters_take_no_more_than_the_line() {
     let blue = hotel();
     let left = blue.lines[0].net.fen() - 20_000;
     assert_eq!(take_all(&blue, &[&[part(0, 20_000)]]).unwrap().extent(&blue), Extent::Part);
-    assert_eq!(take_all(&blue, &[&[part(0, 20_000)], &[part(0, left + 1)]]), Err("red.line-exceeded"));
-    assert_eq!(take_all(&blue, &[&[part(0, -1)]]), Err("red.line-exceeded"));
-    assert_eq!(take_all(&blue, &[&[part(0, i64::MIN)]]), Err("red.line-exceeded"));
+    assert_eq!(take_all(&blue, &[&[part(0, 20_000)], &[part(0, left + 1)]]), Err("line exceeded"));
+    assert_eq!(take_all(&blue, &[&[part(0, -1)]]), Err("line exceeded"));
+    assert_eq!(take_all(&blue, &[&[part(0, i64::MIN)]]), Err("line exceeded"));
 }
 
 #[test]
 fn lines_are_named_once_in_order_and_with_an_amount() {
     let blue = hotel();
-    assert_eq!(take_all(&blue, &[&[]]), Err("red.nothing"));
-    assert_eq!(take_all(&blue, &[&[part(0, 0)]]), Err("red.nothing"));
-    assert_eq!(take_all(&blue, &[&[part(99, 1)]]), Err("red.no-such-line"));
-    assert_eq!(take_all(&blue, &[&[part(0, 1), part(0, 1)]]), Err("red.line-order"));
+    assert_eq!(take_all(&blue, &[&[]]), Err("nothing"));
+    assert_eq!(take_all(&blue, &[&[part(0, 0)]]), Err("nothing"));
+    assert_eq!(take_all(&blue, &[&[part(99, 1)]]), Err("no such line"));
+    assert_eq!(take_all(&blue, &[&[part(0, 1), part(0, 1)]]), Err("line order"));
 }
 
 #[test]
@@ -60,13 +78,13 @@ fn goods_are_not_taken_back_in_total_while_a_discount_stays() {
     let blue = hotel();
     assert!(blue.lines[1].discount);
     let discount = part(1, blue.lines[1].net.fen());
-    assert_eq!(take_all(&blue, &[&[discount]]), Err("red.total-exceeded"));
+    assert_eq!(take_all(&blue, &[&[discount]]), Err("total exceeded"));
     let goods: Vec<Part> =
         Reversed::default().rest(&blue).unwrap().into_iter().filter(|part| !part.net.is_negative()).collect();
-    assert_eq!(take_all(&blue, &[&goods]), Err("red.total-exceeded"));
+    assert_eq!(take_all(&blue, &[&goods]), Err("total exceeded"));
     let mut but_the_discount = goods;
     but_the_discount[0].net = but_the_discount[0].net.checked_add(blue.lines[1].net).unwrap();
-    assert_eq!(take_all(&blue, &[&but_the_discount]), Err("red.total-exceeded"), "the rest would come to nothing");
+    assert_eq!(take_all(&blue, &[&but_the_discount]), Err("total exceeded"), "the rest would come to nothing");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use chain::hash::{Hash, StatementId};
 use chain::identity::OrganisationId;
 use invoice::date::Period;
 use invoice::id::InvoiceId;
-use invoice::lifecycle::{Reimbursement, Relation, Validity};
+use invoice::lifecycle::{Reimbursement, Relation, Sign, Validity};
 
 use super::{Accepted, Acting, Change, Decision, Executor, permit, refuse, role_missing, suspended};
 use crate::bookkeeping::{BookingRecord, BookingTerms, InputRecord, UseRecord};
@@ -66,7 +66,7 @@ impl Executor<'_> {
         let Book { invoice, code, voucher, period } = book;
         let record = permit!(self.invoice(invoice)?);
         let whose = permit!(self.books(actor, invoice, &record)?);
-        permit!(standing(&record));
+        permit!(left(&record));
         if let Some(booked) = self.booking(invoice)? {
             return refuse(already_booked(&booked, whose.contains(&booked.enterprise)));
         }
@@ -127,7 +127,11 @@ impl Executor<'_> {
         let Use { invoice, purpose, reason, period } = used;
         let record = permit!(self.invoice(invoice)?);
         let buyer = permit!(self.buyer(actor, invoice, &record)?);
-        permit!(standing(&record));
+        // What a red letter takes back, the ledger takes out of the buyer's month itself.
+        if record.sign() == Sign::Red {
+            return refuse(red_letter());
+        }
+        permit!(left(&record));
         if !record.profile.is_special() {
             let found = record.profile.as_str();
             return refuse(Refusal::new(Reason::UseOrdinary, "a special invoice", found));
@@ -144,9 +148,10 @@ impl Executor<'_> {
         }
         permit!(self.open_month(&buyer, &record, *period, OF_USES)?);
         let mut input = self.input(&buyer, *period)?;
-        input.add(*purpose, &record.totals).map_err(|SumOverflow| Fault::Sums { party: buyer.to_string() })?;
+        let totals = self.left_of(invoice, &record)?;
+        input.add(*purpose, &totals).map_err(|SumOverflow| Fault::Sums { party: buyer.to_string() })?;
         let mandated = buyer != actor.id;
-        let said = Record::Used { buyer: buyer.clone(), net: record.totals.net, tax: record.totals.tax };
+        let said = Record::Used { buyer: buyer.clone(), net: totals.net, tax: totals.tax };
         let record = UseRecord {
             buyer,
             purpose: *purpose,
@@ -172,8 +177,11 @@ impl Executor<'_> {
             return refuse(Refusal::new(Reason::NotUsed, "an invoice whose VAT is used", "none"));
         };
         permit!(self.not_filed(&buyer, used.period, OF_USES)?);
+        permit!(self.not_red_since(&revoke.invoice, &used)?);
         let mut input = self.input(&buyer, used.period)?;
-        input.remove(used.purpose, &record.totals).map_err(|SumOverflow| Fault::Sums { party: buyer.to_string() })?;
+        input
+            .remove(used.purpose, &self.left_of(&revoke.invoice, &record)?)
+            .map_err(|SumOverflow| Fault::Sums { party: buyer.to_string() })?;
         used.revoked_ms = Some(self.context.time_ms);
         let mandated = buyer != actor.id;
         let (purpose, period, leaf) = (used.purpose, used.period, used.leaf);
@@ -291,10 +299,20 @@ impl Executor<'_> {
         actor: &Organisation,
         enterprise: &OrganisationId,
     ) -> Result<Option<Result<(), Refusal>>, Fault> {
-        Ok(match self.acting(actor, enterprise, Scope::File)? {
+        self.may_act(actor, enterprise, Scope::File)
+    }
+
+    /// Whether the actor may act for a party in a scope; `None` when it has nothing to do with it.
+    pub(super) fn may_act(
+        &self,
+        actor: &Organisation,
+        party: &OrganisationId,
+        scope: Scope,
+    ) -> Result<Option<Result<(), Refusal>>, Fault> {
+        Ok(match self.acting(actor, party, scope)? {
             Acting::Freely => Some(Ok(())),
-            Acting::ForSuspended => Some(Err(suspended(enterprise))),
-            Acting::WithoutRole => Some(Err(role_missing(&actor.roles, Scope::File.roles()))),
+            Acting::ForSuspended => Some(Err(suspended(party))),
+            Acting::WithoutRole => Some(Err(role_missing(&actor.roles, scope.roles()))),
             Acting::Not => None,
         })
     }
@@ -347,6 +365,16 @@ impl Executor<'_> {
         })
     }
 
+    /// Refuses to take a use back of which red letters have taken something since: they stand in months of their own.
+    fn not_red_since(&self, invoice: &InvoiceId, used: &UseRecord) -> Result<Result<(), Refusal>, Fault> {
+        let reversal = self.reversal(invoice)?;
+        if reversal.letters.is_empty() || reversal.newest.index < used.leaf.index {
+            return Ok(Ok(()));
+        }
+        let found = format!("{} red letters", reversal.letters.len());
+        Ok(Err(Refusal::new(Reason::UseReversed, "a use of which no red letter has taken anything", found)))
+    }
+
     /// The booking in force.
     fn booking(&self, invoice: &InvoiceId) -> Result<Option<BookingRecord>, Fault> {
         let record = read::<BookingRecord>(&self.state, &StateKey::booking(invoice))?;
@@ -354,22 +382,41 @@ impl Executor<'_> {
     }
 
     /// The use in force.
-    fn use_of(&self, invoice: &InvoiceId) -> Result<Option<UseRecord>, Fault> {
+    pub(super) fn use_of(&self, invoice: &InvoiceId) -> Result<Option<UseRecord>, Fault> {
         let record = read::<UseRecord>(&self.state, &StateKey::vat_use(invoice))?;
         Ok(record.filter(|used| used.revoked_ms.is_none()))
     }
 
-    fn input(&self, buyer: &OrganisationId, period: Period) -> Result<InputRecord, Fault> {
+    pub(super) fn input(&self, buyer: &OrganisationId, period: Period) -> Result<InputRecord, Fault> {
         Ok(read(&self.state, &StateKey::input(buyer, period))?.unwrap_or_default())
     }
 }
 
-/// Refuses what needs an invoice that stands.
+/// Refuses what needs an invoice that stands; one that was taken back by red letters does, as they do.
 pub(super) fn standing(record: &InvoiceRecord) -> Result<(), Refusal> {
     match record.validity {
-        Validity::Normal => Ok(()),
+        Validity::Normal | Validity::PartRed | Validity::FullRed => Ok(()),
         Validity::Void => Err(Refusal::new(Reason::InvoiceVoid, "an invoice that stands", "void")),
     }
+}
+
+/// Refuses what needs an invoice of which something is left.
+fn left(record: &InvoiceRecord) -> Result<(), Refusal> {
+    match record.validity {
+        Validity::Normal | Validity::PartRed => Ok(()),
+        Validity::Void => standing(record),
+        Validity::FullRed => Err(fully_red()),
+    }
+}
+
+/// The refusal of an invoice of which nothing is left.
+pub(super) fn fully_red() -> Refusal {
+    Refusal::new(Reason::FullyRed, "an invoice of which something is left", "taken back in full")
+}
+
+/// The refusal of what is done to blue invoices alone.
+pub(super) fn red_letter() -> Refusal {
+    Refusal::new(Reason::RedLetter, "a blue invoice", "a red letter")
 }
 
 /// The refusal of a second booking: since when there is one is for everybody who may book, its voucher for who booked.

@@ -7,6 +7,7 @@ use chain::identity::OrganisationId;
 use invoice::id::InvoiceId;
 use invoice::lifecycle::{Action, Barrier, Relation, Status, Validity, decide, decide_any};
 
+use super::bookkeeping::{fully_red, red_letter};
 use super::{
     Accepted, Acting, Change, Decision, Executor, Involvement, LeaseEnd, permit, refuse, role_missing, suspended,
 };
@@ -161,9 +162,10 @@ impl Executor<'_> {
         })
     }
 
-    fn status(&self, record: &InvoiceRecord) -> Result<Status, Fault> {
+    pub(super) fn status(&self, record: &InvoiceRecord) -> Result<Status, Fault> {
         let filing = StateKey::filing(&record.seller, record.period);
         Ok(Status {
+            sign: record.sign(),
             validity: record.validity,
             reimbursement: record.claim.at(self.context.time_ms),
             filed: read::<FilingRecord>(&self.state, &filing)?.is_some(),
@@ -229,13 +231,22 @@ impl Executor<'_> {
         Ok(())
     }
 
-    fn refusal(&self, barrier: Barrier, actor: &Organisation, id: &InvoiceId, record: &InvoiceRecord) -> Refusal {
+    pub(super) fn refusal(
+        &self,
+        barrier: Barrier,
+        actor: &Organisation,
+        id: &InvoiceId,
+        record: &InvoiceRecord,
+    ) -> Refusal {
         let open = "an invoice that nobody claims";
         match barrier {
             Barrier::NotPermitted => {
                 Refusal::new(Reason::NotPermitted, format!("a party of {id} that may"), actor.id.to_string())
             }
+            Barrier::RedLetter => red_letter(),
             Barrier::Void => Refusal::new(Reason::InvoiceVoid, "an invoice that stands", "void"),
+            Barrier::FullyRed => fully_red(),
+            Barrier::PartRed => Refusal::new(Reason::PartRed, "an invoice without red letters", "taken back in part"),
             Barrier::Filed => Refusal::new(Reason::PeriodFiled, "a month not yet filed", "filed"),
             Barrier::NotLocked => Refusal::new(Reason::NotLocked, "a lock in force", "none"),
             Barrier::Locked => {
@@ -293,7 +304,7 @@ impl Executor<'_> {
             }
             Effect::Void => {
                 self.accumulate(&record, by, leaf, AccumulatorRecord::remove)?;
-                self.give_back(&record, by)?;
+                self.give_back(&record.seller, record.period, record.totals.gross, by)?;
             }
         }
         self.state.put(StateKey::invoice(&id), &by.hash(), &record)

@@ -30,10 +30,10 @@ pub(super) struct Issuing {
 }
 
 /// The number an invoice gets: its id, and the counter it comes from.
-struct Assigned {
-    id: InvoiceId,
-    series: String,
-    number: u64,
+pub(super) struct Assigned {
+    pub(super) id: InvoiceId,
+    pub(super) series: String,
+    pub(super) number: u64,
 }
 
 /// Batches of one year's codes: digit 10 of the code.
@@ -111,7 +111,7 @@ impl Executor<'_> {
     }
 
     /// The next number, without a gap: one counter per code.
-    fn assign(&self, profile: Profile) -> Result<Option<Assigned>, Fault> {
+    pub(super) fn assign(&self, profile: Profile) -> Result<Option<Assigned>, Fault> {
         let year = self.context.today.year_of_century();
         let numbering = &self.parameters.numbering;
         match profile {

@@ -7,6 +7,7 @@
 //! Deterministic: the same parent state, time and statements give the same outcomes and writes on
 //! every node, for ever.
 
+mod acting;
 mod bookkeeping;
 mod contingency;
 mod evidence;
@@ -19,7 +20,9 @@ mod manifestation;
 mod organisations;
 mod payments;
 mod quotas;
+mod red;
 mod reimbursement;
+mod slips;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,7 +36,7 @@ use invoice::id::InvoiceId;
 
 use crate::admission::Parsed;
 use crate::event::Event;
-use crate::organisation::{Mandate, Organisation, Role, Scope, Standing as OrganisationStanding};
+use crate::organisation::{Organisation, Standing as OrganisationStanding};
 use crate::organisations::Organisations;
 use crate::outcome::{Answer, Record};
 use crate::parameters::Parameters;
@@ -41,6 +44,10 @@ use crate::party::{Party, Side};
 use crate::record::{LeafRef, RefusalBudgetRecord, refusal_hour};
 use crate::refusal::{Reason, Refusal};
 use crate::state::{Fault, Overlay, StateKey, View, Writes, read, require};
+
+use acting::{Acting, role, role_missing, suspended};
+
+pub(crate) use red::sum;
 
 pub use organisations::{FORMER_IDS_MAX, RELEASE_MONTHS_MAX};
 
@@ -166,6 +173,10 @@ enum Change {
     Segment(Box<contingency::SegmentChange>),
     /// An invoice that was issued offline is written.
     Offline(Box<contingency::OfflineChange>),
+    /// A slip is written.
+    Slip(Box<slips::SlipChange>),
+    /// A red letter is issued.
+    Red(Box<red::RedChange>),
 }
 
 /// An accepted event, before it has its leaf.
@@ -174,18 +185,6 @@ struct Accepted {
     change: Change,
     /// Whether the actor acts for another, under its mandate.
     mandated: bool,
-}
-
-/// How an organisation may act for another.
-enum Acting {
-    /// As that other itself, which it is, or whose mandate it has.
-    Freely,
-    /// It has the mandate, and lost the role that acts under it.
-    WithoutRole,
-    /// It has the mandate, and the other is suspended: nobody does for it what it may not do itself.
-    ForSuspended,
-    /// Not at all.
-    Not,
 }
 
 /// What deciding an event gives.
@@ -301,6 +300,8 @@ impl<'v> Executor<'v> {
             Change::Payment(payment) => self.apply_payment(*payment, parsed.statement().id(), leaf)?,
             Change::Segment(change) => self.apply_segment(*change, parsed.statement().id(), leaf)?,
             Change::Offline(change) => self.apply_offline(*change, parsed.statement().id(), leaf)?,
+            Change::Slip(change) => self.apply_slip(*change, parsed.statement().id(), leaf)?,
+            Change::Red(change) => self.apply_red(*change, parsed.statement().id(), leaf)?,
         }
         Ok(answer)
     }
@@ -345,6 +346,11 @@ impl<'v> Executor<'v> {
             Event::SegmentGrant(grant) => self.decide_segment_grant(actor, grant),
             Event::SegmentClose(close) => self.decide_segment_close(actor, close),
             Event::OfflineIssue(issue) => self.decide_offline_issue(actor, chain, issue),
+            Event::RedRequest(request) => self.decide_red_request(actor, request),
+            Event::RedConfirm(confirm) => self.decide_red_confirm(actor, confirm),
+            Event::RedDeny(deny) => self.decide_red_deny(actor, deny),
+            Event::RedWithdraw(withdraw) => self.decide_red_withdraw(actor, withdraw),
+            Event::IssueRed(red) => self.decide_issue_red(actor, red),
         }
     }
 
@@ -392,6 +398,14 @@ impl<'v> Executor<'v> {
             Event::SegmentGrant(grant) => contingency::subject_of_grant(grant, result),
             Event::SegmentClose(close) => contingency::subject(&close.segment),
             Event::OfflineIssue(issue) => issue.certificate.claims().invoice.to_string(),
+            Event::RedRequest(request) => request.invoice.to_string(),
+            Event::RedConfirm(confirm) => confirm.invoice.to_string(),
+            Event::RedDeny(deny) => deny.invoice.to_string(),
+            Event::RedWithdraw(withdraw) => withdraw.invoice.to_string(),
+            Event::IssueRed(red) => match result {
+                Ok(Record::RedIssued { invoice, .. }) => invoice.to_string(),
+                Ok(_) | Err(_) => reference_subject(&actor.id, &red.reference),
+            },
         }
     }
 
@@ -448,6 +462,7 @@ impl<'v> Executor<'v> {
         match event {
             Event::Issue(issue) => reference_subject(organisation, &issue.document.reference),
             Event::SegmentGrant(grant) => contingency::subject_of_none(&grant.to),
+            Event::IssueRed(red) => reference_subject(organisation, &red.reference),
             Event::Transfer(_)
             | Event::Lock(_)
             | Event::Renew(_)
@@ -482,7 +497,11 @@ impl<'v> Executor<'v> {
             | Event::PayRequest(_)
             | Event::PayResult(_)
             | Event::SegmentClose(_)
-            | Event::OfflineIssue(_) => answer.subject.clone(),
+            | Event::OfflineIssue(_)
+            | Event::RedRequest(_)
+            | Event::RedConfirm(_)
+            | Event::RedDeny(_)
+            | Event::RedWithdraw(_) => answer.subject.clone(),
         }
     }
 
@@ -499,76 +518,6 @@ impl<'v> Executor<'v> {
         let refused = before.saturating_add(u32::try_from(refused).unwrap_or(u32::MAX));
         self.state.put(key, &by.hash(), &RefusalBudgetRecord { hour, refused })
     }
-
-    fn organisation(&self, id: &OrganisationId) -> Result<Option<Arc<Organisation>>, Fault> {
-        self.organisations.get(&self.state.below(), id)
-    }
-
-    /// The organisation behind a party, when it is on the ledger: a taxpayer id that it gave up still leads to it.
-    fn organisation_of(&self, party: &Party) -> Result<Option<OrganisationId>, Fault> {
-        match party {
-            Party::Taxpayer(id) => self.organisations.of_taxpayer(&self.state.below(), id),
-            Party::Person(_) => Ok(None),
-        }
-    }
-
-    /// Whether `actor` is `for_whom`, or holds its mandate for `scope` now: one that the parent's state has, like its keys
-    /// and roles. What a block gives or ends applies from the next one on.
-    fn acting(&self, actor: &Organisation, for_whom: &OrganisationId, scope: Scope) -> Result<Acting, Fault> {
-        if actor.id == *for_whom {
-            return Ok(Acting::Freely);
-        }
-        let mandate = read::<Mandate>(&self.state.below(), &StateKey::mandate(for_whom, &actor.id))?;
-        if !mandate.is_some_and(|mandate| mandate.allows(scope, self.context.time_ms)) {
-            return Ok(Acting::Not);
-        }
-        if role(actor, scope.roles()).is_err() {
-            return Ok(Acting::WithoutRole);
-        }
-        Ok(if self.is_suspended(for_whom)? { Acting::ForSuspended } else { Acting::Freely })
-    }
-
-    /// Whether the parent's state has an organisation suspended.
-    fn is_suspended(&self, id: &OrganisationId) -> Result<bool, Fault> {
-        Ok(self.organisation(id)?.is_some_and(|it| it.standing == OrganisationStanding::Suspended))
-    }
-
-    /// Refuses an actor that neither is `for_whom` nor may act under its mandate.
-    fn mandated(
-        &self,
-        actor: &Organisation,
-        for_whom: &OrganisationId,
-        scope: Scope,
-    ) -> Result<Result<(), Refusal>, Fault> {
-        Ok(match self.acting(actor, for_whom, scope)? {
-            Acting::Freely => Ok(()),
-            Acting::WithoutRole => role(actor, scope.roles()),
-            Acting::ForSuspended => Err(suspended(for_whom)),
-            Acting::Not => {
-                let expected = format!("{for_whom} itself, or its mandate in force");
-                Err(Refusal::new(Reason::MandateMissing, expected, actor.id.to_string()))
-            }
-        })
-    }
-}
-
-/// The refusal of what is done by, or for, an organisation that is suspended.
-fn suspended(id: &OrganisationId) -> Refusal {
-    Refusal::new(Reason::Suspended, "an active organisation", id.to_string())
-}
-
-/// Refuses an actor without a role.
-fn role(actor: &Organisation, roles: &[Role]) -> Result<(), Refusal> {
-    if roles.iter().any(|role| actor.is(*role)) {
-        return Ok(());
-    }
-    Err(role_missing(&actor.roles, roles))
-}
-
-fn role_missing(has: &BTreeSet<Role>, wanted: &[Role]) -> Refusal {
-    let names =
-        |roles: &mut dyn Iterator<Item = &Role>| roles.map(|role| format!("{role:?}")).collect::<Vec<_>>().join(" or ");
-    Refusal::new(Reason::RoleMissing, names(&mut wanted.iter()), names(&mut has.iter()))
 }
 
 /// The subject of an issue that became no invoice.

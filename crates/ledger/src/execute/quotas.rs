@@ -14,7 +14,7 @@ use crate::event::{QuotaAdjust, QuotaGrant, QuotaPause, QuotaResume};
 use crate::organisation::{Organisation, Role, Standing as OrganisationStanding};
 use crate::outcome::Record;
 use crate::quota::{Quota, QuotaRecord, UnderQuotaRecord};
-use crate::record::{InvoiceRecord, LeafRef};
+use crate::record::LeafRef;
 use crate::refusal::{Reason, Refusal, Standing};
 use crate::state::{Fault, StateKey, read};
 
@@ -112,14 +112,20 @@ impl Executor<'_> {
         }
     }
 
-    /// Gives back to the month of issue what an invoice took that is taken back.
-    pub(super) fn give_back(&mut self, invoice: &InvoiceRecord, by: StatementId) -> Result<(), Fault> {
-        let Some(QuotaRecord { quota, .. }) = self.granted(&invoice.seller, invoice.period)? else {
+    /// Gives back to a month what was issued in it and is taken back in it.
+    pub(super) fn give_back(
+        &mut self,
+        seller: &OrganisationId,
+        period: Period,
+        gross: Amount,
+        by: StatementId,
+    ) -> Result<(), Fault> {
+        let Some(QuotaRecord { quota, .. }) = self.granted(seller, period)? else {
             return Ok(());
         };
-        let used = quota.used.checked_sub(invoice.totals.gross).ok().filter(|used| !used.is_negative());
-        let used = used.ok_or_else(|| Fault::Sums { party: invoice.seller.to_string() })?;
-        self.use_quota(&invoice.seller, invoice.period, Quota { used, ..quota }, by)
+        let used = quota.used.checked_sub(gross).ok().filter(|used| !used.is_negative());
+        let used = used.ok_or_else(|| Fault::Sums { party: seller.to_string() })?;
+        self.use_quota(seller, period, Quota { used, ..quota }, by)
     }
 
     pub(super) fn apply_quota(&mut self, change: QuotaChange, by: StatementId, leaf: LeafRef) -> Result<(), Fault> {
@@ -187,12 +193,14 @@ impl Executor<'_> {
         read(&self.state, &StateKey::quota(seller, period))
     }
 
-    /// What a seller's invoices of a month come to, in fen: those it issued before it was granted a quota count. `None`
-    /// when the sums do not fit.
+    /// What a seller's invoices of a month come to, in fen: those it issued before it was granted a quota count, and less
+    /// what red letters of the month took back of them. `None` when the sums do not fit.
     fn issued_fen(&self, seller: &OrganisationId, period: Period) -> Result<Option<i128>, Fault> {
         // As the parent's state has it: under that taxpayer id it issues in this block.
         let Some(seller) = self.organisation(seller)? else { return Ok(Some(0)) };
-        Ok(self.month_of(&seller, period)?.and_then(|month| month.gross_fen()))
+        let earlier_fen = self.earlier_fen(&seller.id, period)?;
+        let month = self.month_of(&seller, period)?;
+        Ok(month.and_then(|month| month.gross_fen()?.checked_sub(earlier_fen)))
     }
 }
 

@@ -154,7 +154,12 @@ fn bringing(event: &Event) -> Vec<Bringing> {
         | Event::PayResult(_)
         | Event::SegmentGrant(_)
         | Event::SegmentClose(_)
-        | Event::OfflineIssue(_) => Vec::new(),
+        | Event::OfflineIssue(_)
+        | Event::RedRequest(_)
+        | Event::RedConfirm(_)
+        | Event::RedDeny(_)
+        | Event::RedWithdraw(_)
+        | Event::IssueRed(_) => Vec::new(),
     }
 }
 

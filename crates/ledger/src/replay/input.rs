@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use invoice::lifecycle::Validity;
+use invoice::date::Period;
+use invoice::document::Totals;
+use invoice::id::InvoiceId;
+use invoice::lifecycle::{Sign, Validity};
 
 use super::kept::Kept;
 use super::sums::{Difference, PAGE_RECORDS};
 use crate::bookkeeping::{InputRecord, InputSum, UseRecord};
+use crate::execute::sum;
 use crate::record::{InvoiceRecord, SumOverflow};
+use crate::red::ReversalRecord;
 use crate::state::{Fault, Kind, StateKey, View as _, decode, require};
 
 /// The first month of a buyer whose input is not what the uses of it come to, or the first use of what nobody may use.
@@ -52,28 +57,54 @@ fn add_up(kept: &mut Kept<'_>) -> Result<Result<u64, Difference>, Fault> {
             }
             let id = key.used_invoice().ok_or_else(|| Fault::Missing { key: key.to_string() })?;
             let invoice: InvoiceRecord = require(kept, &StateKey::invoice(&id))?;
-            if !invoice.profile.is_special() || invoice.validity == Validity::Void || used.period < invoice.period {
+            let may_be_used = invoice.profile.is_special() && invoice.sign() == Sign::Blue;
+            if !may_be_used || invoice.validity == Validity::Void || used.period < invoice.period {
                 let expected = format!("a special invoice that stands, of {} or before", used.period);
                 let actual = format!("{} of {}, {:?}", invoice.profile, invoice.period, invoice.validity);
                 return Ok(Err((key.to_string(), expected, actual)));
             }
-            let month = StateKey::input(&used.buyer, used.period);
-            let sums = match months.entry(month.clone()) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => {
-                    let before = kept.input(&month)?;
-                    count += u64::from(before.is_none());
-                    entry.insert(before.unwrap_or_default())
+            for (period, totals) in taken_in(kept, &id, &invoice, &used)? {
+                let month = StateKey::input(&used.buyer, period);
+                let sums = match months.entry(month.clone()) {
+                    Entry::Occupied(entry) => entry.into_mut(),
+                    Entry::Vacant(entry) => {
+                        let before = kept.input(&month)?;
+                        count += u64::from(before.is_none());
+                        entry.insert(before.unwrap_or_default())
+                    }
+                };
+                if sums.add(used.purpose, &totals) == Err(SumOverflow) {
+                    return Ok(Err((month.to_string(), "a sum that fits".to_owned(), "an overflow".to_owned())));
                 }
-            };
-            if sums.add(used.purpose, &invoice.totals) == Err(SumOverflow) {
-                return Ok(Err((month.to_string(), "a sum that fits".to_owned(), "an overflow".to_owned())));
             }
         }
         for (key, month) in &months {
             kept.put_input(key, month)?;
         }
     }
+}
+
+/// What a use brings into which months: what was left of the invoice when it was used, and each red letter since.
+fn taken_in(
+    kept: &Kept<'_>,
+    id: &InvoiceId,
+    invoice: &InvoiceRecord,
+    used: &UseRecord,
+) -> Result<Vec<(Period, Totals)>, Fault> {
+    let mut totals = invoice.totals;
+    let mut since = Vec::new();
+    if matches!(invoice.validity, Validity::PartRed | Validity::FullRed) {
+        let reversal: ReversalRecord = require(kept, &StateKey::reversal(id))?;
+        for red in &reversal.letters {
+            let red: InvoiceRecord = require(kept, &StateKey::invoice(red))?;
+            if red.issue.index < used.leaf.index {
+                totals = sum(&totals, &red.totals).ok_or_else(|| Fault::Sums { party: id.to_string() })?;
+            } else {
+                since.push((red.period, red.totals));
+            }
+        }
+    }
+    Ok(std::iter::once((used.period, totals)).chain(since).collect())
 }
 
 /// The first month that was added up and has no record.

@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use chain::hash::Hash;
 use chain::identity::OrganisationId;
 use chain::statement::Statement;
+use invoice::amount::Amount;
 
 use super::scratch::Entries;
 use super::space::Space;
 use crate::bookkeeping::InputRecord;
 use crate::record::AccumulatorRecord;
+use crate::red::EarlierRecord;
 use crate::state::{Fault, Kind, Nonce, StateKey, View, Writes};
 use crate::tree::{self, Change, Nodes};
 
@@ -23,6 +25,7 @@ const NONCE: u8 = b'n';
 const NODE: u8 = b't';
 const MONTH: u8 = b'm';
 const INPUT: u8 = b'i';
+const EARLIER: u8 = b'e';
 
 /// State, nonces and tree.
 pub(super) struct Kept<'s> {
@@ -165,6 +168,28 @@ impl<'s> Kept<'s> {
         entries_max: usize,
     ) -> Result<Vec<(StateKey, Vec<u8>)>, Fault> {
         self.page(INPUT, Kind::Input, after, entries_max)
+    }
+
+    /// What was added up of a month's red letters whose blues are of months before.
+    pub(super) fn earlier(&self, key: &StateKey) -> Result<Option<EarlierRecord>, Fault> {
+        self.space.get(&prefixed(EARLIER, key.as_bytes()))?.map(|bytes| decode(key.as_bytes(), &bytes)).transpose()
+    }
+
+    /// Adds a red letter to a month's of earlier blues.
+    pub(super) fn add_earlier(&mut self, key: &StateKey, gross: &Amount) -> Result<(), Fault> {
+        let mut earlier = self.earlier(key)?.unwrap_or_default();
+        let fen = earlier.gross_fen.checked_add(i128::from(gross.fen()));
+        earlier.gross_fen = fen.ok_or_else(|| Fault::Sums { party: key.to_string() })?;
+        self.space.put(prefixed(EARLIER, key.as_bytes()), Some(encode(&earlier)))
+    }
+
+    /// Up to `entries_max` of the months whose red letters of earlier blues were added up, as [`Kept::records`] gives records.
+    pub(super) fn earlier_months(
+        &mut self,
+        after: Option<&StateKey>,
+        entries_max: usize,
+    ) -> Result<Vec<(StateKey, Vec<u8>)>, Fault> {
+        self.page(EARLIER, Kind::Earlier, after, entries_max)
     }
 
     fn page(

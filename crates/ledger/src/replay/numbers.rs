@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use invoice::lifecycle::Validity;
+use invoice::lifecycle::{Sign, Validity};
 use serde::Serialize;
 
 use super::kept::Kept;
@@ -24,6 +24,8 @@ pub struct NumbersOfCode {
     pub used: u64,
     /// How many of the invoices were taken back. Their numbers stay theirs.
     pub void: u64,
+    /// How many of the invoices are red letters.
+    pub red: u64,
     /// How many have none and never will, as who closed their segment declared.
     pub declared: u64,
     /// How many may still be used, of segments that are open.
@@ -39,7 +41,7 @@ pub(super) struct Numbers {
 
 impl Numbers {
     /// Takes the next invoice in; those of a code come in the order of their numbers, as the order of keys is.
-    pub(super) fn note(&mut self, key: &StateKey, validity: Validity) -> Result<(), Fault> {
+    pub(super) fn note(&mut self, key: &StateKey, validity: Validity, sign: Sign) -> Result<(), Fault> {
         let missing = || Fault::Missing { key: key.to_string() };
         let id = key.invoice_of().ok_or_else(missing)?;
         let (code, number) = (id.code(), id.number_in_code());
@@ -47,6 +49,7 @@ impl Numbers {
         let of_code = self.by_code.entry(code).or_default();
         of_code.used += 1;
         of_code.void += u64::from(validity == Validity::Void);
+        of_code.red += u64::from(sign == Sign::Red);
         if of_segments {
             // Which it may be is for its segment to say, once all are counted.
             return Ok(());
@@ -56,6 +59,11 @@ impl Numbers {
         }
         of_code.last = number;
         Ok(())
+    }
+
+    /// How many of the invoices noted are red letters.
+    pub(super) fn red(&self) -> u64 {
+        self.by_code.values().map(|of_code| of_code.red).sum()
     }
 
     /// The numbers by code, or the first that is not where it must be.
@@ -157,7 +165,7 @@ mod tests {
     fn noted(ids: &[&str]) -> Numbers {
         let mut numbers = Numbers::default();
         for id in ids {
-            numbers.note(&StateKey::invoice(&id.parse().unwrap()), Validity::Void).unwrap();
+            numbers.note(&StateKey::invoice(&id.parse().unwrap()), Validity::Void, Sign::Blue).unwrap();
         }
         numbers
     }

@@ -85,7 +85,8 @@ fn examine(kept: &Kept<'_>, key: &StateKey, filing: &FilingRecord) -> Result<Exa
     Ok(Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX)))
 }
 
-fn count(kept: &mut Kept<'_>, kind: Kind) -> Result<u64, Fault> {
+/// How many records of a kind there are.
+pub(super) fn count(kept: &mut Kept<'_>, kind: Kind) -> Result<u64, Fault> {
     let (mut count, mut after) = (0_u64, None);
     loop {
         let page = kept.records(kind, after.as_ref(), PAGE_RECORDS)?;

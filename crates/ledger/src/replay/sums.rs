@@ -59,7 +59,7 @@ pub(super) fn differing_month(
 }
 
 /// The first quota of which another amount is used than the seller's invoices of the month come to, or more than was
-/// granted. The months must have been added up.
+/// granted. The months must have been added up, and the red letters of earlier blues.
 pub(super) fn differing_quota(kept: &mut Kept<'_>) -> Result<Option<Difference>, Fault> {
     let mut after = None;
     loop {
@@ -78,11 +78,13 @@ pub(super) fn differing_quota(kept: &mut Kept<'_>) -> Result<Option<Difference>,
     }
 }
 
-/// What the invoices of a quota's seller and month come to, under every taxpayer id that the seller has or had.
+/// What the invoices of a quota's seller and month come to, under every taxpayer id that the seller has or had, less what
+/// red letters of the month took back of them.
 fn issued_fen(kept: &Kept<'_>, quota: &StateKey) -> Result<Option<i128>, Fault> {
     let missing = || Fault::Missing { key: quota.to_string() };
     let (seller, period) = quota.quota_of().ok_or_else(missing)?;
-    Ok(month_of(kept, &seller, period)?.and_then(|month| month.gross_fen()))
+    let earlier_fen = kept.earlier(&StateKey::earlier(&seller, period))?.unwrap_or_default().gross_fen;
+    Ok(month_of(kept, &seller, period)?.and_then(|month| month.gross_fen()?.checked_sub(earlier_fen)))
 }
 
 /// What a seller's invoices of a month come to, under every taxpayer id that it has or had; `None` when that does not fit.
@@ -114,7 +116,7 @@ fn add_up(kept: &mut Kept<'_>, numbers: &mut Numbers, workers: &dyn Workers) -> 
         let mut months: BTreeMap<StateKey, AccumulatorRecord> = BTreeMap::new();
         for ((key, _), invoice) in page.iter().zip(invoices) {
             let invoice = invoice?;
-            numbers.note(key, invoice.validity)?;
+            numbers.note(key, invoice.validity, invoice.sign())?;
             for (party, side) in [(&invoice.seller_party, Side::Seller), (&invoice.buyer, Side::Buyer)] {
                 let key = StateKey::accumulator(invoice.period, side, party);
                 let month = match months.entry(key.clone()) {
@@ -127,7 +129,7 @@ fn add_up(kept: &mut Kept<'_>, numbers: &mut Numbers, workers: &dyn Workers) -> 
                 };
                 // Leaf hashes go into the accumulators' chains, which the replay itself has compared.
                 let no_leaf = Hash::from_bytes([0; 32]);
-                if invoice.validity == Validity::Normal && month.add(&invoice.by_rate, &no_leaf) == Err(SumOverflow) {
+                if invoice.validity != Validity::Void && month.add(&invoice.by_rate, &no_leaf) == Err(SumOverflow) {
                     return Ok(Err(key));
                 }
             }

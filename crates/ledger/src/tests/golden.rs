@@ -92,7 +92,21 @@ fn life(text: &mut String) -> Ledger {
         (PROVIDER, Mode::Each, vec![offline("j", 2), offline("j", 2), offline("k", 2), offline("k", 3)]),
         (PROVIDER, Mode::Each, vec![segment_close(&segment_number(1)), offline("l", 1)]),
     ];
-    for (actor, mode, events) in script.into_iter().chain(contingency) {
+    let taken = "26442000000000000004";
+    let slip = |slip: u32, take: &str| issue_red_under(slip, used, &special("h"), "red-2", take);
+    let red = [
+        (
+            BUYER,
+            Mode::Each,
+            vec![red_request(used, &special("h"), &of_line("40.00")), red_answer("red-withdraw", used, 1)],
+        ),
+        (PROVIDER, Mode::Each, vec![red_request(used, &special("h"), &of_line("40.00")), slip(2, &of_line("40.00"))]),
+        (BUYER, Mode::Each, vec![red_answer("red-deny", used, 2), red_request(used, &special("h"), FULL)]),
+        (PROVIDER, Mode::Each, vec![red_answer("red-confirm", used, 3), slip(3, FULL)]),
+        (PROVIDER, Mode::All, vec![special("m"), issue_red(id, &issue("a"), "red-1", FULL)]),
+        (PROVIDER, Mode::Each, vec![issue_red(taken, &special("m"), "red-1", &of_line("10.00")), void(taken)]),
+    ];
+    for (actor, mode, events) in script.into_iter().chain(contingency).chain(red) {
         let statement = ledger.statement(actor, mode, &events);
         let executed = ledger.block(&[statement]);
         writeln!(text, "\nblock {}: writes {}", ledger.height - 1, writes_hash(&executed.writes)).unwrap();

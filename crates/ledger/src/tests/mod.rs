@@ -14,6 +14,7 @@ mod organisations;
 mod payments;
 mod quotas;
 mod random;
+mod red;
 mod reimbursement;
 mod renamed;
 mod table;

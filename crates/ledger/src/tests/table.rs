@@ -309,6 +309,76 @@ fn write_table_of_segments(table: &mut String) {
     }
 }
 
+/// What red letters have taken of an invoice, and where its slip stands.
+const REDS: [&str; 8] = [
+    "nobody relies on it",
+    "booked",
+    "booked, slip requested",
+    "booked, slip confirmed",
+    "booked, slip lapsed",
+    "taken back in part",
+    "taken back in full",
+    "a red letter",
+];
+
+/// A ledger with an invoice of which that is so.
+fn ledger_of_red(status: &str) -> (Ledger, String) {
+    let mut ledger = Ledger::new();
+    let mut id = ledger.event(SELLER, special("first")).subject;
+    let accepted = |ledger: &mut Ledger, actor: &str, event: String| {
+        let outcome = ledger.event(actor, event);
+        assert_eq!(outcome.code, ACCEPTED, "{status}");
+        outcome.subject
+    };
+    if status.starts_with("booked") {
+        accepted(&mut ledger, BUYER, book(&id, "02", "1", MONTH));
+    }
+    if status.contains("slip") {
+        accepted(&mut ledger, SELLER, red_request(&id, &special("first"), FULL));
+    }
+    match status {
+        "booked, slip confirmed" => drop(accepted(&mut ledger, BUYER, red_answer("red-confirm", &id, 1))),
+        "booked, slip lapsed" => ledger.time_ms += crate::red::SLIP_MS,
+        "taken back in part" => {
+            accepted(&mut ledger, SELLER, issue_red(&id, &special("first"), "red", &of_line("40.00")));
+        }
+        "taken back in full" => drop(accepted(&mut ledger, SELLER, issue_red(&id, &special("first"), "red", FULL))),
+        "a red letter" => id = accepted(&mut ledger, SELLER, issue_red(&id, &special("first"), "red", FULL)),
+        _ => {}
+    }
+    (ledger, id)
+}
+
+/// The events whose outcome depends on that.
+fn red_events(id: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("issue-red", issue_red(id, &special("first"), "red-2", FULL)),
+        ("issue-red under a slip", issue_red_under(1, id, &special("first"), "red-2", FULL)),
+        ("red-request", red_request(id, &special("first"), FULL)),
+        ("red-confirm", red_answer("red-confirm", id, 1)),
+        ("red-deny", red_answer("red-deny", id, 1)),
+        ("red-withdraw", red_answer("red-withdraw", id, 1)),
+        ("void", void(id)),
+        ("transfer", transfer(id, OUTSIDER)),
+        ("lock", lock(id, "d")),
+        ("book", book(id, "02", "2", MONTH)),
+        ("use", use_vat(id, "deduct", MONTH)),
+    ]
+}
+
+fn write_table_of_red_letters(table: &mut String) {
+    for status in REDS {
+        let (_, id) = ledger_of_red(status);
+        for (kind, event) in red_events(&id) {
+            writeln!(table, "\n{status} | {kind}").unwrap();
+            for actor in ACTORS {
+                let (mut ledger, _) = ledger_of_red(status);
+                writeln!(table, "  {actor:<10} {}", ledger.event(actor, event.clone()).code).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn the_table_of_status_event_and_role_is_what_it_was() {
     let mut table = String::from("# status | event | actor: outcome\n");
@@ -327,6 +397,7 @@ fn the_table_of_status_event_and_role_is_what_it_was() {
     write_table_of_books(&mut table);
     write_table_of_filings(&mut table);
     write_table_of_segments(&mut table);
+    write_table_of_red_letters(&mut table);
     // No invoice has to do with it.
     writeln!(table, "\nany | evidence").unwrap();
     for actor in ACTORS {

@@ -65,6 +65,10 @@ struct Known {
     buyer: OrganisationId,
     purpose: UsePurpose,
     period: Period,
+    /// Net and tax that were left of the invoice, in fen.
+    left: (i64, i64),
+    /// What red letters have taken since: in which month, net and tax below zero.
+    since: Vec<(Period, i64, i64)>,
 }
 
 /// What is in whose books.
@@ -73,6 +77,8 @@ pub(super) struct Books {
     /// Month of issue, profile and totals.
     issued: BTreeMap<String, (Period, Profile, Totals)>,
     void: BTreeSet<String>,
+    /// Net and tax that red letters took back, in fen, below zero.
+    taken: BTreeMap<String, (i64, i64)>,
     booked: BTreeMap<String, (OrganisationId, BookingTerms)>,
     used: BTreeMap<String, Known>,
     /// Months that were filed, by whom they are.
@@ -122,11 +128,32 @@ impl Books {
                 let (buyer, purpose, period) = (whose.unwrap(), used.purpose, used.period);
                 self.open(&id, &buyer, period, now);
                 assert_eq!(self.issued[&id].1, Profile::DigitalSpecial);
-                assert!(self.used.insert(id, Known { buyer, purpose, period }).is_none(), "used twice");
+                let (net, tax) = self.taken.get(&id).copied().unwrap_or_default();
+                let totals = self.issued[&id].2;
+                let left = (totals.net.fen() + net, totals.tax.fen() + tax);
+                assert!(matches!(record, Record::Used { net, tax, .. } if (net.fen(), tax.fen()) == left));
+                let known = Known { buyer, purpose, period, left, since: Vec::new() };
+                assert!(self.used.insert(id, known).is_none(), "used twice");
             }
             Event::UseRevoke(_) => {
                 let known = self.used.remove(&id).expect("used before that is taken back");
                 assert!(!self.filed.contains(&(known.buyer, known.period)), "taken out of a filed month");
+                assert_eq!(known.since, [], "taken back twice");
+            }
+            Event::IssueRed(red) => {
+                let Record::RedIssued { net, tax, input, .. } = record else { panic!("{outcome:?}") };
+                let (blue, net, tax) = (red.invoice.to_string(), net.fen(), tax.fen());
+                let used = self.used.get_mut(&blue);
+                assert_eq!(used.as_ref().map(|used| &used.buyer), input.as_ref());
+                if let Some(used) = used {
+                    used.since.push((now, net, tax));
+                }
+                let taken = self.taken.entry(blue.clone()).or_default();
+                *taken = (taken.0 + net, taken.1 + tax);
+                let free = !self.booked.contains_key(&blue) && !self.used.contains_key(&blue);
+                assert!(free || red.slip.is_some(), "taken out of books alone");
+                let (_, profile, totals) = self.issued[&blue];
+                self.issued.insert(id, (now, profile, totals));
             }
             Event::Manifest(manifest) => {
                 let former = self.said.insert(id, manifest.kind);
@@ -178,12 +205,11 @@ impl Books {
             assert_eq!((sum.net_fen, sum.tax_fen), (0, 0));
         }
         let mut sums: BTreeMap<(StateKey, UsePurpose), (u64, i128, i128)> = BTreeMap::new();
-        for (id, Known { buyer, purpose, period }) in &self.used {
-            let (totals, key) = (&self.issued[id].2, StateKey::input(buyer, *period));
-            let (invoices, net, tax) = sums.entry((key, *purpose)).or_default();
-            *invoices += 1;
-            *net += i128::from(totals.net.fen());
-            *tax += i128::from(totals.tax.fen());
+        for Known { buyer, purpose, period, left, since } in self.used.values() {
+            for (period, net, tax) in std::iter::once(&(*period, left.0, left.1)).chain(since) {
+                let sum = sums.entry((StateKey::input(buyer, *period), *purpose)).or_default();
+                *sum = (sum.0 + 1, sum.1 + i128::from(*net), sum.2 + i128::from(*tax));
+            }
         }
         let recorded = input.iter().flat_map(|(key, input)| input.standing().map(move |sum| (key.clone(), *sum)));
         let recorded: BTreeMap<_, _> =

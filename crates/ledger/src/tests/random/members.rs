@@ -98,7 +98,7 @@ impl Members {
             return;
         }
         match serde_json::from_str(event).unwrap() {
-            Event::Issue(_) | Event::Correct(_) | Event::OfflineIssue(_) => {
+            Event::Issue(_) | Event::Correct(_) | Event::OfflineIssue(_) | Event::IssueRed(_) => {
                 assert!(self.allows(SELLER, actor, Scope::Issue), "{actor}: {event}");
             }
             Event::Lock(_) => assert!(self.allows(BUYER, actor, Scope::Lock), "{actor}: {event}"),
@@ -139,6 +139,11 @@ impl Members {
                 let record = record(outcome);
                 let whose = super::books::in_whose_books(&record).expect("it says in whose books");
                 assert!(self.allows(whose.as_str(), actor, Scope::File), "{actor}: {event}");
+            }
+            // Either side of the sale, or who holds or reimbursed what was sold to a person.
+            Event::RedRequest(_) | Event::RedConfirm(_) | Event::RedDeny(_) | Event::RedWithdraw(_) => {
+                let other = [BUYER, OUTSIDER].iter().any(|other| self.allows(other, actor, Scope::File));
+                assert!(other || self.allows(SELLER, actor, Scope::Issue), "{actor}: {event}");
             }
             Event::Amend(Amend { taxpayer, .. }) | Event::PayRequest(PayRequest { taxpayer, .. }) => {
                 assert!(self.allows(taxpayer.as_str(), actor, Scope::File), "{actor}: {event}");

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::event::Event;
 use crate::fixture::*;
-use crate::outcome::ACCEPTED;
+use crate::outcome::{ACCEPTED, Record};
 use crate::quota::{QuotaRecord, UnderQuotaRecord};
 use crate::state::{Kind, StateKey, decode, read};
 
@@ -66,6 +66,14 @@ impl Quotas {
                 if self.from.get(SELLER).is_some_and(|from| *from <= now) {
                     let quota = self.known.get(&(SELLER.to_owned(), now)).expect("issued in a month without a grant");
                     assert!(!quota.paused && self.used(SELLER, now) <= quota.amount, "offline, and more than was left");
+                }
+            }
+            Event::IssueRed(red) => {
+                let Record::RedIssued { net, tax, .. } = record(outcome) else { panic!("{outcome:?}") };
+                let (issued, _) = self.standing[&red.invoice.to_string()];
+                // What was issued in another month gives nothing back to this one.
+                if issued == now {
+                    self.standing.insert(outcome.subject.clone(), (now, net.checked_add(tax).unwrap()));
                 }
             }
             Event::Void(void) => {
