@@ -10,6 +10,7 @@ mod failover;
 mod load;
 mod operators;
 mod organisations;
+mod outbox;
 mod platforms;
 mod readme;
 mod secure;
