@@ -31,7 +31,9 @@ fn open(home: &TempDir) -> Result<Outbox, OutboxError> {
 fn holding(statements: &[Signed]) -> TempDir {
     let home = tempdir().unwrap();
     let mut outbox = open(&home).unwrap();
-    statements.iter().for_each(|signed| outbox.put(signed).unwrap());
+    for signed in statements {
+        outbox.put(signed).unwrap();
+    }
     home
 }
 
