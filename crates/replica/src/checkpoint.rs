@@ -1,6 +1,8 @@
 //! State checkpoints: when a due block is committed, the index is frozen and the tree's next
 //! version is computed from the frozen writes, in the background, on the store's thread.
 
+mod proved;
+
 use std::fmt::Display;
 use std::ops::Bound;
 
@@ -12,6 +14,8 @@ use crate::index::{self, NonceRow, Progress};
 use crate::list;
 use crate::port::{CheckpointJob, CheckpointOutput, CheckpointView, Direction, IndexWrites, Store, StoreFault, Table};
 use crate::replica::Fault;
+
+pub(crate) use proved::counter;
 
 /// The key of the tree's newest version and root. Of the nodes only the root's key is one byte, and that is 0.
 const NEWEST: &[u8] = &[0xff];
@@ -121,6 +125,9 @@ fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
             for (key, node) in update.nodes {
                 writes.insert((Table::TreeNode, key), Some(node));
             }
+            if let Some(proved) = proved::with(view, version, update.root, &writes)? {
+                writes.insert((Table::TreeNode, proved::KEY.to_vec()), Some(proved));
+            }
             (version, update.root)
         }
     };
@@ -145,14 +152,14 @@ mod tests {
 
     /// A store that is given blocks of records to write and subjects to name.
     #[derive(Default)]
-    struct Chain {
-        store: MemoryStore,
+    pub(super) struct Chain {
+        pub(super) store: MemoryStore,
         height: u64,
         checkpoints: u64,
     }
 
     impl Chain {
-        fn block(&mut self, writes: &Writes, subjects: &[&str]) {
+        pub(super) fn block(&mut self, writes: &Writes, subjects: &[&str]) {
             let executed = Executed {
                 writes: writes.clone(),
                 created: BTreeSet::new(),
@@ -172,7 +179,7 @@ mod tests {
         }
 
         /// The root, and the rows of the tree.
-        fn checkpoint(&mut self) -> (Hash, Vec<Row>) {
+        pub(super) fn checkpoint(&mut self) -> (Hash, Vec<Row>) {
             let (number, height) = (self.checkpoints, self.height - 1);
             self.store.begin_checkpoint(CheckpointJob { number, height, compute: Box::new(compute) }).unwrap();
             self.checkpoints += 1;

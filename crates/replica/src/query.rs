@@ -6,6 +6,7 @@
 mod filings;
 mod lists;
 mod members;
+mod numbers;
 mod stream;
 
 use std::ops::Bound;
@@ -41,6 +42,7 @@ use crate::replica::{Fault, Replica, SharedTip, Tip};
 use crate::view::{StoreTiles, StoreView};
 
 pub use members::MemberPage;
+pub use numbers::{CodeView, NumbersPage, ProvedCounter, Run, SEGMENTS_A_PAGE, Tally};
 pub use stream::{LeaseEndView, Placed, StreamItem};
 
 /// Rows a filtered list looks at before it hands back a cursor, found or not.
