@@ -8,7 +8,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::problem::{PROBLEM_JSON, ProblemBody};
 use crate::routes::{
-    archive, books, events, filings, invoices, issue, ledger_reads, lists, node_routes, organisations, payments,
+    archive, books, events, filings, invoices, issue, ledger_reads, lists, node_routes, numbers, organisations, payments,
     quotas, reimbursements, statements, verifications, webhooks,
 };
 use crate::schema;
@@ -31,6 +31,7 @@ pub fn openapi() -> Description {
         (name = "books", description = "Bookings and uses of VAT, with keys that this node holds for the enterprise."),
         (name = "filings", description = "Taxpayers' months: returns, amendments and payments."),
         (name = "quotas", description = "What a seller may issue in a month."),
+        (name = "numbers", description = "Which numbers of invoices were given, and what became of them."),
         (name = "verifications", description = "The public check."),
         (name = "events", description = "The events of the ledger, as they happen."),
         (name = "webhooks", description = "The same events, posted to endpoints that are registered at this node."),
@@ -49,7 +50,7 @@ pub fn openapi() -> Description {
         webhooks::register, webhooks::list, webhooks::show, webhooks::change, webhooks::remove, webhooks::rotate_secret,
         webhooks::test_one, webhooks::enable, webhooks::disable, webhooks::dead_letters, webhooks::resend_one,
         webhooks::resend_all,
-        ledger_reads::receipt, ledger_reads::block, ledger_reads::checkpoint,
+        numbers::list, numbers::show, ledger_reads::receipt, ledger_reads::block, ledger_reads::checkpoint,
         organisations::list, organisations::show, organisations::mandates, archive::archive,
         node_routes::limits, node_routes::status, node_routes::livez, node_routes::readyz, node_routes::metrics,
         node_routes::advance_clock,

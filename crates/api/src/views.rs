@@ -9,6 +9,7 @@ mod cloud_event;
 mod directory;
 mod filing;
 mod invoice_view;
+mod numbers;
 mod outcome;
 mod quota;
 mod statement;
@@ -27,6 +28,9 @@ pub use filing::{
 pub(crate) use invoice_view::DERIVED;
 pub use invoice_view::{
     EventPage, EventRow, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView, TotalsView,
+};
+pub use numbers::{
+    CodePage, CodeRow, CounterProofView, GapView, NumberRun, NumbersView, SegmentNumbersView, TallyView,
 };
 pub use outcome::{LeafView, OutcomeView, PartyView, RecordView, RefusalView, StandingView};
 pub use quota::{GrantView, QuotaView};

@@ -6,11 +6,11 @@ use std::ops::Bound;
 
 use chain::block::StateCheckpoint;
 use chain::identity::OrganisationId;
+use invoice::amount::Amount;
 use invoice::id::InvoiceId;
 use invoice::lifecycle::Validity;
 use ledger::contingency::{SegmentRecord, is_of_segments};
 use ledger::record::{CounterRecord, InvoiceRecord};
-use ledger::red::RedLetterRecord;
 use ledger::state::{Kind, StateKey, decode, read};
 use ledger::tree::RecordProof;
 
@@ -127,16 +127,17 @@ impl<S: Store> Query<S> {
         Ok(counter.map(|CounterRecord { next }| CodeView { code: code.to_owned(), next }))
     }
 
-    /// What became of the numbers of a code from one on: of [`SCANNED_MAX`] at most, or of the next segments.
+    /// What became of the numbers of a code from one on: of [`SCANNED_MAX`] at most, or of the next [`SEGMENTS_A_PAGE`]
+    /// segments.
     ///
     /// # Errors
     /// A fault of ours.
-    pub fn numbers(&self, of: &CodeView, from: u64, limit: usize) -> Result<NumbersPage, Fault> {
+    pub fn numbers(&self, of: &CodeView, from: u64) -> Result<NumbersPage, Fault> {
         let from = from.max(1);
         if is_of_segments(&of.code) {
-            return self.segments(of, from, limit.min(SEGMENTS_A_PAGE), |_| true);
+            return self.segments(of, from, |_| Ok(true));
         }
-        let count = u64::try_from(limit.clamp(1, SCANNED_MAX)).unwrap_or(1);
+        let count = u64::try_from(SCANNED_MAX).unwrap_or(u64::MAX);
         // The counter was read before the invoices: what came since is not of this page.
         let last = from.saturating_add(count - 1).min(of.next.saturating_sub(1));
         if last < from {
@@ -148,18 +149,17 @@ impl<S: Store> Query<S> {
         Ok(NumbersPage { run: Some(run), tally, missing, segments: Vec::new(), next })
     }
 
-    /// What became of the numbers of those segments of a code that one organisation holds, from a number on.
+    /// What became of the numbers of those segments of a code that some organisations hold, from a number on.
     ///
     /// # Errors
     /// A fault of ours.
     pub fn numbers_held(
         &self,
         of: &CodeView,
-        holder: impl Fn(&OrganisationId) -> bool,
         from: u64,
-        limit: usize,
+        holds: impl Fn(&OrganisationId) -> Result<bool, Fault>,
     ) -> Result<NumbersPage, Fault> {
-        self.segments(of, from.max(1), limit.min(SEGMENTS_A_PAGE), |segment| holder(&segment.holder))
+        self.segments(of, from.max(1), |segment| holds(&segment.holder))
     }
 
     /// A code's counter, proved against the state checkpoint that the newest header carries. None while that checkpoint
@@ -176,13 +176,12 @@ impl<S: Store> Query<S> {
         Ok(Some(ProvedCounter { header, checkpoint, key, stored, next, proof }))
     }
 
-    /// Segments of a code from a number on that are kept, so many at most.
+    /// Segments of a code from a number on that are kept, as many as a page has.
     fn segments(
         &self,
         of: &CodeView,
         from: u64,
-        limit: usize,
-        keep: impl Fn(&SegmentRecord) -> bool,
+        keep: impl Fn(&SegmentRecord) -> Result<bool, Fault>,
     ) -> Result<NumbersPage, Fault> {
         let mut page = NumbersPage::empty();
         let (Some(first), Some(last)) = (nth(&of.code, from), nth(&of.code, of.next.saturating_sub(1))) else {
@@ -200,12 +199,12 @@ impl<S: Store> Query<S> {
             let key = StateKey::from_bytes(key);
             let segment: SegmentRecord = decode(&key, list::record(&row)?)?;
             let run = Run { first: segment.first.number_in_code(), last: segment.last().number_in_code() };
-            if page.segments.len() == limit {
+            if page.segments.len() == SEGMENTS_A_PAGE {
                 page.next = Some(run.first);
                 return Ok(page);
             }
             looked_at = Some(run.last);
-            if !keep(&segment) {
+            if !keep(&segment)? {
                 continue;
             }
             let (tally, _) = self.tally(&of.code, run)?;
@@ -235,9 +234,8 @@ impl<S: Store> Query<S> {
                 missing.push(Run { first: expected, last: number - 1 });
             }
             expected = number + 1;
-            let red = record.totals.gross < invoice::amount::Amount::ZERO
-                && read::<RedLetterRecord>(&self.view(), &StateKey::red_letter(&id))?.is_some();
-            tally.note(record.validity, red);
+            // Red letters alone come to less than nothing.
+            tally.note(record.validity, record.totals.gross < Amount::ZERO);
         }
         if expected <= run.last {
             missing.push(Run { first: expected, last: run.last });
