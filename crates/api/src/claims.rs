@@ -57,7 +57,15 @@ pub(crate) fn claim_of(event: &Event) -> Option<(&ClaimId, Option<&OrganisationI
         | Event::Override(_)
         | Event::Amend(_)
         | Event::PayRequest(_)
-        | Event::PayResult(_) => None,
+        | Event::PayResult(_)
+        | Event::SegmentGrant(_)
+        | Event::SegmentClose(_)
+        | Event::OfflineIssue(_)
+        | Event::RedRequest(_)
+        | Event::RedConfirm(_)
+        | Event::RedDeny(_)
+        | Event::RedWithdraw(_)
+        | Event::IssueRed(_) => None,
     }
 }
 

@@ -11,6 +11,7 @@ mod foreign;
 mod health;
 mod layer;
 mod ledger;
+mod letters;
 mod reimbursement;
 mod status;
 mod subscribe;

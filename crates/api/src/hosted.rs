@@ -219,5 +219,8 @@ impl<S: Store> Service<S> {
 
 /// The invoice that an event issued, now or when it was first accepted.
 fn issued(outcome: &OutcomeView) -> Option<InvoiceId> {
-    if let Some(RecordView::Issued { invoice, .. }) = &outcome.record { invoice.parse().ok() } else { None }
+    match &outcome.record {
+        Some(RecordView::Issued { invoice, .. } | RecordView::RedIssued { invoice, .. }) => invoice.parse().ok(),
+        Some(_) | None => None,
+    }
 }

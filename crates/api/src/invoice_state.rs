@@ -2,7 +2,7 @@
 
 use chain::statement::Statement;
 use invoice::date::Date;
-use invoice::lifecycle::{Reimbursement, Validity};
+use invoice::lifecycle::Reimbursement;
 use invoice::{Document, InvoiceId};
 use ledger::event::Event;
 use ledger::record::{Claim, InvoiceRecord};
@@ -50,7 +50,8 @@ impl<S: Store> Service<S> {
     ) -> Result<InvoiceView, Problem> {
         let document = self.query().document(record)?;
         let view = self.invoice_view_of(caller, id, record, document)?;
-        self.with_books(caller, id, record, view)
+        let view = self.with_books(caller, id, record, view)?;
+        self.with_letters(id, record, view)
     }
 
     /// An invoice whose document was read already, without what only some invoices have: looking for what most do not
@@ -81,7 +82,8 @@ impl<S: Store> Service<S> {
             code,
             number,
             profile: record.profile.to_string(),
-            validity: validity(record.validity).to_owned(),
+            sign: record.sign().as_str().to_owned(),
+            validity: record.validity.as_str().to_owned(),
             reimbursement: reimbursement(caller, &record.claim, self.now_ms(), sees_lock),
             period: record.period.to_string(),
             filed: self.query().filing(&record.seller, record.period)?.is_some(),
@@ -100,6 +102,10 @@ impl<S: Store> Service<S> {
             vat_use: None,
             manifestation: None,
             correction: None,
+            reversal: None,
+            red_letter: None,
+            slip: None,
+            offline: None,
             links: Links {
                 receipt: format!("{this}/receipt"),
                 events: format!("{this}/events"),
@@ -114,14 +120,6 @@ impl<S: Store> Service<S> {
 fn qr(code: Option<&str>, number: &str, record: &InvoiceRecord) -> String {
     let code = code.map(|code| format!("&code={code}")).unwrap_or_default();
     format!("einvoice:?hash={}{code}&bill_num={number}&total_amount={}", record.issue.hash, record.totals.gross.fen())
-}
-
-/// The name of a validity.
-pub(crate) fn validity(validity: Validity) -> &'static str {
-    match validity {
-        Validity::Normal => "normal",
-        Validity::Void => "void",
-    }
 }
 
 /// The name of a reimbursement status.

@@ -38,6 +38,7 @@ mod outcomes;
 mod problem;
 mod quota;
 mod receipts;
+mod red;
 mod routes;
 pub mod schema;
 mod server;

@@ -11,7 +11,7 @@ use replica::port::Store;
 use crate::access::is_claimant;
 use crate::auth::Caller;
 use crate::cursor::List;
-use crate::invoice_state::{status, validity};
+use crate::invoice_state::status;
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -67,7 +67,8 @@ impl Filter<'_> {
             Some(Side::Platform) => "platform",
         };
         let period = self.period.map(|period| period.to_string()).unwrap_or_default();
-        let (validity, reimbursement) = (self.validity.map_or("", validity), self.reimbursement.map_or("", status));
+        let (validity, reimbursement) =
+            (self.validity.map_or("", Validity::as_str), self.reimbursement.map_or("", status));
         let party = self.party.unwrap_or_default();
         List::new("invoices", &[caller.id().as_str(), side, party, validity, reimbursement, &period])
     }

@@ -2,10 +2,11 @@
 //!
 //! What happens to an organisation is its own business, and that of those who read for it; a mandate is between two, and
 //! one that was attested is told to each who is said to have given it. Who was registered in bulk is told to nobody else.
-//! A seller's quota is its own business, and that of those who issue or read for it. What a stranger tried, and was
+//! A seller's quota is its own business, and that of those who issue or read for it; a segment of numbers is its holder's. What a stranger tried, and was
 //! refused, is told to nobody but its author: else anybody could fill another's feed.
 
 use chain::identity::OrganisationId;
+use invoice::InvoiceId;
 use ledger::event::Event;
 use ledger::organisation::Scope;
 use ledger::outcome::{ACCEPTED, REPEATED};
@@ -28,6 +29,8 @@ pub(crate) enum About {
     Mandate(Vec<OrganisationId>),
     /// The seller whose quota it is.
     Quota(OrganisationId),
+    /// A segment of numbers, by its first: its holder's business.
+    Segment(InvoiceId),
 }
 
 /// Whom an event is about that somebody else may see.
@@ -43,6 +46,7 @@ pub(crate) fn concerning(event: &EventView) -> Result<Option<About>, Problem> {
     let part_of = match &about {
         About::Organisation(id) | About::Quota(id) => id == author,
         About::Mandate(between) => between.contains(author),
+        About::Segment(_) => false,
     };
     let decided = [ACCEPTED, REPEATED].contains(&event.outcome.code.as_str());
     Ok(Some(about).filter(|_| decided || part_of))
@@ -59,6 +63,7 @@ fn about(subject: &str) -> Option<About> {
             Some(About::Mandate(vec![id(from)?, id(to)?]))
         }
         "quota" => id(rest.split_once('/')?.0).map(About::Quota),
+        "segment" => rest.parse().ok().map(About::Segment),
         "mandates" => Some(About::Mandate(vec![id(rest)?])),
         _ => None,
     }
@@ -75,7 +80,10 @@ mod tests {
         assert_eq!(about("mandate:shop/isp"), Some(About::Mandate(vec![id("shop"), id("isp")])));
         assert_eq!(about("mandates:isp"), Some(About::Mandate(vec![id("isp")])));
         assert_eq!(about("quota:shop/2026-11"), Some(About::Quota(id("shop"))));
+        let first = "144032609010-00000001";
+        assert_eq!(about(&format!("segment:{first}")), Some(About::Segment(first.parse().unwrap())));
         for other in [
+            "segment:isp",
             "organisations:shop",
             "filing:shop/2026-11",
             "144032609110-00000001",

@@ -9,7 +9,7 @@ use utoipa::{Modify, OpenApi};
 use crate::problem::{PROBLEM_JSON, ProblemBody};
 use crate::routes::{
     archive, books, events, filings, invoices, issue, ledger_reads, lists, node_routes, numbers, organisations, payments,
-    quotas, reimbursements, statements, verifications, webhooks,
+    quotas, red, reimbursements, segments, statements, verifications, webhooks,
 };
 use crate::schema;
 
@@ -29,6 +29,8 @@ pub fn openapi() -> Description {
         (name = "invoices", description = "Invoices, with keys that this node holds for the caller."),
         (name = "reimbursements", description = "Locks and closes, with keys that this node holds for the platform."),
         (name = "books", description = "Bookings and uses of VAT, with keys that this node holds for the enterprise."),
+        (name = "red-letters", description = "Red letters, and the slips that allow them, with keys that this node holds."),
+        (name = "segments", description = "Numbers for invoices that are issued while every node is out of reach."),
         (name = "filings", description = "Taxpayers' months: returns, amendments and payments."),
         (name = "quotas", description = "What a seller may issue in a month."),
         (name = "numbers", description = "Which numbers of invoices were given, and what became of them."),
@@ -45,7 +47,7 @@ pub fn openapi() -> Description {
         invoices::erase_attachment, invoices::transfer, invoices::act,
         reimbursements::lock, reimbursements::renew, reimbursements::unlock, reimbursements::close,
         books::book, books::adjust, books::revoke_booking, books::use_vat, books::revoke_use, books::manifest,
-        books::correct, events::follow, filings::file, filings::file_group, filings::list, filings::show, payments::amend, payments::request,
+        books::correct, red::issue, red::request, red::confirm, red::deny, red::withdraw, segments::show, segments::list, events::follow, filings::file, filings::file_group, filings::list, filings::show, payments::amend, payments::request,
         payments::decide, quotas::show, verifications::verify,
         webhooks::register, webhooks::list, webhooks::show, webhooks::change, webhooks::remove, webhooks::rotate_secret,
         webhooks::test_one, webhooks::enable, webhooks::disable, webhooks::dead_letters, webhooks::resend_one,

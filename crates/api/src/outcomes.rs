@@ -109,7 +109,9 @@ impl<S: Store> Service<S> {
                 view.original = Some(LeafView::from(*original));
                 view.record = self.original_record(*original)?;
             }
-            Record::Issued { invoice, .. } => view.check_code = check_code(invoice, &hash),
+            Record::Issued { invoice, .. }
+            | Record::IssuedOffline { invoice, .. }
+            | Record::RedIssued { invoice, .. } => view.check_code = check_code(invoice, &hash),
             Record::Transferred { .. }
             | Record::Locked { .. }
             | Record::Renewed { .. }
@@ -142,7 +144,13 @@ impl<S: Store> Service<S> {
             | Record::Corrected { .. }
             | Record::Amended { .. }
             | Record::PaymentRequested { .. }
-            | Record::PaymentDecided { .. } => {}
+            | Record::PaymentDecided { .. }
+            | Record::SegmentGranted { .. }
+            | Record::SegmentClosed { .. }
+            | Record::RedRequested { .. }
+            | Record::RedConfirmed { .. }
+            | Record::RedDenied { .. }
+            | Record::RedWithdrawn { .. } => {}
         }
         Ok(view)
     }
@@ -205,7 +213,16 @@ impl<S: Store> Service<S> {
         let Some(event) = self.query().event(leaf)? else {
             return Ok(None);
         };
-        Ok(if let Record::Issued { invoice, .. } = event.record()? { Some(invoice.to_string()) } else { None })
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "no other record is of an invoice that came onto the ledger"
+        )]
+        Ok(match event.record()? {
+            Record::Issued { invoice, .. }
+            | Record::IssuedOffline { invoice, .. }
+            | Record::RedIssued { invoice, .. } => Some(invoice.to_string()),
+            _ => None,
+        })
     }
 
     /// A rejection as a problem. The reader stops at the first value in a document that cannot be read; here the
@@ -260,6 +277,13 @@ impl<S: Store> Service<S> {
                     (Ok(Event::Correct(correct)), Some(date)) => {
                         let at = format!("{at}/correct/fields");
                         findings.violations.extend(placed(correct.fields.violations(rules, date), &at));
+                    }
+                    (Ok(Event::OfflineIssue(issue)), Some(today)) => {
+                        let at = format!("{at}/offline-issue/document");
+                        let date = Date::from_unix_ms(issue.certificate.claims().issued_ms).unwrap_or(today);
+                        let validation = issue.document.validate(rules, date);
+                        findings.violations.extend(placed(validation.violations, &at));
+                        findings.warnings.extend(placed(validation.warnings, &at));
                     }
                     (Ok(_), _) => {}
                     (Err(error), _) => {

@@ -35,6 +35,7 @@ impl<S: Store> Service<S> {
             let Some(record) = self.query().invoice(&id)? else {
                 return Ok(false);
             };
+            let record = self.seen_by(&id, record)?;
             if let Some(whose) = in_books(event)? {
                 return self.sees_books(caller, &whose);
             }
@@ -54,6 +55,12 @@ impl<S: Store> Service<S> {
             Some(About::Organisation(id)) => return self.sees_for(caller, &id, &SEEING_MEMBERS),
             Some(About::Quota(seller)) => return self.sees_quotas(caller, &seller),
             Some(About::Mandate(between)) => return Ok(between.contains(caller.id())),
+            Some(About::Segment(first)) => {
+                return match self.query().segment(&first)? {
+                    Some(segment) => self.sees_segment(caller, &segment),
+                    None => Ok(false),
+                };
+            }
             None => {}
         }
         let seller = subject.strip_prefix("filing:").and_then(|rest| rest.split_once('/'));

@@ -13,8 +13,10 @@ pub(crate) mod numbers;
 pub(crate) mod organisations;
 pub(crate) mod payments;
 pub(crate) mod quotas;
+pub(crate) mod red;
 pub(crate) mod reimbursements;
 mod request_events;
+pub(crate) mod segments;
 pub(crate) mod statements;
 pub(crate) mod verifications;
 pub(crate) mod webhooks;
@@ -53,6 +55,9 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/v1/invoices/{id}/uses:revoke", post(books::revoke_use::<S>))
         .route("/v1/invoices/{id}/manifestations", post(books::manifest::<S>))
         .route("/v1/invoices/{id}/corrections", post(books::correct::<S>))
+        .route("/v1/invoices/{id}/red-letters", post(red::issue::<S>))
+        .route("/v1/invoices/{id}/slips", post(red::request::<S>))
+        .route("/v1/invoices/{id}/slips/{slip}", post(red::act::<S>))
         .route("/v1/filings", get(filings::list::<S>).post(filings::file::<S>))
         .route("/v1/filings:group", post(filings::file_group::<S>))
         .route("/v1/filings/{seller}/{period}", get(filings::show::<S>))
@@ -68,6 +73,8 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/v1/organisations", get(organisations::list::<S>))
         .route("/v1/organisations/{id}", get(organisations::show::<S>))
         .route("/v1/organisations/{id}/mandates", get(organisations::mandates::<S>))
+        .route("/v1/organisations/{id}/segments", get(segments::list::<S>))
+        .route("/v1/segments/{first}", get(segments::show::<S>))
         .route("/v1/events", get(events::follow::<S>))
         .route("/v1/webhooks", get(webhooks::list::<S>).post(webhooks::register::<S>))
         .route(

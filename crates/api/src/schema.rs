@@ -5,6 +5,7 @@
 
 mod books;
 mod filings;
+mod letters;
 mod organisations;
 mod quotas;
 
@@ -17,6 +18,10 @@ pub use books::{
     UsePurpose, UseRevoke,
 };
 pub use filings::{Amend, AmendReason, File, FileTotal, InputTotal, PayRequest, PayResult, PaymentResult};
+pub use letters::{
+    IssueRed, NumberingKind, OfflineIssue, Part, RedConfirm, RedDeny, RedRequest, RedWithdraw, SegmentClose,
+    SegmentGrant, Take,
+};
 pub use organisations::{
     Addition, Admit, Attest, Custody, Enterprise, GiveMandate, IntroductionFile, IntroductionSignature, MandateScope,
     OrganisationRole, Register, Reinstate, ReinstatementReason, Rename, RevokeMandate, Rotate, RotatedPurpose,
@@ -117,6 +122,22 @@ pub enum Event {
     PayRequest(PayRequest),
     /// Say what became of a payment order. For the taxpayer, who files for it, and the tax bureau.
     PayResult(PayResult),
+    /// Grant a segment of numbers for a contingency. For the tax bureau.
+    SegmentGrant(SegmentGrant),
+    /// Close a segment, and declare its gaps. For its holder and the tax bureau.
+    SegmentClose(SegmentClose),
+    /// Submit an invoice that was issued offline. For the segment's holder.
+    OfflineIssue(Box<OfflineIssue>),
+    /// Ask the other side to agree to a red letter. For either side of the sale.
+    RedRequest(Box<RedRequest>),
+    /// Agree to a red letter. For the side that did not ask.
+    RedConfirm(RedConfirm),
+    /// Do not agree to a red letter. For the side that did not ask.
+    RedDeny(RedDeny),
+    /// Ask for a red letter no longer. For the side that asked.
+    RedWithdraw(RedWithdraw),
+    /// Issue a red letter. For the seller, and who issues for it.
+    IssueRed(Box<IssueRed>),
 }
 
 /// End another's lock, as the tax bureau has decided.

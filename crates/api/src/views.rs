@@ -6,12 +6,14 @@
 mod books;
 mod chain_views;
 mod cloud_event;
+mod contingency;
 mod directory;
 mod filing;
 mod invoice_view;
 mod numbers;
 mod outcome;
 mod quota;
+mod red;
 mod statement;
 mod webhook;
 
@@ -21,6 +23,7 @@ pub use chain_views::{
     StatusView,
 };
 pub use cloud_event::CloudEvent;
+pub use contingency::{NumberRangeView, OfflineView, SegmentList, SegmentView};
 pub use directory::{DirectoryKey, DirectoryPage, DirectoryView, FormerIdView, MandatePage, MandateView};
 pub use filing::{
     AmendmentView, DifferenceView, DueView, FiledView, FilingList, FilingView, InputTotalView, OrderView, PaymentsView,
@@ -29,11 +32,10 @@ pub(crate) use invoice_view::DERIVED;
 pub use invoice_view::{
     EventPage, EventRow, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView, TotalsView,
 };
-pub use numbers::{
-    CodePage, CodeRow, CounterProofView, GapView, NumberRun, NumbersView, SegmentNumbersView, TallyView,
-};
-pub use outcome::{LeafView, OutcomeView, PartyView, RecordView, RefusalView, StandingView};
+pub use numbers::{CodePage, CodeRow, CounterProofView, NumberRun, NumbersView, SegmentNumbersView, TallyView};
+pub use outcome::{GapView, LeafView, OutcomeView, PartyView, RecordView, RefusalView, StandingView};
 pub use quota::{GrantView, QuotaView};
+pub use red::{ClawBackView, PartView, RedLetterView, RedLineView, ReversalView, SlipView};
 pub use statement::{EventResult, Prepared, StatementState, StatementView, ValidationView};
 pub(crate) use webhook::Shown;
 pub use webhook::{

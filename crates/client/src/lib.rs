@@ -53,7 +53,7 @@ pub mod messages {
     pub use wire::generated::{
         BatchVerifyAnswer, BookingTerms, Claim, ClaimStatus, EventOutcome, Invoice, InvoiceDetails, InvoiceParty,
         InvoiceSide, InvoiceValidity, LeafReference, LeaseRecord, LedgerEvent, ListClaimsRequest, ListInvoicesRequest,
-        RefusalReason, StandingEvent, SubscribeRequest, VerifyRequest, VerifyResponse, VerifyResult,
+        RedAnsweredRecord, RefusalReason, StandingEvent, SubscribeRequest, VerifyRequest, VerifyResponse, VerifyResult,
         batch_verify_answer, event_outcome, invoice_party, verify_request,
     };
 }

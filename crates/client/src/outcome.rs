@@ -9,11 +9,12 @@ use ledger::record::LeafRef;
 use wire::generated::event_outcome::Record as Told;
 use wire::generated::{
     AmendedRecord, AppliedRecord, AttestedRecord, BookedRecord, BookingAdjustedRecord, BookingRevokedRecord,
-    BookingTerms, ClosedRecord, CorrectedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedRecord, LeafReference,
-    LeaseRecord, MandatedRecord, ManifestedRecord, OverriddenRecord, PaymentDecidedRecord, PaymentRequestedRecord,
-    QuotaAdjustedRecord, QuotaRecord, RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord,
-    RotatedRecord, StandingEvent, TransferredRecord, UnlockedRecord, UseRevokedRecord, UsedRecord, VoidedRecord,
-    invoice_party,
+    BookingTerms, ClosedRecord, CorrectedRecord, EventOutcome, FiledRecord, InvoiceParty, IssuedOfflineRecord,
+    IssuedRecord, LeafReference, LeaseRecord, MandatedRecord, ManifestedRecord, OverriddenRecord, PaymentDecidedRecord,
+    PaymentRequestedRecord, QuotaAdjustedRecord, QuotaRecord, RedAnsweredRecord, RedIssuedRecord, RedRequestedRecord,
+    RefusalReason, RegisteredRecord, RenamedRecord, ReportedRecord, RolesSetRecord, RotatedRecord, SegmentClosedRecord,
+    SegmentGap, SegmentGrantedRecord, StandingEvent, TransferredRecord, UnlockedRecord, UseRevokedRecord, UsedRecord,
+    VoidedRecord, invoice_party,
 };
 
 use crate::error::Error;
@@ -66,7 +67,15 @@ pub(crate) fn compare(outcome: &EventOutcome, record: &Record, first: Option<&Re
         | Record::Corrected { .. }
         | Record::Amended { .. }
         | Record::PaymentRequested { .. }
-        | Record::PaymentDecided { .. } => (None, None),
+        | Record::PaymentDecided { .. }
+        | Record::SegmentGranted { .. }
+        | Record::SegmentClosed { .. }
+        | Record::IssuedOffline { .. }
+        | Record::RedRequested { .. }
+        | Record::RedConfirmed { .. }
+        | Record::RedDenied { .. }
+        | Record::RedWithdrawn { .. }
+        | Record::RedIssued { .. } => (None, None),
     };
     alike("record", &outcome.record, &told(first.unwrap_or(record)))?;
     alike("original", &outcome.original, &original)?;
@@ -151,6 +160,74 @@ fn told(record: &Record) -> Option<Told> {
         | Record::Amended { .. }
         | Record::PaymentRequested { .. }
         | Record::PaymentDecided { .. } => return told_of_books(record),
+        Record::SegmentGranted { .. }
+        | Record::SegmentClosed { .. }
+        | Record::IssuedOffline { .. }
+        | Record::RedRequested { .. }
+        | Record::RedConfirmed { .. }
+        | Record::RedDenied { .. }
+        | Record::RedWithdrawn { .. }
+        | Record::RedIssued { .. } => return told_of_letters(record),
+    })
+}
+
+/// The same of red letters, and of what is issued offline.
+fn told_of_letters(record: &Record) -> Option<Told> {
+    let answered = |slip: &u32, request: &LeafRef| RedAnsweredRecord { slip: *slip, request: Some(leaf(request)) };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about these")]
+    Some(match record {
+        Record::RedRequested { slip, asked_by, other, net, tax, until_ms } => Told::RedRequested(RedRequestedRecord {
+            slip: *slip,
+            asked_by: asked_by.as_str().to_owned(),
+            other: other.to_string(),
+            net: net.to_string(),
+            tax: tax.to_string(),
+            until_ms: *until_ms,
+        }),
+        Record::RedConfirmed { slip, request } => Told::RedConfirmed(answered(slip, request)),
+        Record::RedDenied { slip, request } => Told::RedDenied(answered(slip, request)),
+        Record::RedWithdrawn { slip, request } => Told::RedWithdrawn(answered(slip, request)),
+        Record::RedIssued { invoice, blue, issued_ms, net, tax, validity, input, claim } => {
+            Told::RedIssued(RedIssuedRecord {
+                invoice: invoice.to_string(),
+                blue: blue.to_string(),
+                issued_at_ms: *issued_ms,
+                net: net.to_string(),
+                tax: tax.to_string(),
+                validity: validity.as_str().to_owned(),
+                input: *input,
+                claim: claim.map(|claim| claim.as_str().to_owned()).unwrap_or_default(),
+            })
+        }
+        Record::SegmentGranted { first, last, holder, key, public, granted_ms, valid_until_ms, deadline_hours } => {
+            Told::SegmentGranted(SegmentGrantedRecord {
+                first: first.to_string(),
+                last: last.to_string(),
+                holder: holder.to_string(),
+                key: key.to_string(),
+                public: public.to_string(),
+                granted_at_ms: *granted_ms,
+                valid_until_ms: *valid_until_ms,
+                deadline_hours: u32::from(*deadline_hours),
+            })
+        }
+        Record::SegmentClosed { last, used, gaps } => Told::SegmentClosed(SegmentClosedRecord {
+            last: last.to_string(),
+            used: *used,
+            gaps: gaps.iter().map(|gap| SegmentGap { first: gap.first, last: gap.last }).collect(),
+        }),
+        Record::IssuedOffline { invoice, issued_ms, holder, segment, issued_offline_ms, submit_by_ms, late } => {
+            Told::IssuedOffline(IssuedOfflineRecord {
+                invoice: invoice.to_string(),
+                issued_at_ms: *issued_ms,
+                holder: Some(party(holder)),
+                segment: segment.to_string(),
+                issued_offline_at_ms: *issued_offline_ms,
+                submit_by_ms: *submit_by_ms,
+                late: *late,
+            })
+        }
+        _ => return None,
     })
 }
 

@@ -27,6 +27,16 @@ pub enum Validity {
 impl Validity {
     /// Every validity, in order.
     pub const ALL: [Validity; 4] = [Validity::Normal, Validity::Void, Validity::PartRed, Validity::FullRed];
+
+    /// The validity, as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Validity::Normal => "normal",
+            Validity::Void => "void",
+            Validity::PartRed => "part-red",
+            Validity::FullRed => "full-red",
+        }
+    }
 }
 
 /// Whether an invoice says that something was sold, or takes that back.
@@ -37,6 +47,16 @@ pub enum Sign {
     Blue,
     /// A red letter: some of a blue invoice is taken back.
     Red,
+}
+
+impl Sign {
+    /// The sign, as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Sign::Blue => "blue",
+            Sign::Red => "red",
+        }
+    }
 }
 
 /// Where the invoice stands between open and reimbursed. An expired lock counts as [`Reimbursement::Open`].

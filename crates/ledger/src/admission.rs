@@ -251,9 +251,12 @@ impl Parsed {
 
 /// An issue event whose document may be anything.
 #[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct IssueDraft<'a> {
     #[serde(borrow)]
-    issue: DocumentDraft<'a>,
+    issue: Option<DocumentDraft<'a>>,
+    #[serde(borrow)]
+    offline_issue: Option<DocumentDraft<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -445,10 +448,15 @@ impl<'v> Court<'v> {
             if violations.len() >= VIOLATIONS_MAX {
                 break;
             }
-            let Ok(IssueDraft { issue: DocumentDraft { document } }) = serde_json::from_slice(event) else { continue };
+            let Ok(draft) = serde_json::from_slice::<IssueDraft<'_>>(event) else { continue };
+            let (kind, document) = match (draft.issue, draft.offline_issue) {
+                (Some(DocumentDraft { document }), None) => ("issue", document),
+                (None, Some(DocumentDraft { document })) => ("offline-issue", document),
+                (Some(_), Some(_)) | (None, None) => continue,
+            };
             let examined = invoice::draft::examine(document.get().as_bytes(), &self.rules.parameters.rules, self.date);
             violations.extend(examined.validation.violations.into_iter().map(|mut violation| {
-                violation.path = format!("/events/{index}/issue/document{}", violation.path);
+                violation.path = format!("/events/{index}/{kind}/document{}", violation.path);
                 violation
             }));
         }

@@ -401,6 +401,18 @@ pub enum VoidReason {
     SalesDiscount = 4,
 }
 
+impl VoidReason {
+    /// The reason, as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IssueError => "issue-error",
+            Self::SalesReturn => "sales-return",
+            Self::ServiceSuspension => "service-suspension",
+            Self::SalesDiscount => "sales-discount",
+        }
+    }
+}
+
 /// Take an invoice back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -390,24 +390,11 @@ pub enum Record {
         tax: Amount,
         /// What has become of the blue.
         validity: Validity,
-        /// The buyer that had used the blue's VAT, and whose month of issue loses this much of it.
-        input: Option<OrganisationId>,
-        /// Who claims the blue or reimbursed it, and what that comes to.
-        claim: Option<RedClaim>,
+        /// Whether the blue's VAT was used: then the buyer's month of this block loses this much of it.
+        input: bool,
+        /// What that does to the claim on the blue, if there is one. Who claims it is nothing to the seller.
+        claim: Option<ClaimEffect>,
     },
-}
-
-/// Who claims a blue of which a red letter takes something back, or who reimbursed it.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
-pub struct RedClaim {
-    /// The platform.
-    pub platform: OrganisationId,
-    /// The enterprise.
-    pub enterprise: OrganisationId,
-    /// The fencing token of the lock, or that it was closed under.
-    pub token: u64,
-    /// What the red letter does to it.
-    pub effect: ClaimEffect,
 }
 
 /// What a red letter does to a claim on its blue.
@@ -421,6 +408,17 @@ pub enum ClaimEffect {
     Released = 2,
     /// What was reimbursed is to be clawed back.
     ClawBack = 3,
+}
+
+impl ClaimEffect {
+    /// The effect, as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Released => "released",
+            Self::ClawBack => "claw-back",
+        }
+    }
 }
 
 /// Why state refused an event, as it stands on the ledger.

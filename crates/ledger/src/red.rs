@@ -87,6 +87,16 @@ pub enum SlipSide {
     Buyer = 2,
 }
 
+impl SlipSide {
+    /// The side, as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seller => "seller",
+            Self::Buyer => "buyer",
+        }
+    }
+}
+
 /// The newest slip of a blue: what the two sides are to agree on, or have.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SlipRecord {

@@ -188,10 +188,19 @@ pub(crate) fn event_type(kind: &str, code: &str) -> String {
         "amend" => ("filing", "amended"),
         "pay-request" => ("payment", "requested"),
         "pay-result" => ("payment", "decided"),
+        "segment-grant" => ("segment", "granted"),
+        "segment-close" => ("segment", "closed"),
+        "offline-issue" => ("invoice", "issued-offline"),
+        "red-request" => ("red-letter", "requested"),
+        "red-confirm" => ("red-letter", "confirmed"),
+        "red-deny" => ("red-letter", "denied"),
+        "red-withdraw" => ("red-letter", "withdrawn"),
+        "issue-red" => ("red-letter", "issued"),
         LEASE_ENDED => ("invoice", LEASE_ENDED),
         _ => ("evidence", "reported"),
     };
-    let kind = kind.strip_prefix("quota-").or_else(|| kind.strip_prefix("pay-")).unwrap_or(kind);
+    let of_thing = ["quota-", "pay-", "segment-", "red-"].into_iter().find_map(|thing| kind.strip_prefix(thing));
+    let kind = of_thing.or_else(|| kind.strip_suffix("-red")).unwrap_or(kind);
     match code {
         ACCEPTED | DERIVED => format!("cn.einvoice.{thing}.{done}.v1"),
         REPEATED => format!("cn.einvoice.{thing}.{kind}-repeated.v1"),
@@ -298,8 +307,17 @@ mod tests {
                 "cn.einvoice.filing.amended.v1",
                 "cn.einvoice.payment.requested.v1",
                 "cn.einvoice.payment.decided.v1",
+                "cn.einvoice.segment.granted.v1",
+                "cn.einvoice.segment.closed.v1",
+                "cn.einvoice.invoice.issued-offline.v1",
+                "cn.einvoice.red-letter.requested.v1",
+                "cn.einvoice.red-letter.confirmed.v1",
+                "cn.einvoice.red-letter.denied.v1",
+                "cn.einvoice.red-letter.withdrawn.v1",
+                "cn.einvoice.red-letter.issued.v1",
             ]
         );
+        assert_eq!(event_type("issue-red", "red.slip-needed"), "cn.einvoice.red-letter.issue-refused.v1");
         assert_eq!(event_type("lock", "reimbursement.already-locked"), "cn.einvoice.invoice.lock-refused.v1");
         assert_eq!(event_type("quota-grant", "quota.already-granted"), "cn.einvoice.quota.grant-refused.v1");
         assert_eq!(event_type(LEASE_ENDED, DERIVED), "cn.einvoice.invoice.lease-ended.v1");

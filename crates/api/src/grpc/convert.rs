@@ -15,6 +15,7 @@ use wire::generated::{
     UseRevokedRecord, UsedRecord, VoidedRecord, invoice_party,
 };
 
+use super::letters;
 use crate::auth::Caller;
 use crate::feed::{Delivery, event_type};
 use crate::invoice_state::reimbursement;
@@ -27,7 +28,7 @@ use crate::views::{
     ReimbursementView, StandingView,
 };
 
-fn ms(text: &str) -> i64 {
+pub(super) fn ms(text: &str) -> i64 {
     parse_ms(text).unwrap_or_default()
 }
 
@@ -165,6 +166,14 @@ fn record(view: &RecordView) -> Option<Record> {
         | RecordView::Amended { .. }
         | RecordView::PaymentRequested { .. }
         | RecordView::PaymentDecided { .. } => return record_of_books(view),
+        RecordView::SegmentGranted { .. }
+        | RecordView::SegmentClosed { .. }
+        | RecordView::IssuedOffline { .. }
+        | RecordView::RedRequested { .. }
+        | RecordView::RedConfirmed { .. }
+        | RecordView::RedDenied { .. }
+        | RecordView::RedWithdrawn { .. }
+        | RecordView::RedIssued { .. } => return letters::record(view),
     })
 }
 
@@ -234,11 +243,11 @@ fn quota(amount: &str, used: &str) -> QuotaRecord {
     QuotaRecord { amount: amount.to_owned(), used: used.to_owned() }
 }
 
-fn leaf(view: &LeafView) -> LeafReference {
+pub(super) fn leaf(view: &LeafView) -> LeafReference {
     LeafReference { leaf_index: view.leaf_index, leaf_hash: view.leaf_hash.clone() }
 }
 
-fn party(view: &PartyView) -> InvoiceParty {
+pub(super) fn party(view: &PartyView) -> InvoiceParty {
     let party = match view {
         PartyView::Taxpayer(id) => invoice_party::Party::Taxpayer(id.clone()),
         PartyView::Person(id) => invoice_party::Party::Person(id.clone()),
@@ -268,6 +277,8 @@ pub(crate) fn validity(validity: Validity) -> InvoiceValidity {
     match validity {
         Validity::Normal => InvoiceValidity::Normal,
         Validity::Void => InvoiceValidity::Void,
+        Validity::PartRed => InvoiceValidity::PartRed,
+        Validity::FullRed => InvoiceValidity::FullRed,
     }
 }
 
@@ -286,7 +297,11 @@ impl<S: Store> Service<S> {
         let now_ms = self.now_ms();
         let sees_lock = self.sees_lock(caller, of)?;
         let view = reimbursement(caller, &of.claim, now_ms, sees_lock);
-        Ok(claim(id, of, view, now_ms))
+        let reversal = match of.validity {
+            Validity::PartRed | Validity::FullRed => self.query().reversal(id)?,
+            Validity::Normal | Validity::Void => None,
+        };
+        Ok(letters::claim(claim(id, of, view, now_ms), of, reversal.as_ref()))
     }
 
     /// An invoice as a caller may see it.
@@ -297,13 +312,18 @@ impl<S: Store> Service<S> {
         view: InvoiceView,
     ) -> Result<Invoice, Problem> {
         let document = serde_json::to_string(&view.document).map_err(|error| Problem::fault(&error))?;
+        let reversal = match of.validity {
+            Validity::PartRed | Validity::FullRed => self.query().reversal(id)?,
+            Validity::Normal | Validity::Void => None,
+        };
+        let claim = claim(id, of, view.reimbursement, self.now_ms());
         Ok(Invoice {
             id: view.id,
             code: view.code.unwrap_or_default(),
             number: view.number,
             profile: view.profile,
             validity: validity(of.validity).into(),
-            claim: Some(claim(id, of, view.reimbursement, self.now_ms())),
+            claim: Some(letters::claim(claim, of, reversal.as_ref())),
             period: view.period,
             filed: view.filed,
             seller: view.seller,
@@ -318,6 +338,14 @@ impl<S: Store> Service<S> {
             attachment: view.attachment,
             issue: Some(LeafReference { leaf_index: view.leaf_index, leaf_hash: view.leaf_hash }),
             qr: view.qr,
+            sign: view.sign,
+            reversal: view.reversal.as_deref().map(letters::reversal),
+            red_letter: view.red_letter.as_deref().map(letters::red_letter),
+            slip: view.slip.as_deref().map(letters::slip),
+            offline: view.offline.as_deref().map(letters::offline),
+            booking: view.booking.as_deref().and_then(letters::booking),
+            vat_use: view.vat_use.as_deref().map(letters::purpose).unwrap_or_default(),
+            vat_use_period: view.vat_use.and_then(|used| used.period).unwrap_or_default(),
         })
     }
 }
@@ -335,5 +363,7 @@ fn claim(id: &InvoiceId, of: &InvoiceRecord, view: ReimbursementView, now_ms: i6
         token: view.token.unwrap_or_default(),
         amount: of.totals.gross.to_string(),
         seller: of.seller.to_string(),
+        left: of.totals.gross.to_string(),
+        claw_back: String::new(),
     }
 }

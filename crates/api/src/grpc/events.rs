@@ -143,6 +143,8 @@ pub(crate) fn validity(number: i32) -> Result<Option<Validity>, Problem> {
         Ok(InvoiceValidity::Unspecified) => None,
         Ok(InvoiceValidity::Normal) => Some(Validity::Normal),
         Ok(InvoiceValidity::Void) => Some(Validity::Void),
+        Ok(InvoiceValidity::PartRed) => Some(Validity::PartRed),
+        Ok(InvoiceValidity::FullRed) => Some(Validity::FullRed),
         Err(_) => return Err(wrong("/validity", "a value of InvoiceValidity", number.to_string())),
     })
 }

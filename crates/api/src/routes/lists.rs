@@ -82,9 +82,11 @@ fn status(params: &Params) -> Result<(Option<Validity>, Option<Reimbursement>), 
     Ok(match text {
         "normal" => (Some(Validity::Normal), None),
         "void" => (Some(Validity::Void), None),
+        "part-red" => (Some(Validity::PartRed), None),
+        "full-red" => (Some(Validity::FullRed), None),
         "open" => (None, Some(Reimbursement::Open)),
         "locked" => (None, Some(Reimbursement::Locked)),
         "closed" => (None, Some(Reimbursement::Closed)),
-        _ => return Err(wrong("status", "normal, void, open, locked or closed", text)),
+        _ => return Err(wrong("status", "normal, void, part-red, full-red, open, locked or closed", text)),
     })
 }

@@ -1,7 +1,7 @@
 //! `/v1/numbers`: which numbers of each code were given, and what became of them.
 //!
 //! How far a code has come, and how much of it was taken back, says what all sellers together do: that is for auditors and
-//! the tax bureau. Who holds segments for a contingency, or issues or reads for a holder, sees those segments and nothing
+//! the tax bureau. Who holds segments for a contingency, or has a mandate that opens a holder's, sees those segments and nothing
 //! about the numbers of others; the numbers of its own invoices elsewhere are in its list of invoices.
 
 use std::cell::RefCell;
@@ -12,19 +12,16 @@ use axum::Json;
 use axum::extract::{Path, State};
 use chain::identity::OrganisationId;
 use ledger::contingency::is_of_segments;
-use ledger::organisation::Scope;
 use replica::port::Store;
 use replica::query::{CodeView, NumbersPage};
 
 use crate::auth::Caller;
 use crate::call::Call;
 use crate::cursor::List;
+use crate::members::SEEING_MEMBERS;
 use crate::problem::{Problem, cut};
 use crate::service::Service;
 use crate::views::{CodePage, CodeRow, NumbersView};
-
-/// Scopes of a mandate that open its giver's segments.
-const SEEING_SEGMENTS: [Scope; 2] = [Scope::Issue, Scope::Read];
 
 /// List codes
 ///
@@ -63,7 +60,7 @@ pub(crate) async fn list<S: Store>(
 ///
 /// What became of them, at most 5,000 or five segments a page: without gaps from 1 to the next, but for segments for a
 /// contingency, whose unused numbers are declared when they are closed. The first page proves the next number. Who is
-/// neither auditor nor the tax bureau sees the segments that it holds, or may issue or read for.
+/// neither auditor nor the tax bureau sees the segments that it holds, or that a mandate opens to it.
 #[utoipa::path(
     get, path = "/v1/numbers/{code}", operation_id = "show_numbers", tag = "numbers",
     params(
@@ -97,7 +94,7 @@ pub(crate) async fn show<S: Store>(
             let proof = if whole && from.is_none() { service.query().proved_counter(&known.code)? } else { None };
             let next = page.next.map(|next| list.write(&next.to_be_bytes()));
             let row = CodeRow::of(&known, whole);
-            let time_ms = service.query().tip().progress.time_ms;
+            let time_ms = service.now_ms();
             Ok(Json(NumbersView::of(row, &page, proof.as_ref(), next, time_ms)))
         })
         .await
@@ -119,7 +116,7 @@ impl<S: Store> Service<S> {
             if let Some(holds) = known.borrow().get(holder) {
                 return Ok(*holds);
             }
-            let holds = caller.id() == holder || self.query().mandated(holder, caller.id(), &SEEING_SEGMENTS)?;
+            let holds = caller.id() == holder || self.query().mandated(holder, caller.id(), &SEEING_MEMBERS)?;
             known.borrow_mut().insert(holder.clone(), holds);
             Ok(holds)
         };

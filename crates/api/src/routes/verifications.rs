@@ -58,7 +58,7 @@ pub(crate) async fn verify<S: Store>(
     Ok(Json(VerificationView {
         result: if verified.is_some() { "match" } else { "mismatch" },
         status: verified.map(|verified| VerifiedStatus {
-            validity: invoice_state::validity(verified.validity),
+            validity: verified.validity.as_str(),
             reimbursement: invoice_state::status(verified.reimbursement),
         }),
     }))

@@ -6,8 +6,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::books::{BookingView, CorrectionView, ManifestationView, UseView};
+use super::contingency::OfflineView;
 use super::outcome::{LeafView, PartyView, RecordView, RefusalView};
 use super::quota::QuotaView;
+use super::red::{RedLetterView, ReversalView, SlipView};
 use crate::feed::LEASE_ENDED;
 use crate::schema::Document;
 use crate::time::format_ms;
@@ -87,7 +89,12 @@ pub struct InvoiceView {
     /// Its profile.
     #[schema(example = "blockchain-ordinary")]
     pub profile: String,
-    /// `normal` or `void`.
+    /// `blue`, or `red` of a red letter: its amounts are below zero, and its document is that of the invoice that it takes
+    /// back.
+    #[schema(example = "blue")]
+    pub sign: String,
+    /// `normal`, `void`, `part-red` or `full-red`.
+    #[schema(example = "normal")]
     pub validity: String,
     /// Where its reimbursement stands.
     pub reimbursement: ReimbursementView,
@@ -108,7 +115,7 @@ pub struct InvoiceView {
     /// In the blockchain profile: the last five hex digits of the leaf hash. A lookup aid, never proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_code: Option<String>,
-    /// What the seller stated.
+    /// What the seller stated; of a red letter, what it takes back.
     pub totals: TotalsView,
     /// The document as its issuer signed it.
     #[schema(value_type = Document)]
@@ -126,7 +133,7 @@ pub struct InvoiceView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<Box<QuotaView>>,
     /// Whether it is booked; for the enterprise that booked it, else for its buyer, and who files or reads for it. Absent,
-    /// as the three below, in lists.
+    /// as those below, in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub booking: Option<Box<BookingView>>,
     /// Whether its VAT is used; for its buyer and who files or reads for it.
@@ -138,6 +145,18 @@ pub struct InvoiceView {
     /// What the seller says otherwise about it. The document stays as it was signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correction: Option<Box<CorrectionView>>,
+    /// What red letters took back of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reversal: Option<Box<ReversalView>>,
+    /// Of a red letter: what it takes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub red_letter: Option<Box<RedLetterView>>,
+    /// The newest slip, with which its two sides agree on a red letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slip: Option<Box<SlipView>>,
+    /// How it was issued offline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline: Option<Box<OfflineView>>,
     /// Where to look further.
     pub links: Links,
 }

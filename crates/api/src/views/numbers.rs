@@ -1,12 +1,11 @@
 //! Which numbers of a code were given, and what became of them.
 
 use chain::encoding::encode_base64url;
-use ledger::contingency::{NumberRange, SegmentRecord};
 use replica::query::{CodeView, NumbersPage, ProvedCounter, Run, Tally};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::time::format_ms;
+use super::SegmentView;
 
 /// The number that every code begins with.
 const FIRST: u64 = 1;
@@ -109,70 +108,14 @@ impl From<Tally> for TallyView {
     }
 }
 
-/// A segment of numbers for a contingency, and what became of them.
+/// A segment of numbers for a contingency, and what became of its numbers. Of a closed one `unused` are the gaps that were
+/// declared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SegmentNumbersView {
-    /// Its first number: its id.
-    pub first: String,
-    /// Its last number.
-    pub last: String,
-    /// Who issues from it.
-    pub holder: String,
-    /// Block time of the grant.
-    pub granted_at: String,
-    /// Until when its holder may issue offline.
-    pub valid_until: String,
-    /// Block time of its end, once it is closed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub closed_at: Option<String>,
-    /// Whether it should long have been closed.
-    pub overdue: bool,
+    /// The segment.
+    pub segment: SegmentView,
     /// What became of its numbers.
     pub tally: TallyView,
-    /// How many may still be used; 0 once it is closed.
-    pub open: u32,
-    /// Numbers that have no invoice and never will, as who closed it declared.
-    pub gaps: Vec<GapView>,
-    /// The leaf of the declaration, once it is closed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub closed_leaf: Option<u64>,
-}
-
-/// Numbers that were declared not to be used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct GapView {
-    /// The first.
-    pub first: String,
-    /// The last, itself included.
-    pub last: String,
-    /// How many there are.
-    pub count: u32,
-}
-
-impl SegmentNumbersView {
-    fn of(segment: &SegmentRecord, tally: Tally, time_ms: i64) -> Self {
-        let unused = segment.used.missing(segment.count);
-        let gap = |range: &NumberRange| GapView {
-            first: segment.nth(range.first).to_string(),
-            last: segment.nth(range.last).to_string(),
-            count: range.count(),
-        };
-        let closed = segment.closed.as_ref();
-        let open = if closed.is_some() { 0 } else { unused.iter().map(NumberRange::count).sum() };
-        Self {
-            first: segment.first.to_string(),
-            last: segment.last().to_string(),
-            holder: segment.holder.to_string(),
-            granted_at: format_ms(segment.granted_ms),
-            valid_until: format_ms(segment.valid_until_ms),
-            closed_at: closed.map(|end| format_ms(end.closed_ms)),
-            overdue: segment.is_overdue_at(time_ms),
-            tally: tally.into(),
-            open,
-            gaps: closed.map(|_| unused.iter().map(gap).collect()).unwrap_or_default(),
-            closed_leaf: closed.map(|end| end.leaf.index),
-        }
-    }
 }
 
 /// Proof of how far a code had come: that its counter stands in the state tree, whose root the header of a block carries.
@@ -224,7 +167,10 @@ impl NumbersView {
         next: Option<String>,
         time_ms: i64,
     ) -> Self {
-        let segments = page.segments.iter().map(|(segment, tally)| SegmentNumbersView::of(segment, *tally, time_ms));
+        let segments = page.segments.iter().map(|(segment, tally)| SegmentNumbersView {
+            segment: SegmentView::at(segment, time_ms),
+            tally: TallyView::from(*tally),
+        });
         let CodeRow { code, of_segments, next_number } = code;
         Self {
             code,

@@ -376,6 +376,116 @@ pub enum RecordView {
         /// The leaf of the order.
         request: LeafView,
     },
+    /// A segment of numbers was granted.
+    SegmentGranted {
+        /// The first number: the segment's id.
+        first: String,
+        /// The last number.
+        last: String,
+        /// Who issues from it.
+        holder: String,
+        /// With which of its keys.
+        key: String,
+        /// That key, base64url.
+        public: String,
+        /// When: the holder may issue offline from then on.
+        granted_at: String,
+        /// Until when the holder may issue offline.
+        valid_until: String,
+        /// Within how many hours after that an invoice must be submitted.
+        deadline_hours: u16,
+    },
+    /// A segment was closed, and what it has not used declared as gaps.
+    SegmentClosed {
+        /// The last number.
+        last: String,
+        /// How many of its numbers have an invoice.
+        used: u32,
+        /// Those that have none and never will, counted from 0 at the segment's first.
+        gaps: Vec<GapView>,
+    },
+    /// An invoice that was issued offline came onto the ledger.
+    IssuedOffline {
+        /// Its id: `code-number`, or the 20 digits.
+        invoice: String,
+        /// Block time: the invoice is of that day and month.
+        issued_at: String,
+        /// Who holds it.
+        holder: PartyView,
+        /// The segment, by its first number.
+        segment: String,
+        /// When its issuer says to have issued it.
+        issued_offline_at: String,
+        /// Until when it was to be submitted.
+        submit_by: String,
+        /// Whether it came later.
+        late: bool,
+    },
+    /// A red letter was asked for.
+    RedRequested {
+        /// The slip's number.
+        slip: u32,
+        /// Which side asks: `seller` or `buyer`.
+        asked_by: String,
+        /// Who is to answer.
+        other: String,
+        /// What is to be taken back, without tax; below zero.
+        net: String,
+        /// Its tax.
+        tax: String,
+        /// Until when the other side may answer.
+        until: String,
+    },
+    /// The other side agreed to a red letter.
+    RedConfirmed {
+        /// The slip's number.
+        slip: u32,
+        /// The leaf of the request.
+        request: LeafView,
+    },
+    /// The other side did not agree to a red letter.
+    RedDenied {
+        /// The slip's number.
+        slip: u32,
+        /// The leaf of the request.
+        request: LeafView,
+    },
+    /// A red letter is asked for no longer.
+    RedWithdrawn {
+        /// The slip's number.
+        slip: u32,
+        /// The leaf of the request.
+        request: LeafView,
+    },
+    /// A red letter was issued.
+    RedIssued {
+        /// Its id: `code-number`, or the 20 digits.
+        invoice: String,
+        /// What it takes back.
+        blue: String,
+        /// Block time.
+        issued_at: String,
+        /// What is taken back, without tax; below zero.
+        net: String,
+        /// Its tax.
+        tax: String,
+        /// What has become of the blue: `part-red` or `full-red`.
+        validity: String,
+        /// Whether the blue's VAT was used: then the buyer's month of this block loses this much of it.
+        input: bool,
+        /// What that does to the claim on the blue, if there is one: `kept`, `released` or `claw-back`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        claim: Option<String>,
+    },
+}
+
+/// Numbers of a segment that follow each other, counted from 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct GapView {
+    /// The first.
+    pub first: u32,
+    /// The last, itself included.
+    pub last: u32,
 }
 
 impl RecordView {
@@ -450,6 +560,14 @@ impl RecordView {
             | Record::Amended { .. }
             | Record::PaymentRequested { .. }
             | Record::PaymentDecided { .. } => return Self::of_books(record),
+            Record::SegmentGranted { .. }
+            | Record::SegmentClosed { .. }
+            | Record::IssuedOffline { .. }
+            | Record::RedRequested { .. }
+            | Record::RedConfirmed { .. }
+            | Record::RedDenied { .. }
+            | Record::RedWithdrawn { .. }
+            | Record::RedIssued { .. } => return Self::of_letters(record),
         })
     }
 }
@@ -500,6 +618,67 @@ impl RecordView {
         })
     }
 
+    /// The view of a record of red letters, or of what is issued offline.
+    fn of_letters(record: &Record) -> Option<Self> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about these")]
+        Some(match record {
+            Record::SegmentGranted { first, last, holder, key, public, granted_ms, valid_until_ms, deadline_hours } => {
+                Self::SegmentGranted {
+                    first: first.to_string(),
+                    last: last.to_string(),
+                    holder: holder.to_string(),
+                    key: key.to_string(),
+                    public: public.to_string(),
+                    granted_at: format_ms(*granted_ms),
+                    valid_until: format_ms(*valid_until_ms),
+                    deadline_hours: *deadline_hours,
+                }
+            }
+            Record::SegmentClosed { last, used, gaps } => Self::SegmentClosed {
+                last: last.to_string(),
+                used: *used,
+                gaps: gaps.iter().map(|gap| GapView { first: gap.first, last: gap.last }).collect(),
+            },
+            Record::IssuedOffline { invoice, issued_ms, holder, segment, issued_offline_ms, submit_by_ms, late } => {
+                Self::IssuedOffline {
+                    invoice: invoice.to_string(),
+                    issued_at: format_ms(*issued_ms),
+                    holder: holder.into(),
+                    segment: segment.to_string(),
+                    issued_offline_at: format_ms(*issued_offline_ms),
+                    submit_by: format_ms(*submit_by_ms),
+                    late: *late,
+                }
+            }
+            Record::RedRequested { slip, asked_by, other, net, tax, until_ms } => Self::RedRequested {
+                slip: *slip,
+                asked_by: asked_by.as_str().to_owned(),
+                other: other.to_string(),
+                net: net.to_string(),
+                tax: tax.to_string(),
+                until: format_ms(*until_ms),
+            },
+            Record::RedConfirmed { slip, request } => {
+                Self::RedConfirmed { slip: *slip, request: LeafView::from(*request) }
+            }
+            Record::RedDenied { slip, request } => Self::RedDenied { slip: *slip, request: LeafView::from(*request) },
+            Record::RedWithdrawn { slip, request } => {
+                Self::RedWithdrawn { slip: *slip, request: LeafView::from(*request) }
+            }
+            Record::RedIssued { invoice, blue, issued_ms, net, tax, validity, input, claim } => Self::RedIssued {
+                invoice: invoice.to_string(),
+                blue: blue.to_string(),
+                issued_at: format_ms(*issued_ms),
+                net: net.to_string(),
+                tax: tax.to_string(),
+                validity: validity.as_str().to_owned(),
+                input: *input,
+                claim: claim.map(|claim| claim.as_str().to_owned()),
+            },
+            _ => return None,
+        })
+    }
+
     /// Without the fencing token.
     pub(crate) fn without_token(mut self) -> Self {
         match &mut self {
@@ -538,7 +717,15 @@ impl RecordView {
             | Self::Corrected { .. }
             | Self::Amended { .. }
             | Self::PaymentRequested { .. }
-            | Self::PaymentDecided { .. } => {}
+            | Self::PaymentDecided { .. }
+            | Self::SegmentGranted { .. }
+            | Self::SegmentClosed { .. }
+            | Self::IssuedOffline { .. }
+            | Self::RedRequested { .. }
+            | Self::RedConfirmed { .. }
+            | Self::RedDenied { .. }
+            | Self::RedWithdrawn { .. }
+            | Self::RedIssued { .. } => {}
         }
         self
     }
@@ -555,7 +742,7 @@ pub struct OutcomeView {
     /// `accepted`, `repeated`, or the code of the refusal.
     pub code: String,
     /// What the event is about: an invoice's id, `reference:…`, `filing:…`, `evidence:…`, `organisation:…`,
-    /// `organisations:…`, `mandate:…`, `mandates:…` or `quota:…`.
+    /// `organisations:…`, `mandate:…`, `mandates:…`, `quota:…` or `segment:…`.
     pub subject: String,
     /// The event's leaf in the log.
     pub leaf_index: u64,

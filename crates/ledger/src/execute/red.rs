@@ -15,7 +15,7 @@ use super::{Accepted, Acting, Change, Decision, Executor, permit, refuse};
 use crate::bookkeeping::InputRecord;
 use crate::event::{IssueRed, Take};
 use crate::organisation::{Organisation, Scope};
-use crate::outcome::{ClaimEffect, Record, RedClaim};
+use crate::outcome::{ClaimEffect, Record};
 use crate::party::Party;
 use crate::record::{Claim, InvoiceRecord, LeafRef, ReferenceRecord, SumOverflow};
 use crate::red::{
@@ -95,10 +95,10 @@ impl Executor<'_> {
             net: taken.amounts.totals.net,
             tax: taken.amounts.totals.tax,
             validity: taken.validity,
-            input: input.as_ref().map(|(buyer, _)| buyer.clone()),
-            claim: claim.clone(),
+            input: input.is_some(),
+            claim,
         };
-        let claw_back = claim.is_some_and(|claim| claim.effect == ClaimEffect::ClawBack);
+        let claw_back = claim == Some(ClaimEffect::ClawBack);
         let reversal = ReversalRecord { reversed: taken.after, ..taken.reversal };
         let change = RedChange { issuing, letter, blue, reversal, claw_back, slip, input };
         Ok(Ok(Accepted { record: said, change: Change::Red(Box::new(change)), mandated }))
@@ -261,28 +261,16 @@ impl Executor<'_> {
 
     /// The blue once so much of it is taken back, and what that does to who claims it: a lock goes on for what is left, and
     /// ends when nothing is; what was reimbursed is to be clawed back.
-    fn reversed(&self, mut blue: InvoiceRecord, validity: Validity) -> (InvoiceRecord, Option<RedClaim>) {
+    fn reversed(&self, mut blue: InvoiceRecord, validity: Validity) -> (InvoiceRecord, Option<ClaimEffect>) {
         let now = self.context.time_ms;
         blue.validity = validity;
-        let mut release = false;
-        let claim = match &blue.claim {
-            Claim::Closed(closed) => Some(RedClaim {
-                platform: closed.platform.clone(),
-                enterprise: closed.enterprise.clone(),
-                token: closed.token,
-                effect: ClaimEffect::ClawBack,
-            }),
-            Claim::Open | Claim::Locked(_) => blue.claim.lock_at(now).map(|lock| {
-                release = validity == Validity::FullRed;
-                RedClaim {
-                    platform: lock.platform.clone(),
-                    enterprise: lock.enterprise.clone(),
-                    token: lock.token,
-                    effect: if release { ClaimEffect::Released } else { ClaimEffect::Kept },
-                }
-            }),
+        let claim = match (blue.claim.at(now), validity) {
+            (Reimbursement::Open, _) => None,
+            (Reimbursement::Closed, _) => Some(ClaimEffect::ClawBack),
+            (Reimbursement::Locked, Validity::FullRed) => Some(ClaimEffect::Released),
+            (Reimbursement::Locked, _) => Some(ClaimEffect::Kept),
         };
-        if release {
+        if claim == Some(ClaimEffect::Released) {
             blue.claim = Claim::Open;
             if let Some(tenure) = &mut blue.tenure {
                 tenure.until_ms = now;

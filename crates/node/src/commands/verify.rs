@@ -105,7 +105,9 @@ impl Report for Verdict {
                 "replayed    {} events: {} accepted, {} repeated, {refused} refused; {} invoices issued",
                 summary.events, summary.accepted, summary.repeated, summary.invoices
             ));
-            lines.extend(summary.numbers.iter().map(|(code, of_code)| format!("numbers     of {code}: {}", text(of_code))));
+            lines.extend(
+                summary.numbers.iter().map(|(code, of_code)| format!("numbers     of {code}: {}", text(of_code))),
+            );
             let ByCustody { itself, under_mandate, hosted } = &summary.accepted_by_custody;
             lines.push(format!(
                 "signed by   the party itself: {itself} events; a provider or platform under mandate: {under_mandate}"
@@ -202,9 +204,11 @@ pub(crate) fn genesis(path: &std::path::Path) -> Result<Genesis, Failure> {
 }
 
 /// What became of the numbers of a code. What a replay found without a gap has none.
-fn text(NumbersOfCode { last, used, void, declared, open }: &NumbersOfCode) -> String {
+fn text(NumbersOfCode { last, used, void, red, declared, open }: &NumbersOfCode) -> String {
     if used == last {
-        return format!("1 to {last}, each used once, no gap; {void} void");
+        return format!("1 to {last}, each used once, no gap; {void} void, {red} red");
     }
-    format!("1 to {last}, {used} used once, {declared} declared as gaps, {open} to be used, no silent gap; {void} void")
+    format!(
+        "1 to {last}, {used} used once, {declared} declared as gaps, {open} to be used, no silent gap; {void} void, {red} red"
+    )
 }

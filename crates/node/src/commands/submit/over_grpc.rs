@@ -4,7 +4,8 @@
 use anyhow::Context as _;
 use client::messages::event_outcome::Record;
 use client::messages::{
-    BookingTerms, EventOutcome, InvoiceParty, LeafReference, RefusalReason, StandingEvent, invoice_party,
+    BookingTerms, EventOutcome, InvoiceParty, LeafReference, RedAnsweredRecord, RefusalReason, StandingEvent,
+    invoice_party,
 };
 use client::{Client, Decided, Error, Options, Refused, Signed};
 use serde_json::{Value, json};
@@ -158,6 +159,45 @@ fn record(of: &Record) -> Value {
         | Record::Amended(_)
         | Record::PaymentRequested(_)
         | Record::PaymentDecided(_) => record_of_books(of),
+        Record::RedRequested(_)
+        | Record::RedConfirmed(_)
+        | Record::RedDenied(_)
+        | Record::RedWithdrawn(_)
+        | Record::RedIssued(_)
+        | Record::SegmentGranted(_)
+        | Record::SegmentClosed(_)
+        | Record::IssuedOffline(_) => record_of_letters(of),
+    }
+}
+
+/// The same of red letters, and of what is issued offline.
+fn record_of_letters(of: &Record) -> Value {
+    let answered =
+        |of: &RedAnsweredRecord| json!({"slip": of.slip, "request": of.request.as_ref().map_or(Value::Null, leaf)});
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about these")]
+    match of {
+        Record::RedRequested(of) => json!({"red-requested": {
+            "slip": of.slip, "asked_by": of.asked_by, "other": of.other, "net": of.net, "tax": of.tax,
+            "until": time(of.until_ms)}}),
+        Record::RedConfirmed(of) => json!({"red-confirmed": answered(of)}),
+        Record::RedDenied(of) => json!({"red-denied": answered(of)}),
+        Record::RedWithdrawn(of) => json!({"red-withdrawn": answered(of)}),
+        Record::RedIssued(of) => json!({"red-issued": object([
+            ("invoice", of.invoice.as_str().into()), ("blue", of.blue.as_str().into()),
+            ("issued_at", time(of.issued_at_ms)), ("net", of.net.as_str().into()), ("tax", of.tax.as_str().into()),
+            ("validity", of.validity.as_str().into()), ("input", of.input.into()), ("claim", of.claim.as_str().into())])}),
+        Record::SegmentGranted(of) => json!({"segment-granted": {
+            "first": of.first, "last": of.last, "holder": of.holder, "key": of.key, "public": of.public,
+            "granted_at": time(of.granted_at_ms), "valid_until": time(of.valid_until_ms),
+            "deadline_hours": of.deadline_hours}}),
+        Record::SegmentClosed(of) => json!({"segment-closed": {
+            "last": of.last, "used": of.used,
+            "gaps": of.gaps.iter().map(|gap| json!({"first": gap.first, "last": gap.last})).collect::<Vec<_>>()}}),
+        Record::IssuedOffline(of) => json!({"issued-offline": {
+            "invoice": of.invoice, "issued_at": time(of.issued_at_ms),
+            "holder": of.holder.as_ref().map_or(Value::Null, party), "segment": of.segment,
+            "issued_offline_at": time(of.issued_offline_at_ms), "submit_by": time(of.submit_by_ms), "late": of.late}}),
+        _ => Value::Null,
     }
 }
 
