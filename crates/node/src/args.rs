@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, books, config, demo, dev, explain, export, field, filing, follow, generate, genesis, init, keys,
+    bench, books, config, demo, dev, explain, export, field, filing, follow, generate, genesis, init, keys, numbers,
     organisation, outbox, quota, receipt, sign, start, status, submit, token, verify, webhooks,
 };
 use crate::exit::Exit;
@@ -88,6 +88,8 @@ pub(crate) enum Command {
     /// Look at the statements of an outbox, which `submit --outbox` fills, and send those that wait.
     #[command(subcommand)]
     Outbox(outbox::Command),
+    /// Say which numbers of invoices were given, what became of them, and that none is missing.
+    Numbers(numbers::Args),
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Which numbers of a code were given, and what became of them.
 
 use chain::encoding::encode_base64url;
+use chain::receipt::DecidedHeader;
 use replica::query::{CodeView, NumbersPage, ProvedCounter, Run, Tally};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -127,12 +128,14 @@ pub struct SegmentNumbersView {
 /// root. The last 8 bytes of `stored` are the number that is given next, little-endian.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CounterProofView {
-    /// A height whose header carries the state checkpoint.
-    pub header_height: u64,
     /// The height after whose block the state stood so.
     pub state_height: u64,
     /// The root of the state tree then.
     pub state_root: String,
+    /// A header that carries height and root, with the proof that the validators decided it: `header` (base64url),
+    /// `certificate` and `validator_changes`, as in a receipt.
+    #[schema(value_type = Object)]
+    pub decided: DecidedHeader,
     /// The number that was given next then.
     pub next_number: u64,
     /// The key of the record, base64url.
@@ -147,9 +150,9 @@ pub struct CounterProofView {
 impl From<&ProvedCounter> for CounterProofView {
     fn from(proved: &ProvedCounter) -> Self {
         Self {
-            header_height: proved.header,
-            state_height: proved.checkpoint.height,
-            state_root: proved.checkpoint.root.to_string(),
+            state_height: proved.decided.header.state_checkpoint.height,
+            state_root: proved.decided.header.state_checkpoint.root.to_string(),
+            decided: proved.decided.clone(),
             next_number: proved.next,
             key: encode_base64url(proved.key.as_bytes()),
             stored: encode_base64url(&proved.stored),

@@ -14,6 +14,7 @@ pub(crate) mod generate;
 pub(crate) mod genesis;
 pub(crate) mod init;
 pub(crate) mod keys;
+pub(crate) mod numbers;
 pub(crate) mod organisation;
 pub(crate) mod outbox;
 pub(crate) mod quota;
@@ -61,5 +62,6 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::run(&args, output),
         Command::Field(args) => field::run(&args, output),
         Command::Outbox(command) => outbox::run(&command, output),
+        Command::Numbers(args) => numbers::run(&args, output),
     }
 }

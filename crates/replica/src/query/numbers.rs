@@ -4,8 +4,8 @@
 
 use std::ops::Bound;
 
-use chain::block::StateCheckpoint;
 use chain::identity::OrganisationId;
+use chain::receipt::DecidedHeader;
 use invoice::amount::Amount;
 use invoice::id::InvoiceId;
 use invoice::lifecycle::Validity;
@@ -77,10 +77,8 @@ pub struct NumbersPage {
 /// A counter as headers vouch for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvedCounter {
-    /// The newest height whose header was read.
-    pub header: u64,
-    /// The state checkpoint that it carries.
-    pub checkpoint: StateCheckpoint,
+    /// The newest header, with the proof that it is decided. It carries the root of the state checkpoint.
+    pub decided: DecidedHeader,
     /// The key of the record.
     pub key: StateKey,
     /// What is hashed: creator and record.
@@ -168,12 +166,11 @@ impl<S: Store> Query<S> {
     /// # Errors
     /// A fault of ours.
     pub fn proved_counter(&self, code: &str) -> Result<Option<ProvedCounter>, Fault> {
-        let tip = self.tip();
-        let (header, checkpoint) = (tip.progress.height, tip.progress.state_checkpoint);
-        let key = StateKey::counter_of(code);
-        let Some((stored, proof)) = checkpoint::counter(&*self.store, checkpoint.root, &key)? else { return Ok(None) };
+        let Some(decided) = self.decided_header(self.tip().progress.height)? else { return Ok(None) };
+        let (root, key) = (decided.header.state_checkpoint.root, StateKey::counter_of(code));
+        let Some((stored, proof)) = checkpoint::counter(&*self.store, root, &key)? else { return Ok(None) };
         let CounterRecord { next } = decode(&key, &stored)?;
-        Ok(Some(ProvedCounter { header, checkpoint, key, stored, next, proof }))
+        Ok(Some(ProvedCounter { decided, key, stored, next, proof }))
     }
 
     /// Segments of a code from a number on that are kept, as many as a page has.
