@@ -34,7 +34,8 @@ fn grant(node: &Node, nonce: &str) -> String {
     let event = json!({"segment-grant": {
         "to": "shop", "key": "statement", "numbering": "blockchain", "count": 10,
         "valid_until_ms": NOON + 30 * DAY, "deadline_hours": 24}});
-    accepted(node, "tax-bureau", nonce, &event)["subject"].as_str().unwrap().to_owned()
+    let outcome = accepted(node, "tax-bureau", nonce, &event);
+    outcome["record"]["segment-granted"]["first"].as_str().unwrap().to_owned()
 }
 
 fn code_of(id: &str) -> String {

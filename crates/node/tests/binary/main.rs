@@ -8,6 +8,7 @@ mod ceremony;
 mod cli;
 mod failover;
 mod load;
+mod numbers;
 mod operators;
 mod organisations;
 mod outbox;
