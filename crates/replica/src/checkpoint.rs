@@ -109,7 +109,8 @@ fn changes(view: &dyn CheckpointView) -> Result<Vec<Change>, StoreFault> {
     Ok(changes)
 }
 
-/// Computes the tree's next version. Its rows take the place of the last one's: nobody asks for an older one.
+/// Computes the tree's next version. Its rows take the place of the last one's: nobody asks for an older one, but for
+/// the counters, which are proved now for that.
 fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
     let newest = view.previous(Table::TreeNode, NEWEST)?;
     let newest: Option<(u64, chain::hash::Hash)> =

@@ -43,7 +43,9 @@ fn a_node_says_which_numbers_it_gave_and_proves_the_next() {
     let report = node.numbers("demo-auditor", &[code, "--genesis", &genesis]).ended(0).json();
     let next = report["next_number"].as_u64().unwrap();
     assert_eq!((&report["tally"]["used"], &report["missing"]), (&json!(next - 1), &json!([])), "{report}");
-    assert_eq!(report["proved"]["next_number"], json!(next - 1), "the checkpoint that headers carry is one behind");
+    // How far behind it is depends on the empty blocks between.
+    let proved = report["proved"]["next_number"].as_u64().unwrap();
+    assert!((2..=next).contains(&proved), "{report}");
     // Of another chain nothing is proved; the shop has no segment, and learns nothing about the others.
     let other = directory.path().join("other");
     let init = ["init", "--local", "1"].map(OsStr::new).into_iter();
