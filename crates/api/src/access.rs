@@ -76,7 +76,8 @@ impl<S: Store> Service<S> {
         Ok(self.query().organisation_of(party)?.as_ref() == Some(caller.id()))
     }
 
-    fn is_tax_bureau(&self, caller: &Caller) -> bool {
+    /// Whether the caller is the tax bureau.
+    pub(crate) fn is_tax_bureau(&self, caller: &Caller) -> bool {
         self.query().tip().parameters().tax_bureau == *caller.id()
     }
 

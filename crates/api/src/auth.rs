@@ -63,6 +63,11 @@ impl Caller {
         Name::Organisation(self.id().clone())
     }
 
+    /// Whether the caller is an auditor that is not suspended.
+    pub(crate) fn is_auditor(&self) -> bool {
+        self.organisation.standing == Standing::Active && self.organisation.is(Role::Auditor)
+    }
+
     /// Whether the caller reads everything.
     pub(crate) fn sees_everything(&self) -> bool {
         reads_everything(&self.organisation)

@@ -242,6 +242,12 @@ pub const CODES: &[CodeEntry] = &[
         "Register at another node, or ask the operator.",
     ),
     entry(
+        "numbers.unknown",
+        Kind::NotFound,
+        "No number of that code was given, or none in a segment of the caller's.",
+        "List the codes with GET /v1/numbers. The numbers of all are for auditors and the tax bureau.",
+    ),
+    entry(
         "organisation.answers-full",
         Kind::Limit,
         "As many bytes of answers to the organisation wait to be taken as one may have.",

@@ -65,6 +65,12 @@ impl List {
         std::str::from_utf8(&place).ok().and_then(|id| id.parse().ok()).ok_or_else(wrong)
     }
 
+    /// Reads a cursor whose place is a code of invoices.
+    pub(crate) fn read_code(self, text: &str) -> Result<String, Problem> {
+        let place = String::from_utf8(self.read(text)?).map_err(|_| wrong())?;
+        if place.bytes().all(|byte| byte.is_ascii_digit()) { Ok(place) } else { Err(wrong()) }
+    }
+
     /// Reads a cursor whose place is an invoice's id.
     pub(crate) fn read_invoice(self, text: &str) -> Result<InvoiceId, Problem> {
         let place = self.read(text)?;

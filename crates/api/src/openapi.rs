@@ -8,8 +8,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::problem::{PROBLEM_JSON, ProblemBody};
 use crate::routes::{
-    archive, books, events, filings, invoices, issue, ledger_reads, lists, node_routes, organisations, payments,
-    quotas, red, reimbursements, segments, statements, verifications, webhooks,
+    archive, books, events, filings, invoices, issue, ledger_reads, lists, node_routes, numbers, organisations,
+    payments, quotas, red, reimbursements, segments, statements, verifications, webhooks,
 };
 use crate::schema;
 
@@ -33,6 +33,7 @@ pub fn openapi() -> Description {
         (name = "segments", description = "Numbers for invoices that are issued while every node is out of reach."),
         (name = "filings", description = "Taxpayers' months: returns, amendments and payments."),
         (name = "quotas", description = "What a seller may issue in a month."),
+        (name = "numbers", description = "Which numbers of invoices were given, and what became of them."),
         (name = "verifications", description = "The public check."),
         (name = "events", description = "The events of the ledger, as they happen."),
         (name = "webhooks", description = "The same events, posted to endpoints that are registered at this node."),
@@ -51,7 +52,7 @@ pub fn openapi() -> Description {
         webhooks::register, webhooks::list, webhooks::show, webhooks::change, webhooks::remove, webhooks::rotate_secret,
         webhooks::test_one, webhooks::enable, webhooks::disable, webhooks::dead_letters, webhooks::resend_one,
         webhooks::resend_all,
-        ledger_reads::receipt, ledger_reads::block, ledger_reads::checkpoint,
+        numbers::list, numbers::show, ledger_reads::receipt, ledger_reads::block, ledger_reads::checkpoint,
         organisations::list, organisations::show, organisations::mandates, archive::archive,
         node_routes::limits, node_routes::status, node_routes::livez, node_routes::readyz, node_routes::metrics,
         node_routes::advance_clock,

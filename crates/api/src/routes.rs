@@ -9,6 +9,7 @@ pub(crate) mod issue;
 pub(crate) mod ledger_reads;
 pub(crate) mod lists;
 pub(crate) mod node_routes;
+pub(crate) mod numbers;
 pub(crate) mod organisations;
 pub(crate) mod payments;
 pub(crate) mod quotas;
@@ -64,6 +65,8 @@ pub(crate) fn router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/v1/filings/{seller}/{period}/payments", post(payments::request::<S>))
         .route("/v1/filings/{seller}/{period}/payments/{order}", post(payments::decide::<S>))
         .route("/v1/quotas/{seller}/{period}", get(quotas::show::<S>))
+        .route("/v1/numbers", get(numbers::list::<S>))
+        .route("/v1/numbers/{code}", get(numbers::show::<S>))
         .route("/v1/receipts/{leaf}", get(ledger_reads::receipt::<S>))
         .route("/v1/blocks/{height}", get(ledger_reads::block::<S>))
         .route("/v1/checkpoints/latest", get(ledger_reads::checkpoint::<S>))

@@ -19,6 +19,7 @@ mod lifecycle;
 mod logins;
 mod malformed;
 mod node;
+mod numbers;
 mod organisations;
 mod quotas;
 mod retries;

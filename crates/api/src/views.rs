@@ -10,6 +10,7 @@ mod contingency;
 mod directory;
 mod filing;
 mod invoice_view;
+mod numbers;
 mod outcome;
 mod quota;
 mod red;
@@ -31,6 +32,7 @@ pub(crate) use invoice_view::DERIVED;
 pub use invoice_view::{
     EventPage, EventRow, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView, TotalsView,
 };
+pub use numbers::{CodePage, CodeRow, CounterProofView, NumberRun, NumbersView, SegmentNumbersView, TallyView};
 pub use outcome::{GapView, LeafView, OutcomeView, PartyView, RecordView, RefusalView, StandingView};
 pub use quota::{GrantView, QuotaView};
 pub use red::{ClawBackView, PartView, RedLetterView, RedLineView, ReversalView, SlipView};

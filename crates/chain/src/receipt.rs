@@ -6,6 +6,7 @@
 //!
 //! A receipt is JSON, read strictly; it is neither hashed nor signed itself.
 
+mod decided;
 mod error;
 mod serde_bytes;
 
@@ -21,6 +22,7 @@ use crate::merkle;
 use crate::suite::Suite;
 use crate::validators::ValidatorSet;
 
+pub use decided::DecidedHeader;
 pub use error::ReceiptError;
 
 /// The version of the receipt document that this program knows.

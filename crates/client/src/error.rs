@@ -11,6 +11,7 @@ use tonic::{Code, ConnectError, Status};
 use tonic_types::{StatusExt as _, pb};
 use wire::generated::{EventOutcome, Refusal, StandingEvent, Undecided};
 
+use crate::outbox::OutboxError;
 use crate::statement::Signed;
 
 /// Whose codes the reasons are; a status with another domain was not made by a node.
@@ -89,11 +90,17 @@ pub enum Error {
         /// What the receipt proves.
         found: String,
     },
+    /// The outbox does not do what it was asked.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
 }
 
 impl Error {
-    /// The stable code of a refusal, as `/docs/errors` of a node lists it.
+    /// The stable code: of a refusal, as `/docs/errors` of a node lists it, or of an outbox.
     pub fn code(&self) -> Option<&str> {
+        if let Self::Outbox(error) = self {
+            return Some(error.code());
+        }
         self.refused().map(|refused| refused.code.as_str())
     }
 
@@ -108,7 +115,8 @@ impl Error {
             | Self::Expired { .. }
             | Self::Answer { .. }
             | Self::Receipt(_)
-            | Self::OtherReceipt { .. } => None,
+            | Self::OtherReceipt { .. }
+            | Self::Outbox(_) => None,
         }
     }
 }

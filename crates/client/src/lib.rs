@@ -15,6 +15,9 @@
 //! a wait that doubles, with chance in it, and never shorter than the node asks for (`RetryInfo`). A node that does not
 //! answer is left alone for that time and the next one is asked; a quota is waited for where it was met. When time runs
 //! out on a write, the error holds the statement, so that the question can be asked again later.
+//!
+//! An error does not survive a crash, and neither does what a node has not decided yet. What must not be lost goes through
+//! an [`Outbox`]: on the disk before it is sent, and there until its receipts hold.
 
 mod backoff;
 mod client;
@@ -22,6 +25,7 @@ mod error;
 mod key;
 mod node;
 mod options;
+mod outbox;
 mod outcome;
 mod reads;
 mod receipts;
@@ -37,6 +41,7 @@ pub use client::Client;
 pub use error::{Error, Refused, Violation};
 pub use key::{Key, Purpose};
 pub use options::{Clock, Login, NODES_MAX, Node, Options, Roots};
+pub use outbox::{Kept, Outbox, OutboxError, OutboxLimits, REPEATED, Sent};
 pub use reads::Pages;
 pub use receipts::Verifier;
 pub use statement::{Event, Held, Lock, Renew, Signed, Signer};

@@ -19,7 +19,7 @@ use crate::statement::{Event, Held, Lock, Method, Renew, Signed, Signer};
 /// The code of a statement that came too late.
 const EXPIRED: &str = "statement.expired";
 /// The code of a statement that no block has.
-const UNKNOWN: &str = "statement.unknown";
+pub(crate) const UNKNOWN: &str = "statement.unknown";
 
 /// A statement that is on the ledger, for good. What [`Client::decide`] gives, something of it was accepted.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,6 +15,7 @@
 //! node together with the leaves right under it. Only the newest version is kept: a row takes the place of the one
 //! that the node had before, and none is ever removed.
 
+mod proof;
 mod row;
 
 use std::cell::RefCell;
@@ -25,6 +26,8 @@ use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue, Version};
 
 use crate::state::{Fault, StateKey};
 use row::Leaves;
+
+pub use proof::{PROOF_HASHES_MAX, RecordProof, prove};
 
 /// Parts of an update: changes whose key hashes begin with the same four bits. They meet in the root
 /// alone, so that one after the other writes what all at once would, in a fraction of the memory.

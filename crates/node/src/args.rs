@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     bench, books, config, contingency, demo, dev, explain, export, field, filing, follow, generate, genesis, init,
-    keys, organisation, quota, receipt, red, sign, start, status, submit, token, verify, webhooks,
+    keys, numbers, organisation, outbox, quota, receipt, red, sign, start, status, submit, token, verify, webhooks,
 };
 use crate::exit::Exit;
 use crate::output::Format;
@@ -94,6 +94,11 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Print one field of a JSON document, as plain text; for shell scripts.
     Field(field::Args),
+    /// Look at the statements of an outbox, which `submit --outbox` fills, and send those that wait.
+    #[command(subcommand)]
+    Outbox(outbox::Command),
+    /// Say which numbers of invoices were given, what became of them, and that none is missing.
+    Numbers(numbers::Args),
 }
 
 #[cfg(test)]

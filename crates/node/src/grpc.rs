@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use client::{Error, Key, Login, Node, Options, Roots};
+use client::{Error, Key, Login, Node, Options, OutboxError, Roots};
 use ledger::organisation::Purpose;
 
 use crate::client::{Client, NodeAddress};
@@ -38,6 +38,13 @@ pub(crate) fn failure(error: Error, what: &'static str) -> Failure {
         Error::Refused(_) => Exit::Refused,
         // What became of it is to be asked for again.
         Error::Unavailable { .. } | Error::Undecided { .. } | Error::Expired { .. } => Exit::Unavailable,
+        Error::Outbox(error) => match error {
+            OutboxError::Held { .. } => Exit::Held,
+            // There is room again when something of it is sent.
+            OutboxError::Full { .. } => Exit::Unavailable,
+            OutboxError::TooLarge { .. } | OutboxError::Unknown { .. } => Exit::Usage,
+            OutboxError::Damaged { .. } | OutboxError::Io { .. } => Exit::Fault,
+        },
         Error::Randomness(_) | Error::Answer { .. } | Error::Receipt(_) | Error::OtherReceipt { .. } => {
             Exit::Unexpected
         }

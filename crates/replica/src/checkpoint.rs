@@ -1,6 +1,8 @@
 //! State checkpoints: when a due block is committed, the index is frozen and the tree's next
 //! version is computed from the frozen writes, in the background, on the store's thread.
 
+mod proved;
+
 use std::fmt::Display;
 use std::ops::Bound;
 
@@ -12,6 +14,8 @@ use crate::index::{self, NonceRow, Progress};
 use crate::list;
 use crate::port::{CheckpointJob, CheckpointOutput, CheckpointView, Direction, IndexWrites, Store, StoreFault, Table};
 use crate::replica::Fault;
+
+pub(crate) use proved::counter;
 
 /// The key of the tree's newest version and root. Of the nodes only the root's key is one byte, and that is 0.
 const NEWEST: &[u8] = &[0xff];
@@ -105,7 +109,8 @@ fn changes(view: &dyn CheckpointView) -> Result<Vec<Change>, StoreFault> {
     Ok(changes)
 }
 
-/// Computes the tree's next version. Its rows take the place of the last one's: nobody asks for an older one.
+/// Computes the tree's next version. Its rows take the place of the last one's: nobody asks for an older one, but for
+/// the counters, which are proved now for that.
 fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
     let newest = view.previous(Table::TreeNode, NEWEST)?;
     let newest: Option<(u64, chain::hash::Hash)> =
@@ -120,6 +125,9 @@ fn compute(view: &dyn CheckpointView) -> Result<CheckpointOutput, StoreFault> {
             let update = tree::update(&Previous(view), version, changes).map_err(|fault| damaged(&fault))?;
             for (key, node) in update.nodes {
                 writes.insert((Table::TreeNode, key), Some(node));
+            }
+            if let Some(proved) = proved::with(view, version, update.root, &writes)? {
+                writes.insert((Table::TreeNode, proved::KEY.to_vec()), Some(proved));
             }
             (version, update.root)
         }
@@ -145,14 +153,14 @@ mod tests {
 
     /// A store that is given blocks of records to write and subjects to name.
     #[derive(Default)]
-    struct Chain {
-        store: MemoryStore,
+    pub(super) struct Chain {
+        pub(super) store: MemoryStore,
         height: u64,
         checkpoints: u64,
     }
 
     impl Chain {
-        fn block(&mut self, writes: &Writes, subjects: &[&str]) {
+        pub(super) fn block(&mut self, writes: &Writes, subjects: &[&str]) {
             let executed = Executed {
                 writes: writes.clone(),
                 created: BTreeSet::new(),
@@ -172,7 +180,7 @@ mod tests {
         }
 
         /// The root, and the rows of the tree.
-        fn checkpoint(&mut self) -> (Hash, Vec<Row>) {
+        pub(super) fn checkpoint(&mut self) -> (Hash, Vec<Row>) {
             let (number, height) = (self.checkpoints, self.height - 1);
             self.store.begin_checkpoint(CheckpointJob { number, height, compute: Box::new(compute) }).unwrap();
             self.checkpoints += 1;

@@ -6,6 +6,7 @@
 mod filings;
 mod lists;
 mod members;
+mod numbers;
 mod stream;
 
 use std::ops::Bound;
@@ -17,7 +18,7 @@ use chain::genesis::Genesis;
 use chain::hash::{Hash, StatementId};
 use chain::identity::{ChainId, OrganisationId};
 use chain::key::PreparedKeys;
-use chain::receipt::{Receipt, ValidatorChange};
+use chain::receipt::{DecidedHeader, Receipt, ValidatorChange};
 use chain::statement::Statement;
 use invoice::document::Document;
 use invoice::id::InvoiceId;
@@ -43,6 +44,7 @@ use crate::replica::{Fault, Replica, SharedTip, Tip};
 use crate::view::{StoreTiles, StoreView};
 
 pub use members::MemberPage;
+pub use numbers::{CodeView, NumbersPage, ProvedCounter, Run, SEGMENTS_A_PAGE, Tally};
 pub use stream::{LeaseEndView, Placed, StreamItem};
 
 /// Rows a filtered list looks at before it hands back a cursor, found or not.
@@ -556,6 +558,16 @@ impl<S: Store> Query<S> {
         };
         let record = event.outcome.record;
         Ok(Some(Receipt::new(leaf_record, record, leaf, inclusion, (header, certificate), validator_changes)))
+    }
+
+    /// The header of a height, with the proof that it is decided.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn decided_header(&self, height: u64) -> Result<Option<DecidedHeader>, Fault> {
+        let Some(BlockView { header, certificate }) = self.block(height)? else { return Ok(None) };
+        let validator_changes = self.validator_changes(height)?;
+        Ok(Some(DecidedHeader { header, certificate, validator_changes }))
     }
 
     /// Every change of the validator set before a height, with its proof.

@@ -133,6 +133,24 @@ fn the_chain_of_validator_sets_is_followed_from_genesis() {
 }
 
 #[test]
+fn a_decided_header_is_proved_without_any_event() {
+    let chain = changing_chain();
+    let Receipt { header, certificate, validator_changes, .. } = chain.receipt(4);
+    let decided = DecidedHeader { header, certificate, validator_changes };
+    let json = serde_json::to_string(&decided).unwrap();
+    let read: DecidedHeader = json::from_slice(json.as_bytes()).unwrap();
+    assert_eq!(read.verify(&chain.genesis).unwrap(), chain.blocks[4].header());
+    let check = |change: &dyn Fn(&mut DecidedHeader), code: &str| {
+        let mut other = decided.clone();
+        change(&mut other);
+        assert_eq!(other.verify(&chain.genesis).unwrap_err().code(), code);
+    };
+    check(&|of| of.header.state_checkpoint.root = Hash::EMPTY, "receipt.certificate");
+    check(&|of| of.validator_changes.clear(), "receipt.validators");
+    check(&|of| of.header.height = 1, "receipt.order");
+}
+
+#[test]
 fn what_is_no_receipt_is_refused() {
     let json = Chain::small().receipt(2).to_json();
     for (from, to) in [

@@ -15,7 +15,9 @@ pub(crate) mod generate;
 pub(crate) mod genesis;
 pub(crate) mod init;
 pub(crate) mod keys;
+pub(crate) mod numbers;
 pub(crate) mod organisation;
+pub(crate) mod outbox;
 pub(crate) mod quota;
 pub(crate) mod receipt;
 pub(crate) mod red;
@@ -64,5 +66,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Config(command) => config::run(&command, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Field(args) => field::run(&args, output),
+        Command::Outbox(command) => outbox::run(&command, output),
+        Command::Numbers(args) => numbers::run(&args, output),
     }
 }

@@ -9,10 +9,13 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use crate::client::{Call, Client, NodeAddress};
+use crate::commands::outbox;
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
 use crate::grpc;
 use crate::output::{Output, Report};
+
+pub(super) use over_grpc::{decision, problem};
 
 /// How many bytes a statement's file may have.
 const FILE_BYTES_MAX: u64 = 3 * 1024 * 1024;
@@ -31,6 +34,13 @@ pub(crate) struct Args {
     /// The login key of who submits over gRPC; the REST door asks for none.
     #[arg(long, value_name = "FILE", requires = "grpc_url")]
     key: Option<PathBuf>,
+    /// Keep the statement in this directory, on the disk, before it is sent and until its receipts hold; what it keeps from
+    /// before is sent first. For one process at a time.
+    #[arg(long, value_name = "DIR", requires_all = ["grpc_url", "genesis"])]
+    outbox: Option<PathBuf>,
+    /// The genesis, which the receipts are held against.
+    #[arg(long, value_name = "FILE", requires = "outbox")]
+    genesis: Option<PathBuf>,
 }
 
 /// A node's answer as data.
@@ -66,7 +76,11 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<String>) {
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let jws = files::read(&args.statement, FILE_BYTES_MAX).or_exit(Exit::Usage)?;
     if let (Some(grpc_url), Some(key)) = (&args.grpc_url, &args.key) {
-        return over_grpc::run(grpc::options(&args.node, grpc_url, key)?, &jws, output);
+        let door = || grpc::options(&args.node, grpc_url, key);
+        if let (Some(directory), Some(genesis)) = (&args.outbox, &args.genesis) {
+            return outbox::submit(directory, genesis, jws.trim_ascii(), door, output);
+        }
+        return over_grpc::run(door()?, &jws, output);
     }
     let client = Client::of(&args.node)?;
     let call = Call { content_type: Some("application/jose"), body: Some(jws.trim_ascii()), ..Call::default() };

@@ -55,7 +55,8 @@ fn every_command_of_the_readme_works_as_it_stands() {
     ] {
         assert!(played.stdout.contains(expected), "no {expected:?} in\n{}", played.stdout);
     }
-    assert_eq!(played.stdout.matches("outcomes.0.code: repeated").count(), 2, "over REST, and over gRPC");
+    let repeated = played.stdout.matches("outcomes.0.code: repeated").count();
+    assert_eq!(repeated, 3, "over REST, over gRPC, and out of the outbox");
 }
 
 /// What stands under a heading.

@@ -76,7 +76,7 @@ impl Consortium {
         self.nodes[place].take().expect("it runs").kill();
     }
 
-    fn run_again(&mut self, place: usize) {
+    pub(crate) fn run_again(&mut self, place: usize) {
         self.nodes[place] = Some(self.process(place));
     }
 
@@ -84,7 +84,7 @@ impl Consortium {
         format!("http://127.0.0.1:{}", usize::from(self.http_port) + place)
     }
 
-    fn status(&self, place: usize) -> Value {
+    pub(crate) fn status(&self, place: usize) -> Value {
         run(["status", "--format", "json", "--url", &self.url(place)]).ended(0).json()
     }
 

@@ -55,7 +55,8 @@ fn time(ms: i64) -> Value {
     api::format_ms(ms).into()
 }
 
-fn decision(of: &Decided) -> Value {
+/// What was decided, as data.
+pub(in crate::commands) fn decision(of: &Decided) -> Value {
     object([
         ("statement", of.statement.to_string().into()),
         ("state", "decided".into()),
@@ -65,7 +66,8 @@ fn decision(of: &Decided) -> Value {
     ])
 }
 
-fn problem(of: &Refused) -> Value {
+/// Why it was refused, as data.
+pub(in crate::commands) fn problem(of: &Refused) -> Value {
     let violation = |of: &client::Violation| {
         let client::Violation { field, rule, description } = of;
         object([
