@@ -111,31 +111,16 @@ fn told(record: &Record) -> Option<Told> {
             Told::Filed(FiledRecord { period: period.to_string(), invoices: *invoices, chain: chain.to_string() })
         }
         Record::Reported { number, key } => Told::Reported(ReportedRecord { number: *number, key: key.to_string() }),
-        Record::Admitted { from_height } => Told::Admitted(AppliedRecord { from_height: *from_height }),
-        Record::Registered { enterprises, from_height } => {
-            Told::Registered(RegisteredRecord { enterprises: *enterprises, from_height: *from_height })
-        }
-        Record::Suspended { from_height } => Told::Suspended(AppliedRecord { from_height: *from_height }),
-        Record::Reinstated { from_height } => Told::Reinstated(AppliedRecord { from_height: *from_height }),
-        Record::Rotated { added, revoked, from_height } => {
-            Told::Rotated(RotatedRecord { added: *added, revoked: *revoked, from_height: *from_height })
-        }
-        Record::RolesSet { former, from_height } => Told::RolesSet(RolesSetRecord {
-            former: former.iter().map(|role| role.as_str().to_owned()).collect(),
-            from_height: *from_height,
-        }),
-        Record::Renamed { former_name, former_taxpayer_id, from_height } => Told::Renamed(RenamedRecord {
-            former_name: former_name.clone(),
-            former_taxpayer_id: former_taxpayer_id.to_string(),
-            from_height: *from_height,
-        }),
-        Record::Mandated { replaced, from_height } => {
-            Told::Mandated(MandatedRecord { replaced: *replaced, from_height: *from_height })
-        }
-        Record::Revoked { from_height } => Told::Revoked(AppliedRecord { from_height: *from_height }),
-        Record::Attested { mandates, replaced, from_height } => {
-            Told::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
-        }
+        Record::Admitted { .. }
+        | Record::Registered { .. }
+        | Record::Suspended { .. }
+        | Record::Reinstated { .. }
+        | Record::Rotated { .. }
+        | Record::RolesSet { .. }
+        | Record::Renamed { .. }
+        | Record::Mandated { .. }
+        | Record::Revoked { .. }
+        | Record::Attested { .. } => return told_of_members(record),
         Record::QuotaGranted { amount, used } => Told::QuotaGranted(quota(amount, used)),
         Record::QuotaAdjusted { former, amount, used } => Told::QuotaAdjusted(QuotaAdjustedRecord {
             former: former.to_string(),
@@ -226,6 +211,39 @@ fn told_of_letters(record: &Record) -> Option<Told> {
                 submit_by_ms: *submit_by_ms,
                 late: *late,
             })
+        }
+        _ => return None,
+    })
+}
+
+/// The same of organisations and mandates.
+fn told_of_members(record: &Record) -> Option<Told> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about these")]
+    Some(match record {
+        Record::Admitted { from_height } => Told::Admitted(AppliedRecord { from_height: *from_height }),
+        Record::Registered { enterprises, from_height } => {
+            Told::Registered(RegisteredRecord { enterprises: *enterprises, from_height: *from_height })
+        }
+        Record::Suspended { from_height } => Told::Suspended(AppliedRecord { from_height: *from_height }),
+        Record::Reinstated { from_height } => Told::Reinstated(AppliedRecord { from_height: *from_height }),
+        Record::Rotated { added, revoked, from_height } => {
+            Told::Rotated(RotatedRecord { added: *added, revoked: *revoked, from_height: *from_height })
+        }
+        Record::RolesSet { former, from_height } => Told::RolesSet(RolesSetRecord {
+            former: former.iter().map(|role| role.as_str().to_owned()).collect(),
+            from_height: *from_height,
+        }),
+        Record::Renamed { former_name, former_taxpayer_id, from_height } => Told::Renamed(RenamedRecord {
+            former_name: former_name.clone(),
+            former_taxpayer_id: former_taxpayer_id.to_string(),
+            from_height: *from_height,
+        }),
+        Record::Mandated { replaced, from_height } => {
+            Told::Mandated(MandatedRecord { replaced: *replaced, from_height: *from_height })
+        }
+        Record::Revoked { from_height } => Told::Revoked(AppliedRecord { from_height: *from_height }),
+        Record::Attested { mandates, replaced, from_height } => {
+            Told::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
         }
         _ => return None,
     })

@@ -192,7 +192,7 @@ pub struct NumberRange {
 
 impl NumberRange {
     /// How many there are.
-    pub const fn count(&self) -> u32 {
+    pub const fn count(self) -> u32 {
         self.last - self.first + 1
     }
 }

@@ -120,31 +120,16 @@ fn record(view: &RecordView) -> Option<Record> {
             Record::Filed(FiledRecord { period: period.clone(), invoices: *invoices, chain: chain.clone() })
         }
         RecordView::Reported { number, key } => Record::Reported(ReportedRecord { number: *number, key: key.clone() }),
-        RecordView::Admitted { from_height } => Record::Admitted(AppliedRecord { from_height: *from_height }),
-        RecordView::Registered { enterprises, from_height } => {
-            Record::Registered(RegisteredRecord { enterprises: *enterprises, from_height: *from_height })
-        }
-        RecordView::Suspended { from_height } => Record::Suspended(AppliedRecord { from_height: *from_height }),
-        RecordView::Reinstated { from_height } => Record::Reinstated(AppliedRecord { from_height: *from_height }),
-        RecordView::Rotated { added, revoked, from_height } => {
-            Record::Rotated(RotatedRecord { added: *added, revoked: *revoked, from_height: *from_height })
-        }
-        RecordView::RolesSet { former, from_height } => Record::RolesSet(RolesSetRecord {
-            former: former.iter().map(|role| role.as_str().to_owned()).collect(),
-            from_height: *from_height,
-        }),
-        RecordView::Renamed { former_name, former_taxpayer_id, from_height } => Record::Renamed(RenamedRecord {
-            former_name: former_name.clone(),
-            former_taxpayer_id: former_taxpayer_id.clone(),
-            from_height: *from_height,
-        }),
-        RecordView::Mandated { replaced, from_height } => {
-            Record::Mandated(MandatedRecord { replaced: *replaced, from_height: *from_height })
-        }
-        RecordView::Revoked { from_height } => Record::Revoked(AppliedRecord { from_height: *from_height }),
-        RecordView::Attested { mandates, replaced, from_height } => {
-            Record::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
-        }
+        RecordView::Admitted { .. }
+        | RecordView::Registered { .. }
+        | RecordView::Suspended { .. }
+        | RecordView::Reinstated { .. }
+        | RecordView::Rotated { .. }
+        | RecordView::RolesSet { .. }
+        | RecordView::Renamed { .. }
+        | RecordView::Mandated { .. }
+        | RecordView::Revoked { .. }
+        | RecordView::Attested { .. } => return record_of_members(view),
         RecordView::LeaseEnded { token, until } => Record::LeaseEnded(lease(token, until)),
         RecordView::Overridden { token, platform, enterprise, lock } => Record::Overridden(OverriddenRecord {
             token: token.unwrap_or_default(),
@@ -174,6 +159,39 @@ fn record(view: &RecordView) -> Option<Record> {
         | RecordView::RedDenied { .. }
         | RecordView::RedWithdrawn { .. }
         | RecordView::RedIssued { .. } => return letters::record(view),
+    })
+}
+
+/// The same of organisations and mandates.
+fn record_of_members(view: &RecordView) -> Option<Record> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about these")]
+    Some(match view {
+        RecordView::Admitted { from_height } => Record::Admitted(AppliedRecord { from_height: *from_height }),
+        RecordView::Registered { enterprises, from_height } => {
+            Record::Registered(RegisteredRecord { enterprises: *enterprises, from_height: *from_height })
+        }
+        RecordView::Suspended { from_height } => Record::Suspended(AppliedRecord { from_height: *from_height }),
+        RecordView::Reinstated { from_height } => Record::Reinstated(AppliedRecord { from_height: *from_height }),
+        RecordView::Rotated { added, revoked, from_height } => {
+            Record::Rotated(RotatedRecord { added: *added, revoked: *revoked, from_height: *from_height })
+        }
+        RecordView::RolesSet { former, from_height } => Record::RolesSet(RolesSetRecord {
+            former: former.iter().map(|role| role.as_str().to_owned()).collect(),
+            from_height: *from_height,
+        }),
+        RecordView::Renamed { former_name, former_taxpayer_id, from_height } => Record::Renamed(RenamedRecord {
+            former_name: former_name.clone(),
+            former_taxpayer_id: former_taxpayer_id.clone(),
+            from_height: *from_height,
+        }),
+        RecordView::Mandated { replaced, from_height } => {
+            Record::Mandated(MandatedRecord { replaced: *replaced, from_height: *from_height })
+        }
+        RecordView::Revoked { from_height } => Record::Revoked(AppliedRecord { from_height: *from_height }),
+        RecordView::Attested { mandates, replaced, from_height } => {
+            Record::Attested(AttestedRecord { mandates: *mandates, replaced: *replaced, from_height: *from_height })
+        }
+        _ => return None,
     })
 }
 

@@ -128,13 +128,17 @@ pub(crate) async fn act<S: Store>(
     call: Call,
 ) -> Result<Response, Problem> {
     let (slip, action) = target.rsplit_once(':').ok_or_else(|| Problem::new("request.path"))?;
-    let slip: u32 = slip.parse().map_err(|_| Problem::new("request.path"))?;
+    if !["confirm", "deny", "withdraw"].contains(&action) {
+        return Err(Problem::new("request.path"));
+    }
     let invoice = parse_id(&id)?;
+    let slip: u32 = slip
+        .parse()
+        .map_err(|_| Problem::new("red.slip-unknown").at("slip", "the number of a slip", "another text"))?;
     let event = match action {
         "confirm" => Event::RedConfirm(RedConfirm { invoice, slip }),
         "deny" => Event::RedDeny(RedDeny { invoice, slip }),
-        "withdraw" => Event::RedWithdraw(RedWithdraw { invoice, slip }),
-        _ => return Err(Problem::new("request.path")),
+        _ => Event::RedWithdraw(RedWithdraw { invoice, slip }),
     };
     let write = service.write(call).await?;
     let SlipAnswerRequest {} = read_json(&write.body)?;

@@ -121,10 +121,10 @@ pub struct SegmentNumbersView {
 
 /// Proof of how far a code had come: that its counter stands in the state tree, whose root the header of a block carries.
 ///
-/// `einvoice numbers CODE --genesis FILE` checks it. By hand: let `node` be SHA-256("JMT::LeafNode" | place |
-/// SHA-256(SHA-256(stored))), where `place` is the first 3 bytes of SHA-256(key without its last 3 bytes) and the first 29
+/// `einvoice numbers CODE --genesis FILE` checks it. By hand: let `node` be
+/// `SHA-256("JMT::LeafNode" | place | SHA-256(SHA-256(stored)))`, where `place` is the first 3 bytes of SHA-256(key without its last 3 bytes) and the first 29
 /// of SHA-256(key). For each of the n siblings, with bits n-1 down to 0 of the place, counted from its front: the node is
-/// SHA-256("JMT::IntrnalNode" | left | right), and the one before it stands right where the bit is 1. The last node is the
+/// `SHA-256("JMT::IntrnalNode" | left | right)`, and the one before it stands right where the bit is 1. The last node is the
 /// root. The last 8 bytes of `stored` are the number that is given next, little-endian.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CounterProofView {

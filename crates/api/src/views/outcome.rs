@@ -508,30 +508,16 @@ impl RecordView {
                 Self::Filed { period: period.to_string(), invoices: *invoices, chain: chain.to_string() }
             }
             Record::Reported { number, key } => Self::Reported { number: *number, key: key.to_string() },
-            Record::Admitted { from_height } => Self::Admitted { from_height: *from_height },
-            Record::Registered { enterprises, from_height } => {
-                Self::Registered { enterprises: *enterprises, from_height: *from_height }
-            }
-            Record::Suspended { from_height } => Self::Suspended { from_height: *from_height },
-            Record::Reinstated { from_height } => Self::Reinstated { from_height: *from_height },
-            Record::Rotated { added, revoked, from_height } => {
-                Self::Rotated { added: *added, revoked: *revoked, from_height: *from_height }
-            }
-            Record::RolesSet { former, from_height } => {
-                Self::RolesSet { former: former.iter().copied().collect(), from_height: *from_height }
-            }
-            Record::Renamed { former_name, former_taxpayer_id, from_height } => Self::Renamed {
-                former_name: former_name.clone(),
-                former_taxpayer_id: former_taxpayer_id.to_string(),
-                from_height: *from_height,
-            },
-            Record::Mandated { replaced, from_height } => {
-                Self::Mandated { replaced: *replaced, from_height: *from_height }
-            }
-            Record::Revoked { from_height } => Self::Revoked { from_height: *from_height },
-            Record::Attested { mandates, replaced, from_height } => {
-                Self::Attested { mandates: *mandates, replaced: *replaced, from_height: *from_height }
-            }
+            Record::Admitted { .. }
+            | Record::Registered { .. }
+            | Record::Suspended { .. }
+            | Record::Reinstated { .. }
+            | Record::Rotated { .. }
+            | Record::RolesSet { .. }
+            | Record::Renamed { .. }
+            | Record::Mandated { .. }
+            | Record::Revoked { .. }
+            | Record::Attested { .. } => return Self::of_members(record),
             Record::QuotaGranted { amount, used } => {
                 Self::QuotaGranted { amount: amount.to_string(), used: used.to_string() }
             }
@@ -573,6 +559,38 @@ impl RecordView {
 }
 
 impl RecordView {
+    /// The view of a record of organisations or mandates.
+    fn of_members(record: &Record) -> Option<Self> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about these")]
+        Some(match record {
+            Record::Admitted { from_height } => Self::Admitted { from_height: *from_height },
+            Record::Registered { enterprises, from_height } => {
+                Self::Registered { enterprises: *enterprises, from_height: *from_height }
+            }
+            Record::Suspended { from_height } => Self::Suspended { from_height: *from_height },
+            Record::Reinstated { from_height } => Self::Reinstated { from_height: *from_height },
+            Record::Rotated { added, revoked, from_height } => {
+                Self::Rotated { added: *added, revoked: *revoked, from_height: *from_height }
+            }
+            Record::RolesSet { former, from_height } => {
+                Self::RolesSet { former: former.iter().copied().collect(), from_height: *from_height }
+            }
+            Record::Renamed { former_name, former_taxpayer_id, from_height } => Self::Renamed {
+                former_name: former_name.clone(),
+                former_taxpayer_id: former_taxpayer_id.to_string(),
+                from_height: *from_height,
+            },
+            Record::Mandated { replaced, from_height } => {
+                Self::Mandated { replaced: *replaced, from_height: *from_height }
+            }
+            Record::Revoked { from_height } => Self::Revoked { from_height: *from_height },
+            Record::Attested { mandates, replaced, from_height } => {
+                Self::Attested { mandates: *mandates, replaced: *replaced, from_height: *from_height }
+            }
+            _ => return None,
+        })
+    }
+
     /// The view of a record of what is in books, or of what parties say.
     fn of_books(record: &Record) -> Option<Self> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "no other record is about books")]

@@ -17,8 +17,8 @@ pub struct Granted {
     holder: OrganisationId,
     key: KeyId,
     public: AdmittedKey,
-    granted_ms: i64,
-    valid_until_ms: i64,
+    from_ms: i64,
+    until_ms: i64,
     deadline_hours: u16,
 }
 
@@ -91,10 +91,15 @@ impl Granted {
             holder: holder.clone(),
             key: key.clone(),
             public: *public,
-            granted_ms: *granted_ms,
-            valid_until_ms: *valid_until_ms,
+            from_ms: *granted_ms,
+            until_ms: *valid_until_ms,
             deadline_hours: *deadline_hours,
         })
+    }
+
+    /// Since when its holder may issue offline, ms UTC.
+    pub const fn since_ms(&self) -> i64 {
+        self.from_ms
     }
 
     /// Until when an invoice issued offline at a time is to be submitted, ms UTC.
@@ -134,7 +139,7 @@ impl Granted {
         if claims.segment != first || !inside {
             return Err(CertificateFault::Number { first, last, found: claims.invoice });
         }
-        let (from, until, found) = (self.granted_ms, self.valid_until_ms, claims.issued_ms);
+        let (from, until, found) = (self.from_ms, self.until_ms, claims.issued_ms);
         if !(from..=until).contains(&found) {
             return Err(CertificateFault::Time { from, until, found });
         }

@@ -105,13 +105,12 @@ impl Executor<'_> {
             Step::Confirm | Step::Deny => opposite(slip.asked_by),
             Step::Withdraw => slip.asked_by,
         };
-        match self.as_side(actor, side, slip.party(side))? {
-            Some(permitted) => permit!(permitted),
-            None => {
-                permit!(self.asking_side(actor, invoice, &blue, other.as_ref())?);
-                let expected = slip.party(side).to_string();
-                return refuse(Refusal::new(Reason::SlipSide, expected, actor.id.to_string()));
-            }
+        if let Some(permitted) = self.as_side(actor, side, slip.party(side))? {
+            permit!(permitted);
+        } else {
+            permit!(self.asking_side(actor, invoice, &blue, other.as_ref())?);
+            let expected = slip.party(side).to_string();
+            return refuse(Refusal::new(Reason::SlipSide, expected, actor.id.to_string()));
         }
         let state = slip.state_at(self.context.time_ms);
         match (state, step) {

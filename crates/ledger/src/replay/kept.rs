@@ -176,7 +176,7 @@ impl<'s> Kept<'s> {
     }
 
     /// Adds a red letter to a month's of earlier blues.
-    pub(super) fn add_earlier(&mut self, key: &StateKey, gross: &Amount) -> Result<(), Fault> {
+    pub(super) fn add_earlier(&mut self, key: &StateKey, gross: Amount) -> Result<(), Fault> {
         let mut earlier = self.earlier(key)?.unwrap_or_default();
         let fen = earlier.gross_fen.checked_add(i128::from(gross.fen()));
         earlier.gross_fen = fen.ok_or_else(|| Fault::Sums { party: key.to_string() })?;

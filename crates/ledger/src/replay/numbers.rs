@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::kept::Kept;
 use super::sums::{Difference, PAGE_RECORDS};
-use crate::contingency::{NumberRange, OfflineRecord, SegmentRecord, is_of_segments};
+use crate::contingency::{OfflineRecord, SegmentRecord, is_of_segments};
 use crate::record::CounterRecord;
 use crate::state::{Fault, Kind, StateKey, View as _, decode, read};
 
@@ -140,7 +140,7 @@ impl Numbers {
 /// The first number that a segment says is used and that has no invoice issued offline from it, or the first after its end.
 fn without_invoice(kept: &Kept<'_>, key: &StateKey, segment: &SegmentRecord) -> Result<Option<Difference>, Fault> {
     let gaps = segment.used.missing(segment.count);
-    if segment.used.len() + gaps.iter().map(NumberRange::count).sum::<u32>() != segment.count {
+    if segment.used.len() + gaps.iter().map(|gap| gap.count()).sum::<u32>() != segment.count {
         let expected = format!("{} numbers", segment.count);
         return Ok(Some((key.to_string(), expected, "a number after its last".to_owned())));
     }

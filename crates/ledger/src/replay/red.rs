@@ -72,7 +72,7 @@ fn examine(kept: &mut Kept<'_>, key: &StateKey, reversal: &ReversalRecord) -> Re
         }
         newest = Some(invoice.issue);
         if invoice.period != blue.period {
-            kept.add_earlier(&StateKey::earlier(&blue.seller, invoice.period), &invoice.totals.gross)?;
+            kept.add_earlier(&StateKey::earlier(&blue.seller, invoice.period), invoice.totals.gross)?;
         }
     }
     let left = sum(&blue.totals, &totals).ok_or_else(overflow)?;

@@ -165,9 +165,12 @@ fn a_red_letter_of_a_red_letter_is_refused_and_nothing_else_becomes_of_one() {
     assert_eq!(code(&mut ledger, SELLER, void(&id)), "red.part-red");
 }
 
+/// What somebody does who relies on an invoice.
+type Reliance<'r> = &'r dyn Fn(&mut Ledger, &str);
+
 #[test]
 fn what_others_rely_on_needs_a_slip_that_the_other_side_confirmed_for_just_that() {
-    let reliances: [(&str, &dyn Fn(&mut Ledger, &str)); 5] = [
+    let reliances: [(&str, Reliance<'_>); 5] = [
         ("booked", &|ledger, id| drop(accepted(ledger, BUYER, book(id, "02", "1", NOVEMBER)))),
         ("its VAT used", &|ledger, id| drop(accepted(ledger, BUYER, use_vat(id, "deduct", NOVEMBER)))),
         ("locked", &|ledger, id| drop(accepted(ledger, PLATFORM_A, lock(id, "c")))),

@@ -3,6 +3,7 @@
 //! It plays on a `dev` consortium of its own, in this process, and keeps what is needed to verify again by hand.
 
 mod input;
+mod letters;
 mod life;
 mod proof;
 mod stage;

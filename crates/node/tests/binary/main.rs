@@ -7,6 +7,7 @@ mod audit;
 mod ceremony;
 mod cli;
 mod failover;
+mod life;
 mod load;
 mod numbers;
 mod operators;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::invoice;
 use crate::bookkeeping::{BookingRecord, BookingTerms, InputRecord, UseRecord};
-use crate::event::{Event, Stance, UsePurpose};
+use crate::event::{Event, IssueRed, Stance, UsePurpose};
 use crate::fixture::*;
 use crate::manifestation::{CORRECTIONS_MAX, CorrectionRecord, ManifestationRecord};
 use crate::outcome::{ACCEPTED, Record};
@@ -140,21 +140,7 @@ impl Books {
                 assert!(!self.filed.contains(&(known.buyer, known.period)), "taken out of a filed month");
                 assert_eq!(known.since, [], "taken back twice");
             }
-            Event::IssueRed(red) => {
-                let Record::RedIssued { net, tax, input, .. } = record else { panic!("{outcome:?}") };
-                let (blue, net, tax) = (red.invoice.to_string(), net.fen(), tax.fen());
-                let used = self.used.get_mut(&blue);
-                assert_eq!(used.is_some(), input);
-                if let Some(used) = used {
-                    used.since.push((now, net, tax));
-                }
-                let taken = self.taken.entry(blue.clone()).or_default();
-                *taken = (taken.0 + net, taken.1 + tax);
-                let free = !self.booked.contains_key(&blue) && !self.used.contains_key(&blue);
-                assert!(free || red.slip.is_some(), "taken out of books alone");
-                let (_, profile, totals) = self.issued[&blue];
-                self.issued.insert(id, (now, profile, totals));
-            }
+            Event::IssueRed(red) => self.take_back(id, &red, now, &record),
             Event::Manifest(manifest) => {
                 let former = self.said.insert(id, manifest.kind);
                 assert!(matches!(record, Record::Manifested { former: before, .. } if before == former));
@@ -167,6 +153,23 @@ impl Books {
             }
             _ => {}
         }
+    }
+
+    /// What a red letter takes out of books.
+    fn take_back(&mut self, letter: String, red: &IssueRed, now: Period, record: &Record) {
+        let Record::RedIssued { net, tax, input, .. } = record else { panic!("{record:?}") };
+        let (blue, net, tax) = (red.invoice.to_string(), net.fen(), tax.fen());
+        let used = self.used.get_mut(&blue);
+        assert_eq!(used.is_some(), *input);
+        if let Some(used) = used {
+            used.since.push((now, net, tax));
+        }
+        let taken = self.taken.entry(blue.clone()).or_default();
+        *taken = (taken.0 + net, taken.1 + tax);
+        let free = !self.booked.contains_key(&blue) && !self.used.contains_key(&blue);
+        assert!(free || red.slip.is_some(), "taken out of books alone");
+        let (_, profile, totals) = self.issued[&blue];
+        self.issued.insert(letter, (now, profile, totals));
     }
 
     /// An invoice that stands, and a month of it that may still change.

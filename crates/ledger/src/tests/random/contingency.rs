@@ -82,7 +82,7 @@ impl Contingency {
                     *number = Number::Declared;
                     declared += 1;
                 }
-                assert_eq!(gaps.iter().map(crate::contingency::NumberRange::count).sum::<u32>(), declared);
+                assert_eq!(gaps.iter().map(|gap| gap.count()).sum::<u32>(), declared);
                 assert_eq!(u64::from(used + declared), SEGMENT);
             }
             Event::OfflineIssue(issue) => {

@@ -31,7 +31,8 @@ impl Story<'_> {
         let renamed = self.rename(books)?;
         self.suspend(noodles)?;
         self.let_go(&first)?;
-        Ok(vec![first, renamed])
+        let offline = self.be_cut_off(noodles)?;
+        Ok(vec![first, renamed, offline])
     }
 
     /// A special invoice goes into its buyer's books once, and its VAT is used once.
@@ -198,7 +199,7 @@ fn merchant(id: &str) -> (&'static str, &'static str) {
 }
 
 /// What a merchant sells to the demo's buyer: the ride of the first sample.
-fn sold_by(seller: &str, reference: &str) -> Result<Value, Failure> {
+pub(super) fn sold_by(seller: &str, reference: &str) -> Result<Value, Failure> {
     let sample = samples::all().first().map_or("{}", |sample| sample.json);
     let mut document: Value = serde_json::from_str(sample).context("read a sample")?;
     let (taxpayer, name) = merchant(seller);

@@ -126,8 +126,7 @@ impl<'a> Stage<'a> {
 
     /// States events as an organisation, signed with its own key.
     pub(super) fn state(&self, who: &str, mode: Mode, events: &[Value]) -> Result<Reply, Failure> {
-        let who = organisation(who)?;
-        let key = self.signers.get(&who).ok_or_else(|| anyhow!("sign as {who}: it has no key here"))?;
+        let key = self.signer(who)?;
         let header = StatementHeader {
             organisation: key.organisation.clone(),
             key: key.key_id.clone(),
@@ -141,9 +140,20 @@ impl<'a> Stage<'a> {
         self.client.call(&Method::POST, "/v1/statements", call)
     }
 
+    /// The key that an organisation signs statements with.
+    pub(super) fn signer(&self, who: &str) -> Result<&NamedKey, Failure> {
+        let who = organisation(who)?;
+        Ok(self.signers.get(&who).ok_or_else(|| anyhow!("sign as {who}: it has no key here"))?)
+    }
+
+    /// The node's time, ms UTC.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.service.clock().now_ms()
+    }
+
     /// The node's time, seconds.
     fn now_s(&self) -> u64 {
-        u64::try_from(self.service.clock().now_ms() / 1_000).unwrap_or(0)
+        u64::try_from(self.now_ms() / 1_000).unwrap_or(0)
     }
 
     /// Advances the node's clock to a time.

@@ -72,6 +72,7 @@ impl<'a> Story<'a> {
             let special = input.scenes.iter().zip(&issued).find(|(scene, _)| scene.special());
             if let Some((scene, invoice)) = special {
                 self.keep_books(scene.enterprise.as_str(), invoice)?;
+                self.take_back(scene.enterprise.as_str(), invoice)?;
             }
             issued.extend(self.live()?);
         }
