@@ -13,6 +13,7 @@ mod invoice_view;
 mod numbers;
 mod outcome;
 mod quota;
+mod record;
 mod red;
 mod statement;
 mod webhook;
@@ -33,8 +34,9 @@ pub use invoice_view::{
     EventPage, EventRow, InvoicePage, InvoiceView, Links, RateTotalView, ReimbursementView, TotalsView,
 };
 pub use numbers::{CodePage, CodeRow, CounterProofView, NumberRun, NumbersView, SegmentNumbersView, TallyView};
-pub use outcome::{GapView, LeafView, OutcomeView, PartyView, RecordView, RefusalView, StandingView};
+pub use outcome::{LeafView, OutcomeView, PartyView, RefusalView, StandingView};
 pub use quota::{GrantView, QuotaView};
+pub use record::{GapView, RecordView};
 pub use red::{ClawBackView, PartView, RedLetterView, RedLineView, ReversalView, SlipView};
 pub use statement::{EventResult, Prepared, StatementState, StatementView, ValidationView};
 pub(crate) use webhook::Shown;

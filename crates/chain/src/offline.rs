@@ -118,7 +118,7 @@ mod tests {
     use crate::statement::Statement;
 
     fn certificate(payload: &str) -> Offline {
-        let chain = format!("test:{}", Hash::of(b"genesis")).parse().unwrap();
+        let chain = format!("test@{}", Hash::of(b"genesis")).parse().unwrap();
         let secret = SecretKey::from_seed([7; 32]);
         Offline::sign("isp/s1".parse().unwrap(), chain, payload.as_bytes().to_vec(), &secret)
     }

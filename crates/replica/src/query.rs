@@ -4,6 +4,7 @@
 //! Every list has a limit and a cursor.
 
 mod filings;
+mod letters;
 mod lists;
 mod members;
 mod numbers;
@@ -24,14 +25,12 @@ use invoice::document::Document;
 use invoice::id::InvoiceId;
 use ledger::admission::{Court, Parsed, Rejection, Verdict};
 use ledger::bookkeeping::{BookingRecord, UseRecord};
-use ledger::contingency::{OfflineRecord, OpenSegmentsRecord, SegmentRecord};
 use ledger::event::Event;
 use ledger::manifestation::{CorrectionRecord, ManifestationRecord};
 use ledger::organisation::Organisation;
 use ledger::outcome::Record;
 use ledger::quota::{self, Quota, QuotaRecord};
 use ledger::record::{FilingRecord, InvoiceRecord};
-use ledger::red::{RedLetterRecord, ReversalRecord, SlipRecord};
 use ledger::state::{StateKey, read};
 
 use crate::index::{self, HeightRow, StatementRow};
@@ -370,55 +369,6 @@ impl<S: Store> Query<S> {
     /// A fault of ours.
     pub fn correction(&self, id: &InvoiceId) -> Result<Option<CorrectionRecord>, Fault> {
         Ok(read(&self.view(), &StateKey::correction(id))?)
-    }
-
-    /// What red letters took back of an invoice.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn reversal(&self, blue: &InvoiceId) -> Result<Option<ReversalRecord>, Fault> {
-        Ok(read(&self.view(), &StateKey::reversal(blue))?)
-    }
-
-    /// What a red letter takes back.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn red_letter(&self, red: &InvoiceId) -> Result<Option<RedLetterRecord>, Fault> {
-        Ok(read(&self.view(), &StateKey::red_letter(red))?)
-    }
-
-    /// The newest slip of an invoice.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn slip(&self, blue: &InvoiceId) -> Result<Option<SlipRecord>, Fault> {
-        Ok(read(&self.view(), &StateKey::slip(blue))?)
-    }
-
-    /// How an invoice was issued offline.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn offline(&self, id: &InvoiceId) -> Result<Option<OfflineRecord>, Fault> {
-        Ok(read(&self.view(), &StateKey::offline(id))?)
-    }
-
-    /// A segment of numbers, by its first number.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn segment(&self, first: &InvoiceId) -> Result<Option<SegmentRecord>, Fault> {
-        Ok(read(&self.view(), &StateKey::segment(first))?)
-    }
-
-    /// The first numbers of an organisation's open segments, oldest first.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub fn open_segments(&self, holder: &OrganisationId) -> Result<Vec<InvoiceId>, Fault> {
-        let open: OpenSegmentsRecord = read(&self.view(), &StateKey::open_segments(holder))?.unwrap_or_default();
-        Ok(open.firsts)
     }
 
     /// Where a statement stands, once it is decided.

@@ -7,8 +7,9 @@ use utoipa::ToSchema;
 
 use super::books::{BookingView, CorrectionView, ManifestationView, UseView};
 use super::contingency::OfflineView;
-use super::outcome::{LeafView, PartyView, RecordView, RefusalView};
+use super::outcome::{LeafView, PartyView, RefusalView};
 use super::quota::QuotaView;
+use super::record::RecordView;
 use super::red::{RedLetterView, ReversalView, SlipView};
 use crate::feed::LEASE_ENDED;
 use crate::schema::Document;

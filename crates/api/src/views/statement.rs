@@ -3,7 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::outcome::{LeafView, OutcomeView, RecordView};
+use super::outcome::{LeafView, OutcomeView};
+use super::record::RecordView;
 use super::{InvoiceView, ViolationView};
 
 /// Where a statement stands.

@@ -1,3 +1,5 @@
+//! Red letters, in parts and in full.
+
 use proptest::prelude::*;
 
 use super::*;
