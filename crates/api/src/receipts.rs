@@ -35,7 +35,7 @@ impl<S: Store> Service<S> {
             let Some(record) = self.query().invoice(&id)? else {
                 return Ok(false);
             };
-            let record = self.seen_by(&id, record)?;
+            let record = self.blue_of(&id, &record)?.unwrap_or(record);
             if let Some(whose) = in_books(event)? {
                 return self.sees_books(caller, &whose);
             }

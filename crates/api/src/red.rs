@@ -4,7 +4,8 @@
 
 use invoice::InvoiceId;
 use invoice::lifecycle::{Sign, Validity};
-use ledger::record::{Claim, InvoiceRecord};
+use ledger::record::InvoiceRecord;
+use ledger::red::ReversalRecord;
 use replica::port::Store;
 
 use crate::problem::Problem;
@@ -12,13 +13,27 @@ use crate::service::Service;
 use crate::views::{InvoiceView, OfflineView, RedLetterView, ReversalView, SlipView};
 
 impl<S: Store> Service<S> {
-    /// The record by which it is judged who sees an invoice: of a red letter, that of its blue.
-    pub(crate) fn seen_by(&self, id: &InvoiceId, record: InvoiceRecord) -> Result<InvoiceRecord, Problem> {
+    /// The blue of a red letter: by that it is judged who sees it. None of a blue invoice, which is judged by itself.
+    pub(crate) fn blue_of(&self, id: &InvoiceId, record: &InvoiceRecord) -> Result<Option<InvoiceRecord>, Problem> {
         if record.sign() == Sign::Blue {
-            return Ok(record);
+            return Ok(None);
         }
-        let Some(letter) = self.query().red_letter(id)? else { return Ok(record) };
-        Ok(self.query().invoice(&letter.blue)?.unwrap_or(record))
+        match self.query().red_letter(id)? {
+            Some(letter) => Ok(self.query().invoice(&letter.blue)?),
+            None => Ok(None),
+        }
+    }
+
+    /// What red letters took back of an invoice; most have none, and are not looked for.
+    pub(crate) fn reversal_of(
+        &self,
+        id: &InvoiceId,
+        record: &InvoiceRecord,
+    ) -> Result<Option<ReversalRecord>, Problem> {
+        match record.validity {
+            Validity::PartRed | Validity::FullRed => Ok(self.query().reversal(id)?),
+            Validity::Normal | Validity::Void => Ok(None),
+        }
     }
 
     /// Adds to an invoice what only some have: what was taken back of it, what it takes back itself, its slip, and how it
@@ -31,10 +46,7 @@ impl<S: Store> Service<S> {
     ) -> Result<InvoiceView, Problem> {
         let query = self.query();
         let now_ms = self.now_ms();
-        let reversal = match record.validity {
-            Validity::PartRed | Validity::FullRed => query.reversal(id)?,
-            Validity::Normal | Validity::Void => None,
-        };
+        let reversal = self.reversal_of(id, record)?;
         let letter = match record.sign() {
             Sign::Red => query.red_letter(id)?,
             Sign::Blue => None,
@@ -47,10 +59,4 @@ impl<S: Store> Service<S> {
             ..view
         })
     }
-}
-
-/// The platform whose lock ended with the last of an invoice: nobody else's can come after it.
-pub(crate) fn released(record: &InvoiceRecord) -> Option<&chain::identity::OrganisationId> {
-    let over = record.validity == Validity::FullRed && record.claim == Claim::Open;
-    record.tenure.as_ref().filter(|_| over).map(|tenure| &tenure.platform)
 }

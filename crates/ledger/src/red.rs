@@ -4,7 +4,8 @@
 //! part or in full, at the blue's rates and for the blue's parties; it counts in its own month. While nobody relies on the
 //! blue, its seller issues red letters alone. Once it is booked, used, claimed or handed on, the two sides agree on a
 //! *slip* first: one side asks, the other answers within 72 hours of block time, and one red letter spends what was
-//! confirmed. The other side is the buyer; of an invoice to a person, who reimbursed it, claims it or holds it.
+//! confirmed. The other side is the buyer, who may have used it; of an invoice to a person, who reimbursed it, claims
+//! it or holds it.
 //!
 //! Whoever has used the VAT of a blue loses it as far as it is taken back: the red letter goes into the buyer's month in
 //! which it is issued, for the same use. So no month that is filed changes, and nobody can forget it.

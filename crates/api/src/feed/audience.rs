@@ -17,7 +17,6 @@ use crate::books::{SEEING_BOOKS, in_books};
 use crate::claims::{SEEING_LOCKS, claim_of, names_standing, overridden, sees_claim};
 use crate::members::{About, SEEING_MEMBERS, SEEING_QUOTAS, concerning};
 use crate::problem::Problem;
-use crate::red::released;
 use crate::service::Service;
 
 /// How much of an event somebody sees.
@@ -74,7 +73,7 @@ impl<'l, S: Store> Looker<'l, S> {
         let subject = &event.outcome.subject;
         if let Ok(id) = subject.parse::<InvoiceId>() {
             if let Some(record) = self.service.query().invoice(&id)? {
-                let record = self.service.seen_by(&id, record)?;
+                let record = self.service.blue_of(&id, &record)?.unwrap_or(record);
                 self.of_invoice(event, &record, &mut audience)?;
             }
         } else if let Some((seller, _)) = subject.strip_prefix("filing:").and_then(|rest| rest.split_once('/'))
@@ -115,7 +114,6 @@ impl<'l, S: Store> Looker<'l, S> {
         };
         let mut see_locks: BTreeSet<OrganisationId> = claimants.into_iter().cloned().collect();
         let mut see = see_locks.clone();
-        see.extend(released(record).cloned());
         if let Some(holder) = &holder {
             see_locks.extend(self.mandated(holder, &SEEING_LOCKS)?);
             see_locks.insert(holder.clone());

@@ -315,10 +315,7 @@ impl<S: Store> Service<S> {
         let now_ms = self.now_ms();
         let sees_lock = self.sees_lock(caller, of)?;
         let view = reimbursement(caller, &of.claim, now_ms, sees_lock);
-        let reversal = match of.validity {
-            Validity::PartRed | Validity::FullRed => self.query().reversal(id)?,
-            Validity::Normal | Validity::Void => None,
-        };
+        let reversal = self.reversal_of(id, of)?;
         Ok(letters::claim(claim(id, of, view, now_ms), of, reversal.as_ref()))
     }
 
@@ -330,10 +327,7 @@ impl<S: Store> Service<S> {
         view: InvoiceView,
     ) -> Result<Invoice, Problem> {
         let document = serde_json::to_string(&view.document).map_err(|error| Problem::fault(&error))?;
-        let reversal = match of.validity {
-            Validity::PartRed | Validity::FullRed => self.query().reversal(id)?,
-            Validity::Normal | Validity::Void => None,
-        };
+        let reversal = self.reversal_of(id, of)?;
         let claim = claim(id, of, view.reimbursement, self.now_ms());
         Ok(Invoice {
             id: view.id,

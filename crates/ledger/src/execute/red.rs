@@ -190,12 +190,16 @@ impl Executor<'_> {
                 Reimbursement::Open => return Ok(None),
             }
         };
-        Ok(self.other_side(blue)?.map(|_| reason))
+        Ok(self.other_side(id, blue)?.map(|_| reason))
     }
 
-    /// Who has to agree to red letters beside the seller: the buyer, or, of a person or one who is not on the ledger, who
-    /// reimbursed the invoice, claims it or holds it.
-    pub(super) fn other_side(&self, blue: &InvoiceRecord) -> Result<Option<OrganisationId>, Fault> {
+    /// Who has to agree to red letters beside the seller: who has used the invoice's VAT, which it loses then, else the
+    /// buyer, or, of a person or one who is not on the ledger, who reimbursed the invoice, claims it or holds it.
+    pub(super) fn other_side(&self, id: &InvoiceId, blue: &InvoiceRecord) -> Result<Option<OrganisationId>, Fault> {
+        // The same as the buyer, unless the buyer's taxpayer id turned out to be another's.
+        if let Some(used) = self.use_of(id)? {
+            return Ok(Some(used.buyer));
+        }
         if let Some(buyer) = self.organisation_of(&blue.buyer)? {
             return Ok(Some(buyer));
         }
@@ -270,8 +274,9 @@ impl Executor<'_> {
             (Reimbursement::Locked, Validity::FullRed) => Some(ClaimEffect::Released),
             (Reimbursement::Locked, _) => Some(ClaimEffect::Kept),
         };
-        if claim == Some(ClaimEffect::Released) {
-            blue.claim = Claim::Open;
+        // A lock whose lease has ended: who had it still sees what became of the invoice, as after any lease.
+        if let (Some(ClaimEffect::Released), Claim::Locked(lock)) = (claim, &mut blue.claim) {
+            lock.until_ms = now;
             if let Some(tenure) = &mut blue.tenure {
                 tenure.until_ms = now;
             }

@@ -33,7 +33,7 @@ impl Executor<'_> {
     pub(super) fn decide_red_request(&self, actor: &Organisation, request: &RedRequest) -> Decision {
         let RedRequest { invoice, document, reason, take } = request;
         let blue = permit!(self.invoice(invoice)?);
-        let other = self.other_side(&blue)?;
+        let other = self.other_side(invoice, &blue)?;
         let side = permit!(self.asking_side(actor, invoice, &blue, other.as_ref())?);
         // The table of statuses is the same as for the letter itself.
         if let Err(barrier) = decide(Action::Red, self.status(&blue)?, Relation::Seller) {
@@ -94,7 +94,7 @@ impl Executor<'_> {
         let slip = self.slip(invoice)?;
         let other = match &slip {
             Some(slip) => Some(slip.other.clone()),
-            None => self.other_side(&blue)?,
+            None => self.other_side(invoice, &blue)?,
         };
         let Some(mut slip) = slip.filter(|slip| slip.number == number) else {
             permit!(self.asking_side(actor, invoice, &blue, other.as_ref())?);

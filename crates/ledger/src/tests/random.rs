@@ -6,6 +6,7 @@ mod filings;
 mod members;
 mod quotas;
 mod red;
+mod scenes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use invoice::lifecycle::Validity;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::event::Event;
 use crate::fixture::*;
 use crate::outcome::{ACCEPTED, REPEATED, Record};
 use crate::record::{Claim, InvoiceRecord};
@@ -83,7 +85,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (by(BUREAU), prop::collection::vec(contingency::event(), 1..3)),
     ];
     let step = (who_and_what, any::<bool>(), wait).prop_map(|((actor, events), all, wait)| (actor, all, events, wait));
-    prop::collection::vec(step, 1..40)
+    let part = prop_oneof![6 => step.prop_map(|step| vec![step]), 2 => scenes::scene()];
+    prop::collection::vec(part, 1..40).prop_map(|parts| parts.concat())
 }
 
 /// What outsiders saw: the obvious model that the ledger is held against.
@@ -175,7 +178,7 @@ fn number_in(variable: &str) -> Option<u64> {
 }
 
 /// One history, held against the models after every block; says how many events it had.
-fn live(steps: &[Step]) -> Result<u64, TestCaseError> {
+fn live(steps: &[Step], accepted: &mut BTreeMap<&'static str, u64>) -> Result<u64, TestCaseError> {
     let mut ledger = Ledger::new();
     let mut seen = Seen::default();
     let mut members = Members::new(&ledger);
@@ -206,6 +209,9 @@ fn live(steps: &[Step]) -> Result<u64, TestCaseError> {
             filings.note(event, outcome);
             contingency.note(actor, time_ms, event, outcome);
             reds.note(time_ms, event, outcome);
+            if outcome.code == ACCEPTED {
+                *accepted.entry(serde_json::from_str::<Event>(event).unwrap().kind()).or_default() += 1;
+            }
             seen.note(outcome);
         }
         for (event, outcome) in events.iter().zip(&outcomes) {
@@ -224,17 +230,18 @@ fn live(steps: &[Step]) -> Result<u64, TestCaseError> {
 }
 
 /// Plays histories of one seed until there were so many events; a history that breaks a rule is made as short as it can be.
-fn play(seed: u64, events: u64) -> u64 {
+fn play(seed: u64, events: u64) -> (u64, BTreeMap<&'static str, u64>) {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_be_bytes());
     let config = Config { cases: u32::MAX, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let mut played = 0;
+    let accepted = std::cell::RefCell::default();
     while played < events {
         let tree = steps().new_tree(&mut runner).expect("the strategy refuses nothing");
         let counted = std::cell::Cell::new(0);
         let held = runner.run_one(tree, |steps| {
-            counted.set(live(&steps)?);
+            counted.set(live(&steps, &mut accepted.borrow_mut())?);
             Ok(())
         });
         if let Err(failure) = held {
@@ -242,7 +249,7 @@ fn play(seed: u64, events: u64) -> u64 {
         }
         played += counted.get();
     }
-    played
+    (played, accepted.into_inner())
 }
 
 /// The invariants of numbers, segments, red letters, locks, closes, quotas, books, organisations and mandates, over 100,000 events of random actors.
@@ -255,10 +262,21 @@ fn whatever_happens_the_models_and_the_ledger_agree_after_every_block() {
     let seed = number_in(SEED).unwrap_or_else(|| TestRunner::default().rng().next_u64());
     let threads = u64::try_from(std::thread::available_parallelism().map_or(1, usize::from)).expect("a few");
     let share = events.div_ceil(threads);
-    let played: u64 = std::thread::scope(|scope| {
+    let (played, accepted) = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|at| scope.spawn(move || play(seed.wrapping_add(at), share))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("the models and the ledger agree")).sum()
+        let parts = threads.into_iter().map(|thread| thread.join().expect("the models and the ledger agree"));
+        parts.fold((0, BTreeMap::<_, u64>::new()), |(played, mut accepted), (more, kinds)| {
+            for (kind, times) in kinds {
+                *accepted.entry(kind).or_default() += times;
+            }
+            (played + more, accepted)
+        })
     });
     println!("{played} events held against the models, seed {seed}");
     assert!(played >= events);
+    // What was never accepted was never held against anything. Evidence is not played; a few events need not reach all.
+    let rarest = Event::KINDS.into_iter().filter(|kind| *kind != "evidence");
+    let rarest = rarest.map(|kind| (accepted.get(kind).copied().unwrap_or_default(), kind)).min();
+    println!("the rarest that was accepted: {rarest:?}");
+    assert!(rarest.is_some_and(|(times, _)| times > 0) || events < EVENTS_DEFAULT, "never accepted: {rarest:?}");
 }

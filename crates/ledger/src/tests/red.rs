@@ -2,7 +2,7 @@
 
 use chain::block::Outcome;
 use chain::statement::Mode;
-use invoice::lifecycle::{Sign, Validity};
+use invoice::lifecycle::{Reimbursement, Sign, Validity};
 
 use crate::bookkeeping::InputRecord;
 use crate::fixture::*;
@@ -283,7 +283,7 @@ fn a_lock_goes_on_for_what_is_left_and_ends_with_the_last_of_it() {
     let slip = confirmed(&mut ledger, &id, &event, FULL);
     let rest = accepted(&mut ledger, SELLER, issue_red_under(slip, &id, &event, "r2", FULL));
     assert!(matches!(record(&rest), Record::RedIssued { claim: Some(ClaimEffect::Released), .. }));
-    assert_eq!(invoice(&ledger, &id).claim, Claim::Open);
+    assert_eq!(invoice(&ledger, &id).claim.at(ledger.time_ms - 1_000), Reimbursement::Open, "at that very time");
     assert_eq!(ledger.reversal(&id).claw_back, None);
     for event in [claim_event("close", &id, "c", 1), lock(&id, "d")] {
         assert_eq!(code(&mut ledger, PLATFORM_A, event), "red.fully-red");
@@ -355,6 +355,23 @@ fn a_use_of_which_red_letters_took_something_stands() {
     accepted(&mut ledger, SELLER, issue_red_under(slip, &id, &event, "r1", &of_line("10.00")));
     assert_eq!(deducted(&ledger, NOVEMBER), (2, 1_170));
     assert_eq!(refused(&ledger.event(BUYER, revoke_use(&id)), "vat.use-reversed"), "1 red letters");
+}
+
+#[test]
+fn whoever_used_an_invoice_answers_for_it_also_when_the_buyers_id_was_anothers() {
+    let mut ledger = Ledger::new();
+    let event = special("a");
+    let id = accepted(&mut ledger, SELLER, event.clone()).subject;
+    accepted(&mut ledger, BUYER, use_vat(&id, "deduct", NOVEMBER));
+    let buyers = ledger.organisation(BUYER).taxpayer_id.to_string();
+    accepted(&mut ledger, BUREAU, correct(BUYER, "915000000000080"));
+    accepted(&mut ledger, BUREAU, renumber(OUTSIDER, &buyers));
+    let request = accepted(&mut ledger, SELLER, red_request(&id, &event, FULL));
+    assert!(matches!(record(&request), Record::RedRequested { other, .. } if other.as_str() == BUYER));
+    assert_ne!(code(&mut ledger, OUTSIDER, red_answer("red-confirm", &id, 1)), ACCEPTED);
+    accepted(&mut ledger, BUYER, red_answer("red-confirm", &id, 1));
+    accepted(&mut ledger, SELLER, issue_red_under(1, &id, &event, "r", FULL));
+    assert_eq!(deducted(&ledger, NOVEMBER), (2, 0));
 }
 
 #[test]

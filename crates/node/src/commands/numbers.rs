@@ -76,11 +76,11 @@ struct Tally {
 impl Tally {
     fn add(&mut self, other: Self) {
         let Self { used, void, part_red, full_red, red_letters } = other;
-        self.used += used;
-        self.void += void;
-        self.part_red += part_red;
-        self.full_red += full_red;
-        self.red_letters += red_letters;
+        self.used = self.used.saturating_add(used);
+        self.void = self.void.saturating_add(void);
+        self.part_red = self.part_red.saturating_add(part_red);
+        self.full_red = self.full_red.saturating_add(full_red);
+        self.red_letters = self.red_letters.saturating_add(red_letters);
     }
 }
 

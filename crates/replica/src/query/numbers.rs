@@ -6,9 +6,8 @@ use std::ops::Bound;
 
 use chain::identity::OrganisationId;
 use chain::receipt::DecidedHeader;
-use invoice::amount::Amount;
 use invoice::id::InvoiceId;
-use invoice::lifecycle::Validity;
+use invoice::lifecycle::{Sign, Validity};
 use ledger::contingency::{SegmentRecord, is_of_segments};
 use ledger::record::{CounterRecord, InvoiceRecord};
 use ledger::state::{Kind, StateKey, decode, read};
@@ -231,8 +230,7 @@ impl<S: Store> Query<S> {
                 missing.push(Run { first: expected, last: number - 1 });
             }
             expected = number + 1;
-            // Red letters alone come to less than nothing.
-            tally.note(record.validity, record.totals.gross < Amount::ZERO);
+            tally.note(record.validity, record.sign());
         }
         if expected <= run.last {
             missing.push(Run { first: expected, last: run.last });
@@ -248,7 +246,7 @@ impl NumbersPage {
 }
 
 impl Tally {
-    fn note(&mut self, validity: Validity, red_letter: bool) {
+    fn note(&mut self, validity: Validity, sign: Sign) {
         self.used += 1;
         match validity {
             Validity::Normal => {}
@@ -256,7 +254,7 @@ impl Tally {
             Validity::PartRed => self.part_red += 1,
             Validity::FullRed => self.full_red += 1,
         }
-        self.red_letters += u64::from(red_letter);
+        self.red_letters += u64::from(sign == Sign::Red);
     }
 
     fn add(&mut self, other: Self) {

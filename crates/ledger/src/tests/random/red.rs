@@ -17,7 +17,7 @@ use crate::red::{ReversalRecord, SLIP_MS};
 use crate::state::{Kind, StateKey, decode, require};
 
 /// Stands for the document of the invoice that is named, until the event is played: [`Reds::with_document`].
-const WHATEVER: &str = r#""document":"@"}}"#;
+pub(super) const WHATEVER: &str = r#""document":"@"}}"#;
 
 /// Events about red letters, many of which hold.
 pub(super) fn event() -> impl Strategy<Value = String> {
