@@ -80,10 +80,22 @@ pub(crate) struct Verified {
     pub(crate) reimbursement: Reimbursement,
 }
 
+/// What a check came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// `None` for a mismatch.
+    pub(crate) verified: Option<Verified>,
+    /// The last block that is surely part of the answer. A node that is behind takes an invoice of today for a mismatch;
+    /// this tells whoever holds it to ask again, or another node.
+    pub(crate) height: u64,
+    /// The time of that block, ms UTC.
+    pub(crate) time_ms: i64,
+}
+
 impl<S: Store> Service<S> {
-    /// Checks what is said about an invoice, by an organisation if it has logged in; `None` for a mismatch. Wrong guesses
-    /// are counted, unless the full leaf hash is among what is said.
-    pub(crate) fn verified(&self, claimed: &Claimed, by: Option<&OrganisationId>) -> Result<Option<Verified>, Problem> {
+    /// Checks what is said about an invoice, by an organisation if it has logged in. Wrong guesses are counted, unless
+    /// the full leaf hash is among what is said.
+    pub(crate) fn verified(&self, claimed: &Claimed, by: Option<&OrganisationId>) -> Result<Checked, Problem> {
         let local_ms = self.now_ms().saturating_add(OFFSET_MS);
         let (day, id) = (local_ms.div_euclid(DAY_MS), claimed.id.to_string());
         let counted = claimed.leaf_hash.is_none();
@@ -95,6 +107,8 @@ impl<S: Store> Service<S> {
             };
             return Err(Problem::new(code).retry_after(rest_s.saturating_add(1)));
         }
+        // Before the invoice is looked for, so that the answer is never older than it says.
+        let tip = self.query().tip();
         let fits = self.query().invoice(&claimed.id).map(|record| record.filter(|record| claimed.fits(record)));
         if counted && !matches!(fits, Ok(None)) {
             self.quotas.give_back(&id, by, day);
@@ -103,7 +117,8 @@ impl<S: Store> Service<S> {
             validity: record.validity,
             reimbursement: record.claim.at(self.now_ms()),
         };
-        Ok(fits?.map(verified))
+        let (height, time_ms) = (tip.progress.height, tip.progress.time_ms);
+        Ok(Checked { verified: fits?.map(verified), height, time_ms })
     }
 }
 

@@ -5,6 +5,7 @@
 //! source tarball. What a rule looks for never stands spelled out in its own source, so that
 //! the rules hold for themselves too.
 
+mod edges;
 mod files;
 mod findings;
 mod packages;
@@ -134,4 +135,9 @@ fn protobuf_files_explain_everything_in_them() {
 #[test]
 fn protobuf_names_are_of_one_style() {
     expect_none("a name out of style", protos::names(&Tree::load()));
+}
+
+#[test]
+fn every_edge_case_of_the_trade_has_its_test() {
+    expect_none("an edge case without its test", edges::untested(&Tree::load()));
 }

@@ -182,9 +182,14 @@ fn verified<S: Store>(
     caller: &Caller,
     message: VerifyRequest,
 ) -> Result<VerifyResponse, Problem> {
-    let verified = service.verified(&events::claimed(message)?, Some(caller.id()))?;
-    let mut response = VerifyResponse { result: VerifyResult::Mismatch.into(), ..VerifyResponse::default() };
-    if let Some(verified) = verified {
+    let checked = service.verified(&events::claimed(message)?, Some(caller.id()))?;
+    let mut response = VerifyResponse {
+        result: VerifyResult::Mismatch.into(),
+        as_of_height: checked.height,
+        as_of_ms: checked.time_ms,
+        ..VerifyResponse::default()
+    };
+    if let Some(verified) = checked.verified {
         response.result = VerifyResult::Match.into();
         response.validity = convert::validity(verified.validity).into();
         response.claim_status = convert::claim_status(verified.reimbursement).into();

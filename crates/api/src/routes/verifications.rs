@@ -12,6 +12,7 @@ use crate::call::{Call, JSON, read_json};
 use crate::invoice_state;
 use crate::problem::Problem;
 use crate::service::Service;
+use crate::time::format_ms;
 use crate::verification::VerificationRequest;
 
 /// The answer: a wrong detail and an unknown invoice look alike.
@@ -23,12 +24,24 @@ pub(crate) struct VerificationView {
     /// The invoice's present status; only of a match.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<VerifiedStatus>,
+    /// How much of the ledger was asked.
+    as_of: AsOf,
+}
+
+/// The last block that the node knew. What was issued in a later one is a mismatch here.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct AsOf {
+    /// Its height.
+    height: u64,
+    /// Its time; the genesis's before the first block.
+    #[schema(example = "2026-11-15T04:00:00.000Z")]
+    time: String,
 }
 
 /// An invoice's present status.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct VerifiedStatus {
-    /// `normal` or `void`.
+    /// `normal`, `part-red`, `full-red` or `void`.
     validity: &'static str,
     /// `open`, `locked` or `closed`.
     reimbursement: &'static str,
@@ -54,10 +67,11 @@ pub(crate) async fn verify<S: Store>(
     let name = service.name(&call);
     let (_, body) = call.body(&service, &[JSON]).await?;
     let claimed = read_json::<VerificationRequest>(&body)?.claimed()?;
-    let verified = service.run_brief(&name, move |service| service.verified(&claimed, None)).await?;
+    let checked = service.run_brief(&name, move |service| service.verified(&claimed, None)).await?;
     Ok(Json(VerificationView {
-        result: if verified.is_some() { "match" } else { "mismatch" },
-        status: verified.map(|verified| VerifiedStatus {
+        result: if checked.verified.is_some() { "match" } else { "mismatch" },
+        as_of: AsOf { height: checked.height, time: format_ms(checked.time_ms) },
+        status: checked.verified.map(|verified| VerifiedStatus {
             validity: verified.validity.as_str(),
             reimbursement: invoice_state::status(verified.reimbursement),
         }),

@@ -4,11 +4,18 @@ use serde_json::{Value, json};
 
 use super::client::send;
 use super::node::{Node, Setup};
+use crate::time::format_ms;
 use crate::{DevControl, Options};
 
 fn details(id: &str, amount: &str) -> Value {
     let (code, number) = id.split_once('-').unwrap();
     json!({"code": code, "number": number, "date": "2026-11-15", "amount": amount})
+}
+
+/// The last block, as answers name it.
+fn as_of(node: &Node) -> Value {
+    let progress = &node.query.tip().progress;
+    json!({"height": progress.height, "time": format_ms(progress.time_ms)})
 }
 
 #[test]
@@ -18,7 +25,9 @@ fn a_match_shows_the_present_status_and_everything_else_looks_alike() {
         node.write("shop", "/v1/invoices", "k", &json!({"document": super::consortium::document("A1")})).json();
     let id = invoice["id"].as_str().unwrap();
     let check = |body: &Value| node.post("/v1/verifications", body);
-    let open = json!({"result": "match", "status": {"validity": "normal", "reimbursement": "open"}});
+    let as_of = as_of(&node);
+    let status = json!({"validity": "normal", "reimbursement": "open"});
+    let open = json!({"result": "match", "status": status, "as_of": as_of});
     assert_eq!(check(&details(id, "106.00")).json(), open);
     let mut with_code = details(id, "106.00");
     with_code["check_code"] = invoice["check_code"].clone();
@@ -29,7 +38,7 @@ fn a_match_shows_the_present_status_and_everything_else_looks_alike() {
     leaf["leaf_hash"] = invoice["leaf_hash"].clone();
     assert_eq!(check(&leaf).json(), open);
 
-    let mismatch = json!({"result": "mismatch"});
+    let mismatch = json!({"result": "mismatch", "as_of": as_of});
     let (wrong, unknown) = (check(&details(id, "106.01")), check(&details("144032609110-99999999", "106.00")));
     assert_eq!((wrong.status, wrong.json()), (200, mismatch.clone()));
     assert_eq!((unknown.status, unknown.json()), (200, mismatch));
@@ -38,6 +47,42 @@ fn a_match_shows_the_present_status_and_everything_else_looks_alike() {
     let lock = json!({"enterprise": "buyer", "claim": "C1"});
     node.write("platform-a", &format!("/v1/invoices/{id}/reimbursements"), "l", &lock);
     assert_eq!(check(&qr).json()["status"]["reimbursement"], "locked");
+}
+
+#[test]
+fn number_details_and_either_form_of_the_qr_code_are_one_invoice_that_is_claimed_once() {
+    let node = Node::start();
+    let body = json!({"document": super::consortium::document("A1")});
+    let invoice = node.write("shop", "/v1/invoices", "k", &body).json();
+    let (id, leaf) = (invoice["id"].as_str().unwrap(), invoice["leaf_hash"].as_str().unwrap());
+    let (code, number) = id.split_once('-').unwrap();
+    let older = format!("01,10,{code},{number},91440300708461136T,100.00,20261115,{leaf}");
+    let prefixed = invoice["qr"].as_str().unwrap().replace("hash=", "hash=0x");
+    // As it is typed in, scanned from the screen, and scanned from an image that an older program made.
+    let scans = [details(id, "106.00"), json!({"qr": invoice["qr"]}), json!({"qr": prefixed}), json!({"qr": older})];
+    let statuses = || scans.iter().map(|scan| node.post("/v1/verifications", scan).json()["status"].clone());
+    assert!(statuses().all(|status| status["reimbursement"] == "open"));
+    let lock = json!({"enterprise": "buyer", "claim": "C1"});
+    assert_eq!(node.write("platform-a", &format!("/v1/invoices/{id}/reimbursements"), "l", &lock).status, 201);
+    assert!(statuses().all(|status| status["reimbursement"] == "locked"));
+}
+
+#[test]
+fn a_check_before_the_node_knows_the_invoice_says_up_to_which_block_it_looked() {
+    let node = Node::start();
+    let issue = |reference: &str| {
+        let body = json!({"document": super::consortium::document(reference)});
+        node.write("shop", "/v1/invoices", reference, &body).json()
+    };
+    issue("A1");
+    // Issued today in a block that this node has not got yet.
+    let next = details("144032609110-00000002", "106.00");
+    let before = node.post("/v1/verifications", &next).json();
+    assert_eq!(before, json!({"result": "mismatch", "as_of": as_of(&node)}));
+    assert_eq!(issue("A2")["id"], "144032609110-00000002");
+    let after = node.post("/v1/verifications", &next).json();
+    assert_eq!((&after["result"], &after["as_of"]), (&json!("match"), &as_of(&node)));
+    assert_ne!(after["as_of"], before["as_of"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod admission;
 mod bookkeeping;
 mod contingency;
+mod edges;
 mod evidence;
 mod filing;
 mod golden;

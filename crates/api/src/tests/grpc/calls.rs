@@ -63,6 +63,8 @@ fn a_claim_goes_from_verify_to_close_with_signed_statements() {
     let verified = client.run(client.platforms().verify(client.login("platform-a", verify.clone()))).unwrap();
     assert_eq!((verified.result(), verified.validity()), (VerifyResult::Match, InvoiceValidity::Normal));
     assert_eq!(verified.claim_status(), ClaimStatus::Open);
+    let progress = &client.node.query.tip().progress;
+    assert_eq!((verified.as_of_height, verified.as_of_ms), (progress.height, progress.time_ms));
 
     let statement = signed(&client, prepare_claim_request::Content::Lock(lock_event(&invoice, "7")), "lock-1");
     let request = || wire::generated::LockRequest {
