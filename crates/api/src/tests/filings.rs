@@ -1,5 +1,6 @@
 //! Returns, amendments and payments at the door.
 
+use ledger::filing::ORDERS_MAX;
 use serde_json::{Value, json};
 
 use super::client::Answer;
@@ -120,6 +121,22 @@ fn each_refusal_has_its_code() {
     let other = json!({"result": "failed", "receipt": receipt()});
     check(&format!("{payments}/p1"), "19", &other, 409, "payment.already-decided");
     check(&payments, "20", &order("p2", "26.00"), 409, "payment.nothing-due");
+}
+
+#[test]
+fn a_month_has_so_many_payment_orders() {
+    let node = ended();
+    written(&node.write("shop", "/v1/filings", "f", &filing(&json!([]))), 201);
+    let payments = format!("{MONTH}/payments");
+    let order = |id: &str| json!({"order": id, "amount": "6.00"});
+    let failed = json!({"result": "failed", "receipt": receipt()});
+    for nth in 0..ORDERS_MAX {
+        let id = format!("p{nth}");
+        written(&node.write("shop", &payments, &format!("order-{id}"), &order(&id)), 201);
+        written(&node.write("shop", &format!("{payments}/{id}"), &format!("said-{id}"), &failed), 201);
+    }
+    let spent = node.write("shop", &payments, "one-more", &order("one-more"));
+    assert_eq!(spent.problem(), (429, "payment.orders-spent".to_owned()));
 }
 
 #[test]

@@ -219,6 +219,9 @@ fn a_segment_is_granted_used_offline_and_closed_with_its_gaps_declared() {
     desk.signed("isp", &offline(&two, &number(2), granted_ms));
     assert_eq!(desk.invoice("shop", &number(2))["offline"]["late"], true);
     desk.signed("isp", &json!({"segment-close": {"segment": first}}));
+    let page = desk.node.get("auditor", "/v1/numbers/144032609010").json();
+    let tally = json!({"used": 2, "void": 0, "part_red": 0, "full_red": 0, "red_letters": 0});
+    assert_eq!((&page["tally"], &page["segments"][0]["tally"], &page["missing"]), (&tally, &tally, &json!([])));
     let closed = shown("isp").json();
     assert_eq!(closed["unused"], json!([{"first": number(3), "last": number(3)}]));
     assert!(closed["closed_at"].is_string());

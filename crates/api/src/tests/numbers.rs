@@ -129,3 +129,34 @@ fn holders_see_their_segments_and_the_gaps_that_they_declared() {
         assert_eq!(node.get(who, &path).problem(), (404, "numbers.unknown".to_owned()), "{who}");
     }
 }
+
+#[test]
+fn a_long_code_has_pages_and_each_counts_what_became_of_its_own_numbers() {
+    const A_STATEMENT: u32 = 1_000;
+    let node = Node::start();
+    let issues = |first: u32, count: u32| -> Vec<Value> {
+        (first..first + count).map(|nth| json!({"issue": {"document": document(&format!("r{nth}"))}})).collect()
+    };
+    for first in [1, 1_001, 2_001, 3_001, 4_001] {
+        let statement = node.statement("shop", &format!("bulk{first}"), Mode::All, &issues(first, A_STATEMENT));
+        assert_eq!(node.submit(&statement).status, 201);
+    }
+    let [part, full] = [1, 5_000].map(|nth| format!("144032609110-{nth:08}"));
+    for (blue, reference, take) in
+        [(&part, "part", json!({"lines": [{"line": 0, "net": "1.00"}]})), (&full, "full", json!("full"))]
+    {
+        let letter = json!({"reference": reference, "reason": "sales-return", "take": take});
+        let red = node.write("shop", &format!("/v1/invoices/{blue}/red-letters"), reference, &letter);
+        assert_eq!(red.status, 201, "{}", red.text());
+    }
+    let path = "/v1/numbers/144032609110";
+    let seen = node.get("auditor", path).json();
+    assert_eq!((&seen["next_number"], &seen["page"]), (&json!(5_003), &json!({"first": 1, "last": 5_000})));
+    let tally = json!({"used": 5_000, "void": 0, "part_red": 1, "full_red": 1, "red_letters": 0});
+    assert_eq!((&seen["tally"], &seen["missing"]), (&tally, &json!([])));
+    let next = node.get("auditor", &format!("{path}?cursor={}", seen["next"].as_str().unwrap())).json();
+    assert_eq!(next["page"], json!({"first": 5_001, "last": 5_002}));
+    let tally = json!({"used": 2, "void": 0, "part_red": 0, "full_red": 0, "red_letters": 2});
+    assert_eq!((&next["tally"], &next["missing"]), (&tally, &json!([])));
+    assert_eq!(next.get("next"), None);
+}
