@@ -2,6 +2,7 @@
 //! organisations sign. Keys come from names, time is set by hand, so that every run is the same; and
 //! trials of a running node ([`trial`]).
 
+pub mod chains;
 pub mod consortium;
 pub mod events;
 pub mod fuzzing;

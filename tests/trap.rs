@@ -19,11 +19,12 @@ type Meanwhile = Box<dyn FnOnce() + Send>;
 /// Lookups of rows that are not there, by table and, of state, the kind of record.
 pub type Missed = BTreeMap<(Table, Option<u8>), usize>;
 
-/// A store around another that panics on one state record, has no room, or is written to while it is read.
+/// A store around another that panics on one state record or says another, has no room, or is written to while it is read.
 #[derive(Default)]
 pub struct Trap<S> {
     inner: S,
     panics_on: Mutex<Option<StateKey>>,
+    says: Mutex<Option<(StateKey, Vec<u8>)>>,
     full: AtomicBool,
     meanwhile: Mutex<Option<(Table, Meanwhile)>>,
     missed: Mutex<Missed>,
@@ -41,6 +42,7 @@ impl<S> Trap<S> {
         Arc::new(Self {
             inner,
             panics_on: Mutex::new(None),
+            says: Mutex::new(None),
             full: AtomicBool::new(false),
             meanwhile: Mutex::new(None),
             missed: Mutex::default(),
@@ -50,6 +52,11 @@ impl<S> Trap<S> {
     /// Panics whenever this record is read from now on: whoever executes a statement about it dies.
     pub fn panic_on(&self, key: StateKey) {
         *self.panics_on.lock().unwrap() = Some(key);
+    }
+
+    /// Says from now on that this is the record: as if the rules had written it by mistake.
+    pub fn say(&self, key: StateKey, stored: Vec<u8>) {
+        *self.says.lock().unwrap() = Some((key, stored));
     }
 
     /// Has no room for anything new, or has it again.
@@ -106,6 +113,11 @@ impl<S: Store> Store for Trap<S> {
         let trapped = matches!(table, Table::State | Table::Reference)
             && self.panics_on.lock().unwrap().as_ref().is_some_and(|trapped| trapped.as_bytes() == key);
         assert!(!trapped, "the trap was stepped on");
+        if let (Table::State, Some((said, stored))) = (table, &*self.says.lock().unwrap())
+            && said.as_bytes() == key
+        {
+            return Ok(Some(stored.clone()));
+        }
         let meanwhile = self.meanwhile.lock().unwrap().take_if(|(other, _)| *other == table);
         if let Some((_, act)) = meanwhile {
             act();

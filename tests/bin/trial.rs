@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use tests::trial::binary::Binary;
 use tests::trial::partitions::NotHere;
 use tests::trial::{
-    Broken, Report, crash, filing, full, hostile, partitions, powerloss, races, simulation, soak, together,
+    Broken, Report, crash, engine, filing, full, hostile, partitions, powerloss, races, simulation, soak, together,
 };
 
 /// Tries nodes: load, faults, attack. Ends with 1 when anything was lost, with 2 when a trial could not be carried out, with
@@ -92,6 +92,13 @@ enum What {
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
     },
+    /// Runs consortia of four validators and an observer over a network in memory: the real engine, with much going wrong
+    /// at once.
+    Engine {
+        /// How many runs, each of a seed, from `--seed` on.
+        #[arg(long, default_value_t = 200)]
+        runs: u64,
+    },
     /// Files a month for many taxpayers with one command, on four validators, and measures it.
     Filing {
         /// How many taxpayers.
@@ -148,6 +155,7 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
         hostile::run(&hostile::Options { only: only.cloned(), ..long })
     };
     let simulation = |seeds| simulation::run(&simulation::Options::long(seed, seeds));
+    let engine = |runs| engine::run(&engine::Options::long(seed, runs));
     let group = |entities: u16, invoices: u16| {
         filing::run(&filing::Options::long(binary()?, seed, entities.into(), invoices.into()))
     };
@@ -161,10 +169,12 @@ fn run(arguments: &Arguments, seed: u64) -> Result<Vec<Report>, Broken> {
         What::Full { rounds } => Ok(vec![full(*rounds)?]),
         What::Hostile { connections, seconds, only } => Ok(vec![hostile(*connections, *seconds, only.as_ref())?]),
         What::Simulation { seeds } => Ok(vec![simulation(*seeds)?]),
+        What::Engine { runs } => Ok(vec![engine(*runs)?]),
         What::Filing { entities, invoices } => Ok(vec![group(*entities, *invoices)?]),
         What::All => Ok(vec![
             group(160, 1_000)?,
             simulation(10_000)?,
+            engine(200)?,
             crash(100)?,
             together(50)?,
             races(1_000)?,

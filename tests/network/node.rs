@@ -283,6 +283,18 @@ impl Member {
         self.life.as_ref().expect("the node runs").consensus.standing()
     }
 
+    /// Whether it runs.
+    pub fn runs(&self) -> bool {
+        self.life.is_some()
+    }
+
+    /// Its state: the log, the root of the newest state checkpoint, and everything else that the tip says.
+    pub fn state(&self) -> String {
+        let tip = self.query().tip();
+        let checkpoint = self.store.index_tip().unwrap().map(|tip| tip.checkpoint);
+        format!("{:?}", (&tip.progress, &tip.validators, tip.parameters(), checkpoint))
+    }
+
     fn query(&self) -> &Query<MemoryStore> {
         &self.life.as_ref().expect("the node runs").query
     }

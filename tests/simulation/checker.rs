@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use chain::archive::ArchiveWriter;
 use chain::block::{BlockId, CommittedBlock};
 use chain::genesis::Genesis;
 use chain::hash::StatementId;
-use chain::verify::{Options, Status};
-use ledger::outcome::{ACCEPTED, Record};
-use ledger::replay::verify_archive;
 use replica::port::Store as _;
 use replica::replica::Committed;
 
 use super::machine::{Machine, chain_of};
+use crate::chains;
 use crate::consortium::statement_id;
 
 /// Holds what nodes say against each other.
@@ -104,8 +101,11 @@ impl Checker {
         match blocks(sample) {
             Ok(blocks) => {
                 self.check_statements(sample.place, &blocks);
-                self.check_locks(sample.place, &blocks);
-                if let Err(what) = verify(genesis, &blocks) {
+                // No lease ends within a simulation, and nothing is unlocked in it.
+                for what in chains::double_locks(&blocks) {
+                    self.wrong(format!("node {}: {what}", sample.place));
+                }
+                if let Err(what) = chains::verify(genesis, &blocks) {
                     self.wrong(format!("the archive of node {} does not verify: {what}", sample.place));
                 }
             }
@@ -130,32 +130,6 @@ impl Checker {
                 self.wrong(format!(
                     "LOSS: node {by} said {id} is final at height {height}; node {place} has it {what}"
                 ));
-            }
-        }
-    }
-
-    /// At most one lock of an invoice holds at a time, by the outcomes alone.
-    fn check_locks(&mut self, place: usize, blocks: &[CommittedBlock]) {
-        let mut held: BTreeMap<String, u64> = BTreeMap::new();
-        for outcome in blocks.iter().flat_map(|block| block.body.outcomes.iter().flatten()) {
-            if outcome.code != ACCEPTED {
-                continue;
-            }
-            let subject = outcome.subject.clone();
-            match Record::decode(&outcome.record) {
-                // No lease ends within a simulation, and nothing is unlocked in it.
-                Ok(Record::Locked { token, .. }) => {
-                    if let Some(before) = held.insert(subject.clone(), token) {
-                        self.wrong(format!(
-                            "DOUBLE LOCK: node {place} has {subject} locked under {before} and {token}"
-                        ));
-                    }
-                }
-                Ok(Record::Closed { token, .. }) if held.get(&subject) != Some(&token) => {
-                    self.wrong(format!("node {place} has {subject} closed under {token}, which holds no lock"));
-                }
-                Ok(_) => {}
-                Err(error) => self.wrong(format!("node {place} has a record that cannot be read: {error}")),
             }
         }
     }
@@ -187,15 +161,4 @@ fn state(machine: &Machine) -> String {
     let (tip, computed) = (query.tip(), query.store().index_tip());
     let checkpoint = computed.ok().flatten().map(|tip| tip.checkpoint);
     format!("{:?}", (&tip.progress, &tip.validators, tip.parameters(), checkpoint))
-}
-
-fn verify(genesis: &Genesis, blocks: &[CommittedBlock]) -> Result<(), String> {
-    let mut writer = ArchiveWriter::new(Vec::new(), genesis).map_err(|error| error.to_string())?;
-    for block in blocks {
-        writer.push(block).map_err(|error| error.to_string())?;
-    }
-    let (archive, ..) = writer.finish().map_err(|error| error.to_string())?;
-    let report =
-        verify_archive(&archive[..], genesis, Options::default(), |_| {}).map_err(|error| error.to_string())?;
-    if report.report.status == Status::Verified { Ok(()) } else { Err(format!("{:?}", report.report)) }
 }

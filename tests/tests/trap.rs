@@ -1,16 +1,19 @@
 //! The replica on its worst days: a statement that makes execution panic, a disk without room.
 
-use chain::hash::StatementId;
+use chain::hash::{Hash, StatementId};
 use chain::statement::Mode;
-use ledger::state::StateKey;
+use invoice::amount::Amount;
+use ledger::quota::{Quota, QuotaRecord};
+use ledger::record::LeafRef;
+use ledger::state::{StateKey, encode};
 use replica::memory::MemoryStore;
 use replica::mempool::Full;
 use replica::port::StoreFault;
 use replica::query::Admission;
 use replica::replica::{Check, Dropped, Fault};
 use std::sync::Arc;
-use tests::consortium::{Node, genesis, organisation_id, secret};
-use tests::events::issue;
+use tests::consortium::{NOON, Node, genesis, organisation_id, secret};
+use tests::events::{issue, void};
 use tests::trap::Trap;
 
 fn trapped() -> (Arc<Trap<MemoryStore>>, Node<Trap<MemoryStore>>) {
@@ -53,6 +56,37 @@ fn a_block_that_makes_execution_panic_is_voted_down_and_the_checker_lives() {
     let verdict = checker.replica.check(&block, None, &checker.mempool).unwrap();
     assert!(matches!(&verdict, Check::Invalid(invalid) if invalid.found == "a panic"), "{verdict:?}");
     assert_eq!(checker.event("shop", &issue("good-1")), "accepted");
+}
+
+/// Says that the shop has issued nothing under a quota: whatever it takes back is more than it has.
+fn used_nothing(store: &Trap<MemoryStore>) {
+    let nothing = Quota { amount: Amount::from_fen(1_000_000), used: Amount::ZERO, paused: false };
+    let granted = LeafRef { index: 0, hash: Hash::of(b"a grant") };
+    let record = QuotaRecord { quota: nothing, granted_ms: NOON, granted };
+    let key = StateKey::quota(&organisation_id("shop"), "2026-11".parse().unwrap());
+    store.say(key, encode(&Hash::of(b"a mistake"), &record));
+}
+
+#[test]
+fn a_statement_that_drives_sums_out_of_their_range_is_quarantined_and_ends_nobody() {
+    let (store, mut node) = trapped();
+    let (_, mut proposer) = trapped();
+    for one in [&mut node, &mut proposer] {
+        assert_eq!(one.event("shop", &issue("taken-back")), "accepted");
+    }
+    let invoice = "144032609110-00000001";
+    let statements = [issue("good-1"), void(invoice), issue("good-2")];
+    let statements = statements.map(|event| node.statement("shop", Mode::Each, &[event]));
+    let ids = [0, 1, 2].map(|place: usize| node.submit(&statements[place]));
+    statements.iter().for_each(|statement| drop(proposer.submit(statement)));
+    let block = proposer.propose().block;
+    used_nothing(&store);
+    let verdict = node.replica.check(&block, None, &node.mempool).unwrap();
+    let why = "the sums of shop left their range";
+    assert!(matches!(&verdict, Check::Invalid(invalid) if invalid.found == why), "{verdict:?}");
+    let proposal = node.propose();
+    assert_eq!(proposal.dropped, [(ids[1], Dropped::Quarantined)]);
+    assert_eq!(proposal.block.statements.len(), 2);
 }
 
 #[test]

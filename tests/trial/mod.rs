@@ -11,6 +11,7 @@ pub mod cast;
 pub mod checks;
 pub mod client;
 pub mod crash;
+pub mod engine;
 pub mod filing;
 pub mod four;
 pub mod full;

@@ -5,7 +5,7 @@
 use invoice::InvoiceId;
 use invoice::lifecycle::{Sign, Validity};
 use ledger::record::InvoiceRecord;
-use ledger::red::ReversalRecord;
+use ledger::red::{ReversalRecord, other_side};
 use replica::port::Store;
 
 use crate::problem::Problem;
@@ -45,16 +45,24 @@ impl<S: Store> Service<S> {
         view: InvoiceView,
     ) -> Result<InvoiceView, Problem> {
         let query = self.query();
-        let now_ms = self.now_ms();
         let reversal = self.reversal_of(id, record)?;
         let letter = match record.sign() {
             Sign::Red => query.red_letter(id)?,
             Sign::Blue => None,
         };
+        let slip = match query.slip(id)? {
+            Some(slip) => {
+                let now_ms = self.now_ms();
+                let used = query.vat_use(id)?.filter(|used| used.revoked_ms.is_none()).map(|used| used.buyer);
+                let other = other_side(record, used, now_ms, |party| query.organisation_of(party))?;
+                Some(Box::new(SlipView::of(&slip, slip.state_at(now_ms, other.as_ref()))))
+            }
+            None => None,
+        };
         Ok(InvoiceView {
             reversal: reversal.map(|reversal| Box::new(ReversalView::from(&reversal))),
             red_letter: letter.map(|letter| Box::new(RedLetterView::from(&letter))),
-            slip: query.slip(id)?.map(|slip| Box::new(SlipView::at(&slip, now_ms))),
+            slip,
             offline: query.offline(id)?.map(|offline| Box::new(OfflineView::from(&offline))),
             ..view
         })

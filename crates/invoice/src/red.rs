@@ -156,7 +156,7 @@ impl Reversed {
         }
         let totals = totals(&lines)?;
         // A blue never adds to what another blue left: without this, taking back a discount alone would be a sale.
-        if totals.net.fen() >= 0 || totals.tax.fen() > 0 {
+        if totals.net.fen() > 0 || totals.tax.fen() > 0 || totals.gross.is_zero() {
             return Err(if lines.is_empty() { Refused::Nothing } else { Refused::TotalExceeded });
         }
         after.within(blue)?;

@@ -2,9 +2,11 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use chain::identity::OrganisationId;
+use invoice::amount::Amount;
 use invoice::rules::Rules;
 use serde::{Deserialize, Serialize};
 
+use crate::contingency::SEGMENT_CHANNEL;
 use crate::genesis::GenesisError;
 
 /// Parameters of the ledger.
@@ -57,13 +59,20 @@ impl Parameters {
             ("numbering.blockchain_region", u32::from(numbering.blockchain_region), 0..=9_999),
             ("numbering.blockchain_copies", digit(numbering.blockchain_copies), 0..=9),
             ("numbering.digital_province", digit(numbering.digital_province), 0..=99),
-            ("numbering.digital_channel", digit(numbering.digital_channel), 0..=9),
+            ("numbering.digital_channel", digit(numbering.digital_channel), 0..=u32::from(SEGMENT_CHANNEL) - 1),
             ("rules.lines_max", self.rules.lines_max, 1..=1_000),
         ] {
             if !range.contains(&value) {
                 let expected = format!("{} to {}", range.start(), range.end());
                 return Err(GenesisError::Parameter { name, expected, found: value.to_string() });
             }
+        }
+        // Whatever stands in the lines of a document adds up within 64 bits.
+        let most = i64::MAX / i64::from(self.rules.lines_max);
+        let (name, found) = ("rules.amount_max", self.rules.amount_max);
+        if found.fen() > most {
+            let expected = format!("at most {} for {} lines", Amount::from_fen(most), self.rules.lines_max);
+            return Err(GenesisError::Parameter { name, expected, found: found.to_string() });
         }
         Ok(())
     }
@@ -91,7 +100,7 @@ pub struct Numbering {
     pub blockchain_copies: u8,
     /// Digits 3 and 4 of a fully digital number: province. Guangdong: 44.
     pub digital_province: u8,
-    /// Digit 5 of a fully digital number: channel.
+    /// Digit 5 of a fully digital number: channel. 9 is that of segments.
     pub digital_channel: u8,
 }
 
@@ -170,5 +179,31 @@ pub struct Checkpoints {
 impl Default for Checkpoints {
     fn default() -> Self {
         Self { interval_ms: 60_000, interval_leaves: 100_000 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Parameters)) -> &'static str {
+        let mut parameters = Parameters::new(OrganisationId::new("tax-bureau").unwrap());
+        assert_eq!(parameters.check(), Ok(()));
+        change(&mut parameters);
+        match parameters.check() {
+            Err(GenesisError::Parameter { name, .. }) => name,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_channel_of_segments_is_nobodys_own() {
+        assert_eq!(refused(|parameters| parameters.numbering.digital_channel = 9), "numbering.digital_channel");
+    }
+
+    #[test]
+    fn all_lines_of_a_document_add_up() {
+        let most = Amount::from_fen(i64::MAX / 100 + 1);
+        assert_eq!(refused(|parameters| parameters.rules.amount_max = most), "rules.amount_max");
     }
 }

@@ -5,7 +5,8 @@
 //! blue, its seller issues red letters alone. Once it is booked, used, claimed or handed on, the two sides agree on a
 //! *slip* first: one side asks, the other answers within 72 hours of block time, and one red letter spends what was
 //! confirmed. The other side is the buyer, who may have used it; of an invoice to a person, who reimbursed it, claims
-//! it or holds it.
+//! it or holds it. Once that is somebody else, an open slip is superseded: nobody's invoice is taken back by what another
+//! agreed to before.
 //!
 //! Whoever has used the VAT of a blue loses it as far as it is taken back: the red letter goes into the buyer's month in
 //! which it is issued, for the same use. So no month that is filed changes, and nobody can forget it.
@@ -21,7 +22,8 @@ use invoice::red::{Extent, Part, RedLine, Reversed};
 use serde::{Deserialize, Serialize};
 
 use crate::event::VoidReason;
-use crate::record::{InvoiceRecord, LeafRef};
+use crate::party::Party;
+use crate::record::{Claim, InvoiceRecord, LeafRef};
 use crate::refusal::Standing;
 use crate::state::{Kind, StateKey};
 
@@ -168,6 +170,8 @@ pub enum SlipState {
     Spent,
     /// The other side said nothing in 72 hours.
     Lapsed,
+    /// Somebody else is the other side by now: the invoice was handed on, claimed or used since.
+    Superseded,
 }
 
 impl SlipState {
@@ -180,6 +184,7 @@ impl SlipState {
             Self::Withdrawn => "withdrawn",
             Self::Spent => "spent",
             Self::Lapsed => "lapsed",
+            Self::Superseded => "superseded",
         }
     }
 }
@@ -190,21 +195,17 @@ impl SlipRecord {
         self.requested_ms.saturating_add(SLIP_MS)
     }
 
-    /// Where it stands at a time.
-    pub fn state_at(&self, time_ms: i64) -> SlipState {
-        match self.answer.as_ref().map(|answer| answer.kind) {
+    /// Where it stands at a time at which that one is the other side of its blue.
+    pub fn state_at(&self, time_ms: i64, other: Option<&OrganisationId>) -> SlipState {
+        let open = match self.answer.as_ref().map(|answer| answer.kind) {
             None if time_ms < self.until_ms() => SlipState::Requested,
-            None => SlipState::Lapsed,
+            None => return SlipState::Lapsed,
             Some(SlipAnswerKind::Confirmed) => SlipState::Confirmed,
-            Some(SlipAnswerKind::Denied) => SlipState::Denied,
-            Some(SlipAnswerKind::Withdrawn) => SlipState::Withdrawn,
-            Some(SlipAnswerKind::Spent) => SlipState::Spent,
-        }
-    }
-
-    /// Whether something may still come of it at a time.
-    pub fn is_open_at(&self, time_ms: i64) -> bool {
-        matches!(self.state_at(time_ms), SlipState::Requested | SlipState::Confirmed)
+            Some(SlipAnswerKind::Denied) => return SlipState::Denied,
+            Some(SlipAnswerKind::Withdrawn) => return SlipState::Withdrawn,
+            Some(SlipAnswerKind::Spent) => return SlipState::Spent,
+        };
+        if other == Some(&self.other) { open } else { SlipState::Superseded }
     }
 
     /// The party that is that side.
@@ -242,7 +243,37 @@ pub struct EarlierRecord {
 impl InvoiceRecord {
     /// Whether it is a red letter: those alone come to less than nothing.
     pub const fn sign(&self) -> Sign {
-        if self.totals.net.is_negative() { Sign::Red } else { Sign::Blue }
+        if self.totals.gross.is_negative() { Sign::Red } else { Sign::Blue }
+    }
+}
+
+/// Who has to agree to red letters of a blue beside its seller: who has used the invoice's VAT, which it loses then, else
+/// the buyer, or, of a person or one who is not on the ledger, who reimbursed the invoice, claims it or holds it. None when
+/// nobody on the ledger could be asked.
+///
+/// `used` is who has used the VAT and not taken that back; `owner` finds the organisation behind a party.
+///
+/// # Errors
+/// What `owner` says.
+pub fn other_side<E>(
+    blue: &InvoiceRecord,
+    used: Option<OrganisationId>,
+    time_ms: i64,
+    owner: impl Fn(&Party) -> Result<Option<OrganisationId>, E>,
+) -> Result<Option<OrganisationId>, E> {
+    // The same as the buyer, unless the buyer's taxpayer id turned out to be another's.
+    if let Some(used) = used {
+        return Ok(Some(used));
+    }
+    if let Some(buyer) = owner(&blue.buyer)? {
+        return Ok(Some(buyer));
+    }
+    if let Claim::Closed(closed) = &blue.claim {
+        return Ok(Some(closed.enterprise.clone()));
+    }
+    match blue.claim.lock_at(time_ms) {
+        Some(lock) => Ok(Some(lock.enterprise.clone())),
+        None => owner(&blue.holder),
     }
 }
 

@@ -471,6 +471,9 @@ reasons! {
     SlipLapsed, "red.slip-lapsed", Lifecycle,
         "The other side has not answered within 72 hours of block time.",
         "Request another slip.";
+    SlipSuperseded, "red.slip-superseded", Lifecycle,
+        "Somebody else relies on the invoice by now than when the slip was asked for.",
+        "Request another slip of whoever is the other side now.";
     NoOtherSide, "red.no-other-side", Lifecycle,
         "Nobody but the seller has to do with the invoice who is on the ledger.",
         "The seller issues the red letter alone.";

@@ -109,6 +109,25 @@ pub enum Fault {
     Countersignatures(#[source] chain::genesis::GenesisError),
 }
 
+impl Fault {
+    /// What it says when sums left their range: then a statement has found a mistake of the rules, which is every node's,
+    /// and not one of this node. None of all others.
+    fn of_sums(&self) -> Option<String> {
+        match self {
+            Self::State(fault @ state::Fault::Sums { .. }) => Some(fault.to_string()),
+            Self::Store(_)
+            | Self::State(_)
+            | Self::Diverged { .. }
+            | Self::NeverChecked { .. }
+            | Self::Certificate { .. }
+            | Self::Ledger { .. }
+            | Self::OtherGenesis { .. }
+            | Self::Genesis(_)
+            | Self::Countersignatures(_) => None,
+        }
+    }
+}
+
 /// Where the chain stands: what the next block is built on.
 #[derive(Clone, Debug)]
 pub struct Tip {

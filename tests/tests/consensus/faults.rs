@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tests::events::issue;
 use tests::network::{Faults, Network};
-use tests::trial::seed::Seed;
+use tests::trial::engine;
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
@@ -146,33 +146,10 @@ async fn a_clock_that_is_an_hour_off_hurts_its_own_blocks_alone() {
     network.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bad_network_changes_nothing_that_was_acknowledged() {
+#[test]
+fn much_that_goes_wrong_at_once_changes_nothing_that_was_acknowledged() {
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    println!("seed {seed}");
-    let mut dice = Seed::new(seed);
-    let bad = Faults { delay_ms_max: 30, lost_percent: 3, doubled_percent: 3 };
-    let mut network = Network::start(4, 0, seed, bad).await;
-    for round in 0..4 {
-        let statement = network.statement("shop", &issue(&format!("bad-{round}")));
-        network.members[dice.place(4)].post(&statement);
-        match dice.below(4) {
-            0 => network.cables.part(&[dice.place(4)], &ALL),
-            1 => network.cables.silence(&ALL, &[dice.place(4)]),
-            2 => {
-                let place = dice.place(4);
-                network.kill(place).await;
-                network.run(place).await;
-            }
-            _ => {}
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(dice.below(400))).await;
-        network.cables.heal();
-        network.check();
-    }
-    network.cables.worsen(Faults::default());
-    issue_some(&mut network, "healed", 2, &ALL).await;
-    level(&network, &ALL).await;
-    network.check();
-    network.end().await;
+    let report = engine::run(&engine::Options::short(seed, 3)).unwrap();
+    println!("{report}");
+    assert_eq!(report.losses, Vec::<String>::new());
 }

@@ -1,6 +1,6 @@
 //! Red letters: what they took back, and the slips that allow them.
 
-use ledger::red::{RedLetterRecord, ReversalRecord, SlipRecord};
+use ledger::red::{RedLetterRecord, ReversalRecord, SlipRecord, SlipState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -94,7 +94,7 @@ impl From<&RedLetterRecord> for RedLetterView {
 pub struct SlipView {
     /// Its number: how many slips of the invoice there have been.
     pub number: u32,
-    /// `requested`, `confirmed`, `denied`, `withdrawn`, `spent` or `lapsed`.
+    /// `requested`, `confirmed`, `denied`, `withdrawn`, `spent`, `lapsed` or `superseded`.
     #[schema(example = "requested")]
     pub state: String,
     /// Which side asks: `seller` or `buyer`.
@@ -133,12 +133,12 @@ pub struct PartView {
 }
 
 impl SlipView {
-    /// A slip as it stands at a time.
-    pub(crate) fn at(record: &SlipRecord, time_ms: i64) -> Self {
+    /// A slip that stands so.
+    pub(crate) fn of(record: &SlipRecord, state: SlipState) -> Self {
         let part = |part: &invoice::red::Part| PartView { line: part.line, net: part.net.to_string() };
         Self {
             number: record.number,
-            state: record.state_at(time_ms).as_str().to_owned(),
+            state: state.as_str().to_owned(),
             asked_by: record.asked_by.as_str().to_owned(),
             seller: record.seller.to_string(),
             other: record.other.to_string(),

@@ -100,8 +100,6 @@ impl Executor<'_> {
                 let zero = InvoiceNumber::from_number(0).ok();
                 code.zip(zero).map(|(code, number)| InvoiceId::Blockchain { code, number })
             }
-            // A ledger whose own channel this is has none for segments.
-            NumberingKind::Digital if parts.digital_channel == SEGMENT_CHANNEL => None,
             NumberingKind::Digital => digital_number(year, parts.digital_province, SEGMENT_CHANNEL, 0)
                 .ok()
                 .map(|number: DigitalNumber| InvoiceId::Digital { number }),
@@ -135,13 +133,22 @@ impl Executor<'_> {
             return refuse(unknown(&claims.segment));
         };
         let seller = permit!(self.seller(actor, document)?);
+        let known = read::<OfflineRecord>(&self.state, &StateKey::offline(&claims.invoice))?;
+        // The same invoice again is answered with the first, also when its key signs no longer.
+        if let Some(first) = &known
+            && first.segment == segment.first
+            && first.content == claims.content
+            && claims.are_of(document)
+        {
+            return self.number_used(first, issue);
+        }
         permit!(self.certified(chain, &segment, issue)?);
         let Some(index) = segment.index_of(&claims.invoice) else {
             let expected = format!("{} to {}", segment.first, segment.last());
             return refuse(Refusal::new(Reason::ContingencyNumber, expected, claims.invoice.to_string()));
         };
-        if let Some(first) = read::<OfflineRecord>(&self.state, &StateKey::offline(&claims.invoice))? {
-            return self.number_used(&first, issue);
+        if let Some(first) = &known {
+            return self.number_used(first, issue);
         }
         permit!(still_open(&segment));
         permit!(self.in_time(&segment, claims.issued_ms));

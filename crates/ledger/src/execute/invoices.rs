@@ -90,7 +90,7 @@ impl Executor<'_> {
                     let expected = "an organisation on the ledger";
                     return refuse(Refusal::new(Reason::OrganisationUnknown, expected, id.to_string()));
                 };
-                Party::Taxpayer(organisation.taxpayer_id.clone())
+                self.party_of(&organisation)?
             }
             Recipient::Person(id) => Party::Person(id.clone()),
         };
@@ -287,8 +287,7 @@ impl Executor<'_> {
                 if let Some(platform) = platform
                     && let Some(organisation) = self.organisation(&platform)?
                 {
-                    let party = Party::Taxpayer(organisation.taxpayer_id.clone());
-                    let invoice = id;
+                    let (party, invoice) = (self.party_of(&organisation)?, id);
                     self.involvements.push(Involvement { party, side: Side::Platform, invoice, leaf: leaf.index });
                 }
             }

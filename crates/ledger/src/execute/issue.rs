@@ -88,7 +88,7 @@ impl Executor<'_> {
             Some(seller) if !seller.is(Role::Enterprise) => {
                 refused(Reason::RoleMissing, "a seller that is an enterprise")
             }
-            Some(seller) => Ok(Ok(seller)),
+            Some(seller) => Ok(self.still_its_id(&id, taxpayer)?.map(|()| seller)),
             None => Err(Fault::Missing { key: StateKey::organisation(&id).to_string() }),
         }
     }

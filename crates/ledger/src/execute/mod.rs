@@ -397,7 +397,11 @@ impl<'v> Executor<'v> {
             Event::PayResult(result) => filing::subject(&result.taxpayer, result.period),
             Event::SegmentGrant(grant) => contingency::subject_of_grant(grant, result),
             Event::SegmentClose(close) => contingency::subject(&close.segment),
-            Event::OfflineIssue(issue) => issue.certificate.claims().invoice.to_string(),
+            Event::OfflineIssue(issue) => match result {
+                Ok(_) => issue.certificate.claims().invoice.to_string(),
+                // What was refused says nothing about an invoice that has the number.
+                Err(_) => reference_subject(&actor.id, &issue.document.reference),
+            },
             Event::RedRequest(request) => request.invoice.to_string(),
             Event::RedConfirm(confirm) => confirm.invoice.to_string(),
             Event::RedDeny(deny) => deny.invoice.to_string(),
@@ -463,6 +467,7 @@ impl<'v> Executor<'v> {
             Event::Issue(issue) => reference_subject(organisation, &issue.document.reference),
             Event::SegmentGrant(grant) => contingency::subject_of_none(&grant.to),
             Event::IssueRed(red) => reference_subject(organisation, &red.reference),
+            Event::OfflineIssue(issue) => reference_subject(organisation, &issue.document.reference),
             Event::Transfer(_)
             | Event::Lock(_)
             | Event::Renew(_)
@@ -497,7 +502,6 @@ impl<'v> Executor<'v> {
             | Event::PayRequest(_)
             | Event::PayResult(_)
             | Event::SegmentClose(_)
-            | Event::OfflineIssue(_)
             | Event::RedRequest(_)
             | Event::RedConfirm(_)
             | Event::RedDeny(_)

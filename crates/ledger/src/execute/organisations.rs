@@ -294,6 +294,27 @@ impl Executor<'_> {
         self.state.put(key, by, &record)
     }
 
+    /// Refuses to issue under a taxpayer id that an earlier event of this block took from the organisation: who it is, is
+    /// what the parent says, but a sale under an id that is nobody's would be in nobody's month.
+    pub(super) fn still_its_id(
+        &self,
+        organisation: &OrganisationId,
+        id: &TaxpayerId,
+    ) -> Result<Result<(), Refusal>, Fault> {
+        if !self.state.has_written(&StateKey::taxpayer(id)) || self.owner_of(id)?.as_ref() == Some(organisation) {
+            return Ok(Ok(()));
+        }
+        Ok(Err(Refusal::new(Reason::OrganisationUnknown, "a seller on the ledger", id.to_string())))
+    }
+
+    /// An organisation as the party of an invoice: under the id that the block has left it with so far, since the one
+    /// before may be nobody's by now.
+    pub(super) fn party_of(&self, organisation: &Organisation) -> Result<Party, Fault> {
+        let left = self.as_left(&organisation.id)?;
+        let id = left.map_or_else(|| organisation.taxpayer_id.clone(), |left| left.taxpayer_id.clone());
+        Ok(Party::Taxpayer(id))
+    }
+
     fn owner_of(&self, id: &TaxpayerId) -> Result<Option<OrganisationId>, Fault> {
         let record = read::<TaxpayerRecord>(&self.state, &StateKey::taxpayer(id))?;
         Ok(record.and_then(|record| record.organisation))

@@ -19,7 +19,8 @@ use crate::outcome::{ClaimEffect, Record};
 use crate::party::Party;
 use crate::record::{Claim, InvoiceRecord, LeafRef, ReferenceRecord, SumOverflow};
 use crate::red::{
-    ClawBack, EarlierRecord, RED_LETTERS_MAX, RedLetterRecord, ReversalRecord, SlipAnswerKind, SlipState, validity,
+    ClawBack, EarlierRecord, RED_LETTERS_MAX, RedLetterRecord, ReversalRecord, SlipAnswerKind, SlipState, other_side,
+    validity,
 };
 use crate::refusal::{Reason, Refusal};
 use crate::state::{Fault, StateKey, read};
@@ -77,7 +78,7 @@ impl Executor<'_> {
             slip: red.slip,
             lines: taken.amounts.lines.clone(),
         };
-        let record = self.red_record(&seller, &blue, red, &taken.amounts);
+        let record = self.red_record(self.party_of(&seller)?, &blue, red, &taken.amounts);
         let issuing = Issuing {
             id: assigned.id,
             counted: Some((assigned.series, assigned.number)),
@@ -135,7 +136,6 @@ impl Executor<'_> {
         };
         let (parts, amounts, after) = match taken() {
             Ok(taken) => taken,
-            Err(Refused::Overflow) => return Err(Fault::Sums { party: blue.seller.to_string() }),
             Err(refused) => return Ok(Err(refusal_of(&refused))),
         };
         let validity = validity(after.extent(document));
@@ -162,7 +162,10 @@ impl Executor<'_> {
             let found = format!("slip {number}");
             return Ok(Err(Refusal::new(Reason::SlipUnknown, "the newest slip of the invoice", found)));
         };
-        let state = slip.state_at(self.context.time_ms);
+        let state = self.slip_state(&red.invoice, blue, &slip)?;
+        if state == SlipState::Superseded {
+            return Ok(Err(super::slips::superseded(&slip)));
+        }
         if state != SlipState::Confirmed {
             let refusal = Refusal::new(Reason::SlipUnconfirmed, "a slip that is confirmed", state.as_str());
             return Ok(Err(refusal.because_of(slip.standing())));
@@ -178,38 +181,20 @@ impl Executor<'_> {
     /// Why a blue is not its seller's alone to take back; `None` when it is, or when nobody on the ledger could be asked.
     fn relied_on(&self, id: &InvoiceId, blue: &InvoiceRecord) -> Result<Option<&'static str>, Fault> {
         let taken_up = self.taken_up(id)?;
-        let reason = if taken_up.booked {
-            "booked"
-        } else if taken_up.used {
-            "its VAT used"
-        } else {
-            match blue.claim.at(self.context.time_ms) {
-                Reimbursement::Locked => "locked",
-                Reimbursement::Closed => "reimbursed",
-                Reimbursement::Open if blue.holder != blue.buyer => "handed on",
-                Reimbursement::Open => return Ok(None),
-            }
+        let reason = match blue.claim.at(self.context.time_ms) {
+            Reimbursement::Locked => "locked",
+            Reimbursement::Closed => "reimbursed",
+            // One word for all: what a buyer does in its books is nothing to the seller.
+            Reimbursement::Open if taken_up.booked || taken_up.used || blue.holder != blue.buyer => "relied on",
+            Reimbursement::Open => return Ok(None),
         };
         Ok(self.other_side(id, blue)?.map(|_| reason))
     }
 
-    /// Who has to agree to red letters beside the seller: who has used the invoice's VAT, which it loses then, else the
-    /// buyer, or, of a person or one who is not on the ledger, who reimbursed the invoice, claims it or holds it.
+    /// Who has to agree to red letters beside the seller now.
     pub(super) fn other_side(&self, id: &InvoiceId, blue: &InvoiceRecord) -> Result<Option<OrganisationId>, Fault> {
-        // The same as the buyer, unless the buyer's taxpayer id turned out to be another's.
-        if let Some(used) = self.use_of(id)? {
-            return Ok(Some(used.buyer));
-        }
-        if let Some(buyer) = self.organisation_of(&blue.buyer)? {
-            return Ok(Some(buyer));
-        }
-        if let Claim::Closed(closed) = &blue.claim {
-            return Ok(Some(closed.enterprise.clone()));
-        }
-        match blue.claim.lock_at(self.context.time_ms) {
-            Some(lock) => Ok(Some(lock.enterprise.clone())),
-            None => self.organisation_of(&blue.holder),
-        }
+        let used = self.use_of(id)?.map(|used| used.buyer);
+        other_side(blue, used, self.context.time_ms, |party| self.organisation_of(party))
     }
 
     pub(super) fn reversal(&self, blue: &InvoiceId) -> Result<ReversalRecord, Fault> {
@@ -238,15 +223,15 @@ impl Executor<'_> {
     /// The red letter's own record: an invoice of today with the blue's parties, under the id that the seller has now.
     fn red_record(
         &self,
-        seller: &Organisation,
+        seller_party: Party,
         blue: &InvoiceRecord,
         red: &IssueRed,
         amounts: &RedAmounts,
     ) -> InvoiceRecord {
         InvoiceRecord {
             profile: blue.profile,
-            seller: seller.id.clone(),
-            seller_party: Party::Taxpayer(seller.taxpayer_id.clone()),
+            seller: blue.seller.clone(),
+            seller_party,
             buyer: blue.buyer.clone(),
             holder: blue.buyer.clone(),
             reference: red.reference.clone(),

@@ -45,10 +45,13 @@ impl Executor<'_> {
         };
         let now = self.context.time_ms;
         let before = self.slip(invoice)?;
-        if let Some(open) = before.as_ref().filter(|slip| slip.is_open_at(now)) {
-            let found = format!("slip {}, {}", open.number, open.state_at(now).as_str());
-            let refusal = Refusal::new(Reason::SlipOpen, "an invoice without an open slip", found);
-            return refuse(refusal.because_of(open.standing()));
+        if let Some(before) = &before {
+            let state = self.slip_state(invoice, &blue, before)?;
+            if matches!(state, SlipState::Requested | SlipState::Confirmed) {
+                let found = format!("slip {}, {}", before.number, state.as_str());
+                let refusal = Refusal::new(Reason::SlipOpen, "an invoice without an open slip", found);
+                return refuse(refusal.because_of(before.standing()));
+            }
         }
         let taken = permit!(self.taken(invoice, &blue, document, take)?);
         let slip = SlipRecord {
@@ -112,9 +115,10 @@ impl Executor<'_> {
             let expected = slip.party(side).to_string();
             return refuse(Refusal::new(Reason::SlipSide, expected, actor.id.to_string()));
         }
-        let state = slip.state_at(self.context.time_ms);
+        let state = self.slip_state(invoice, &blue, &slip)?;
         match (state, step) {
             (SlipState::Requested, _) | (SlipState::Confirmed, Step::Withdraw) => {}
+            (SlipState::Superseded, _) => return refuse(superseded(&slip)),
             (SlipState::Lapsed, _) => {
                 let expected = format!("an answer before {}", slip.until_ms());
                 let found = self.context.time_ms.to_string();
@@ -141,6 +145,16 @@ impl Executor<'_> {
     /// An answer whose leaf is not known yet; `apply_slip` sets it.
     pub(super) fn answer(&self, kind: SlipAnswerKind, by: &OrganisationId) -> SlipAnswer {
         SlipAnswer { kind, by: by.clone(), answered_ms: self.context.time_ms, leaf: NO_LEAF }
+    }
+
+    /// Where a slip stands now: what a former holder agreed to binds nobody who relies on the invoice since.
+    pub(super) fn slip_state(
+        &self,
+        id: &InvoiceId,
+        blue: &InvoiceRecord,
+        slip: &SlipRecord,
+    ) -> Result<SlipState, Fault> {
+        Ok(slip.state_at(self.context.time_ms, self.other_side(id, blue)?.as_ref()))
     }
 
     /// The newest slip of a blue.
@@ -193,6 +207,13 @@ impl Executor<'_> {
         };
         self.may_act(actor, party, scope)
     }
+}
+
+/// The refusal of a slip with somebody who is no longer the other side.
+pub(super) fn superseded(slip: &SlipRecord) -> Refusal {
+    let expected = "a slip between the seller and who relies on the invoice now";
+    let found = format!("slip {} with {}", slip.number, slip.other);
+    Refusal::new(Reason::SlipSuperseded, expected, found).because_of(slip.standing())
 }
 
 const fn opposite(side: SlipSide) -> SlipSide {

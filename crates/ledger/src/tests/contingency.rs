@@ -2,7 +2,7 @@
 
 use chain::statement::Mode;
 
-use crate::contingency::{NumberRange, OfflineRecord, SEGMENTS_OPEN_MAX};
+use crate::contingency::{NumberRange, OfflineClaims, OfflineRecord, SEGMENTS_OPEN_MAX};
 use crate::fixture::*;
 use crate::outcome::{ACCEPTED, REPEATED, Record};
 use crate::record::InvoiceRecord;
@@ -281,4 +281,27 @@ fn documents_are_held_to_the_rules_of_the_day_they_were_issued_on() {
         let statement = ledger.statement(PROVIDER, Mode::All, &[event]);
         assert_eq!(verdict(&ledger, &statement), code);
     }
+}
+
+#[test]
+fn the_same_invoice_again_is_answered_with_the_first_also_when_its_key_is_gone() {
+    let (mut ledger, _) = cut_off();
+    let chain = ledger.chain.clone();
+    let event = offline_issue(&chain, PROVIDER, "a", 1, NOON + 1_000);
+    assert_eq!(ledger.event(PROVIDER, event.clone()).code, ACCEPTED);
+    assert_eq!(ledger.event(PROVIDER, rotate(&chain, PROVIDER, &["s2"], &["s1"])).code, ACCEPTED);
+    let again = ledger.signed_with(PROVIDER, "s2", Mode::Each, &[event]);
+    let outcome = ledger.block(&[again]).outcomes.concat().remove(0);
+    assert_eq!((outcome.code.as_str(), outcome.subject.as_str()), (REPEATED, segment_number(1).as_str()));
+}
+
+#[test]
+fn what_is_refused_says_nothing_about_the_invoice_that_it_names() {
+    let (mut ledger, _) = cut_off();
+    let id = ledger.issued("another");
+    let document = document_of(&issue("forged"));
+    let claims = OfflineClaims::new(&document, id.parse().unwrap(), id.parse().unwrap(), NOON, NOON);
+    let event = submission(&ledger.chain.clone(), OUTSIDER, document, claims);
+    let outcome = ledger.event(OUTSIDER, event);
+    assert_eq!((outcome.code.as_str(), outcome.subject.as_str()), ("segment.unknown", "reference:outsider/forged"));
 }

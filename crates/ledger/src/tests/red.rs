@@ -2,6 +2,7 @@
 
 use chain::block::Outcome;
 use chain::statement::Mode;
+use invoice::amount::Amount;
 use invoice::lifecycle::{Reimbursement, Sign, Validity};
 
 use crate::bookkeeping::InputRecord;
@@ -171,14 +172,14 @@ type Reliance<'r> = &'r dyn Fn(&mut Ledger, &str);
 #[test]
 fn what_others_rely_on_needs_a_slip_that_the_other_side_confirmed_for_just_that() {
     let reliances: [(&str, Reliance<'_>); 5] = [
-        ("booked", &|ledger, id| drop(accepted(ledger, BUYER, book(id, "02", "1", NOVEMBER)))),
-        ("its VAT used", &|ledger, id| drop(accepted(ledger, BUYER, use_vat(id, "deduct", NOVEMBER)))),
+        ("relied on", &|ledger, id| drop(accepted(ledger, BUYER, book(id, "02", "1", NOVEMBER)))),
+        ("relied on", &|ledger, id| drop(accepted(ledger, BUYER, use_vat(id, "deduct", NOVEMBER)))),
         ("locked", &|ledger, id| drop(accepted(ledger, PLATFORM_A, lock(id, "c")))),
         ("reimbursed", &|ledger, id| {
             accepted(ledger, PLATFORM_A, lock(id, "c"));
             accepted(ledger, PLATFORM_A, claim_event("close", id, "c", 1));
         }),
-        ("handed on", &|ledger, id| drop(accepted(ledger, BUYER, transfer(id, OUTSIDER)))),
+        ("relied on", &|ledger, id| drop(accepted(ledger, BUYER, transfer(id, OUTSIDER)))),
     ];
     for (found, rely) in reliances {
         let mut ledger = Ledger::new();
@@ -198,7 +199,7 @@ fn what_others_rely_on_needs_a_slip_that_the_other_side_confirmed_for_just_that(
         assert_eq!(code(&mut ledger, SELLER, other_reason), "red.slip-differs", "{found}");
         assert_eq!(code(&mut ledger, SELLER, letter), "red.slip-needed", "{found}");
         accepted(&mut ledger, PROVIDER, under(1, FULL));
-        assert_eq!(ledger.slip(&id).unwrap().state_at(ledger.time_ms), SlipState::Spent);
+        assert_eq!(ledger.slip(&id).unwrap().state_at(ledger.time_ms, None), SlipState::Spent);
         assert_eq!(invoice(&ledger, &id).validity, Validity::FullRed);
     }
 }
@@ -408,7 +409,7 @@ fn of_an_invoice_to_a_person_whoever_reimbursed_it_is_the_other_side() {
     let id = accepted(&mut ledger, SELLER, event.clone()).subject;
     assert_eq!(code(&mut ledger, SELLER, red_request(&id, &event, FULL)), "red.no-other-side");
     accepted(&mut ledger, SELLER, transfer(&id, BUYER));
-    assert_eq!(refused(&ledger.event(SELLER, issue_red(&id, &event, "r", FULL)), "red.slip-needed"), "handed on");
+    assert_eq!(refused(&ledger.event(SELLER, issue_red(&id, &event, "r", FULL)), "red.slip-needed"), "relied on");
     accepted(&mut ledger, PLATFORM_A, lock(&id, "c"));
     accepted(&mut ledger, PLATFORM_A, claim_event("close", &id, "c", 1));
     let slip = confirmed(&mut ledger, &id, &event, FULL);
@@ -461,4 +462,101 @@ fn an_invoice_has_only_so_many_red_letters() {
     let one_more = issue_red(&id, &event, "rest", &of_line("0.10"));
     assert_eq!(refused(&ledger.event(SELLER, one_more), "red.letters-spent"), "100");
     accepted(&mut ledger, SELLER, issue_red(&id, &event, "rest", FULL));
+}
+
+/// An invoice to a person that its seller handed to an enterprise, which handed it on after it had agreed to a slip of
+/// its own; a platform has reimbursed it for the enterprise that has it since.
+fn handed_on_under_a_slip(asks: &str, answers: &str, take: &str) -> (Ledger, String, String) {
+    let mut ledger = Ledger::new();
+    let blue = issue_to("p", r#"{"person":{"id":"p-7f3a"}}"#);
+    let id = accepted(&mut ledger, SELLER, blue.clone()).subject;
+    for (actor, event) in [
+        (SELLER, transfer(&id, OUTSIDER)),
+        (asks, red_request(&id, &blue, take)),
+        (answers, red_answer("red-confirm", &id, 1)),
+        (OUTSIDER, transfer(&id, BUYER)),
+        (PLATFORM_A, lock(&id, "c")),
+        (PLATFORM_A, claim_event("close", &id, "c", 1)),
+    ] {
+        accepted(&mut ledger, actor, event);
+    }
+    ledger.time_ms += 300 * DAY;
+    (ledger, id, blue)
+}
+
+#[test]
+fn what_a_former_holder_agreed_to_takes_nothing_from_who_paid_since() {
+    let (mut ledger, id, blue) = handed_on_under_a_slip(SELLER, OUTSIDER, FULL);
+    assert_eq!(refused(&ledger.event(SELLER, issue_red(&id, &blue, "r", FULL)), "red.slip-needed"), "reimbursed");
+    let under = ledger.event(SELLER, issue_red_under(1, &id, &blue, "r", FULL));
+    assert_eq!(refused(&under, "red.slip-superseded"), "slip 1 with outsider");
+    accepted(&mut ledger, SELLER, red_request(&id, &blue, FULL));
+    accepted(&mut ledger, BUYER, red_answer("red-confirm", &id, 2));
+    accepted(&mut ledger, SELLER, issue_red_under(2, &id, &blue, "r", FULL));
+}
+
+#[test]
+fn a_slip_with_a_former_holder_stands_in_nobodys_way() {
+    let (mut ledger, id, blue) = handed_on_under_a_slip(OUTSIDER, SELLER, &of_line("1.00"));
+    for kind in ["red-confirm", "red-deny"] {
+        assert_eq!(code(&mut ledger, SELLER, red_answer(kind, &id, 1)), "red.slip-superseded");
+    }
+    accepted(&mut ledger, BUYER, red_request(&id, &blue, &of_line("2.00")));
+    assert_eq!(code(&mut ledger, SELLER, red_request(&id, &blue, FULL)), "red.slip-open");
+    accepted(&mut ledger, SELLER, red_answer("red-confirm", &id, 2));
+}
+
+#[test]
+fn a_seller_is_not_told_what_its_buyer_does_in_its_books() {
+    let mut ledger = Ledger::new();
+    let blue = special("a");
+    let id = accepted(&mut ledger, SELLER, blue.clone()).subject;
+    accepted(&mut ledger, BUYER, use_vat(&id, "deduct", NOVEMBER));
+    assert_eq!(refused(&ledger.event(SELLER, issue_red(&id, &blue, "r", FULL)), "red.slip-needed"), "relied on");
+    accepted(&mut ledger, BUYER, revoke_use(&id));
+    accepted(&mut ledger, BUYER, book(&id, "02", "V1", NOVEMBER));
+    assert_eq!(refused(&ledger.event(SELLER, issue_red(&id, &blue, "r", FULL)), "red.slip-needed"), "relied on");
+}
+
+/// An issue event of pairs of goods and their discount.
+fn discounted(pairs: usize, goods: [&str; 2], discount: [&str; 2], totals: [&str; 3]) -> String {
+    let line = |[net, tax]: [&str; 2], mark: &str| {
+        format!(
+            r#"{{"name":"x","tax_code":"3070401000000000000",{mark}"net":"{net}","tax":{{"rate":"0.13"}},"tax_amount":"{tax}"}}"#
+        )
+    };
+    let pair = format!("{},{}", line(goods, ""), line(discount, r#""discount":true,"#));
+    let start = special("z");
+    let (head, rest) = start.split_once(r#""lines":["#).unwrap();
+    let tail = rest.split_once("],").unwrap().1;
+    let [net, tax, gross] = totals;
+    format!(r#"{head}"lines":[{}],{tail}"#, vec![pair; pairs].join(",")).replace(
+        r#""totals":{"net":"100.00","tax":"13.00","gross":"113.00"}"#,
+        &format!(r#""totals":{{"net":"{net}","tax":"{tax}","gross":"{gross}"}}"#),
+    )
+}
+
+#[test]
+fn an_invoice_that_comes_to_tax_alone_is_taken_back_in_full() {
+    let mut ledger = Ledger::new();
+    let blue = discounted(10, ["100.00", "13.06"], ["-100.00", "-12.94"], ["0.00", "1.20", "1.20"]);
+    let id = accepted(&mut ledger, SELLER, blue.clone()).subject;
+    assert_eq!(code(&mut ledger, SELLER, issue_red(&id, &blue, "p", &of_line("100.00"))), "red.total-exceeded");
+    ledger.time_ms = MONTH_END;
+    let red = accepted(&mut ledger, SELLER, issue_red(&id, &blue, "r", FULL)).subject;
+    let (red, blue) = (invoice(&ledger, &red), invoice(&ledger, &id));
+    assert_eq!((red.sign(), red.totals.tax.to_string(), blue.validity), (Sign::Red, "-1.20".into(), Validity::FullRed));
+}
+
+#[test]
+fn goods_without_their_discounts_may_be_more_than_any_amount() {
+    let mut ledger = Ledger::new();
+    // More than a genesis may allow.
+    ledger.parameters(|parameters| parameters.rules.amount_max = Amount::from_fen(i64::MAX));
+    let goods = ["92233720368547758.00", "0.00"];
+    let blue = discounted(2, goods, ["-92233720368547757.00", "0.00"], ["2.00", "0.00", "2.00"]);
+    let blue = blue.replace(r#"{"rate":"0.13"}"#, r#""not-taxable""#);
+    let id = accepted(&mut ledger, SELLER, blue.clone()).subject;
+    let take = format!(r#"{{"lines":[{{"line":0,"net":"{0}"}},{{"line":2,"net":"{0}"}}]}}"#, goods[0]);
+    assert_eq!(code(&mut ledger, SELLER, issue_red(&id, &blue, "r", &take)), "red.total-exceeded");
 }

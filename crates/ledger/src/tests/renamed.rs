@@ -246,3 +246,40 @@ fn a_taxpayer_id_under_which_something_was_issued_is_given_up_and_not_released()
     assert_eq!(ledger.event(BUREAU, correct(BUYER, "916000000000001")).code, "organisation.taxpayer-id-used");
     accepted(&mut ledger, BUREAU, renumber(BUYER, "916000000000001"));
 }
+
+#[test]
+fn an_id_that_a_block_takes_from_its_seller_has_no_sale_in_that_block() {
+    let mut ledger = Ledger::new();
+    let rename = ledger.statement(BUREAU, Mode::Each, &[correct(SELLER, FREE_TAXPAYER)]);
+    let inside = ledger.statement(SELLER, Mode::Each, &[issue("a")]);
+    let outcomes = ledger.block(&[rename, inside]).outcomes;
+    assert_eq!((outcomes[0][0].code.as_str(), outcomes[1][0].code.as_str()), (ACCEPTED, "organisation.unknown"));
+    // Whoever gets the id gets no sale with it, and what is granted now counts from nothing.
+    assert_eq!(ledger.event(BUREAU, quota_grant(SELLER, "2026-11", "500.00")).code, ACCEPTED);
+    assert_eq!(ledger.quota_used("2026-11").as_deref(), Some("0.00"));
+    let id = ledger.event(SELLER, issue("a").replace(SHOP_ID, FREE_TAXPAYER)).subject;
+    assert_eq!(ledger.event(SELLER, void(&id)).code, ACCEPTED);
+}
+
+#[test]
+fn what_comes_to_an_organisation_in_the_block_that_corrects_its_id_comes_under_the_right_one() {
+    let mut ledger = Ledger::new();
+    let taken = ledger.event(SELLER, issue_to("p", r#"{"person":{"id":"p-1"}}"#)).subject;
+    let rename = ledger.statement(BUREAU, Mode::Each, &[correct(OUTSIDER, FREE_TAXPAYER)]);
+    let inside = ledger.statement(SELLER, Mode::Each, &[transfer(&taken, OUTSIDER)]);
+    let outcomes = ledger.block(&[rename, inside]).outcomes;
+    assert_eq!([&outcomes[0][0].code, &outcomes[1][0].code], [ACCEPTED, ACCEPTED]);
+    assert_eq!(invoice(&ledger, &taken).holder, Party::Taxpayer(FREE_TAXPAYER.parse().unwrap()));
+}
+
+#[test]
+fn a_red_letter_in_the_block_that_renumbers_its_seller_is_of_the_new_id() {
+    let mut ledger = Ledger::new();
+    let id = ledger.issued("a");
+    let rename = ledger.statement(BUREAU, Mode::Each, &[renumber(SELLER, FREE_TAXPAYER)]);
+    let inside = ledger.statement(SELLER, Mode::Each, &[issue_red(&id, &issue("a"), "r", FULL)]);
+    let outcomes = ledger.block(&[rename, inside]).outcomes;
+    assert_eq!([&outcomes[0][0].code, &outcomes[1][0].code], [ACCEPTED, ACCEPTED]);
+    let red = invoice(&ledger, &outcomes[1][0].subject);
+    assert_eq!(red.seller_party, Party::Taxpayer(FREE_TAXPAYER.parse().unwrap()));
+}

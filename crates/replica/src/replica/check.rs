@@ -46,7 +46,16 @@ impl<S: Store> Replica<S> {
             tracing::error!(block = %header.id(), height = header.height, "checking a proposed block panicked");
             Ok(Err(Invalid::new("block", &"one that can be executed", &"a panic")))
         });
-        match examined? {
+        // So are sums that leave their range: who proposes such a statement drops it.
+        let examined = match examined {
+            Err(fault) => {
+                let why = fault.of_sums().ok_or(fault)?;
+                tracing::error!(block = %header.id(), height = header.height, why, "a proposed block cannot be executed");
+                Err(Invalid::new("block", &"one that can be executed", &why))
+            }
+            Ok(examined) => examined,
+        };
+        match examined {
             Ok(checked) => {
                 self.keep(checked)?;
                 Ok(Check::Valid)

@@ -32,9 +32,9 @@ impl<S: Store> Replica<S> {
                     mempool.remove(dropped.iter().map(|(id, _)| id));
                     return Ok(Proposal { block, dropped });
                 }
-                // The executor is of no use after a panic; begin again without the statement.
-                Err(Panicked(id)) => {
-                    tracing::error!(statement = %id, "executing a statement panicked; quarantined");
+                // The executor is of no use after that; begin again without the statement.
+                Err(Unexecutable { id, why }) => {
+                    tracing::error!(statement = %id, why, "a statement cannot be executed; quarantined");
                     mempool.quarantine(id);
                     dropped.push((id, Dropped::Quarantined));
                 }
@@ -48,7 +48,7 @@ impl<S: Store> Replica<S> {
         proposer: &PublicKey,
         mempool: &Mempool,
         dropped: &mut Vec<(StatementId, Dropped)>,
-    ) -> Result<Result<Checked, Panicked>, Fault> {
+    ) -> Result<Result<Checked, Unexecutable>, Fault> {
         let place = self.place(now_ms.max(self.tip.progress.time_ms + 1))?;
         let limits = &self.tip.parameters().limits;
         let bytes_max = usize::try_from(limits.block_bytes_max).unwrap_or(usize::MAX);
@@ -61,8 +61,8 @@ impl<S: Store> Replica<S> {
             if dropped.iter().any(|(gone, _)| *gone == id) {
                 continue;
             }
-            // One statement must not kill every validator again and again, so a panic is caught. After one
-            // the executor must not be used.
+            // One statement must not end every validator again and again: a panic is caught, and sums that leave their
+            // range are as much a mistake of the rules that it has found.
             let taken = catch_unwind(AssertUnwindSafe(|| take(&court, &mut executor, &entry)));
             match taken {
                 Ok(Ok(None)) => {}
@@ -70,8 +70,11 @@ impl<S: Store> Replica<S> {
                     dropped.push((id, reason));
                     continue;
                 }
-                Ok(Err(fault)) => return Err(fault),
-                Err(_) => return Ok(Err(Panicked(id))),
+                Ok(Err(fault)) => {
+                    let why = fault.of_sums().ok_or(fault)?;
+                    return Ok(Err(Unexecutable { id, why }));
+                }
+                Err(_) => return Ok(Err(Unexecutable { id, why: "a panic".to_owned() })),
             }
             court.take(&entry.parsed);
             chosen.push(entry);
@@ -87,8 +90,11 @@ impl<S: Store> Replica<S> {
     }
 }
 
-/// Handling a statement panicked.
-struct Panicked(StatementId);
+/// The rules break on a statement.
+struct Unexecutable {
+    id: StatementId,
+    why: String,
+}
 
 /// Judges a waiting statement at the block's time and executes it, or says why it is dropped.
 fn take(court: &Court<'_>, executor: &mut Executor<'_>, entry: &Entry) -> Result<Option<Dropped>, Fault> {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chain::block::Outcome;
+use chain::identity::OrganisationId;
 use invoice::lifecycle::Validity;
 use proptest::prelude::*;
 
@@ -13,7 +14,7 @@ use crate::event::{Event, Take};
 use crate::fixture::*;
 use crate::outcome::{ACCEPTED, Record};
 use crate::record::InvoiceRecord;
-use crate::red::{ReversalRecord, SLIP_MS};
+use crate::red::{ReversalRecord, SLIP_MS, SlipSide};
 use crate::state::{Kind, StateKey, decode, require};
 
 /// Stands for the document of the invoice that is named, until the event is played: [`Reds::with_document`].
@@ -58,6 +59,8 @@ struct Slip {
     stage: Stage,
     asked_ms: i64,
     net: i64,
+    /// The other side, as far as an outsider is told.
+    with: Option<OrganisationId>,
 }
 
 /// What was taken back of what.
@@ -110,12 +113,18 @@ impl Reds {
             Event::RedRequest(request) => {
                 let before = self.slips.get(&id);
                 let lapsed = |slip: &Slip| slip.stage == Stage::Asked && time_ms >= slip.asked_ms + SLIP_MS;
-                assert!(before.is_none_or(|slip| slip.stage == Stage::Over || lapsed(slip)), "a slip beside another");
+                let Record::RedRequested { slip, net: said, asked_by, other, .. } = record(outcome) else {
+                    panic!("{outcome:?}")
+                };
+                let with = (asked_by == SlipSide::Seller).then_some(other);
+                // Who else the invoice concerns by now is seen from here only when the seller asked both times.
+                let another = |slip: &Slip| slip.with.is_none() || with.is_none() || slip.with != with;
+                let over = |slip: &Slip| slip.stage == Stage::Over || lapsed(slip) || another(slip);
+                assert!(before.is_none_or(over), "a slip beside another");
                 let number = before.map_or(0, |slip| slip.number) + 1;
                 let net = self.asked(&id, &request.take);
-                let Record::RedRequested { slip, net: said, .. } = record(outcome) else { panic!("{outcome:?}") };
                 assert_eq!((slip, -said.fen()), (number, net));
-                self.slips.insert(id, Slip { number, stage: Stage::Asked, asked_ms: time_ms, net });
+                self.slips.insert(id, Slip { number, stage: Stage::Asked, asked_ms: time_ms, net, with });
             }
             Event::RedConfirm(said) => self.answer(&id, said.slip, time_ms, Stage::Agreed, &[Stage::Asked]),
             Event::RedDeny(said) => self.answer(&id, said.slip, time_ms, Stage::Over, &[Stage::Asked]),
