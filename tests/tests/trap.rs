@@ -64,7 +64,8 @@ fn used_nothing(store: &Trap<MemoryStore>) {
     let granted = LeafRef { index: 0, hash: Hash::of(b"a grant") };
     let record = QuotaRecord { quota: nothing, granted_ms: NOON, granted };
     let key = StateKey::quota(&organisation_id("shop"), "2026-11".parse().unwrap());
-    store.say(key, encode(&Hash::of(b"a mistake"), &record));
+    // As the store has it: with no list's head in front.
+    store.say(key, [&[0], &encode(&Hash::of(b"a mistake"), &record)[..]].concat());
 }
 
 #[test]
