@@ -21,7 +21,7 @@ use crate::codec::{
     CodecError, consensus_frame, liveness_frame, peer_id, polka_in, proposal_in, request_in, request_out, response_in,
     response_out, round_in, vote_in,
 };
-use crate::context::{Context, Height};
+use crate::context::{Address, Context, Height};
 use crate::parts::Assembler;
 use crate::signing::Domain;
 use crate::switch::{Ends, Inbound, Switch};
@@ -64,6 +64,8 @@ pub(crate) struct Arguments {
     pub(crate) events: mpsc::Receiver<Inbound>,
     pub(crate) wake: Arc<Wake>,
     pub(crate) domain: Domain,
+    /// The validator that this node is.
+    pub(crate) me: Option<Address>,
 }
 
 /// What it keeps.
@@ -146,8 +148,8 @@ impl Actor for Network {
     type Arguments = Arguments;
 
     async fn pre_start(&self, _: ActorRef<Msg<Context>>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
-        let Arguments { switch, mut events, wake, domain } = arguments;
-        let (state, fanning, fan_end) = sides(switch, wake, domain);
+        let Arguments { switch, mut events, wake, domain, me } = arguments;
+        let (state, fanning, fan_end) = sides(switch, wake, domain, me);
         let (done, mut taken) = mpsc::channel::<()>(1);
         tokio::spawn(fanning.run(fan_end, done));
         let forward = state.fan.clone();
@@ -176,11 +178,13 @@ impl Actor for Network {
     }
 }
 
-/// The side that speaks for the engine, the side that listens for it, and what the first has to tell the second.
+/// The side that speaks for the engine, the side that listens for it, and what the first has to tell the second. `me` is
+/// the validator that this node is.
 pub(crate) fn sides(
     switch: Arc<Switch>,
     wake: Arc<Wake>,
     domain: Domain,
+    me: Option<Address>,
 ) -> (State, Fanning, mpsc::UnboundedReceiver<Fan>) {
     let (fan, fan_end) = mpsc::unbounded_channel();
     let (calls, peers): (Calls, Arc<Mutex<BTreeMap<PeerId, KeyBytes>>>) = Default::default();
@@ -193,6 +197,7 @@ pub(crate) fn sides(
         calls: Arc::clone(&calls),
         asked: Arc::clone(&asked),
         peers: Arc::clone(&peers),
+        me,
     };
     (State { switch, wake, fan, calls, peers, asked, next_call: 1 }, fanning, fan_end)
 }
@@ -238,6 +243,7 @@ pub(crate) struct Fanning {
     calls: Calls,
     asked: Asked,
     peers: Arc<Mutex<BTreeMap<PeerId, KeyBytes>>>,
+    me: Option<Address>,
 }
 
 impl Fanning {
@@ -293,13 +299,30 @@ impl Fanning {
         }
     }
 
+    /// Whether this node itself is said to have signed something that comes from others. What it signed it has in its own
+    /// log. A validator that lost its disk may have signed other things before: in its new log, in front of its new
+    /// votes, those would keep it from ever starting again at that height.
+    fn is_mine(&self, signer: &Address) -> bool {
+        self.me.as_ref() == Some(signer)
+    }
+
     fn event(&mut self, peer: KeyBytes, frame: PeerFrame) -> Option<Event> {
         let id = peer_id(&peer);
         Some(match frame.content {
             FrameContent::Consensus(ConsensusMessage::Vote(vote))
-            | FrameContent::Liveness(LivenessMessage::Vote(vote)) => NetworkEvent::Vote(id, vote_in(&vote)),
+            | FrameContent::Liveness(LivenessMessage::Vote(vote)) => {
+                let vote = vote_in(&vote);
+                if self.is_mine(&vote.message.voter) {
+                    return None;
+                }
+                NetworkEvent::Vote(id, vote)
+            }
             FrameContent::Consensus(ConsensusMessage::Proposal(proposal)) => {
-                NetworkEvent::Proposal(id, proposal_in(&proposal))
+                let proposal = proposal_in(&proposal);
+                if self.is_mine(&proposal.message.proposer) {
+                    return None;
+                }
+                NetworkEvent::Proposal(id, proposal)
             }
             FrameContent::Liveness(LivenessMessage::Polka(polka)) => {
                 NetworkEvent::PolkaCertificate(id, polka_in(&polka))
@@ -362,11 +385,15 @@ pub(crate) async fn spawn(
     ends: Ends,
     wake: Arc<Wake>,
     domain: Domain,
+    me: Option<Address>,
 ) -> Result<Running, ractor::SpawnErr> {
     let Ends { events, shared } = ends;
-    let (actor, _) = Actor::spawn(None, Network, Arguments { switch, events, wake, domain }).await?;
+    let (actor, _) = Actor::spawn(None, Network, Arguments { switch, events, wake, domain, me }).await?;
     // The engine's builder asks for this end; the application publishes nothing through it.
     let (messages, mut unused) = mpsc::channel(1);
     tokio::spawn(async move { while unused.recv().await.is_some() {} });
     Ok(Running { actor, messages, shared })
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use wire::peer::{FrameContent, KeyBytes};
 
 use crate::app::{App, Ended, Work};
 use crate::clock::Clock;
-use crate::context::ValidatorSet;
+use crate::context::{Address, ValidatorSet};
 use crate::engine::{self, Ground, NotStarted};
 use crate::host::Host;
 use crate::link::{Incoming, Opened, Outgoing, Refused};
@@ -123,7 +123,8 @@ impl Consensus {
         let validators = ValidatorSet::of(&tip.validators);
         let scope = Scope { height: tip.progress.height + 1, validators };
         let (switch, ends) = Switch::new(peer, domain.clone(), scope, Arc::clone(&wake), Clock::Machine);
-        let running = network::spawn(Arc::clone(&switch), ends, Arc::clone(&wake), domain.clone()).await;
+        let me = key.as_ref().map(|key| Address::of(&key.public()));
+        let running = network::spawn(Arc::clone(&switch), ends, Arc::clone(&wake), domain.clone(), me).await;
         let running = running.map_err(|error| NotStarted::Engine(error.to_string()))?;
         let ground = Ground::new(&domain, key.as_ref(), &running);
         let ground = match manner {

@@ -100,12 +100,13 @@ pub(super) fn assemble<S: Store, H: Host>(
     let tip = replica.tip().progress.height;
     let scope = Scope { height: tip + 1, validators: ValidatorSet::of(&replica.tip().validators) };
     let (switch, ends) = Switch::new(peer, domain.clone(), scope, Arc::clone(&wake), clock.clone());
-    let (network, fanning, said) = network::sides(Arc::clone(&switch), Arc::clone(&wake), domain.clone());
+    let me = key.as_ref().map(|key| Address::of(&key.public()));
+    let (network, fanning, said) = network::sides(Arc::clone(&switch), Arc::clone(&wake), domain.clone(), me);
     let status_at = time.passed() + options.status_every;
     let around = Around {
         network,
         log,
-        me: key.as_ref().map_or(Address([0; 32]), |key| Address::of(&key.public())),
+        me: me.unwrap_or(Address([0; 32])),
         signer: key.as_ref().map(|key| ChainSigner::new(domain.clone(), key.clone())),
         verifier: Remembering::new(domain, verified),
         timeouts: (&options.timeouts).into(),
