@@ -79,7 +79,9 @@ fn a_statement_that_drives_sums_out_of_their_range_is_quarantined_and_ends_nobod
     let statements = [issue("good-1"), void(invoice), issue("good-2")];
     let statements = statements.map(|event| node.statement("shop", Mode::Each, &[event]));
     let ids = [0, 1, 2].map(|place: usize| node.submit(&statements[place]));
-    statements.iter().for_each(|statement| drop(proposer.submit(statement)));
+    for statement in &statements {
+        proposer.submit(statement);
+    }
     let block = proposer.propose().block;
     used_nothing(&store);
     let verdict = node.replica.check(&block, None, &node.mempool).unwrap();

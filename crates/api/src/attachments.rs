@@ -133,9 +133,9 @@ impl<S: Store> Service<S> {
         let mut accepted = Vec::new();
         for view in self.events_of(&decided)?.unwrap_or_default() {
             if [ACCEPTED, REPEATED].contains(&view.outcome.code.as_str())
-                && let Event::Issue(issue) = view.event()?
+                && let Some(document) = issued_document(&view.event()?)
             {
-                accepted.push(issue.document);
+                accepted.push(document.clone());
             }
         }
         self.settle(kept, |kept| accepted.iter().any(|document| place(document) == Some(*kept)))
@@ -214,7 +214,15 @@ pub(crate) fn place(document: &invoice::Document) -> Option<Hash> {
 
 /// The document that an event issues, if it does.
 fn issued_document(event: &Event) -> Option<&invoice::Document> {
-    if let Event::Issue(issue) = event { Some(&issue.document) } else { None }
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a red letter has its blue's document, whose attachment is kept"
+    )]
+    match event {
+        Event::Issue(issue) => Some(&issue.document),
+        Event::OfflineIssue(issue) => Some(&issue.document),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -4,17 +4,25 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, Response as HttpResponse, StatusCode};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue, Response as HttpResponse, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use replica::port::Store;
 use tracing::Instrument;
 
 use crate::call::header_value;
+use crate::connections::Place;
 use crate::problem::{PROBLEM_JSON, Problem};
+use crate::server::Ready;
 use crate::service::Service;
+use crate::turns::Name;
+use crate::unread::Unread;
+
+/// Answers up to this size are not counted, bytes: as many as connections, they are no danger.
+const UNCOUNTED_BYTES_MAX: u64 = 16 * 1024;
 
 /// The header of request ids.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,8 +36,9 @@ pub(crate) async fn finish<S: Store>(State(service): State<Arc<Service<S>>>, req
         request.extensions().get::<MatchedPath>().map_or_else(|| "-".to_owned(), |path| path.as_str().to_owned());
     let limit = Duration::from_millis(service.app.options.request_timeout_ms);
     let span = tracing::info_span!("api.request", request_id = %id);
+    let (headers, place) = (request.headers().clone(), request.extensions().get::<Arc<Place>>().cloned());
     let response = match tokio::time::timeout(limit, next.run(request).instrument(span)).await {
-        Ok(response) => response,
+        Ok(response) => counted(&service, response, &headers, place).await.unwrap_or_else(IntoResponse::into_response),
         Err(_) => Problem::new("request.overdue").into_response(),
     };
     let mut response = rendered(response, &id);
@@ -42,6 +51,28 @@ pub(crate) async fn finish<S: Store>(State(service): State<Arc<Service<S>>>, req
     let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(%method, path, status, elapsed_us, request_id = %id, "answered a request");
     response
+}
+
+/// Counts a large answer until its caller has taken it: who asks for many and reads none must not fill the memory. What has
+/// no length yet is made as it is taken.
+async fn counted<S: Store>(
+    service: &Service<S>,
+    response: Response,
+    headers: &HeaderMap,
+    place: Option<Arc<Place>>,
+) -> Result<Response, Problem> {
+    let large = response.body().size_hint().exact().is_some_and(|bytes| bytes > UNCOUNTED_BYTES_MAX);
+    let Some(network) = place.as_ref().map(|place| place.network()).filter(|_| large) else { return Ok(response) };
+    // A login that was good for this request is known by now.
+    let organisation = service.verified_tokens.organisation(headers, service.now_s());
+    let name = organisation.map_or(Name::Address(network), Name::Organisation);
+    let (mut parts, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.map_err(|error| Problem::fault(&error))?;
+    let unread = Unread::begin(&service.answers, &name, bytes.len(), None, place)?;
+    // Said here, for the framework would say the length of the body that is left.
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    parts.extensions.insert(Ready { unread, bytes, whole: true });
+    Ok(Response::from_parts(parts, Body::empty()))
 }
 
 /// The request id that the client brings, if it is harmless in logs and headers.

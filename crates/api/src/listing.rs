@@ -7,6 +7,7 @@ use ledger::organisation::Organisation;
 use ledger::party::{Party, Side};
 use ledger::record::InvoiceRecord;
 use replica::port::Store;
+use serde::Serialize;
 
 use crate::access::is_claimant;
 use crate::auth::Caller;
@@ -14,6 +15,9 @@ use crate::cursor::List;
 use crate::invoice_state::status;
 use crate::problem::Problem;
 use crate::service::Service;
+
+/// Bytes of a page after which it ends early: gRPC clients take 4 MiB when nothing else is said.
+pub(crate) const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// What is listed.
 #[derive(Debug, Default)]
@@ -108,6 +112,40 @@ impl<S: Store> Service<S> {
 fn stands_in(whom: &Whom, record: &InvoiceRecord) -> bool {
     [&record.seller_party, &record.buyer, &record.holder].into_iter().any(|party| whom.names.contains(party))
         || whom.organisation.as_ref().is_some_and(|id| is_claimant(id, &record.claim))
+}
+
+/// How much of a page is left: rows of REST lists may be large.
+pub(crate) struct PageRoom(usize);
+
+impl Default for PageRoom {
+    fn default() -> Self {
+        Self(PAGE_BYTES_MAX)
+    }
+}
+
+impl PageRoom {
+    /// Whether a row still fits, written as JSON; the first always does.
+    pub(crate) fn takes(&mut self, row: &impl Serialize) -> bool {
+        let mut counted = Counting(0);
+        // What cannot be written is no row; whoever sends it is told.
+        let fits = serde_json::to_writer(&mut counted, row).is_err() || counted.0 <= self.0 || self.0 == PAGE_BYTES_MAX;
+        self.0 = self.0.saturating_sub(counted.0);
+        fits
+    }
+}
+
+/// Counts what is written to it.
+struct Counting(usize);
+
+impl std::io::Write for Counting {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A filter with a value that it cannot have.

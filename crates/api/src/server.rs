@@ -301,19 +301,21 @@ impl Served {
         let mut response = self.router.oneshot(request).await?;
         // An answer that has no end keeps nobody else out.
         let at_work = response.extensions().get::<Endless>().is_none().then_some(at_work);
-        let (unread, rest) = match response.extensions_mut().remove() {
-            Some(Ready { unread, bytes }) => (Some(unread), bytes),
-            None => (None, Bytes::new()),
+        let (unread, rest, whole) = match response.extensions_mut().remove() {
+            Some(Ready { unread, bytes, whole }) => (Some(unread), bytes, whole),
+            None => (None, Bytes::new(), false),
         };
-        Ok(response.map(|body| Answer { body, at_work, unread, rest }))
+        Ok(response.map(|body| Answer { body, at_work, unread, rest, whole }))
     }
 }
 
-/// The message that is ready to answer a call, in front of what its body still holds.
+/// What is ready to answer a request or a call, in front of what its body still holds.
 #[derive(Clone)]
 pub(crate) struct Ready {
     pub(crate) unread: Arc<Unread>,
     pub(crate) bytes: Bytes,
+    /// Whether the body holds nothing more.
+    pub(crate) whole: bool,
 }
 
 /// Marks an answer that goes on until one of both ends stops.
@@ -410,10 +412,12 @@ struct Answer {
     body: Body,
     #[expect(dead_code, reason = "it is there for when it is dropped")]
     at_work: Option<AtWork>,
-    /// Of a call: its message is handed over in pieces, as the peer takes them.
+    /// Of what is counted: it is handed over in pieces, as the peer takes them.
     unread: Option<Arc<Unread>>,
-    /// What is left of the message.
+    /// What is left of it.
     rest: Bytes,
+    /// Whether nothing comes behind it.
+    whole: bool,
 }
 
 impl hyper::body::Body for Answer {
@@ -438,7 +442,11 @@ impl hyper::body::Body for Answer {
     }
 
     fn size_hint(&self) -> hyper::body::SizeHint {
-        // Of a call nobody asks: its length is in front of its message.
-        if self.unread.is_some() { hyper::body::SizeHint::default() } else { self.body.size_hint() }
+        match &self.unread {
+            None => self.body.size_hint(),
+            Some(_) if self.whole => hyper::body::SizeHint::with_exact(self.rest.len() as u64),
+            // Of a call nobody asks: its length is in front of its message.
+            Some(_) => hyper::body::SizeHint::default(),
+        }
     }
 }

@@ -12,6 +12,7 @@ mod evidence;
 mod filings;
 mod follower;
 mod grpc;
+mod large;
 mod layers;
 mod leases;
 mod letters;

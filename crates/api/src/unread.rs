@@ -1,6 +1,6 @@
-//! Answers over HTTP/2 that their callers have not taken yet.
+//! Answers that their callers have not taken yet: of all calls over gRPC, and large ones over REST.
 //!
-//! HTTP/2 takes in what a server hands over, and keeps it for as long as its peer leaves no room for it: windows are the
+//! A caller that asks and does not read leaves an answer with the server, and HTTP/2 takes in what a server hands over, and keeps it for as long as its peer leaves no room for it: windows are the
 //! peer's to open. So an answer's bytes count from when they are ready until the last of them has left, wherever they
 //! wait meanwhile, and so does the call; and a connection on which an answer waits while nothing of it is taken is ended.
 
@@ -30,11 +30,11 @@ pub(crate) struct Unread {
     place: Option<Arc<Place>>,
     id: u64,
     _bytes: Share<Name>,
-    _call: Share<Name>,
+    _call: Option<Share<Name>>,
 }
 
 impl Unread {
-    /// Counts an answer of so many bytes, and the call that it is of.
+    /// Counts an answer of so many bytes, and the call that it is of, if calls are counted.
     ///
     /// # Errors
     /// When as much waits already as may.
@@ -42,7 +42,7 @@ impl Unread {
         budget: &Arc<Shares<Name>>,
         name: &Name,
         bytes: usize,
-        call: Share<Name>,
+        call: Option<Share<Name>>,
         place: Option<Arc<Place>>,
     ) -> Result<Arc<Self>, Problem> {
         let share = budget.take(name.clone(), bytes.max(ANSWER_BYTES_MIN)).map_err(|full| refused(budget, full))?;
@@ -152,7 +152,7 @@ mod tests {
     fn bytes_and_call_count_until_the_last_piece_has_gone() {
         let name = Name::Address(IpAddr::from([10, 0, 0, 1]));
         let (budget, calls) = (Shares::new(100_000, 60_000), Shares::new(2, 2));
-        let begin = |bytes| Unread::begin(&budget, &name, bytes, calls.take(name.clone(), 1).unwrap(), None);
+        let begin = |bytes| Unread::begin(&budget, &name, bytes, Some(calls.take(name.clone(), 1).unwrap()), None);
         let answer = begin(40_000).unwrap();
         assert_eq!(begin(40_000).err().unwrap().code(), "organisation.answers-full");
         let mut rest = Bytes::from(vec![7; 40_000]);
@@ -177,7 +177,7 @@ mod tests {
         let place = place();
         let begin = || {
             let call = calls.take(name.clone(), 1).unwrap();
-            Unread::begin(&budget, &name, 100_000, call, Some(Arc::clone(&place))).unwrap()
+            Unread::begin(&budget, &name, 100_000, Some(call), Some(Arc::clone(&place))).unwrap()
         };
         let patience = Duration::from_secs(30);
         let began = Instant::now();

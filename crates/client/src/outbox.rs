@@ -16,14 +16,15 @@
 //! Reads and writes files on the caller's thread.
 
 mod file;
+mod lock;
 mod sending;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -35,8 +36,6 @@ use crate::statement::Signed;
 
 /// The file that is locked.
 const LOCK: &str = "lock";
-/// The longest process id that is read from it.
-const HOLDER_BYTES_MAX: u64 = 20;
 /// Digits of a number in a file's name: every number has as many, so that names sort as numbers do.
 const NUMBER_DIGITS: usize = 20;
 /// What a file's name ends with that is not whole.
@@ -201,7 +200,9 @@ impl Outbox {
         if let Some(parent) = full.parent() {
             sync_directory(parent)?;
         }
-        let lock = take_lock(&full)?;
+        // Nothing is written in what is no outbox.
+        lock::check(&full)?;
+        let lock = lock::take(&full)?;
         let mut outbox = Self { directory: full, limits, slots: BTreeMap::new(), _lock: lock };
         outbox.scan()?;
         Ok(outbox)
@@ -227,7 +228,9 @@ impl Outbox {
             return Err(OutboxError::TooLarge { max: file::BYTES_MAX, found: bytes });
         }
         self.has_room(bytes)?;
-        let number = self.slots.last_key_value().map_or(1, |(number, _)| number + 1);
+        let last = self.slots.last_key_value().map_or(0, |(number, _)| *number);
+        let full = OutboxError::Full { what: "numbers", max: u64::MAX, found: last };
+        let number = last.checked_add(1).ok_or(full)?;
         self.write(number, Slot { statement: signed.id(), state: State::Waits, bytes }, &content)
     }
 
@@ -239,6 +242,11 @@ impl Outbox {
     /// Whether it keeps none.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// How many of them are set aside.
+    pub fn set_aside_count(&self) -> usize {
+        self.slots.values().filter(|slot| slot.state == State::SetAside).count()
     }
 
     /// Whether it keeps a statement that waits to be sent, or whose decision nobody has taken over yet.
@@ -417,31 +425,6 @@ fn parse_name(name: &str) -> Option<(u64, StatementId, &str)> {
 
 fn foreign(file: PathBuf) -> OutboxError {
     OutboxError::Damaged { file, expected: "a file of an outbox", found: "another name".to_owned() }
-}
-
-/// Takes the lock of a directory, or says who has it.
-fn take_lock(directory: &Path) -> Result<File, OutboxError> {
-    let path = directory.join(LOCK);
-    let locking = failed("locking", &path);
-    let mut options = OpenOptions::new();
-    let mut file =
-        options.create(true).read(true).write(true).truncate(false).mode(0o600).open(&path).map_err(&locking)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let read = file.take(HOLDER_BYTES_MAX).read_to_string(&mut text);
-            let holder = read.ok().and_then(|_| text.trim().parse().ok());
-            return Err(OutboxError::Held { directory: directory.to_owned(), holder });
-        }
-        Err(TryLockError::Error(error)) => return Err(locking(error)),
-    }
-    // Only so that a refusal can name it: not synced.
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| write!(file, "{}", std::process::id()))
-        .map_err(&locking)?;
-    Ok(file)
 }
 
 /// Makes the entries of a directory durable: a file that was made, renamed or removed in it.

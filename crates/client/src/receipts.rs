@@ -97,6 +97,17 @@ impl Client {
     /// outcome for each event.
     pub async fn prove(&self, verifier: &Verifier, signed: &Signed, decided: &Decided) -> Result<Vec<Verified>, Error> {
         told("statement", &signed.id(), &decided.statement)?;
+        self.prove_outcomes(verifier, signed, decided).await
+    }
+
+    /// Proves a decision of a statement that says the same as this one: that every event of this one is on the ledger, in
+    /// its order, as an event of that one.
+    pub(crate) async fn prove_outcomes(
+        &self,
+        verifier: &Verifier,
+        signed: &Signed,
+        decided: &Decided,
+    ) -> Result<Vec<Verified>, Error> {
         told("number of outcomes", &signed.event_count(), &decided.outcomes.len())?;
         let mut proofs = Vec::with_capacity(decided.outcomes.len());
         for (index, outcome) in (0..).zip(&decided.outcomes) {

@@ -329,8 +329,8 @@ async fn ready<S: Store>(
         Some(Err(error)) => return Err(Problem::fault(&error)),
         None => return Ok(Response::from_parts(parts, Body::empty())),
     };
-    let unread = Unread::begin(&service.answers, name, bytes.len(), share, place)?;
-    parts.extensions.insert(Ready { unread, bytes });
+    let unread = Unread::begin(&service.answers, name, bytes.len(), Some(share), place)?;
+    parts.extensions.insert(Ready { unread, bytes, whole: false });
     Ok(Response::from_parts(parts, body))
 }
 

@@ -24,12 +24,9 @@ use crate::auth::Caller;
 use crate::drafting::{check_count, prepared};
 use crate::finality::Verdict;
 use crate::invoice_state::Documents;
-use crate::listing::Filter;
+use crate::listing::{Filter, PAGE_BYTES_MAX};
 use crate::problem::{Problem, cut};
 use crate::service::Service;
-
-/// Bytes of a page of invoices after which it ends early: clients take 4 MiB when nothing else is said.
-const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Bytes of an invoice beside its document, at most about so many.
 const ROW_BYTES: usize = 1_024;

@@ -1,5 +1,6 @@
 //! `/v1/filings`: taxpayers' months, and how they are filed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -18,7 +19,7 @@ use utoipa::ToSchema;
 use crate::auth::Caller;
 use crate::call::{Call, read_json};
 use crate::hosted::Shows;
-use crate::listing::wrong;
+use crate::listing::{PageRoom, wrong};
 use crate::problem::Problem;
 use crate::schema;
 use crate::service::Service;
@@ -169,13 +170,23 @@ pub(crate) async fn list<S: Store>(
             if taxpayers.len() > LISTED_MAX {
                 return Err(wrong("taxpayers", &format!("at most {LISTED_MAX}"), &taxpayers.len().to_string()));
             }
-            let mut list = FilingList { filings: Vec::with_capacity(taxpayers.len()), unknown: Vec::new() };
-            for taxpayer in taxpayers {
+            let mut once = BTreeSet::new();
+            if let Some(again) = taxpayers.iter().find(|taxpayer| !once.insert(**taxpayer)) {
+                return Err(wrong("taxpayers", "each taxpayer once", again));
+            }
+            let mut list = FilingList { filings: Vec::new(), unknown: Vec::new(), left: Vec::new() };
+            let (mut room, mut taxpayers) = (PageRoom::default(), taxpayers.into_iter());
+            for taxpayer in taxpayers.by_ref() {
                 match service.filing_view(caller, taxpayer, period)? {
-                    Some(view) => list.filings.push(view),
+                    Some(view) if room.takes(&view) => list.filings.push(view),
+                    Some(_) => {
+                        list.left.push(taxpayer.to_owned());
+                        break;
+                    }
                     None => list.unknown.push(crate::problem::cut(taxpayer.to_owned())),
                 }
             }
+            list.left.extend(taxpayers.map(str::to_owned));
             Ok(Json(list))
         })
         .await

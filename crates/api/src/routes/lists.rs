@@ -11,7 +11,7 @@ use replica::port::Store;
 use crate::auth::Caller;
 use crate::call::{Call, Params};
 use crate::invoice_state::Documents;
-use crate::listing::{Filter, wrong};
+use crate::listing::{Filter, PageRoom, wrong};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::views::InvoicePage;
@@ -45,7 +45,7 @@ pub(crate) async fn list<S: Store>(
 
 fn page<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Result<InvoicePage, Problem> {
     let (validity, reimbursement) = status(params)?;
-    let filter = Filter {
+    let mut filter = Filter {
         side: side(params)?,
         party: params.text("party"),
         validity,
@@ -54,13 +54,23 @@ fn page<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Res
         limit: params.limit(service.app.options.page_rows_max)?,
         cursor: params.text("cursor"),
     };
-    let page = service.list_invoices(caller, &filter)?;
-    let mut documents = Documents::default();
-    let invoices = page.rows.iter().map(|(id, record)| {
-        let document = documents.read(service, record)?;
-        service.invoice_view_of(caller, id, record, document)
-    });
-    Ok(InvoicePage { invoices: invoices.collect::<Result<_, Problem>>()?, next: page.next })
+    loop {
+        let page = service.list_invoices(caller, &filter)?;
+        let (mut documents, mut invoices, mut room) = (Documents::default(), Vec::new(), PageRoom::default());
+        for (id, record) in &page.rows {
+            let document = documents.read(service, record)?;
+            let view = service.invoice_view_of(caller, id, record, document)?;
+            if !room.takes(&view) {
+                break;
+            }
+            invoices.push(view);
+        }
+        if invoices.len() == page.rows.len() {
+            return Ok(InvoicePage { invoices, next: page.next });
+        }
+        // So many fit; the cursor must stand behind the last of them.
+        filter.limit = invoices.len();
+    }
 }
 
 fn side(params: &Params) -> Result<Option<Side>, Problem> {

@@ -175,7 +175,7 @@ fn a_segment_is_granted_used_offline_and_closed_with_its_gaps_declared() {
     let desk = Desk::new();
     let grant = |key: &str, days: i64| {
         json!({"segment-grant": {
-        "to": "isp", "key": key, "numbering": "blockchain", "count": 3, "valid_until_ms": NOON + days * DAY,
+        "to": "isp", "key": key, "numbering": "blockchain", "count": 4, "valid_until_ms": NOON + days * DAY,
         "deadline_hours": 24}})
     };
     assert_eq!(desk.submit("tax-bureau", &grant("login", 10)).problem().1, "segment.key");
@@ -214,13 +214,25 @@ fn a_segment_is_granted_used_offline_and_closed_with_its_gaps_declared() {
     assert_eq!(rejected.problem().1, "document.invalid", "{}", rejected.text());
     let path = rejected.json()["violations"][0]["path"].as_str().unwrap().to_owned();
     assert!(path.starts_with("/events/0/offline-issue/document"), "{path}");
+    // Personal data comes with what was issued offline as with anything else.
+    let personal = json!({"document": document("O4"), "personal": {"buyer_name": "某人"}});
+    let online = desk.node.write("shop", "/v1/invoices", "o4", &personal).json();
+    let bytes = desk.node.get("shop", online["links"]["attachment"].as_str().unwrap()).body;
+    let mut three = document("O5");
+    three["attachment"] = online["document"]["attachment"].clone();
+    let event = offline(&three, &number(4), granted_ms);
+    let jws = desk.node.statement("isp", "o5", chain::statement::Mode::Each, &[event]);
+    let jws = String::from_utf8(jws).unwrap();
+    let with = json!({"statement": jws, "attachments": [chain::encoding::encode_base64url(&bytes)]});
+    assert_eq!(desk.node.post("/v1/statements", &with).status, 201);
+    assert_eq!(desk.invoice("shop", &number(4))["attachment"], "present");
     // Submitted after its deadline it is marked.
     desk.node.clock.advance_clock(2 * DAY);
     desk.signed("isp", &offline(&two, &number(2), granted_ms));
     assert_eq!(desk.invoice("shop", &number(2))["offline"]["late"], true);
     desk.signed("isp", &json!({"segment-close": {"segment": first}}));
     let page = desk.node.get("auditor", "/v1/numbers/144032609010").json();
-    let tally = json!({"used": 2, "void": 0, "part_red": 0, "full_red": 0, "red_letters": 0});
+    let tally = json!({"used": 3, "void": 0, "part_red": 0, "full_red": 0, "red_letters": 0});
     assert_eq!((&page["tally"], &page["segments"][0]["tally"], &page["missing"]), (&tally, &tally, &json!([])));
     let closed = shown("isp").json();
     assert_eq!(closed["unused"], json!([{"first": number(3), "last": number(3)}]));

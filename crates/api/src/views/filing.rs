@@ -44,6 +44,9 @@ pub struct FilingList {
     pub filings: Vec<FilingView>,
     /// The taxpayers that are none, or whose months the caller may not see.
     pub unknown: Vec<String>,
+    /// Taxpayers for whose months this answer had no room: ask for them next. Absent when it had.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
 }
 
 /// One figure of two returns that differs.

@@ -69,9 +69,22 @@ impl Outbox {
             Err(error) => return Err(error),
         };
         if decided.statement != signed.id() {
+            // Nobody is believed that the same came first: what is set aside is not sent to anybody again.
+            client.prove_outcomes(verifier, &signed, &decided).await?;
             return Ok(Some(self.set_aside(number, slot, &signed, None, Some(decided.statement))?));
         }
         prove(client, verifier, &signed, decided).await.map(Some)
+    }
+
+    /// Sets a statement aside that the ledger refused, until somebody looks at why: [`Outbox::ask`] gives the decision again.
+    ///
+    /// # Errors
+    /// [`OutboxError::Unknown`] when it does not wait in this outbox; [`OutboxError::Damaged`], [`OutboxError::Io`].
+    pub fn put_aside(&mut self, statement: StatementId, refused: &Refused) -> Result<(), OutboxError> {
+        let waiting = self.find(statement).filter(|(_, slot)| slot.state == State::Waits);
+        let (number, slot) = waiting.ok_or(OutboxError::Unknown { statement, found: "none that waits" })?;
+        let (signed, _) = self.read(number, slot)?;
+        self.change(number, slot, State::SetAside, &file::write(&signed, Some(&refused.code)))
     }
 
     /// What became of a statement that was set aside: it may have been decided all the same, when an earlier process had

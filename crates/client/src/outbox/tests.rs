@@ -211,3 +211,51 @@ fn the_codes_are_sorted_and_begin_every_message() {
     assert!(refused.to_string().starts_with(refused.code()));
     assert!(OutboxError::CODES.contains(&refused.code()));
 }
+
+#[test]
+fn what_is_no_outbox_is_neither_written_to_nor_followed() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let home = tempdir().unwrap();
+    let (outbox, secret) = (home.path().join("outbox"), home.path().join("secret"));
+    let lock = outbox.join(LOCK);
+    fs::create_dir(&outbox).unwrap();
+    let refused = |expected: &str| {
+        let error = open(&home).unwrap_err();
+        assert!(matches!(&error, OutboxError::Damaged { expected: said, .. } if *said == expected), "{error:?}");
+    };
+    // Another program's lock, alone and beside its files.
+    fs::write(&lock, "held by backup, host 7").unwrap();
+    refused("a file of an outbox");
+    fs::write(outbox.join("notes"), "x").unwrap();
+    refused("a file of an outbox");
+    assert_eq!(fs::read_to_string(&lock).unwrap(), "held by backup, host 7");
+    fs::remove_file(outbox.join("notes")).unwrap();
+    fs::remove_file(&lock).unwrap();
+    // A link to a file of the user's own.
+    fs::write(&secret, "secret").unwrap();
+    symlink(&secret, &lock).unwrap();
+    refused("a file of an outbox");
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "secret");
+    fs::remove_file(&lock).unwrap();
+    // Others could put such a link there.
+    fs::set_permissions(&outbox, fs::Permissions::from_mode(0o777)).unwrap();
+    refused("a directory that only its owner may write to");
+    assert_eq!(fs::read_dir(&outbox).unwrap().count(), 0, "nothing was written");
+    fs::set_permissions(&outbox, fs::Permissions::from_mode(0o700)).unwrap();
+    open(&home).unwrap();
+}
+
+#[test]
+fn what_the_ledger_refused_is_set_aside_until_somebody_looks() {
+    let statement = signed(1);
+    let home = holding(std::slice::from_ref(&statement));
+    let mut outbox = open(&home).unwrap();
+    let mut refused = crate::error::Refused::on_the_way(tonic::Code::FailedPrecondition, "");
+    "invoice.void".clone_into(&mut refused.code);
+    outbox.put_aside(statement.id(), &refused).unwrap();
+    assert_eq!((outbox.waits(statement.id()), outbox.set_aside_count()), (false, 1));
+    assert!(outbox.put_aside(statement.id(), &refused).is_err(), "it waits no more");
+    drop(outbox);
+    let kept = open(&home).unwrap().list().next().unwrap().unwrap();
+    assert_eq!(kept.set_aside.as_deref(), Some("invoice.void"));
+}

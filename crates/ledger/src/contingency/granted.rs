@@ -1,12 +1,18 @@
 //! What a buyer verifies an offline certificate with: the record of its segment's grant, which a receipt proves.
 
 use chain::identity::{ChainId, KeyId, OrganisationId};
+use invoice::date::Date;
 use invoice::document::Document;
 use invoice::id::InvoiceId;
+use invoice::rules::Rules;
+use invoice::violation::Violation;
 
 use super::{HOUR_MS, OfflineCertificate};
 use crate::organisation::AdmittedKey;
 use crate::outcome::Record;
+
+/// By how much the clocks of an issuer and of who verifies may differ, ms.
+const AHEAD_MS_MAX: i64 = 5 * 60 * 1_000;
 
 /// A segment as it was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +53,24 @@ pub enum CertificateFault {
     /// It was signed for another document, or for a number that its profile does not have.
     #[error("the certificate is not one of this document")]
     Document,
+    /// The document breaks a rule of the day that it says to be issued on.
+    #[error("the document is no invoice: {path}: expected {expected}, found {found}")]
+    Rules {
+        /// Where in the document.
+        path: String,
+        /// What the rule asks.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// It says to be issued at a time that is still to come.
+    #[error("issued at {found}, and now it is {now}, in ms UTC")]
+    Ahead {
+        /// The reader's clock.
+        now: i64,
+        /// The certificate's time.
+        found: i64,
+    },
     /// The number is none of the segment's.
     #[error("{found} is none of the numbers {first} to {last}")]
     Number {
@@ -107,16 +131,19 @@ impl Granted {
         issued_ms.saturating_add(i64::from(self.deadline_hours) * HOUR_MS)
     }
 
-    /// Verifies a certificate of a document. Whether the number has another invoice, whether the key was revoked since and
-    /// whether the invoice came onto the ledger, only a node can say.
+    /// Verifies a certificate of a document at a time, by the rules of the genesis. Whether the holder may issue for the
+    /// seller, whether the number has another invoice, whether the key was revoked since and whether the invoice came onto
+    /// the ledger, only a node can say.
     ///
     /// # Errors
     /// The first thing that does not hold.
     pub fn verify(
         &self,
         chain: &ChainId,
+        rules: &Rules,
         document: &Document,
         certificate: &OfflineCertificate,
+        now_ms: i64,
     ) -> Result<(), CertificateFault> {
         let (signed, claims) = (certificate.signed(), certificate.claims());
         if signed.chain() != chain {
@@ -143,6 +170,16 @@ impl Granted {
         if !(from..=until).contains(&found) {
             return Err(CertificateFault::Time { from, until, found });
         }
+        if found > now_ms.saturating_add(AHEAD_MS_MAX) {
+            return Err(CertificateFault::Ahead { now: now_ms, found });
+        }
+        // A time within a segment's term is a day of the calendar.
+        let day = Date::from_unix_ms(found).map_err(|_| CertificateFault::Time { from, until, found })?;
+        if let Some(Violation { path, expected, actual, .. }) =
+            document.validate(rules, day).violations.into_iter().next()
+        {
+            return Err(CertificateFault::Rules { path, expected, found: actual });
+        }
         let expected = self.submit_by_ms(found);
         if claims.submit_by_ms != expected {
             return Err(CertificateFault::Deadline { expected, found: claims.submit_by_ms });
@@ -168,9 +205,14 @@ mod tests {
             change(&mut claims);
             let key = format!("{holder}/s1").parse().unwrap();
             let certificate = OfflineCertificate::sign(key, chain.clone(), claims, &secret(holder, "statement"));
-            granted.verify(&chain, of, &certificate)
+            granted.verify(&chain, &Rules::default(), of, &certificate, NOON + HOUR_MS)
         };
         assert_eq!(check(PROVIDER, &document, &|_| {}), Ok(()));
+        let tomorrow = check(PROVIDER, &document, &|claims| {
+            claims.issued_ms += DAY;
+            claims.submit_by_ms += DAY;
+        });
+        assert!(matches!(tomorrow, Err(CertificateFault::Ahead { .. })), "{tomorrow:?}");
         assert!(matches!(check(SELLER, &document, &|_| {}), Err(CertificateFault::Signer { .. })));
         let other = document_of(&issue("b"));
         assert_eq!(check(PROVIDER, &other, &|_| {}), Err(CertificateFault::Document));
@@ -186,10 +228,27 @@ mod tests {
         // Signed with another key in the name of the right one, and for another chain.
         let (key, claims) = ("isp/s1".parse().unwrap(), claims(&document, 1, NOON + 1));
         let forged = OfflineCertificate::sign(key, chain.clone(), claims, &secret(SELLER, "statement"));
-        assert_eq!(granted.verify(&chain, &document, &forged), Err(CertificateFault::Signature));
+        assert_eq!(
+            granted.verify(&chain, &Rules::default(), &document, &forged, NOON + HOUR_MS),
+            Err(CertificateFault::Signature)
+        );
         let elsewhere = format!("other@{}", "ab".repeat(32)).parse().unwrap();
-        let fault = granted.verify(&elsewhere, &document, &forged);
+        let fault = granted.verify(&elsewhere, &Rules::default(), &document, &forged, NOON + HOUR_MS);
         assert!(matches!(fault, Err(CertificateFault::Chain { .. })));
         assert_eq!(Granted::of(&record(&ledger.event(SELLER, issue("c")))), None);
+    }
+    #[test]
+    fn what_is_no_invoice_is_not_verified_whoever_signed_it() {
+        let mut ledger = Ledger::new();
+        let outcome = ledger.event(BUREAU, segment_grant(PROVIDER));
+        let granted = Granted::of(&record(&outcome)).unwrap();
+        let document = document_of(&issue("a").replace("\"113.00\"", "\"9113.00\""));
+        let claims = claims(&document, 1, NOON + 1);
+        let key = format!("{PROVIDER}/s1").parse().unwrap();
+        let signer = secret(PROVIDER, "statement");
+        let certificate = OfflineCertificate::sign(key, ledger.chain.clone(), claims, &signer);
+        let fault = granted.verify(&ledger.chain, &Rules::default(), &document, &certificate, NOON + 1);
+        let Err(CertificateFault::Rules { path, found, .. }) = fault else { panic!("{fault:?}") };
+        assert_eq!((path.as_str(), found.as_str()), ("/totals/gross", "9113.00"));
     }
 }

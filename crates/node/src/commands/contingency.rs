@@ -13,8 +13,10 @@ use chain::identity::{ChainId, KeyId, OrganisationId};
 use chain::statement::Mode;
 use clap::Subcommand;
 use invoice::id::InvoiceId;
+use invoice::rules::Rules;
 use ledger::contingency::{Granted, NumberingKind, OfflineCertificate, OfflineClaims};
 use ledger::event::{Event, OfflineIssue, SegmentClose, SegmentGrant};
+use ledger::genesis::LedgerGenesis;
 use ledger::organisation::Purpose;
 use serde::Serialize;
 
@@ -22,6 +24,7 @@ use super::books::named;
 use super::receipt;
 use super::red::{FILE_BYTES_MAX, read_document};
 use super::sign::{Signing, sign};
+use super::verify::genesis;
 use crate::exit::{Exit, Exits as _, Failure};
 use crate::files;
 use crate::keys::NamedKey;
@@ -118,6 +121,8 @@ struct Proven {
     issued_at: String,
     /// Until when it must be on the ledger: ask a node then.
     submit_by: String,
+    /// What only a node can say.
+    not_proven: [String; 3],
 }
 
 impl Report for Proven {
@@ -130,6 +135,7 @@ impl Report for Proven {
             format!("gross       {}", self.gross),
             format!("issued at   {}, as its issuer says", self.issued_at),
             format!("submit by   {}: on the ledger by then, or ask", self.submit_by),
+            format!("not proven  {}: a node can say", self.not_proven.join("; ")),
         ]
         .join("\n")
     }
@@ -170,7 +176,7 @@ pub(crate) fn offline(command: &OfflineCommand, output: &Output) -> Result<Exit,
 }
 
 fn issue(args: &IssueArgs, output: &Output) -> Result<Exit, Failure> {
-    let (chain, granted) = granted(&args.grant)?;
+    let (chain, rules, granted) = granted(&args.grant)?;
     let document = read_document(&args.document).or_exit(Exit::Usage)?;
     let key = NamedKey::load(&args.key, Purpose::Statement).or_exit(Exit::Usage)?;
     let issued_ms = args.at.map_or_else(now_ms, Ok)?;
@@ -178,19 +184,21 @@ fn issue(args: &IssueArgs, output: &Output) -> Result<Exit, Failure> {
     let claims = OfflineClaims::new(&document, granted.first, args.number, issued_ms, submit_by_ms);
     let certificate = OfflineCertificate::sign(key.reference(), chain.clone(), claims, &key.secret);
     // What a buyer would find, and the ledger would refuse, is found here first.
-    granted.verify(&chain, &document, &certificate).context("issue it from this segment").or_exit(Exit::Usage)?;
+    let verified = granted.verify(&chain, &rules, &document, &certificate, now_ms()?);
+    verified.context("issue it from this segment").or_exit(Exit::Usage)?;
     output.line(&Event::OfflineIssue(Box::new(OfflineIssue { document, certificate })).to_json())?;
     Ok(Exit::Done)
 }
 
 fn verify(args: &VerifyArgs, output: &Output) -> Result<Exit, Failure> {
-    let (chain, granted) = granted(&args.grant)?;
+    let (chain, rules, granted) = granted(&args.grant)?;
     let issued = read_event(&args.event).or_exit(Exit::Usage)?;
     granted
-        .verify(&chain, &issued.document, &issued.certificate)
+        .verify(&chain, &rules, &issued.document, &issued.certificate, now_ms()?)
         .with_context(|| format!("verify {}", args.event.display()))
         .or_exit(Exit::Findings)?;
     let claims = issued.certificate.claims();
+    let issuer = &issued.certificate.signed().key().organisation;
     output.data(&Proven {
         status: "verified",
         invoice: claims.invoice.to_string(),
@@ -199,17 +207,23 @@ fn verify(args: &VerifyArgs, output: &Output) -> Result<Exit, Failure> {
         gross: claims.gross.to_string(),
         issued_at: api::format_ms(claims.issued_ms),
         submit_by: api::format_ms(claims.submit_by_ms),
+        not_proven: [
+            format!("that {issuer} may issue for {}", claims.seller),
+            format!("that {} has no other invoice", claims.invoice),
+            "that the key was not revoked since".to_owned(),
+        ],
     })?;
     Ok(Exit::Done)
 }
 
-/// The segment that a receipt proves to be granted on the chain of a genesis.
-fn granted(args: &receipt::Args) -> Result<(ChainId, Granted), Failure> {
+/// The segment that a receipt proves to be granted on the chain of a genesis, and the genesis's rules for documents.
+fn granted(args: &receipt::Args) -> Result<(ChainId, Rules, Granted), Failure> {
     let (chain, record) = receipt::record(args)?;
     let granted = Granted::of(&record)
         .with_context(|| format!("{} is not the receipt of a segment's grant", args.receipt.display()))
         .or_exit(Exit::Usage)?;
-    Ok((chain, granted))
+    let genesis = LedgerGenesis::read(&genesis(&args.genesis)?).context("read the genesis").or_exit(Exit::Usage)?;
+    Ok((chain, genesis.parameters.rules, granted))
 }
 
 fn read_event(path: &Path) -> anyhow::Result<OfflineIssue> {

@@ -198,10 +198,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
             let Month { taxpayer, period } = &args.month;
             let office = args.desk.open()?;
             let shown = office.get(&format!("/v1/filings/{taxpayer}/{period}"), "look at the month")?;
-            let mut file = returned(&shown)?;
-            if let Some(path) = &args.uninvoiced {
-                file.uninvoiced = sales(Some(path))?;
-            }
+            let file = returned(&shown, &args.month, sales(args.uninvoiced.as_ref())?)?;
             submit(&args.desk.node, &args.signing, &Event::File(file), output)
         }
         Command::Group(args) => group::run(args, output),
@@ -258,15 +255,19 @@ impl Office {
     }
 }
 
-/// The return that a view of a month asks for: as it was filed, when it was, so that the same again is the same.
-fn returned(view: &Value) -> Result<File, Failure> {
+/// The return of a month. Of a node's view only what the ledger holds against its own figures is taken: what the invoices
+/// come to, as it was filed, when it was, so that the same again is the same. Whose month it is, and which sales without
+/// invoices there were, nobody says but who signs.
+fn returned(view: &Value, month: &Month, uninvoiced: Vec<RateTotal>) -> Result<File, Failure> {
     let filed = view.get("filed").filter(|filed| filed.is_object());
     let of = |name: &str| filed.unwrap_or(view).get(name).cloned();
     let file = json!({
-        "seller": view.get("seller"), "period": view.get("period"), "invoices": of("invoices"), "output": of("output"),
-        "input": of("input").unwrap_or(json!([])), "uninvoiced": filed.and_then(|_| of("uninvoiced")).unwrap_or(json!([])),
+        "seller": month.taxpayer, "period": month.period, "invoices": of("invoices"), "output": of("output"),
+        "input": of("input").unwrap_or(json!([])), "uninvoiced": [],
     });
-    serde_json::from_value(file).context("read the month in the node's answer").or_exit(Exit::Unexpected)
+    let file: File =
+        serde_json::from_value(file).context("read the month in the node's answer").or_exit(Exit::Unexpected)?;
+    Ok(File { uninvoiced, ..file })
 }
 
 /// Sales without invoices in a file; none without one.
@@ -294,14 +295,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_return_is_what_the_ledger_holds_or_what_was_filed() {
+    fn a_return_is_of_the_month_that_is_asked_for_with_the_users_own_sales() {
+        let month = Month { taxpayer: "shop".parse().unwrap(), period: "2026-11".parse().unwrap() };
         let held = json!({"seller": "shop", "period": "2026-11", "invoices": 1, "output": [], "input": []});
-        assert_eq!(returned(&held).unwrap().invoices, 1);
+        assert_eq!(returned(&held, &month, Vec::new()).unwrap().invoices, 1);
         let mut filed = held;
         let sale = json!([{"treatment": {"rate": "0.03"}, "net": "100.00", "tax": "3.00"}]);
         filed["filed"] = json!({"invoices": 2, "output": [], "input": [], "uninvoiced": sale, "by": "isp"});
-        let filed = returned(&filed).unwrap();
-        assert_eq!((filed.invoices, filed.uninvoiced.len()), (2, 1));
-        assert!(returned(&json!({"seller": "shop"})).is_err());
+        let again = returned(&filed, &month, Vec::new()).unwrap();
+        assert_eq!((again.invoices, again.uninvoiced.len()), (2, 0), "a node adds no sales");
+        let own: Vec<RateTotal> = serde_json::from_value(sale).unwrap();
+        assert_eq!(returned(&filed, &month, own).unwrap().uninvoiced.len(), 1);
+        filed["seller"] = json!("mall");
+        filed["period"] = json!("2026-10");
+        let signed = returned(&filed, &month, Vec::new()).unwrap();
+        assert_eq!((signed.seller.as_str(), signed.period.to_string()), ("shop", "2026-11".to_owned()));
+        assert!(returned(&json!({"seller": "shop"}), &month, Vec::new()).is_err());
     }
 }

@@ -7,6 +7,7 @@ use chain::encoding::decode_base64url;
 use chain::genesis::Genesis;
 use chain::hash::Hash;
 use chain::receipt::DecidedHeader;
+use invoice::InvoiceId;
 use ledger::organisation::Purpose;
 use ledger::record::CounterRecord;
 use ledger::state::{StateKey, decode};
@@ -24,6 +25,9 @@ use crate::output::Output;
 
 /// For how long a token of this command is valid, seconds.
 const TOKEN_TTL_S: u64 = 3_600;
+
+/// Codes that a node is listened to about: nine a year of the ledger's own, and as many for contingencies.
+const CODES_MAX: usize = 100_000;
 
 /// Say which numbers of invoices were given, what became of them, and that none is missing.
 #[derive(Debug, clap::Args)]
@@ -56,11 +60,112 @@ struct Page {
     of_segments: bool,
     first_number: u64,
     next_number: Option<u64>,
+    page: Option<Run>,
     tally: Tally,
-    missing: Vec<Value>,
+    missing: Vec<Run>,
     segments: Vec<Value>,
     proof: Option<Proof>,
     next: Option<String>,
+}
+
+/// Numbers that follow each other, both themselves included.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Run {
+    first: u64,
+    last: u64,
+}
+
+impl Run {
+    /// How many there are; none of what is no run.
+    const fn count(self) -> u64 {
+        if self.last < self.first { 0 } else { (self.last - self.first).saturating_add(1) }
+    }
+}
+
+/// A segment of a page, as far as it is added up.
+#[derive(Debug, Deserialize)]
+struct Counted {
+    segment: Segment,
+    tally: Tally,
+}
+
+/// What is said of a segment's numbers.
+#[derive(Debug, Deserialize)]
+struct Segment {
+    count: u64,
+    used: u64,
+    unused: Vec<Unused>,
+}
+
+/// Numbers of a segment without an invoice.
+#[derive(Debug, Deserialize)]
+struct Unused {
+    first: InvoiceId,
+    last: InvoiceId,
+}
+
+/// Holds pages against each other: what a node leaves out must show.
+struct Covered {
+    /// The number that the next page begins with.
+    next: u64,
+    /// Whether the caller may see every number.
+    whole: bool,
+}
+
+impl Covered {
+    /// A page says of each of its numbers what became of it, and follows the page before.
+    fn take(&mut self, page: &Page) -> anyhow::Result<()> {
+        let Some(run) = page.page else {
+            let nothing = page.tally.used == 0 && page.missing.is_empty() && page.segments.is_empty();
+            ensure!(nothing && page.next.is_none(), "read a page of numbers: it does not say which it is about");
+            return Ok(());
+        };
+        let follows = if self.whole { run.first == self.next } else { run.first >= self.next };
+        ensure!(
+            follows && run.last >= run.first,
+            "read a page of numbers: expected those from {} on, found {} to {}",
+            self.next,
+            run.first,
+            run.last
+        );
+        self.next = run.last.saturating_add(1);
+        let mut told = page.missing.iter().fold(page.tally.used, |sum, run| sum.saturating_add(run.count()));
+        for segment in &page.segments {
+            let counted = Counted::deserialize(segment).context("read a segment of a page")?;
+            told = told.saturating_add(counted.unused()?);
+        }
+        ensure!(
+            !self.whole || told == run.count(),
+            "add up the numbers {} to {}: expected {} that are used, missing or left in segments, found {told}",
+            run.first,
+            run.last,
+            run.count()
+        );
+        Ok(())
+    }
+
+    /// The pages come as far as the code does, and that is as far as was proved at least.
+    fn end(&self, told: u64, proved: Option<u64>) -> anyhow::Result<()> {
+        let least = proved.unwrap_or(told);
+        ensure!(told >= least, "compare the next number with the proved one: expected at least {least}, found {told}");
+        let next = self.next;
+        ensure!(next >= told, "add up all pages: expected the numbers before {told}, found those before {next}");
+        Ok(())
+    }
+}
+
+impl Counted {
+    /// How many of its numbers have no invoice.
+    fn unused(&self) -> anyhow::Result<u64> {
+        let Segment { count, used, unused } = &self.segment;
+        let runs = unused.iter().map(|run| Run { first: run.first.number_in_code(), last: run.last.number_in_code() });
+        let free = runs.fold(0, |sum: u64, run| sum.saturating_add(run.count()));
+        ensure!(
+            *used == self.tally.used && used.saturating_add(free) == *count,
+            "add up a segment: expected {count} numbers, found {used} used and {free} unused"
+        );
+        Ok(free)
+    }
 }
 
 /// What became of numbers.
@@ -94,6 +199,14 @@ struct Proof {
     siblings: Vec<Hash>,
 }
 
+/// What a proof has proved.
+#[derive(Debug, Serialize)]
+struct Proved {
+    next_number: u64,
+    state_height: u64,
+    header_height: u64,
+}
+
 /// Asks the node, page by page.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let key = NamedKey::load(&args.key, Purpose::Login).or_exit(Exit::Usage)?;
@@ -123,6 +236,9 @@ fn list(ask: impl Fn(&str, Option<&str>) -> Result<Value, Failure>, output: &Out
         if cursor.is_none() {
             break;
         }
+        if codes.len() > CODES_MAX {
+            return Err(Failure::text(Exit::Unexpected, format!("list the codes: the node names over {CODES_MAX}")));
+        }
     }
     output.data(&Answer(json!({ "codes": codes })))?;
     Ok(Exit::Done)
@@ -140,6 +256,8 @@ fn report(
         serde_json::from_value(ask(&path, cursor)?).context("read the node's answer").or_exit(Exit::Unexpected)
     };
     let first = read(None)?;
+    let mut covered = Covered { next: first.first_number, whole: first.next_number.is_some() };
+    covered.take(&first).or_exit(Exit::Findings)?;
     let proved = match (genesis, &first.proof) {
         (Some(genesis), Some(proof)) => Some(proof.check(code, genesis).or_exit(Exit::Findings)?),
         (Some(_), None) => {
@@ -153,10 +271,14 @@ fn report(
         first;
     while let Some(cursor) = next {
         let page = read(Some(&cursor))?;
+        covered.take(&page).or_exit(Exit::Findings)?;
         tally.add(page.tally);
         missing.extend(page.missing);
         segments.extend(page.segments);
         next = page.next;
+    }
+    if let Some(told) = next_number {
+        covered.end(told, proved.as_ref().map(|proved| proved.next_number)).or_exit(Exit::Findings)?;
     }
     let whole = missing.is_empty();
     output.data(&Answer(json!({
@@ -170,7 +292,7 @@ fn report(
 
 impl Proof {
     /// What it proves; nothing that the node says beside it is believed.
-    fn check(&self, code: &str, genesis: &Genesis) -> anyhow::Result<Value> {
+    fn check(&self, code: &str, genesis: &Genesis) -> anyhow::Result<Proved> {
         let header = self.decided.verify(genesis).context("verify the header of the proof")?;
         let checkpoint = &header.state_checkpoint;
         let key = StateKey::counter_of(code);
@@ -188,6 +310,68 @@ impl Proof {
             told.0,
             told.1
         );
-        Ok(json!({"next_number": next, "state_height": checkpoint.height, "header_height": header.height}))
+        Ok(Proved { next_number: next, state_height: checkpoint.height, header_height: header.height })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(first: u64, last: u64, used: u64, next: Option<&str>) -> Page {
+        let run = Some(Run { first, last });
+        let tally = Tally { used, ..Tally::default() };
+        let (missing, segments, next) = (Vec::new(), Vec::new(), next.map(str::to_owned));
+        let code = "144032609110".to_owned();
+        Page {
+            code,
+            of_segments: false,
+            first_number: 1,
+            next_number: Some(5),
+            page: run,
+            tally,
+            missing,
+            segments,
+            proof: None,
+            next,
+        }
+    }
+
+    fn covered(pages: &[Page]) -> anyhow::Result<Covered> {
+        let mut covered = Covered { next: 1, whole: true };
+        pages.iter().try_for_each(|page| covered.take(page))?;
+        Ok(covered)
+    }
+
+    #[test]
+    fn what_a_node_leaves_out_of_its_pages_shows() {
+        let honest = covered(&[page(1, 4, 4, Some("a")), page(5, 6, 2, None)]).unwrap();
+        assert!(honest.end(7, Some(5)).is_ok());
+        assert!(honest.end(5, Some(5)).is_ok(), "what was issued meanwhile may be there too");
+        assert!(honest.end(5, Some(6)).is_err(), "fewer than were proved");
+        assert!(honest.end(8, None).is_err(), "fewer than the node says itself");
+        assert!(covered(&[page(1, 4, 3, None)]).is_err(), "one of which nothing is said");
+        assert!(covered(&[page(2, 4, 3, None)]).is_err(), "not from the first on");
+        assert!(covered(&[page(1, 4, 4, Some("a")), page(1, 4, 4, Some("a"))]).is_err(), "the same page for ever");
+        let mut empty = page(1, 1, 0, Some("a"));
+        empty.page = None;
+        assert!(covered(&[empty]).is_err(), "an empty page that goes on");
+    }
+
+    #[test]
+    fn a_segment_says_of_each_of_its_numbers_what_became_of_it() {
+        let segment = |used: u64, last: &str| {
+            let unused = json!([{"first": "144032609010-00000003", "last": format!("144032609010-{last}")}]);
+            let tally = json!({"used": used, "void": 0, "part_red": 0, "full_red": 0, "red_letters": 0});
+            json!({"segment": {"count": 5, "used": used, "unused": unused}, "tally": tally})
+        };
+        let with = |segment: Value| {
+            let mut of_segment = page(1, 5, 2, None);
+            of_segment.segments.push(segment);
+            covered(&[of_segment]).map(drop)
+        };
+        assert!(with(segment(2, "00000005")).is_ok());
+        assert!(with(segment(2, "00000004")).is_err());
+        assert!(with(segment(3, "00000005")).is_err());
     }
 }

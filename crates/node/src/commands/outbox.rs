@@ -114,7 +114,17 @@ fn until_sent(
                 forget(outbox, &sent)?;
                 return ended(&sent).map_or(Ok(Exit::Done), Err);
             }
-            forget(outbox, &sent)?;
+            let refused = match &sent {
+                Sent::Decided { decided, .. } => decided.refusal(),
+                Sent::SetAside { .. } => None,
+            };
+            match refused {
+                // Whoever kept it has not been told: `outbox send` says it, and lets it go.
+                Some(refused) => {
+                    outbox.put_aside(id, &refused).map_err(|error| failure(error, "set aside what was refused"))?;
+                }
+                None => forget(outbox, &sent)?,
+            }
             let what = ended(&sent).map_or_else(|| "decided".to_owned(), |failure| failure.to_string());
             output.talk(&format!("from the outbox, {id}: {what}"));
         }
@@ -150,6 +160,12 @@ fn send_all(
             if let Some(sent) = outbox.ask(&client, verifier, kept.statement).await.map_err(failed)? {
                 exit = shown(outbox, &sent, exit, output)?;
             }
+        }
+        // Nobody else will send what is set aside.
+        let left = outbox.set_aside_count();
+        if exit == Exit::Done && left > 0 {
+            output.talk(&format!("{left} are set aside: `einvoice outbox list` shows why, `discard` lets one go"));
+            exit = Exit::Refused;
         }
         Ok(exit)
     })

@@ -1,5 +1,6 @@
 //! `--story full`: invoices taken back by red letters, and one issued while no node can be reached.
 
+use invoice::rules::Rules;
 use ledger::contingency::{Granted, OfflineCertificate, OfflineClaims};
 use serde_json::{Value, json};
 
@@ -87,7 +88,11 @@ impl Story<'_> {
         let claims = OfflineClaims::new(&typed, segment.first, number, issued_ms, segment.submit_by_ms(issued_ms));
         let (chain, key) = (self.consortium.genesis.chain_id(), self.stage.signer(PROVIDER)?);
         let certificate = OfflineCertificate::sign(key.reference(), chain.clone(), claims, &key.secret);
-        segment.verify(&chain, &typed, &certificate).context("verify the certificate").or_exit(Exit::Unexpected)?;
+        let rules = Rules::default();
+        segment
+            .verify(&chain, &rules, &typed, &certificate, issued_ms)
+            .context("verify the certificate")
+            .or_exit(Exit::Unexpected)?;
         let facts = [
             ("invoice", first.clone()),
             ("certificate", format!("SHA-256 {}", certificate.signed().hash())),

@@ -1,7 +1,7 @@
 //! One provider files for many: the months are looked at some two hundred at a time, held against the provider's own
 //! figures, signed as one statement in which each stands for itself, and submitted until it is decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use ureq::http::Method;
 
-use super::{Desk, FILE_BYTES_MAX, Office, returned};
+use super::{Desk, FILE_BYTES_MAX, Month, Office, returned};
 use crate::client::{Call, Client, Reply};
 use crate::commands::sign::{Signing, statement};
 use crate::exit::{Exit, Exits as _, Failure};
@@ -117,7 +117,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         let row = match months.get(taxpayer) {
             None => Row::new(taxpayer, "unknown"),
             Some(view) => {
-                let (row, file) = compared(taxpayer, view, expected.get(taxpayer))?;
+                let (row, file) = compared(taxpayer, args.period, view, expected.get(taxpayer))?;
                 ready.extend(file.map(|file| (rows.len(), file)));
                 row
             }
@@ -155,27 +155,44 @@ fn look(
 ) -> Result<BTreeMap<OrganisationId, Value>, Failure> {
     let bar = output.progress("looking at months", u64::try_from(entities.len()).ok(), false);
     let mut months = BTreeMap::new();
-    for part in entities.chunks(LOOKED_AT_MAX) {
-        let ids = part.iter().map(OrganisationId::as_str).collect::<Vec<_>>().join(",");
+    // Each once, however often it stands in the list.
+    let mut left: Vec<&OrganisationId> = entities.iter().collect::<BTreeSet<_>>().into_iter().collect();
+    while !left.is_empty() {
+        let behind = left.split_off(left.len().min(LOOKED_AT_MAX));
+        let ids = left.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(",");
         let list = office.get(&format!("/v1/filings?period={period}&taxpayers={ids}"), "look at the months")?;
         for view in list.get("filings").and_then(Value::as_array).into_iter().flatten() {
             let seller = view.get("seller").and_then(Value::as_str).and_then(|id| id.parse().ok());
             let seller = seller.ok_or_else(|| anyhow!("read whose month it is in the node's answer"));
             months.insert(seller.or_exit(Exit::Unexpected)?, view.clone());
         }
-        bar.inc(u64::try_from(part.len()).unwrap_or_default());
+        // What the answer had no room for is asked for again.
+        let asked = left.len();
+        let unread: BTreeSet<&str> =
+            list.get("left").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        left.retain(|id| unread.contains(id.as_str()));
+        if left.len() == asked {
+            return Err(Failure::text(Exit::Unexpected, "look at the months: the node shows none of those asked for"));
+        }
+        bar.inc(u64::try_from(asked - left.len()).unwrap_or_default());
+        left.extend(behind);
     }
     bar.finish_and_clear();
     Ok(months)
 }
 
 /// A month held against the provider's figures: what is to be filed of it, unless they differ.
-fn compared(taxpayer: &OrganisationId, view: &Value, expected: Option<&File>) -> Result<(Row, Option<File>), Failure> {
-    let mut file = returned(view)?;
+fn compared(
+    taxpayer: &OrganisationId,
+    period: Period,
+    view: &Value,
+    expected: Option<&File>,
+) -> Result<(Row, Option<File>), Failure> {
+    // What was sold without invoices only the provider knows.
+    let uninvoiced = expected.map_or_else(Vec::new, |expected| expected.uninvoiced.clone());
+    let file = returned(view, &Month { taxpayer: taxpayer.clone(), period }, uninvoiced)?;
     let mut row = Row::new(taxpayer, "ready");
     if let Some(expected) = expected {
-        // What was sold without invoices only the provider knows.
-        file.uninvoiced.clone_from(&expected.uninvoiced);
         let differing = differences(&file, expected);
         if !differing.is_empty() {
             "differs".clone_into(&mut row.code);
