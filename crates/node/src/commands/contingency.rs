@@ -122,7 +122,7 @@ struct Proven {
     /// Until when it must be on the ledger: ask a node then.
     submit_by: String,
     /// What only a node can say.
-    not_proven: [String; 3],
+    unproven: [String; 3],
 }
 
 impl Report for Proven {
@@ -135,7 +135,7 @@ impl Report for Proven {
             format!("gross       {}", self.gross),
             format!("issued at   {}, as its issuer says", self.issued_at),
             format!("submit by   {}: on the ledger by then, or ask", self.submit_by),
-            format!("not proven  {}: a node can say", self.not_proven.join("; ")),
+            format!("not proven  {}: a node can say", self.unproven.join("; ")),
         ]
         .join("\n")
     }
@@ -207,7 +207,7 @@ fn verify(args: &VerifyArgs, output: &Output) -> Result<Exit, Failure> {
         gross: claims.gross.to_string(),
         issued_at: api::format_ms(claims.issued_ms),
         submit_by: api::format_ms(claims.submit_by_ms),
-        not_proven: [
+        unproven: [
             format!("that {issuer} may issue for {}", claims.seller),
             format!("that {} has no other invoice", claims.invoice),
             "that the key was not revoked since".to_owned(),

@@ -60,7 +60,8 @@ struct Page {
     of_segments: bool,
     first_number: u64,
     next_number: Option<u64>,
-    page: Option<Run>,
+    #[serde(rename = "page")]
+    numbers: Option<Run>,
     tally: Tally,
     missing: Vec<Run>,
     segments: Vec<Value>,
@@ -115,7 +116,7 @@ struct Covered {
 impl Covered {
     /// A page says of each of its numbers what became of it, and follows the page before.
     fn take(&mut self, page: &Page) -> anyhow::Result<()> {
-        let Some(run) = page.page else {
+        let Some(run) = page.numbers else {
             let nothing = page.tally.used == 0 && page.missing.is_empty() && page.segments.is_empty();
             ensure!(nothing && page.next.is_none(), "read a page of numbers: it does not say which it is about");
             return Ok(());
@@ -328,7 +329,7 @@ mod tests {
             of_segments: false,
             first_number: 1,
             next_number: Some(5),
-            page: run,
+            numbers: run,
             tally,
             missing,
             segments,
@@ -354,7 +355,7 @@ mod tests {
         assert!(covered(&[page(2, 4, 3, None)]).is_err(), "not from the first on");
         assert!(covered(&[page(1, 4, 4, Some("a")), page(1, 4, 4, Some("a"))]).is_err(), "the same page for ever");
         let mut empty = page(1, 1, 0, Some("a"));
-        empty.page = None;
+        empty.numbers = None;
         assert!(covered(&[empty]).is_err(), "an empty page that goes on");
     }
 

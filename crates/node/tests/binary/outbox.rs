@@ -129,7 +129,8 @@ fn what_nodes_turn_away_is_set_aside_and_what_is_damaged_stops_what_is_behind_it
     assert_eq!(aside[0].1, "set-aside");
     // It is in nobody's way.
     submit(&sign("behind", issue("OUTBOX-5"))).ended(0);
-    node.outbox(&["outbox", "send"], &[&outbox]).ended(0);
+    let left = node.outbox(&["outbox", "send"], &[&outbox]).ended(3);
+    assert!(left.stderr.contains("1 are set aside"), "{}", left.stderr);
     assert_eq!(kept(&outbox), aside);
     let discard = |id: &str| run([OsStr::new("outbox"), OsStr::new("discard"), outbox.as_os_str(), OsStr::new(id)]);
     discard(&aside[0].0).ended(0);
