@@ -243,3 +243,23 @@ fn a_segment_is_granted_used_offline_and_closed_with_its_gaps_declared() {
     let told = Follower::start(&desk.node, "isp", "?after=start&kind=segment-close").take(1).remove(0);
     assert_eq!(told.data["data"]["record"]["segment-closed"]["gaps"], json!([{"first": 2, "last": 2}]));
 }
+
+#[test]
+fn a_slip_with_a_former_holder_is_superseded_for_everybody_to_see() {
+    let desk = Desk::new();
+    let id = desk.issued("P1", |document| document["buyer"] = json!({"person": {"id": "p-1"}}));
+    let to = |organisation: &str| json!({"to": {"organisation": organisation}});
+    desk.done("shop", &id, "transfers", &to("stranger"));
+    desk.done("shop", &id, "slips", &asked(&json!("full")));
+    desk.done("stranger", &id, "slips/1:confirm", &json!({}));
+    assert_eq!(desk.invoice("shop", &id)["slip"]["state"], "confirmed");
+    desk.done("stranger", &id, "transfers", &to("buyer"));
+    for who in ["shop", "buyer"] {
+        assert_eq!(desk.invoice(who, &id)["slip"]["state"], "superseded", "{who}");
+    }
+    desk.refused("shop", &id, "red-letters", &under(1, "R1", &json!("full")), (409, "red.slip-superseded"));
+    desk.refused("shop", &id, "slips/1:withdraw", &json!({}), (409, "red.slip-superseded"));
+    desk.done("shop", &id, "slips", &asked(&json!("full")));
+    desk.done("buyer", &id, "slips/2:confirm", &json!({}));
+    desk.done("shop", &id, "red-letters", &under(2, "R1", &json!("full")));
+}

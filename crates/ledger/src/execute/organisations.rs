@@ -307,12 +307,15 @@ impl Executor<'_> {
         Ok(Err(Refusal::new(Reason::OrganisationUnknown, "a seller on the ledger", id.to_string())))
     }
 
-    /// An organisation as the party of an invoice: under the id that the block has left it with so far, since the one
-    /// before may be nobody's by now.
+    /// An organisation as a party that something comes to: as the parent has it, but under the id that the block has left
+    /// it with when the one before is no longer its own.
     pub(super) fn party_of(&self, organisation: &Organisation) -> Result<Party, Fault> {
+        let before = &organisation.taxpayer_id;
+        if self.still_its_id(&organisation.id, before)?.is_ok() {
+            return Ok(Party::Taxpayer(before.clone()));
+        }
         let left = self.as_left(&organisation.id)?;
-        let id = left.map_or_else(|| organisation.taxpayer_id.clone(), |left| left.taxpayer_id.clone());
-        Ok(Party::Taxpayer(id))
+        Ok(Party::Taxpayer(left.map_or_else(|| before.clone(), |left| left.taxpayer_id.clone())))
     }
 
     fn owner_of(&self, id: &TaxpayerId) -> Result<Option<OrganisationId>, Fault> {

@@ -78,7 +78,8 @@ impl Executor<'_> {
             slip: red.slip,
             lines: taken.amounts.lines.clone(),
         };
-        let record = self.red_record(self.party_of(&seller)?, &blue, red, &taken.amounts);
+        permit!(self.still_its_id(&seller.id, &seller.taxpayer_id)?);
+        let record = self.red_record(&seller, &blue, red, &taken.amounts);
         let issuing = Issuing {
             id: assigned.id,
             counted: Some((assigned.series, assigned.number)),
@@ -223,15 +224,15 @@ impl Executor<'_> {
     /// The red letter's own record: an invoice of today with the blue's parties, under the id that the seller has now.
     fn red_record(
         &self,
-        seller_party: Party,
+        seller: &Organisation,
         blue: &InvoiceRecord,
         red: &IssueRed,
         amounts: &RedAmounts,
     ) -> InvoiceRecord {
         InvoiceRecord {
             profile: blue.profile,
-            seller: blue.seller.clone(),
-            seller_party,
+            seller: seller.id.clone(),
+            seller_party: Party::Taxpayer(seller.taxpayer_id.clone()),
             buyer: blue.buyer.clone(),
             holder: blue.buyer.clone(),
             reference: red.reference.clone(),

@@ -249,4 +249,25 @@ mod tests {
         another.insert(january, encode(&Hash::of(b"test"), &EarlierRecord { gross_fen: -1 }));
         assert!(difference(&another).unwrap().contains("None fen"));
     }
+
+    #[test]
+    fn months_and_quotas_tie_whatever_stands_in_the_block_that_renumbers_their_seller() {
+        use chain::statement::Mode;
+        let second = "915000000000088";
+        for next in [correct(SELLER, second), renumber(SELLER, second)] {
+            let mut ledger = Ledger::new();
+            let blue = ledger.issued("a");
+            assert_eq!(ledger.event(BUREAU, renumber(SELLER, FREE_TAXPAYER)).code, ACCEPTED);
+            let mut signed = |actor: &str, event: String| ledger.statement(actor, Mode::Each, &[event]);
+            let block = [
+                signed(BUREAU, next.clone()),
+                signed(SELLER, issue_red(&blue, &issue("a"), "r", &of_line("40.00"))),
+                signed(SELLER, issue("b").replace("91440300708461136T", FREE_TAXPAYER)),
+                signed(BUREAU, quota_grant(SELLER, "2026-11", "500.00")),
+            ];
+            ledger.block(&block);
+            assert_eq!(ledger.event(SELLER, issue_red(&blue, &issue("a"), "s", FULL)).code, ACCEPTED);
+            assert_eq!(difference(&ledger.state), None, "{next}");
+        }
+    }
 }

@@ -273,13 +273,24 @@ fn what_comes_to_an_organisation_in_the_block_that_corrects_its_id_comes_under_t
 }
 
 #[test]
-fn a_red_letter_in_the_block_that_renumbers_its_seller_is_of_the_new_id() {
-    let mut ledger = Ledger::new();
-    let id = ledger.issued("a");
-    let rename = ledger.statement(BUREAU, Mode::Each, &[renumber(SELLER, FREE_TAXPAYER)]);
-    let inside = ledger.statement(SELLER, Mode::Each, &[issue_red(&id, &issue("a"), "r", FULL)]);
-    let outcomes = ledger.block(&[rename, inside]).outcomes;
-    assert_eq!([&outcomes[0][0].code, &outcomes[1][0].code], [ACCEPTED, ACCEPTED]);
-    let red = invoice(&ledger, &outcomes[1][0].subject);
-    assert_eq!(red.seller_party, Party::Taxpayer(FREE_TAXPAYER.parse().unwrap()));
+fn a_red_letter_in_the_block_that_renumbers_its_seller_is_of_an_id_that_leads_to_it() {
+    let second = "915000000000088";
+    for (next, code) in [(renumber(SELLER, second), ACCEPTED), (correct(SELLER, second), "organisation.unknown")] {
+        let mut ledger = Ledger::new();
+        let id = ledger.issued("a");
+        assert_eq!(ledger.event(BUREAU, renumber(SELLER, FREE_TAXPAYER)).code, ACCEPTED);
+        let rename = ledger.statement(BUREAU, Mode::Each, &[next]);
+        let letter = issue_red(&id, &issue("a"), "r", FULL);
+        let inside = ledger.statement(SELLER, Mode::Each, std::slice::from_ref(&letter));
+        let outcomes = ledger.block(&[rename, inside]).outcomes;
+        assert_eq!([outcomes[0][0].code.as_str(), outcomes[1][0].code.as_str()], [ACCEPTED, code]);
+        if code == ACCEPTED {
+            let red = invoice(&ledger, &outcomes[1][0].subject);
+            assert_eq!(red.seller_party, Party::Taxpayer(FREE_TAXPAYER.parse().unwrap()), "as the parent has it");
+        } else {
+            let red = ledger.event(SELLER, letter).subject;
+            let red = invoice(&ledger, &red);
+            assert_eq!(red.seller_party, Party::Taxpayer(second.parse().unwrap()), "in the next block");
+        }
+    }
 }
