@@ -251,9 +251,9 @@ fn a_slip_with_a_former_holder_is_superseded_for_everybody_to_see() {
     let to = |organisation: &str| json!({"to": {"organisation": organisation}});
     desk.done("shop", &id, "transfers", &to("stranger"));
     desk.done("shop", &id, "slips", &asked(&json!("full")));
-    desk.done("stranger", &id, "slips/1:confirm", &json!({}));
+    desk.signed("stranger", &json!({"red-confirm": {"invoice": id, "slip": 1}}));
     assert_eq!(desk.invoice("shop", &id)["slip"]["state"], "confirmed");
-    desk.done("stranger", &id, "transfers", &to("buyer"));
+    desk.signed("stranger", &json!({"transfer": {"invoice": id, "to": {"organisation": "buyer"}}}));
     for who in ["shop", "buyer"] {
         assert_eq!(desk.invoice(who, &id)["slip"]["state"], "superseded", "{who}");
     }
