@@ -144,7 +144,10 @@ impl Network {
     pub fn wipe(&mut self, place: usize) {
         self.members[place].wipe();
         let log: &Path = &self.log(place);
-        std::fs::remove_dir_all(log).unwrap();
+        // It may have been taken away before, while the node did not run.
+        if log.exists() {
+            std::fs::remove_dir_all(log).unwrap();
+        }
     }
 
     /// A statement of one event.
