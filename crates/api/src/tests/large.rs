@@ -16,6 +16,9 @@ use crate::{GrpcOptions, Options};
 /// Invoices of a test: more than a page of bytes has room for, and fewer than a page of rows.
 const FAT: usize = 200;
 
+/// Answers that are asked for on a connection at once, two megabytes each.
+const ANSWERS: usize = 32;
+
 /// A document of as many lines as there may be: some ten thousand bytes.
 fn fat(reference: &str) -> Value {
     let mut document = document(reference);
@@ -60,16 +63,17 @@ fn a_page_of_fat_invoices_ends_early_and_the_next_goes_on_behind_it() {
 fn large_answers_that_nobody_reads_are_counted_and_come_back() {
     let grpc =
         GrpcOptions { answers_bytes_an_organisation_max: 2 * PAGE_BYTES_MAX + 500_000, ..GrpcOptions::default() };
-    let options = Options { grpc, ..Options::default() };
+    let options = Options { grpc, write_stall_timeout_ms: 600_000, ..Options::default() };
     let node = Node::start_with(Setup { options, ..Setup::default() });
     issue_fat(&node);
     let token = node.bearer("shop");
     // The login is known from here on.
     assert_eq!(node.get("shop", "/v1/invoices?limit=1").status, 200);
+    // More answers on each connection than what the system's own buffers take in: some megabytes on a fast loopback.
     let ask = || -> TcpStream {
         let mut stream = connect(node.address);
         let head = format!("GET /v1/invoices?limit=500 HTTP/1.1\r\nhost: door\r\nauthorization: {token}\r\n\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(head.repeat(ANSWERS).as_bytes()).unwrap();
         stream
     };
     let refused = |who: &str| node.get(who, "/v1/invoices?side=seller&party=shop&limit=500").status == 429;
