@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use chain::identity::OrganisationId;
 use ledger::contingency::is_of_segments;
+use ledger::organisation::Mandate;
 use replica::port::Store;
 use replica::query::{CodeView, NumbersPage};
 
@@ -85,6 +86,10 @@ pub(crate) async fn show<S: Store>(
             let whole = service.sees_all_numbers(caller);
             let known = service.query().code(&code)?.filter(|known| whole || is_of_segments(&known.code));
             let known = known.ok_or_else(unknown)?;
+            // Where a page ends says how many segments others have: that is told to those alone who may have some on it.
+            if !whole && !service.sees_segments(caller)? {
+                return Err(unknown());
+            }
             let list = List::new("numbers", &[&known.code]);
             let from = params.text("cursor").map(|cursor| list.read_leaf(cursor)).transpose()?;
             let page = service.numbers_for(caller, &known, from.unwrap_or(1))?;
@@ -103,6 +108,27 @@ pub(crate) async fn show<S: Store>(
 impl<S: Store> Service<S> {
     fn sees_all_numbers(&self, caller: &Caller) -> bool {
         caller.is_auditor() || self.is_tax_bureau(caller)
+    }
+
+    /// Whether the caller ever held a segment, or a mandate opens those of one who did.
+    fn sees_segments(&self, caller: &Caller) -> Result<bool, Problem> {
+        let query = self.query();
+        if query.held_segments(caller.id())? {
+            return Ok(true);
+        }
+        let mut after = None;
+        loop {
+            let page = query.mandates_held(caller.id(), after.as_ref(), self.app.options.page_rows_max)?;
+            for Mandate { from, .. } in &page.rows {
+                if query.held_segments(from)? && query.mandated(from, caller.id(), &SEEING_MEMBERS)? {
+                    return Ok(true);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(false);
+            }
+        }
     }
 
     /// What the caller may see of a page of a code's numbers.

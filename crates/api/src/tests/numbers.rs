@@ -125,9 +125,17 @@ fn holders_see_their_segments_and_the_gaps_that_they_declared() {
         assert_eq!(numbers(&next), firsts[5..], "{who}");
         assert!(next.get("next").is_none() && next.get("proof").is_none());
     }
-    for who in ["buyer", "police", "stranger"] {
-        assert_eq!(node.get(who, &path).problem(), (404, "numbers.unknown".to_owned()), "{who}");
+    // A cursor that another was given opens nothing.
+    let cursor = node.get("shop", &path).json()["next"].as_str().unwrap().to_owned();
+    for who in ["buyer", "police", "stranger", "isp", "platform-a"] {
+        for path in [&path, &format!("{path}?cursor={cursor}")] {
+            assert_eq!(node.get(who, path).problem(), (404, "numbers.unknown".to_owned()), "{who} {path}");
+        }
     }
+    // A mandate opens them, if it is one to read.
+    accepted(&node, "shop", "m1", &json!({"mandate": {"to": "platform-a", "scopes": ["read"]}}));
+    assert_eq!(node.get("platform-a", &path).json()["page"], json!({"first": 1, "last": 50}));
+    assert_eq!(node.get("platform-a", &format!("{path}?cursor={cursor}")).json()["page"]["first"], json!(51));
 }
 
 #[test]
@@ -159,4 +167,33 @@ fn a_long_code_has_pages_and_each_counts_what_became_of_its_own_numbers() {
     let tally = json!({"used": 2, "void": 0, "part_red": 0, "full_red": 0, "red_letters": 2});
     assert_eq!((&next["tally"], &next["missing"]), (&tally, &json!([])));
     assert_eq!(next.get("next"), None);
+}
+
+#[test]
+fn how_many_segments_a_code_has_is_none_of_a_strangers_business() {
+    // More than are looked at for a page, by as many as one may have open.
+    const ROUNDS: usize = 79;
+    const A_ROUND: usize = 64;
+    let node = Node::start();
+    let grant = json!({"segment-grant": {
+        "to": "shop", "key": "statement", "numbering": "blockchain", "count": 1,
+        "valid_until_ms": NOON + 30 * DAY, "deadline_hours": 24}});
+    let mut code = String::new();
+    for round in 0..ROUNDS {
+        let grants =
+            node.submit(&node.statement("tax-bureau", &format!("g{round}"), Mode::All, &vec![grant.clone(); A_ROUND]));
+        assert_eq!(grants.status, 201, "{}", grants.text());
+        let outcomes = grants.json()["outcomes"].as_array().unwrap().clone();
+        let close =
+            |outcome: &Value| json!({"segment-close": {"segment": outcome["record"]["segment-granted"]["first"]}});
+        let closes: Vec<Value> = outcomes.iter().map(close).collect();
+        let closed = node.submit(&node.statement("shop", &format!("c{round}"), Mode::All, &closes));
+        assert_eq!(closed.status, 201, "{}", closed.text());
+        code = code_of(outcomes[0]["record"]["segment-granted"]["first"].as_str().unwrap());
+    }
+    let path = format!("/v1/numbers/{code}");
+    assert_eq!(node.get("shop", &path).json()["segments"].as_array().unwrap().len(), 5);
+    for who in ["buyer", "police", "stranger"] {
+        assert_eq!(node.get(who, &path).problem(), (404, "numbers.unknown".to_owned()), "{who}");
+    }
 }

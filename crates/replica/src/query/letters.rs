@@ -59,4 +59,13 @@ impl<S: Store> Query<S> {
         let open: OpenSegmentsRecord = read(&self.view(), &StateKey::open_segments(holder))?.unwrap_or_default();
         Ok(open.firsts)
     }
+
+    /// Whether an organisation holds a segment, or ever held one.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub fn held_segments(&self, holder: &OrganisationId) -> Result<bool, Fault> {
+        // The list came with its first segment, and stays when the last is closed.
+        Ok(read::<OpenSegmentsRecord>(&self.view(), &StateKey::open_segments(holder))?.is_some())
+    }
 }
