@@ -14,7 +14,7 @@ use replica::query::MemberPage;
 use crate::auth::Caller;
 use crate::call::{Call, Params};
 use crate::cursor::List;
-use crate::listing::wrong;
+use crate::listing::{PageRoom, wrong};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::views::{DirectoryPage, DirectoryView, MandatePage, MandateView};
@@ -122,11 +122,17 @@ fn page<S: Store>(service: &Service<S>, caller: &Caller, params: &Params) -> Res
             MemberPage { rows: organisation.into_iter().filter(keep).collect(), next: None }
         }
     };
-    let organisations = found.rows.iter().map(|organisation| view(service, caller, organisation, &[]));
-    Ok(DirectoryPage {
-        organisations: organisations.collect::<Result<_, Problem>>()?,
-        next: found.next.map(|id| list.write(id.as_str().as_bytes())),
-    })
+    let (mut organisations, mut room) = (Vec::<DirectoryView>::new(), PageRoom::default());
+    for organisation in &found.rows {
+        let row = view(service, caller, organisation, &[])?;
+        if !room.takes(&row) {
+            // The next page begins behind the last that had room.
+            let next = organisations.last().map(|last| list.write(last.id.as_bytes()));
+            return Ok(DirectoryPage { organisations, next });
+        }
+        organisations.push(row);
+    }
+    Ok(DirectoryPage { organisations, next: found.next.map(|id| list.write(id.as_str().as_bytes())) })
 }
 
 fn role(text: &str) -> Result<Role, Problem> {

@@ -7,7 +7,7 @@ use chain::statement::Mode;
 use serde_json::{Value, json};
 
 use super::client::connect;
-use super::consortium::document;
+use super::consortium::{ORGANISATIONS, document};
 use super::node::{Node, Setup};
 use super::server::eventually;
 use crate::listing::PAGE_BYTES_MAX;
@@ -96,4 +96,37 @@ fn a_list_of_months_names_each_taxpayer_once() {
     let list = node.get("shop", "/v1/filings?period=2026-11&taxpayers=shop,nobody").json();
     assert_eq!((list["filings"].as_array().unwrap().len(), &list["unknown"]), (1, &json!(["nobody"])));
     assert_eq!(list.get("left"), None);
+}
+
+#[test]
+fn a_page_of_organisations_ends_by_bytes_too() {
+    const REGISTERED: usize = 3_600;
+    let node =
+        Node::start_with(Setup { options: Options { page_rows_max: 5_000, ..Options::default() }, ..Setup::default() });
+    let entry = |number: usize| {
+        json!({"id": format!("m-{number:04}"), "name": "贸".repeat(200), "taxpayer_id": format!("91600000000{number:04}"),
+            "taxpayer_kind": "other"})
+    };
+    // As many as an event of names this long has room for, in each.
+    let register =
+        |nth: usize| json!({"register": {"enterprises": (nth * 90..(nth + 1) * 90).map(entry).collect::<Vec<_>>()}});
+    for part in 0..4 {
+        let events: Vec<Value> = (part * 10..(part + 1) * 10).map(register).collect();
+        let answer = node.submit(&node.statement("tax-bureau", &format!("r{part}"), Mode::All, &events));
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    }
+    let (mut seen, mut pages, mut path) = (Vec::new(), 0, "/v1/organisations?limit=5000".to_owned());
+    loop {
+        let page = node.get("police", &path);
+        assert!(page.body.len() < PAGE_BYTES_MAX + 64 * 1024, "{} bytes", page.body.len());
+        let page = page.json();
+        let ids = page["organisations"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned());
+        seen.extend(ids);
+        pages += 1;
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/organisations?limit=5000&cursor={next}");
+    }
+    // In order and each once: nothing is left out where a page ends early.
+    assert!(seen.is_sorted_by(|one, other| one < other));
+    assert!(seen.len() == REGISTERED + ORGANISATIONS.len() && pages > 1, "{} on {pages} pages", seen.len());
 }
