@@ -3,9 +3,15 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use chain::encoding::decode_base64url;
+use chain::key::SecretKey;
+use ledger::contingency::{OfflineCertificate, OfflineClaims};
 use serde_json::{Value, json};
 
 use crate::support::{DevNode, Run, issue, run};
+
+/// A day in milliseconds, which is also the deadline of the segment here.
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// A place for files, and a node to sign for.
 struct Desk {
@@ -102,6 +108,23 @@ fn an_invoice_is_booked_used_confirmed_corrected_and_taken_back() {
     assert_eq!(desk.node.stop().code(), Some(0));
 }
 
+/// What the provider signs with its own key past its command, by other sums if any are given.
+fn lie(desk: &Desk, key: &str, number: &str, gross: &str, at_ms: i64) -> Value {
+    let key: Value = serde_json::from_slice(&std::fs::read(key).unwrap()).unwrap();
+    let seed = decode_base64url(key["seed"].as_str().unwrap()).unwrap();
+    let mut document = issue("OFFLINE-1")["issue"]["document"].clone();
+    if !gross.is_empty() {
+        document["totals"]["gross"] = json!(gross);
+    }
+    let number = number.parse().unwrap();
+    let read = serde_json::from_value(document.clone()).unwrap();
+    let claims = OfflineClaims::new(&read, number, number, at_ms, at_ms + DAY_MS);
+    let by = format!("demo-isp/{}", key["key_id"].as_str().unwrap()).parse().unwrap();
+    let secret = SecretKey::from_seed(seed.try_into().unwrap());
+    let certificate = OfflineCertificate::sign(by, desk.node.text("/chain").parse().unwrap(), claims, &secret);
+    json!({"offline-issue": {"document": document, "certificate": certificate}})
+}
+
 #[test]
 fn a_provider_cut_off_issues_from_a_segment_and_its_buyer_verifies_that_alone() {
     let desk = Desk::new();
@@ -110,7 +133,7 @@ fn a_provider_cut_off_issues_from_a_segment_and_its_buyer_verifies_that_alone() 
     let signer: Value = serde_json::from_slice(&std::fs::read(&key).unwrap()).unwrap();
     let signer = signer["key_id"].as_str().unwrap().to_owned();
     let now = desk.shown("/v1/status")["time"].as_str().unwrap().to_owned();
-    let soon = api::format_ms(api::parse_ms(&now).unwrap() + 5 * 24 * 60 * 60 * 1_000);
+    let soon = api::format_ms(api::parse_ms(&now).unwrap() + 5 * DAY_MS);
     let grant = ["segment", "grant", "demo-isp", "--signs-with", &signer, "--numbering", "blockchain", "--count", "2"];
     let grant = [&grant[..], &["--until", &soon, "--deadline-hours", "24"]].concat();
     let granted = desk.states("tax-bureau", &grant);
@@ -129,6 +152,15 @@ fn a_provider_cut_off_issues_from_a_segment_and_its_buyer_verifies_that_alone() 
     let verified = offline(&[&["--format", "json", "offline", "verify", text(&invoice)], &with[..]].concat());
     let verified = verified.ended(0).json();
     assert_eq!((&verified["status"], &verified["invoice"]), (&json!("verified"), &json!(first)));
+    let seller = issue("OFFLINE-1")["issue"]["document"]["seller"]["taxpayer_id"].as_str().unwrap().to_owned();
+    assert_eq!(verified["unproven"][0], json!(format!("that demo-isp may issue for {seller}")));
+    // Its holder can sign what is no invoice, and what is yet to be issued: neither is verified.
+    let granted_ms = api::parse_ms(&issued_at).unwrap();
+    for (gross, at_ms, wrong) in [("9999999.00", granted_ms, "/totals/gross"), ("", granted_ms + DAY_MS, "issued at")] {
+        let lie = desk.file("lie.json", &lie(&desk, &key, &first, gross, at_ms).to_string());
+        let found = offline(&[&["offline", "verify", text(&lie)], &with[..]].concat()).ended(20);
+        assert!(found.stderr.contains(wrong), "{}", found.stderr);
+    }
     let mut forged: Value = serde_json::from_str(&issued).unwrap();
     forged["offline-issue"]["document"]["remark"] = json!("another");
     let forged = desk.file("forged.json", &forged.to_string());
