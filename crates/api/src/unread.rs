@@ -1,8 +1,9 @@
 //! Answers that their callers have not taken yet: of all calls over gRPC, and large ones over REST.
 //!
-//! A caller that asks and does not read leaves an answer with the server, and HTTP/2 takes in what a server hands over, and keeps it for as long as its peer leaves no room for it: windows are the
-//! peer's to open. So an answer's bytes count from when they are ready until the last of them has left, wherever they
-//! wait meanwhile, and so does the call; and a connection on which an answer waits while nothing of it is taken is ended.
+//! A caller that asks and does not read leaves its answer with the server; over HTTP/2 the connection itself takes in what
+//! it is handed, and keeps it for as long as its peer leaves no room for it: windows are the peer's to open. So an answer's
+//! bytes count from when they are ready until the last of them has left, wherever they wait meanwhile, and so does the
+//! call; and a connection on which an answer waits while nothing of it is taken is ended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -78,7 +79,7 @@ fn refused(budget: &Shares<Name>, full: Full) -> Problem {
     }
 }
 
-/// A piece of an answer, until HTTP/2 has sent it or let go of it.
+/// A piece of an answer, until the connection has sent it or let go of it.
 struct Piece {
     bytes: Bytes,
     of: Arc<Unread>,
