@@ -110,18 +110,21 @@ fn an_invoice_is_booked_used_confirmed_corrected_and_taken_back() {
 
 /// What the provider signs with its own key past its command, by other sums if any are given.
 fn lie(desk: &Desk, key: &str, number: &str, gross: &str, at_ms: i64) -> Value {
-    let key: Value = serde_json::from_slice(&std::fs::read(key).unwrap()).unwrap();
-    let seed = decode_base64url(key["seed"].as_str().unwrap()).unwrap();
+    let key: Value =
+        serde_json::from_slice(&std::fs::read(key).expect("the key can be read")).expect("a key file is JSON");
+    let word = |field: &str| key[field].as_str().expect("a key file has texts");
+    let seed = decode_base64url(word("seed")).expect("a seed is base64url");
     let mut document = issue("OFFLINE-1")["issue"]["document"].clone();
     if !gross.is_empty() {
         document["totals"]["gross"] = json!(gross);
     }
-    let number = number.parse().unwrap();
-    let read = serde_json::from_value(document.clone()).unwrap();
+    let number = number.parse().expect("it was granted");
+    let read = serde_json::from_value(document.clone()).expect("it has the form of a document");
     let claims = OfflineClaims::new(&read, number, number, at_ms, at_ms + DAY_MS);
-    let by = format!("demo-isp/{}", key["key_id"].as_str().unwrap()).parse().unwrap();
-    let secret = SecretKey::from_seed(seed.try_into().unwrap());
-    let certificate = OfflineCertificate::sign(by, desk.node.text("/chain").parse().unwrap(), claims, &secret);
+    let by = format!("demo-isp/{}", word("key_id")).parse().expect("the key has a name");
+    let secret = SecretKey::from_seed(seed.try_into().expect("a seed is 32 bytes"));
+    let chain = desk.node.text("/chain").parse().expect("the node says its chain");
+    let certificate = OfflineCertificate::sign(by, chain, claims, &secret);
     json!({"offline-issue": {"document": document, "certificate": certificate}})
 }
 
@@ -152,10 +155,13 @@ fn a_provider_cut_off_issues_from_a_segment_and_its_buyer_verifies_that_alone() 
     let verified = offline(&[&["--format", "json", "offline", "verify", text(&invoice)], &with[..]].concat());
     let verified = verified.ended(0).json();
     assert_eq!((&verified["status"], &verified["invoice"]), (&json!("verified"), &json!(first)));
-    let seller = issue("OFFLINE-1")["issue"]["document"]["seller"]["taxpayer_id"].as_str().unwrap().to_owned();
+    let seller = issue("OFFLINE-1")["issue"]["document"]["seller"]["taxpayer_id"]
+        .as_str()
+        .expect("a seller has an id")
+        .to_owned();
     assert_eq!(verified["unproven"][0], json!(format!("that demo-isp may issue for {seller}")));
     // Its holder can sign what is no invoice, and what is yet to be issued: neither is verified.
-    let granted_ms = api::parse_ms(&issued_at).unwrap();
+    let granted_ms = api::parse_ms(&issued_at).expect("a record has times");
     for (gross, at_ms, wrong) in [("9999999.00", granted_ms, "/totals/gross"), ("", granted_ms + DAY_MS, "issued at")] {
         let lie = desk.file("lie.json", &lie(&desk, &key, &first, gross, at_ms).to_string());
         let found = offline(&[&["offline", "verify", text(&lie)], &with[..]].concat()).ended(20);
