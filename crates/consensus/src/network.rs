@@ -3,11 +3,14 @@
 //! Subscribers are called directly: the engine's output port drops what a slow subscriber did not read. Their mailboxes
 //! are unbounded, so what comes in is bounded before it gets here: by each peer's pace, and by the heights near ours.
 
+mod own;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use arc_malachitebft_app_channel::NetworkMsg as AppNetworkMsg;
 use arc_malachitebft_core_consensus::SignedConsensusMsg;
+use arc_malachitebft_core_types::RoundCertificate;
 use arc_malachitebft_engine::network::{Msg, NetworkEvent, NetworkRef, Status, Subscriber};
 use arc_malachitebft_engine::util::streaming::{StreamContent, StreamId, StreamMessage};
 use arc_malachitebft_network::{Channel, PeerId};
@@ -17,6 +20,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 use wire::peer::{BlocksResponse, ConsensusMessage, FrameContent, KeyBytes, LivenessMessage, PeerFrame, PeerStatus};
 
+use self::own::Own;
 use crate::codec::{
     CodecError, consensus_frame, liveness_frame, peer_id, polka_in, proposal_in, request_in, request_out, response_in,
     response_out, round_in, vote_in,
@@ -79,6 +83,7 @@ pub(crate) struct State {
     /// Whom blocks were asked of, by the number of the call.
     asked: Asked,
     next_call: u64,
+    own: Own,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -96,6 +101,7 @@ impl State {
     }
 
     fn publish(&self, message: &SignedConsensusMsg<Context>) -> Result<(), CodecError> {
+        self.own.signed(message);
         self.switch.publish(consensus_frame(message)?);
         if let SignedConsensusMsg::Proposal(proposal) = message {
             // The engine has written the proposal down. Its block goes out under that very signature, whether it is
@@ -188,7 +194,7 @@ pub(crate) fn sides(
 ) -> (State, Fanning, mpsc::UnboundedReceiver<Fan>) {
     let (fan, fan_end) = mpsc::unbounded_channel();
     let (calls, peers): (Calls, Arc<Mutex<BTreeMap<PeerId, KeyBytes>>>) = Default::default();
-    let asked = Asked::default();
+    let (asked, own) = (Asked::default(), Own::new(me));
     let fanning = Fanning {
         subscribers: Vec::new(),
         connected: BTreeSet::new(),
@@ -197,9 +203,9 @@ pub(crate) fn sides(
         calls: Arc::clone(&calls),
         asked: Arc::clone(&asked),
         peers: Arc::clone(&peers),
-        me,
+        own: own.clone(),
     };
-    (State { switch, wake, fan, calls, peers, asked, next_call: 1 }, fanning, fan_end)
+    (State { switch, wake, fan, calls, peers, asked, next_call: 1, own }, fanning, fan_end)
 }
 
 impl State {
@@ -243,7 +249,7 @@ pub(crate) struct Fanning {
     calls: Calls,
     asked: Asked,
     peers: Arc<Mutex<BTreeMap<PeerId, KeyBytes>>>,
-    me: Option<Address>,
+    own: Own,
 }
 
 impl Fanning {
@@ -295,15 +301,19 @@ impl Fanning {
                 lock(&self.calls).retain(|_, (caller, _)| *caller != peer);
                 vec![NetworkEvent::PeerDisconnected(peer_id(&peer))]
             }
-            Inbound::Frame(peer, frame) => self.event(peer, *frame).into_iter().collect(),
+            Inbound::Frame(peer, frame) => match &frame.content {
+                FrameContent::Liveness(LivenessMessage::Round(round)) => self.round(peer_id(&peer), round_in(round)),
+                _ => self.event(peer, *frame).into_iter().collect(),
+            },
         }
     }
 
-    /// Whether this node itself is said to have signed something that comes from others. What it signed it has in its own
-    /// log. A validator that lost its disk may have signed other things before: in its new log, in front of its new
-    /// votes, those would keep it from ever starting again at that height.
-    fn is_mine(&self, signer: &Address) -> bool {
-        self.me.as_ref() == Some(signer)
+    /// What the engine is to know of a round certificate.
+    fn round(&self, id: PeerId, certificate: RoundCertificate<Context>) -> Vec<Event> {
+        match self.own.votes_of_others(&certificate) {
+            Some(votes) => votes.into_iter().map(|vote| NetworkEvent::Vote(id, vote)).collect(),
+            None => vec![NetworkEvent::RoundCertificate(id, certificate)],
+        }
     }
 
     fn event(&mut self, peer: KeyBytes, frame: PeerFrame) -> Option<Event> {
@@ -312,23 +322,20 @@ impl Fanning {
             FrameContent::Consensus(ConsensusMessage::Vote(vote))
             | FrameContent::Liveness(LivenessMessage::Vote(vote)) => {
                 let vote = vote_in(&vote);
-                if self.is_mine(&vote.message.voter) {
+                if self.own.is(&vote.message.voter) {
                     return None;
                 }
                 NetworkEvent::Vote(id, vote)
             }
             FrameContent::Consensus(ConsensusMessage::Proposal(proposal)) => {
                 let proposal = proposal_in(&proposal);
-                if self.is_mine(&proposal.message.proposer) {
+                if self.own.is(&proposal.message.proposer) {
                     return None;
                 }
                 NetworkEvent::Proposal(id, proposal)
             }
             FrameContent::Liveness(LivenessMessage::Polka(polka)) => {
                 NetworkEvent::PolkaCertificate(id, polka_in(&polka))
-            }
-            FrameContent::Liveness(LivenessMessage::Round(round)) => {
-                NetworkEvent::RoundCertificate(id, round_in(&round))
             }
             FrameContent::Part(part) => {
                 let stream = StreamId::new(Bytes::from(part.stream.clone()));
@@ -366,8 +373,8 @@ impl Fanning {
                 asked.remove(&call);
                 NetworkEvent::SyncResponse(OutboundRequestId::new(call), id, Some(response_in(&response)))
             }
-            // They never come this way.
-            FrameContent::Statements(_) => return None,
+            // The first are looked at before, the others never come this way.
+            FrameContent::Liveness(LivenessMessage::Round(_)) | FrameContent::Statements(_) => return None,
         })
     }
 }
