@@ -12,7 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 ///
 /// Taxpayer ids rather than organisation ids, because most buyers are not on the ledger, and one
 /// that joins later still holds what it held.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Party {
     /// An organisation, on the ledger or not.
@@ -68,7 +70,7 @@ impl FromStr for Party {
 }
 
 /// A natural person, under an id that is opaque to the ledger: 1 to 64 of `A-Z a-z 0-9 . _ -`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize)]
 #[serde(transparent)]
 pub struct PersonId(String);
 
@@ -104,7 +106,7 @@ impl<'de> Deserialize<'de> for PersonId {
 
 /// On which side of invoices a party stands.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 #[borsh(use_discriminant = true)]

@@ -6,8 +6,7 @@
 //! Records are never deleted.
 
 use std::borrow::Borrow;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -20,6 +19,10 @@ use invoice::id::InvoiceId;
 use invoice::taxpayer::TaxpayerId;
 
 use crate::party::{Party, Side};
+
+mod overlay;
+
+pub use overlay::{Below, Overlay};
 
 /// Kinds of state records. The number is the first byte of the key: changing one forks the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +103,7 @@ pub enum Kind {
 const ENDING_BYTES: usize = 3;
 
 /// The key of a state record: kind, then id.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateKey(Vec<u8>);
 
 impl StateKey {
@@ -432,158 +435,4 @@ pub fn writes_hash(writes: &Writes) -> Hash {
         bytes.extend_from_slice(Hash::of(value).as_bytes());
     }
     Hash::of(&bytes)
-}
-
-/// A view with writes on top, and one level of undo.
-pub struct Overlay<'v> {
-    base: &'v dyn View,
-    writes: Writes,
-    /// What was read below, so that a hot record is fetched once a block.
-    fetched: RefCell<BTreeMap<StateKey, Option<Vec<u8>>>>,
-    /// What the overlay held under each key before the first write since [`Overlay::begin`].
-    undo: BTreeMap<StateKey, Option<Vec<u8>>>,
-    /// What is written and is not in the view below.
-    created: Vec<StateKey>,
-    /// How much of that there was at [`Overlay::begin`].
-    created_before: usize,
-}
-
-impl<'v> Overlay<'v> {
-    /// An overlay without writes.
-    pub fn new(base: &'v dyn View) -> Self {
-        Self {
-            base,
-            writes: Writes::new(),
-            fetched: RefCell::default(),
-            undo: BTreeMap::new(),
-            created: Vec::new(),
-            created_before: 0,
-        }
-    }
-
-    /// The view below: the parent's state, of a block. What is read there is remembered here.
-    pub const fn below(&self) -> Below<'_, 'v> {
-        Below(self)
-    }
-
-    /// Starts a unit of writes that [`Overlay::roll_back`] takes back.
-    pub fn begin(&mut self) {
-        self.undo.clear();
-        self.created_before = self.created.len();
-    }
-
-    /// Takes back what was written since [`Overlay::begin`].
-    pub fn roll_back(&mut self) {
-        for (key, before) in std::mem::take(&mut self.undo) {
-            match before {
-                Some(value) => self.writes.insert(key, value),
-                None => self.writes.remove(&key),
-            };
-        }
-        self.created.truncate(self.created_before);
-    }
-
-    /// Writes a record; a new one is created by `creator`.
-    ///
-    /// # Errors
-    /// A fault of the view below.
-    pub fn put<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) -> Result<(), Fault> {
-        let (mut creator, mut is_new) = (*creator, true);
-        self.show(&key, &mut |stored| {
-            is_new = false;
-            if let Some(bytes) = stored.first_chunk::<CREATOR_BYTES>() {
-                creator = Hash::from_bytes(*bytes);
-            }
-        })?;
-        if is_new {
-            self.created.push(key.clone());
-        }
-        self.write(key, &creator, record);
-        Ok(())
-    }
-
-    /// Writes a record whose key nothing can have been written under before, as with a number just assigned: looking
-    /// for what is not there is dear.
-    pub fn put_new<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) {
-        self.created.push(key.clone());
-        self.write(key, creator, record);
-    }
-
-    fn write<T: BorshSerialize>(&mut self, key: StateKey, creator: &Hash, record: &T) {
-        let before = self.writes.insert(key.clone(), encode(creator, record));
-        // What stood there between is nobody's any more: a record written a thousand times is kept once.
-        self.undo.entry(key).or_insert(before);
-    }
-
-    /// Whether there is a record, as the overlay has left it so far.
-    ///
-    /// # Errors
-    /// A fault of the view below.
-    pub fn has(&self, key: &StateKey) -> Result<bool, Fault> {
-        let mut found = false;
-        self.show(key, &mut |_| found = true)?;
-        Ok(found)
-    }
-
-    /// Whether the overlay itself holds a record: nothing else has changed since the view below.
-    pub fn has_written(&self, key: &StateKey) -> bool {
-        self.writes.contains_key(key)
-    }
-
-    /// The writes, and those of their keys that the view below does not have.
-    pub fn into_writes(self) -> (Writes, BTreeSet<StateKey>) {
-        (self.writes, self.created.into_iter().collect())
-    }
-}
-
-impl View for Overlay<'_> {
-    fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, Fault> {
-        let mut found = None;
-        self.show(key, &mut |stored| found = Some(stored.to_vec()))?;
-        Ok(found)
-    }
-
-    fn show(&self, key: &StateKey, to: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
-        if let Some(value) = self.writes.get(key) {
-            to(value);
-            return Ok(());
-        }
-        self.below().show(key, to)
-    }
-
-    fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault> {
-        self.below().nonce(organisation, nonce)
-    }
-}
-
-/// What an overlay lies on, without its writes.
-#[derive(Clone, Copy)]
-pub struct Below<'o, 'v>(&'o Overlay<'v>);
-
-impl View for Below<'_, '_> {
-    fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, Fault> {
-        let mut found = None;
-        self.show(key, &mut |stored| found = Some(stored.to_vec()))?;
-        Ok(found)
-    }
-
-    fn show(&self, key: &StateKey, to: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
-        let Self(Overlay { base, fetched, .. }) = self;
-        if let Some(value) = fetched.borrow().get(key) {
-            if let Some(stored) = value {
-                to(stored);
-            }
-            return Ok(());
-        }
-        let value = base.get(key)?;
-        if let Some(stored) = &value {
-            to(stored);
-        }
-        fetched.borrow_mut().insert(key.clone(), value);
-        Ok(())
-    }
-
-    fn nonce(&self, organisation: &OrganisationId, nonce: &str) -> Result<Option<Nonce>, Fault> {
-        self.0.base.nonce(organisation, nonce)
-    }
 }

@@ -1,7 +1,7 @@
 //! How lists grow: what a block adds to them, and the rows it leaves of them.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use ledger::execute::Executed;
 
@@ -55,15 +55,15 @@ pub(crate) struct Growing {
 pub(crate) struct Growth<'s, S: ?Sized> {
     store: &'s S,
     executed: &'s Executed,
-    /// Where in `grown` the lists of a row are.
-    places: BTreeMap<Vec<u8>, usize>,
+    /// Where in `grown` the lists of a row are: found by hash, for every leaf opens some.
+    places: HashMap<Vec<u8>, usize>,
     grown: Vec<Grown>,
 }
 
 impl<'s, S: Store + ?Sized> Growth<'s, S> {
     /// Nothing yet, on what the store holds of the blocks before. `executed` is what the block did.
     pub(crate) fn new(store: &'s S, executed: &'s Executed) -> Self {
-        Self { store, executed, places: BTreeMap::new(), grown: Vec::new() }
+        Self { store, executed, places: HashMap::new(), grown: Vec::new() }
     }
 
     /// A list that leaves are added to. Finding it costs more than adding to it: whoever adds often asks once.
