@@ -155,8 +155,10 @@ pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, JsonE
 /// Structs are read from objects only, which `serde_json` alone would not insist on. Unchecked text is
 /// otherwise read as `serde_json` reads it, second meanings included.
 pub fn from_checked_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, JsonError> {
+    // Looked at as a whole, once: as bytes, every string would be looked at again.
+    let Ok(text) = std::str::from_utf8(bytes) else { return read_with_path(bytes) };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     // Tracking the path costs more than reading; only a failure pays for it.
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     T::deserialize(ObjectsOnly(&mut deserializer))
         .and_then(|value| deserializer.end().map(|()| value))
         .or_else(|_| read_with_path(bytes))

@@ -12,9 +12,10 @@ use crate::switch::Switch;
 /// Statements that may wait to be sent. What does not fit still waits here for a block that this node proposes.
 pub(crate) const WAITING_MAX: usize = 16_384;
 
-/// Frames follow each other at least so far apart: under load a frame costs each neighbour more than a statement in it.
-/// The first after a pause goes at once. Several frames fit into the time of a block.
-const APART: Duration = Duration::from_millis(10);
+/// Frames follow each other at least so far apart: under load a frame costs each neighbour more than a statement in it,
+/// and what is needed to check one is at hand for those that come with it. The first after a pause goes at once. Several
+/// frames fit into the time of a block.
+const APART: Duration = Duration::from_millis(40);
 
 /// Sends what is taken in to all peers, several at once when several came.
 pub(crate) async fn run(switch: Arc<Switch>, mut statements: mpsc::Receiver<Vec<u8>>) {
