@@ -301,10 +301,12 @@ impl Fanning {
                 lock(&self.calls).retain(|_, (caller, _)| *caller != peer);
                 vec![NetworkEvent::PeerDisconnected(peer_id(&peer))]
             }
-            Inbound::Frame(peer, frame) => match &frame.content {
-                FrameContent::Liveness(LivenessMessage::Round(round)) => self.round(peer_id(&peer), round_in(round)),
-                _ => self.event(peer, *frame).into_iter().collect(),
-            },
+            Inbound::Frame(peer, frame) => {
+                if let FrameContent::Liveness(LivenessMessage::Round(round)) = &frame.content {
+                    return self.round(peer_id(&peer), round_in(round));
+                }
+                self.event(peer, *frame).into_iter().collect()
+            }
         }
     }
 

@@ -11,12 +11,12 @@
 //!
 //! Numbers are LEB128. Who the parties are, the lists know: see [`crate::list`].
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::ops::Bound;
 
 use borsh::BorshDeserialize;
 use chain::block::Header;
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 use invoice::Period;
 use invoice::id::InvoiceId;
 use ledger::execute::Involvement;
@@ -116,7 +116,7 @@ pub(crate) fn rows<S: Store + ?Sized>(
 ) -> Result<(), StoreFault> {
     let month = month_of(header.time_ms)?;
     // Few parties come to most of the invoices of a block, and the name of a list is longer than that of its party.
-    let mut lists_of = HashMap::new();
+    let mut lists_of = IndexMap::new();
     let mut leaves = Vec::new();
     for given in involvements.chunk_by(|one, next| one.leaf == next.leaf) {
         let Some(Involvement { invoice, leaf, .. }) = given.first() else { continue };

@@ -76,9 +76,9 @@ async fn of_a_round_certificate_with_its_own_vote_a_node_takes_the_votes_of_the_
     let mut heard = heard();
     let voters = |told: &[Event]| -> Option<Vec<Address>> {
         told.iter()
-            .map(|event| match event {
-                NetworkEvent::Vote(_, vote) => Some(vote.message.voter),
-                _ => None,
+            .map(|event| {
+                let NetworkEvent::Vote(_, vote) = event else { return None };
+                Some(vote.message.voter)
             })
             .collect()
     };

@@ -1,22 +1,39 @@
 //! A view with writes on top, and one level of undo.
 //!
 //! A block reads and writes the same records again and again (a seller's month, its quota, the counters), so rows are found
-//! by hash, and put in order once, when the block is done.
+//! by hash, and put in order of keys once, when the block is done. Until then they stand in the order in which they were
+//! first asked for, which is the same on every node.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use borsh::BorshSerialize;
 use chain::hash::Hash;
 use chain::identity::OrganisationId;
+use indexmap::IndexMap;
 
 use super::{CREATOR_BYTES, Fault, Nonce, StateKey, View, Writes, encode};
+
+/// A record in the view below: a hot one is fetched once a block.
+#[derive(Default)]
+enum Fetched {
+    #[default]
+    NotYet,
+    Nothing,
+    Stored(Vec<u8>),
+}
+
+impl From<Option<Vec<u8>>> for Fetched {
+    fn from(stored: Option<Vec<u8>>) -> Self {
+        stored.map_or(Self::Nothing, Self::Stored)
+    }
+}
 
 /// What is known of a record.
 #[derive(Default)]
 struct Row {
-    /// As the view below has it, once it was read there: a hot record is fetched once a block.
-    below: Option<Option<Vec<u8>>>,
+    /// As the view below has it.
+    below: Fetched,
     /// As it was written last.
     written: Option<Vec<u8>>,
     /// Whether it is written, and is not in the view below.
@@ -35,7 +52,7 @@ struct Undo {
 /// A view with writes on top, and one level of undo.
 pub struct Overlay<'v> {
     base: &'v dyn View,
-    rows: RefCell<HashMap<StateKey, Row>>,
+    rows: RefCell<IndexMap<StateKey, Row>>,
     /// The unit of writes that is under way: how often [`Overlay::begin`] was called.
     unit: u64,
     /// What stood under the keys that were written in it.
@@ -140,16 +157,23 @@ impl<'v> Overlay<'v> {
 
     /// Shows a record as the view below has it.
     fn show_below(&self, key: &StateKey, to: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
-        if let Some(known) = self.rows.borrow().get(key).and_then(|row| row.below.as_ref()) {
-            known.iter().for_each(|stored| to(stored));
-            return Ok(());
+        match self.rows.borrow().get(key).map_or(&Fetched::NotYet, |row| &row.below) {
+            Fetched::NotYet => {}
+            Fetched::Nothing => return Ok(()),
+            Fetched::Stored(stored) => {
+                to(stored);
+                return Ok(());
+            }
         }
-        let value = self.base.get(key)?;
-        value.iter().for_each(|stored| to(stored));
+        let stored = self.base.get(key)?;
+        if let Some(stored) = &stored {
+            to(stored);
+        }
         let mut rows = self.rows.borrow_mut();
-        match rows.get_mut(key) {
-            Some(row) => row.below = Some(value),
-            None => drop(rows.insert(key.clone(), Row { below: Some(value), ..Row::default() })),
+        if let Some(row) = rows.get_mut(key) {
+            row.below = stored.into();
+        } else {
+            rows.insert(key.clone(), Row { below: stored.into(), ..Row::default() });
         }
         Ok(())
     }
@@ -166,12 +190,12 @@ impl View for Overlay<'_> {
         // One look for both: what was written hides what is below.
         if let Some(row) = self.rows.borrow().get(key) {
             match (&row.written, &row.below) {
-                (Some(stored), _) | (None, Some(Some(stored))) => {
+                (Some(stored), _) | (None, Fetched::Stored(stored)) => {
                     to(stored);
                     return Ok(());
                 }
-                (None, Some(None)) => return Ok(()),
-                (None, None) => {}
+                (None, Fetched::Nothing) => return Ok(()),
+                (None, Fetched::NotYet) => {}
             }
         }
         self.show_below(key, to)

@@ -1,8 +1,7 @@
 //! How lists grow: what a block adds to them, and the rows it leaves of them.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 use ledger::execute::Executed;
 
 use super::{
@@ -56,14 +55,14 @@ pub(crate) struct Growth<'s, S: ?Sized> {
     store: &'s S,
     executed: &'s Executed,
     /// Where in `grown` the lists of a row are: found by hash, for every leaf opens some.
-    places: HashMap<Vec<u8>, usize>,
+    places: IndexMap<Vec<u8>, usize>,
     grown: Vec<Grown>,
 }
 
 impl<'s, S: Store + ?Sized> Growth<'s, S> {
     /// Nothing yet, on what the store holds of the blocks before. `executed` is what the block did.
     pub(crate) fn new(store: &'s S, executed: &'s Executed) -> Self {
-        Self { store, executed, places: HashMap::new(), grown: Vec::new() }
+        Self { store, executed, places: IndexMap::new(), grown: Vec::new() }
     }
 
     /// A list that leaves are added to. Finding it costs more than adding to it: whoever adds often asks once.
@@ -114,7 +113,7 @@ impl<'s, S: Store + ?Sized> Growth<'s, S> {
                 rows.insert((table_of_state(key), key.to_vec()), Some(state_row(record)));
                 continue;
             }
-            let (row, grown) = match self.places.remove_entry(key) {
+            let (row, grown) = match self.places.swap_remove_entry(key) {
                 Some((row, place)) => {
                     put_milestones(&row, &self.grown[place], rows);
                     (row, &self.grown[place])
