@@ -1,4 +1,4 @@
-//! Work that is brief: to look one record up, or a few.
+//! Work that is brief: to look one record up, or a few, or to admit a small statement.
 //!
 //! To wake a thread for it, and to let it fall asleep again, takes several times as long as the work itself. So brief
 //! work waits in a queue, and a thread that is awake takes one after the other. Another thread is woken when none is
